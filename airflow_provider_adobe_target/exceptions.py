@@ -1,0 +1,43 @@
+"""One tree of errors.
+
+Nothing here derives from an Airflow exception: the operators and sensors decide which errors Airflow may retry
+(:class:`AdobeTargetUnavailableError`) and which it must not (every other one, raised as ``AirflowFailException``).
+"""
+
+from __future__ import annotations
+
+
+class AdobeTargetError(Exception):
+    """Anything this provider raises on purpose. Its text never holds a row's value or a secret."""
+
+
+class ConnectionSettingsError(AdobeTargetError):
+    """The Airflow connection cannot be used as it is set."""
+
+
+class ProfileDataError(AdobeTargetError):
+    """The rows cannot become profiles: a column, a name, a file or a limit on bad rows."""
+
+
+class TargetRefusedError(AdobeTargetError):
+    """Adobe Target said no, and would say it again: ``success=false``, a 4xx, a redirect."""
+
+
+class TokenRefusedError(TargetRefusedError):
+    """Adobe Target does not accept the profile token (401 or 403)."""
+
+
+class StatusLostError(TargetRefusedError):
+    """Adobe Target no longer knows the batch, or answers without a status for it."""
+
+
+class BatchOutcomeError(AdobeTargetError):
+    """A batch ended, and not well: stuck, torn, or beyond a limit of failed or unknown profiles."""
+
+
+class BatchTimeoutError(AdobeTargetError):
+    """A batch had no final status when the time for waiting was over."""
+
+
+class AdobeTargetUnavailableError(AdobeTargetError):
+    """Adobe Target gave no usable answer for as long as this client tries; trying later may help."""

@@ -1,0 +1,1 @@
+"""What is said to Adobe Target and what it answers. Knows no Airflow."""
