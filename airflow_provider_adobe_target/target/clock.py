@@ -44,4 +44,4 @@ class SystemClock:
 
 
 SYSTEM: Clock = SystemClock()
-"""The clock of hooks and triggers. Look it up as ``clock.SYSTEM`` when it is needed: so it can be replaced."""
+"""The clock of hooks and triggers: look it up as ``clock.SYSTEM`` at each use, so that it can be replaced."""

@@ -1,15 +1,15 @@
 """What is said to Adobe Target, as plain values that any transport can carry.
 
 A *flow* is a generator: it yields :class:`Send` and :class:`Wait`, receives a :class:`Response` or a
-:class:`TransportFailure` for each :class:`Send`, and returns its result. It does no input or output itself, so
-that one flow serves a worker's thread and a triggerer's event loop alike.
+:class:`TransportFailure` for each :class:`Send`, and returns its result. It does no input or output itself,
+so that one flow serves a worker's thread and a triggerer's event loop alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from airflow_provider_adobe_target import __version__
 from airflow_provider_adobe_target.target.urls import (
@@ -21,8 +21,9 @@ from airflow_provider_adobe_target.target.urls import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.target.settings import TargetSettings
     from pathlib import Path
+
+    from airflow_provider_adobe_target.target.settings import TargetSettings
 
 SHORT_ANSWER_LIMIT = 1 << 20
 """Bytes of a submit's or a profile's answer that are read; one that is longer is no answer of Target's."""
@@ -73,6 +74,11 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
+    @property
+    def ok(self) -> bool:
+        """Whether the HTTP status is 2xx; what the body says is another thing."""
+        return 200 <= self.status <= 299
+
 
 FailureKind = Literal["name", "tls", "connect", "timeout", "broken", "too_long"]
 
@@ -81,8 +87,8 @@ FailureKind = Literal["name", "tls", "connect", "timeout", "broken", "too_long"]
 class TransportFailure:
     """A request that brought no whole answer.
 
-    :param kind: ``name`` (host name unknown), ``tls``, ``connect``, ``timeout``, ``broken`` (reset, cut off, not
-        HTTP) or ``too_long`` (an answer beyond its limit).
+    :param kind: ``name`` (host name unknown), ``tls``, ``connect``, ``timeout``, ``broken`` (reset, cut off,
+        not HTTP) or ``too_long`` (an answer beyond its limit).
     :param after_body_sent: whether the whole body had left, so that Target may act on it.
     :param message: what happened, without URL or header.
     """

@@ -12,7 +12,7 @@ import socket
 import ssl
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 import requests
@@ -29,10 +29,11 @@ from airflow_provider_adobe_target.target.protocol import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.target.settings import TargetSettings
-    from airflow_provider_adobe_target.target.clock import Clock
-    from types import TracebackType
     from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+
+    from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.settings import TargetSettings
 
 T = TypeVar("T")
 
