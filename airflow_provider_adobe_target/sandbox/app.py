@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 
-from airflow_provider_adobe_target.sandbox import bulk, delivery, single
+from airflow_provider_adobe_target.sandbox import bulk, delivery, facts, page, single
 from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Route, text_answer
 from airflow_provider_adobe_target.sandbox.state import State
 
@@ -39,6 +40,8 @@ def make_app(state: State) -> Router:
             route("/m2/{client}/profile/update", "single", single.update),
             route("/rest/v1/profiles/{id:path}", "fetch", single.fetch),
             route("/rest/v1/delivery", "delivery", delivery.deliver),
+            route("/", "page", page.page),
+            route("/state.json", "state", facts.state_json),
         ],
         redirect_slashes=False,
         default=Endpoint("unknown", lambda state, call: text_answer(404, "Not found"), state),
@@ -70,6 +73,10 @@ class Endpoint:
             await _break_connection(scope, receive, is_reset=True)
             return
         call.body = await _read_body(receive)
+        with self._open_delivery(call):
+            await self._answer(script, call, scope, receive, send)
+
+    async def _answer(self, script: Answer, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         answer = script
         if script.is_real or script.reset == "after":
             answer = await run_in_threadpool(self._handle, call)
@@ -91,6 +98,19 @@ class Endpoint:
             body=b"",
             at=self._state.clock(),
         )
+
+    @contextmanager
+    def _open_delivery(self, call: Call) -> Iterator[None]:
+        """Count a Delivery call as open in its session for as long as it is not answered."""
+        session = call.parameter("sessionId") or ""
+        opened = self._state.open_deliveries
+        if self._route == "delivery":
+            opened[session] += 1
+        try:
+            yield
+        finally:
+            if self._route == "delivery":
+                opened[session] -= 1
 
     def _handle(self, call: Call) -> Answer:
         with self._state.lock:

@@ -74,6 +74,7 @@ class Sandbox:
                 log_config=None,  # the logging of the host process is its own
                 log_level="warning",
                 access_log=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=1,
             )
         )
@@ -92,6 +93,14 @@ class Sandbox:
         """Stop listening; what was recorded can still be read."""
         self._server.should_exit = True
         self._thread.join()
+
+    def reset(self, **settings: Any) -> None:
+        """Forget everything and go on with fresh settings, which is much faster than starting anew.
+
+        :param settings: as of the constructor; what is not given gets its default, not its former value.
+        """
+        with self._state.lock:
+            self._state.begin(SandboxSettings(**settings))
 
     @property
     def settings(self) -> SandboxSettings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -15,6 +14,7 @@ from airflow_provider_adobe_target.sandbox.bulk import (
     refusal,
     response,
 )
+from airflow_provider_adobe_target.sandbox.facts import iso_time
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.answers import Call
@@ -104,8 +104,3 @@ def _key(call: Call) -> tuple[str, str] | None:
     if first in ("thirdPartyId", "marketingCloudVisitorId") and len(more) == 1:
         return (first, more[0])
     return None
-
-
-def iso_time(at: float) -> str:
-    """Return seconds since the epoch as Adobe writes times: ISO 8601, milliseconds, offset."""
-    return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds")

@@ -105,9 +105,13 @@ class State:
 
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
         self.lock = RLock()
-        self.settings = settings
         self.clock = clock
         self.edge_port = 0
+        self.begin(settings)
+
+    def begin(self, settings: SandboxSettings) -> None:
+        """Begin with nothing."""
+        self.settings = settings
         self.profiles = ProfileStore(settings)
         self.batches: dict[str, Batch] = {}
         self.calls: list[Call] = []
