@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="adobe-target-sandbox",
-        description="A local stand-in for Adobe Target, on the loopback interface. Its page shows what was sent.",
+        description="A local stand-in for Adobe Target on the loopback interface. Its page shows what was sent.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(

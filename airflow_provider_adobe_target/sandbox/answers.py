@@ -22,8 +22,8 @@ class Answer:
     :param headers: further headers.
     :param content_type: the ``Content-Type``; empty sends none.
     :param delay: seconds to wait before the answer is sent (after the call was processed).
-    :param reset: break the TCP connection instead of answering: ``"before"`` the body is read, ``"in"`` the middle of
-        the body, or ``"after"`` the call was read and really processed, so that only its acknowledgement is lost.
+    :param reset: break the TCP connection instead of answering: ``"before"`` the body is read, ``"in"`` the
+        middle of it, or ``"after"`` the call was really processed, so that only its acknowledgement is lost.
     :param cut: send so many bytes of the body only, under the ``Content-Length`` of all of it, and close.
     :param is_real: let the real handling make the answer; see :meth:`real`.
     """
@@ -65,7 +65,7 @@ class Call:
     :param headers: the request headers with the ``Authorization`` value, looked up in any letter case.
     :param body: the body, as far as it was read.
     :param at: when it came, in seconds since the epoch by the sandbox's clock.
-    :param status: the HTTP status of the answer; None while there is none and where the connection was broken.
+    :param status: the HTTP status of the answer; None before it, and where the connection was broken.
     """
 
     route: Route

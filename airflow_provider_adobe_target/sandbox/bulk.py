@@ -70,7 +70,7 @@ def check_client(state: State, client_code: str | None) -> Answer | None:
 
 
 def check_token(state: State, call: Call) -> Answer | None:
-    """Return the refusal of a missing or wrong profile token, or None where none is demanded or it is right."""
+    """Return the refusal of a missing or wrong profile token, or None where all is well."""
     token = state.settings.token
     given = call.headers.get("authorization", "")
     if token is None or hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
@@ -136,7 +136,12 @@ def _status_fields(state: State, batch: Batch, show_details: bool) -> list[tuple
 
 
 def response(state: State, fields: list[tuple[str, Any]], status: int = 200) -> Answer:
-    """Return a ``<response>`` of fields in order, or the same as JSON; a field's value is text, a number or fields."""
+    """Return a ``<response>`` of fields, or the same as JSON.
+
+    :param state: has the settings.
+    :param fields: names and values in order; a value is text, a number or again a list of fields.
+    :param status: HTTP status.
+    """
     if state.settings.noise:
         fields = state.random.sample(fields, len(fields))
     if state.settings.answer_format == "json":

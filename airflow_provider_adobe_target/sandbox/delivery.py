@@ -115,7 +115,7 @@ def _check_property(state: State, request: dict[str, Any]) -> None:
 
 
 def _ids(request: dict[str, Any]) -> dict[str, str]:
-    """Return the ids of a request by their Delivery names; an authenticated customer id is a third party id."""
+    """Return the ids by their Delivery names, an authenticated ``customerIds`` entry as ``thirdPartyId``."""
     given = request.get("id", {})
     ids = {name: given[name] for name in ID_TYPES if given.get(name) is not None}
     for name, value in ids.items():
@@ -184,7 +184,7 @@ def _items(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _note_session(state: State, session: str, ids: dict[str, str]) -> None:
-    """Warn of what makes changes inconsistent: two sessions for one id, or two ids in one session, within 30 minutes."""
+    """Warn of one id in two sessions, and of two ids in one session, within 30 minutes."""
     now = state.clock()
     for name, value in ids.items():
         mixtures = (
@@ -199,7 +199,7 @@ def _note_session(state: State, session: str, ids: dict[str, str]) -> None:
 
 
 def _visit(state: State, ids: dict[str, str], values: dict[str, str]) -> dict[str, str]:
-    """Link the ids, write the values, and return the ids as the answer names them, with a Target id in any case."""
+    """Link the ids, write the values, and return the ids, now with a Target id in any case."""
     origin = state.profiles.origin("delivery", state.settle())
     keys: list[Key] = [(kind, ids[name]) for name, kind in ID_TYPES.items() if name in ids]
     target_id = (

@@ -30,12 +30,13 @@ p { margin: .3rem 0 .6rem }
 .warning { border-left: 3px solid var(--accent); padding-left: .7rem }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px }
-th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0 }
+tr { border-bottom: 1px solid var(--line) }
 th { font-weight: 600; white-space: nowrap }
 td { overflow-wrap: anywhere }
 .number { text-align: right; font-variant-numeric: tabular-nums }
 form { display: flex; gap: .5rem; flex-wrap: wrap; margin: .5rem 0 1rem }
-input, select, button { font: inherit; padding: .3rem .6rem; border: 1px solid var(--line); border-radius: 4px }
+input, select, button { font: inherit; padding: .3rem .6rem; border: 1px solid var(--line) }
 input { flex: 1; max-width: 28rem }
 """
 
@@ -45,7 +46,7 @@ class Markup(str):
 
 
 def tag(name: str, /, *children: object, **attributes: str) -> Markup:
-    """Return an element. Children and attribute values are escaped, but for children that are :class:`Markup`.
+    """Return an element; what is in it is escaped, but for children that are :class:`Markup`.
 
     :param name: the element's name.
     :param children: text, numbers or elements.

@@ -115,7 +115,7 @@ class ProfileStore:
         """Write attribute values to the profile of an id.
 
         :param key: id type and id.
-        :param values: names and values; what is not named stays, but for what ``override="replace"`` takes away.
+        :param values: names and values; what is not named stays, unless ``override="replace"`` takes it away.
         :param origin: where the values come from; its time is the time of writing.
         :param create: whether an unknown id becomes a profile.
         """
@@ -138,7 +138,7 @@ class ProfileStore:
         return "written"
 
     def _kept(self, profile: Profile, origin: Origin) -> dict[str, Attribute]:
-        """Return what a write leaves: under ``replace``, a v2 row takes away what v2 rows wrote since the last visit."""
+        """Return what a write leaves: a v2 row may take away what v2 rows wrote since the last visit."""
         if origin.kind != "v2 batch" or self._settings.override == "merge":
             return profile.attributes
         return {
@@ -150,8 +150,8 @@ class ProfileStore:
     def link(self, keys: list[Key], at: float) -> None:
         """Make ids name one profile, the first id's values winning.
 
-        An id that was tied to another profile with an id of the first one's type is only tied anew: two customers who
-        share a browser stay two.
+        A Target id whose profile belongs to another customer is only tied anew: two customers who share a
+        browser stay two.
 
         :param keys: the ids; the customer id first, as its values win on a merge.
         :param at: seconds since the epoch.
@@ -163,7 +163,7 @@ class ProfileStore:
             if other is None or other is profile:
                 continue
             if profile is None:
-                # Nothing is known under the customer id: the visitor's profile gets it, unless it has another one.
+                # Nothing is known of the customer: the visitor's profile becomes his, unless it has an owner.
                 profile = None if other.id_of(first[0]) is not None else other
             elif other.id_of(first[0]) is None:
                 profile.put(Version(at, {**other.attributes, **profile.attributes}), at)

@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class _BreakableProtocol(H11Protocol):
-    """HTTP/1.1 that hands the transport to the application, so that the application can break the connection."""
+    """HTTP/1.1 that hands its transport to the application, which can then break the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -38,13 +38,13 @@ class _BreakableProtocol(H11Protocol):
 class Sandbox:
     """A local stand-in for Adobe Target, running for as long as the ``with`` block lasts.
 
-    It listens on the loopback interface only, on two ports that serve the same: the client host's, and the edge host's that status
-    URLs name.
+    It listens on the loopback interface only, on two ports that serve the same: the client host's, and the edge
+    host's that status URLs name.
 
     :param port: port of the client host; 0 takes a free one.
     :param edge_port: port of the edge host; 0 takes a free one.
     :param clock: gives the seconds since the epoch; everything that lasts, lasts by this clock.
-    :param settings: any field of :class:`SandboxSettings`, such as ``client_code`` (``"acme"``) and ``token`` (None).
+    :param settings: any field of :class:`SandboxSettings`, such as ``client_code`` or ``token``.
     :raises OSError: on entering, if a port is taken.
     :raises TypeError: if a setting does not exist.
     :raises ValueError: if a setting's value is none of its choices.
@@ -149,10 +149,10 @@ class Sandbox:
     def script(self, route: Route, *answers: Answer, forever: bool = False) -> None:
         """Set what the next calls of a route get, in place of what was left of an earlier script.
 
-        After the last answer the real handling comes back; without any answer, at once. A scripted call is not checked and does
-        not count against the calls of a minute, unless its answer is :meth:`Answer.real`.
+        After the last answer the real handling comes back; without any answer, at once. A scripted call is not
+        checked and does not count against the calls of a minute, unless its answer is :meth:`Answer.real`.
 
-        :param route: ``submit``, ``status``, ``single``, ``fetch``, ``delivery``, ``page``, ``state`` or ``unknown``.
+        :param route: ``submit``, ``status``, ``single``, ``fetch``, ``delivery``, ``page``, ``state``, ``unknown``.
         :param answers: the answers, in order.
         :param forever: repeat the last one without end.
         :raises ValueError: if there is no such route.

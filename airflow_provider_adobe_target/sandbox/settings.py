@@ -1,4 +1,4 @@
-"""Every switch of the sandbox, once: the fields, their defaults, what they mean, and the command line made of them."""
+"""Every switch of the sandbox, once: its name, default and meaning, and the command line made of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def _setting(default: Any, meaning: str) -> Any:
 class SandboxSettings:
     """What the sandbox does where Adobe leaves a choice, and which faults it has.
 
-    Every field may be changed while the sandbox runs; a batch keeps the settings of the moment it was submitted at for
-    how it is read, and takes those of the moment it is processed at for what becomes of its rows. A value outside the
-    choices of its field, and a name that is no field, are refused.
+    Every field may be changed while the sandbox runs. ``decode_order``, ``processing_seconds`` and the status words
+    take effect on the batches submitted afterwards. A name that is no field is refused, and so is a value that is
+    none of its field's choices.
     """
 
     client_code: str = _setting("acme", "the client code that paths and ?client= must name")
@@ -32,7 +32,7 @@ class SandboxSettings:
 
     calls_per_minute: int | None = _setting(
         50,
-        "submits and polls in any 60 seconds, refused ones included, beyond which the answer is 503; none: no limit",
+        "submits and polls in any 60 seconds, refused ones too; beyond it 503; none: no limit",
     )
     retry_after: int | None = _setting(
         None, "seconds to name in Retry-After of that 503; none: no such header"
@@ -47,7 +47,7 @@ class SandboxSettings:
     answer_format: Literal["xml", "json"] = _setting("xml", "form of bulk and single update answers")
     noise: bool = _setting(
         False,
-        "answers as awkward as they may be: blanks, any order, &amp; in the status URL, another batch id prefix",
+        "awkward answers: blanks, any order, &amp; in the status URL, another batch id prefix",
     )
     edge_base: str | None = _setting(
         None, "what status URLs begin with and edgeHost names; none: the host name asked, at the edge port"
@@ -149,7 +149,7 @@ def from_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _reader(kind: Any) -> Any:
-    """Return what turns an option's text into a value of a type, and 'none' into None where the type has it."""
+    """Return what turns an option's text into a value, and 'none' into None where the type has it."""
     inner = next((choice for choice in get_args(kind) if choice is not type(None)), kind)
 
     def read(text: str) -> Any:

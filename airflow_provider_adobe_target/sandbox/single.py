@@ -26,7 +26,7 @@ PREFIX = "profile."
 
 
 def update(state: State, call: Call) -> Answer:
-    """Answer a single profile update, which says that it was taken, never whether anyone was there to update."""
+    """Answer a single profile update, which tells that it was taken, not whether the profile exists."""
     if call.method not in ("GET", "POST"):
         return method_not_allowed("GET", "POST")
     # Adobe's page prints the word "client" where every other path has the client code.

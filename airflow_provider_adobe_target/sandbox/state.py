@@ -91,7 +91,7 @@ class Batch:
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        """The rows as received, decoded: the id under the key's name, and the cells that are there, empty ones too."""
+        """The rows as received, decoded: the id under the key's name, and the cells there were, empty ones too."""
         header = [self.key, *self.names]
         return [dict(zip(header, [row.profile_id, *row.cells], strict=False)) for row in self.file]
 
@@ -186,7 +186,7 @@ class State:
         batch.is_final = True
         if batch.repeated_ids:
             self.warnings.append(
-                f"Batch {batch.batch_id} has {batch.repeated_ids} rows for ids it had before: the last row won."
+                f"Batch {batch.batch_id} repeats ids ({batch.repeated_ids} rows): the last row of an id won."
             )
 
     def _apply_row(self, batch: Batch, row: Row, origin: Origin) -> None:
