@@ -184,7 +184,7 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def ui_field_behaviour_metadata() -> dict[str, Any]:
-    """Describe the standard fields' looks as the metadata's ``ui-field-behaviour`` does (Airflow 3.2, 3.3)."""
+    """Describe the standard fields' looks as the metadata's ``ui-field-behaviour`` (Airflow 3.2, 3.3)."""
     return {name.replace("_", "-"): value for name, value in ui_field_behaviour().items()}
 
 
