@@ -1,0 +1,54 @@
+"""What Airflow reads of this provider at discovery.
+
+Every Airflow process calls this, some before their configuration is ready: import nothing of Airflow here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_adobe_target import __version__, connection_form
+
+_INTEGRATION = "Adobe Target"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider in the shape of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-adobe-target",
+        "name": _INTEGRATION,
+        "description": (
+            "`Adobe Target <https://business.adobe.com/products/target.html>`__: get customer profiles from "
+            "a warehouse into Target, and know what became of them."
+        ),
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://experienceleague.adobe.com/en/docs/target",
+                "tags": ["service"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": connection_form.CONNECTION_TYPE,
+                "hook-name": connection_form.HOOK_NAME,
+                "hook-class-name": "airflow_provider_adobe_target.hooks.adobe_target.AdobeTargetHook",
+                "ui-field-behaviour": connection_form.ui_field_behaviour_metadata(),
+                "conn-fields": connection_form.conn_fields(),
+            }
+        ],
+        "operators": _modules("operators"),
+        "sensors": _modules("sensors"),
+        "hooks": _modules("hooks"),
+        "triggers": _modules("triggers"),
+    }
+
+
+def _modules(layer: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "integration-name": _INTEGRATION,
+            "python-modules": [f"airflow_provider_adobe_target.{layer}.adobe_target"],
+        }
+    ]
