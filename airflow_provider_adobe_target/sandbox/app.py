@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,8 @@ class Endpoint:
         if script.is_real or script.reset == "after":
             answer = await run_in_threadpool(self._handle, call)
             answer = replace(answer, delay=script.delay, reset=script.reset, cut=script.cut)
-        await asyncio.sleep(answer.delay)
+        if answer.delay:
+            await _wait(answer.delay, receive)
         if answer.reset is None:
             call.status = answer.status
             await _send(answer, scope, receive, send)
@@ -126,6 +127,17 @@ async def _read_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
+async def _wait(seconds: float, receive: Receive) -> None:
+    """Wait, but no longer than the caller does."""
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_caller_is_gone(receive), seconds)
+
+
+async def _caller_is_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     body = answer.payload
     headers = {"content-length": str(len(body)), "content-type": answer.content_type, **answer.headers}
@@ -152,5 +164,4 @@ async def _break_connection(scope: Scope, receive: Receive, *, is_reset: bool) -
         transport.abort()
     else:
         transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass  # uvicorn complains about an unfinished answer unless it knows that the caller is gone
+    await _caller_is_gone(receive)  # else uvicorn complains about an unfinished answer
