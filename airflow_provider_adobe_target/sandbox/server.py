@@ -84,6 +84,8 @@ class Sandbox:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.002)
+        if not self._server.started:
+            raise RuntimeError("The sandbox did not start; its thread's traceback says why.")
         return self
 
     def __exit__(

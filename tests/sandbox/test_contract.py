@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -410,10 +411,10 @@ class TestBatchStatus:
         assert list(status) != ["batchId", "status", *COUNTERS]
 
     def test_escapes_what_rows_hold(self, target):
-        target.sandbox.settings.fail_ids = ("<&>",)
-        url = target.status_url("batch=thirdPartyId,a\n%3C%26%3E,x")
+        target.sandbox.settings.fail_ids = ("<&>\x01",)
+        url = target.status_url("batch=thirdPartyId,a\n%3C%26%3E%01,x")
         listed = ElementTree.fromstring(target.status(url).content).find("profile")
-        assert listed.findtext("id") == "<&>"
+        assert listed.findtext("id") == "<&>\ufffd"
 
 
 class TestSingleUpdate:
@@ -617,7 +618,7 @@ class TestDelivery:
         first = threading.Thread(target=target.deliver)
         first.start()
         while not target.sandbox.calls or not target.sandbox.calls[0].body:
-            pass
+            time.sleep(0.01)
         answer = target.deliver()
         first.join()
         assert (answer.status_code, answer.json()["message"]) == (

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from urllib.parse import urlsplit
+
 import pytest
 import requests
 
@@ -103,3 +107,17 @@ def test_a_reset_sandbox_has_forgotten_everything(target):
     assert (target.sandbox.batches, target.sandbox.calls, target.sandbox.settings.token) == ([], [], None)
     assert target.sandbox.profile("U1") is None
     assert target.submit(ONE_ROW).status_code == 200
+
+
+def test_a_caller_who_goes_away_in_the_middle_of_the_body_leaves_no_batch(target):
+    url = urlsplit(target.sandbox.url)
+    body = b"batch=thirdPartyId,tier\nU1,gold\nU2"
+    request = "POST /m2/acme/v2/profile/batchUpdate HTTP/1.1"
+    head = f"{request}\r\nHost: {url.netloc}\r\nContent-Length: {len(body) + 5}\r\n\r\n"
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.sendall(head.encode() + body)
+    while not (target.sandbox.calls and target.sandbox.calls[0].body):
+        time.sleep(0.01)
+    assert target.submit(ONE_ROW).status_code == 200
+    assert [batch.row_count for batch in target.sandbox.batches] == [1]
+    assert target.sandbox.calls[0].status is None

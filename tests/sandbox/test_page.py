@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -66,8 +67,6 @@ def test_it_shows_where_each_attribute_of_a_profile_came_from(target):
 
 
 def test_it_escapes_every_value(target):
-    from urllib.parse import quote
-
     text = quote(HOSTILE, safe="")
     target.submit(f"batch=pcId,{text}\n{text},{text}")
     target.update(f"mboxPC={text}")
