@@ -471,8 +471,8 @@ class TestFetch:
         assert (content["client"], content["visitorId"]) == ("acme", "U1")
         assert content["profileAttributes"]["tier"]["value"] == "gold"
         assert content["profileAttributes"]["score"]["value"] == "1"
-        for time in (content["modifiedAt"], content["profileAttributes"]["tier"]["modifiedAt"]):
-            assert datetime.fromisoformat(time).timestamp() == target.clock.now
+        for moment in (content["modifiedAt"], content["profileAttributes"]["tier"]["modifiedAt"]):
+            assert datetime.fromisoformat(moment).timestamp() == target.clock.now
 
     @pytest.mark.parametrize(
         ("path", "words"),
