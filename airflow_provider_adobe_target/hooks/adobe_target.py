@@ -1,0 +1,164 @@
+"""The connection to Adobe Target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target import connection_form
+from airflow_provider_adobe_target.airflow_compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    BaseHook,
+    get_async_connection,
+)
+from airflow_provider_adobe_target.exceptions import (
+    AdobeTargetError,
+    AdobeTargetUnavailableError,
+    BatchTimeoutError,
+)
+from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.budget import CallBudget
+from airflow_provider_adobe_target.target.outcomes import Batch
+from airflow_provider_adobe_target.target.settings import TargetSettings
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.target.flows import Flow
+    from airflow_provider_adobe_target.target.protocol import BatchBody
+
+
+class AdobeTargetHook(BaseHook):
+    """Talk to Adobe Target with what an Airflow connection holds.
+
+    :param adobe_target_conn_id: the connection, of type ``adobe_target``
+    """
+
+    conn_name_attr = "adobe_target_conn_id"
+    default_conn_name = "adobe_target_default"
+    conn_type = "adobe_target"
+    hook_name = "Adobe Target"
+
+    def __init__(self, adobe_target_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.adobe_target_conn_id = adobe_target_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the fields that the connection form has beside Airflow's own (Airflow 2.11 to 3.1)."""
+        return connection_form.widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how Airflow's own fields are shown in the connection form (Airflow 2.11 to 3.1)."""
+        return connection_form.hook_field_behaviour()
+
+    @cached_property
+    def settings(self) -> TargetSettings:
+        """What the connection says, checked.
+
+        :raises ConnectionSettingsError: naming the field
+        """
+        return _settings(self.get_connection(self.adobe_target_conn_id))
+
+    @classmethod
+    async def aget_settings(cls, adobe_target_conn_id: str) -> TargetSettings:
+        """Return :attr:`settings` without blocking an event loop."""
+        return _settings(await get_async_connection(adobe_target_conn_id, hook=cls))
+
+    @cached_property
+    def budget(self) -> CallBudget:
+        """The calls a minute that this hook may make, submits and polls together."""
+        return CallBudget(self.settings.calls_per_minute, clock.SYSTEM)
+
+    def upload_batch(self, file: str | os.PathLike[str], api_version: str = "v2") -> dict[str, Any]:
+        """Send one batch file as it is, and return its receipt: Adobe Target has queued it, not yet written it.
+
+        :param file: path of a file in Adobe's batch format, ``batch=thirdPartyId,…`` and a row a line
+        :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
+        :returns: ``batch_id``, ``status_url``, ``rows``, ``bytes``, ``sha256``, ``submitted_at``, ``status`` ("submitted"), and
+            the counters of a status, ``None`` each
+        :raises TargetRefusedError: where Adobe Target does not take the file
+        :raises AdobeTargetUnavailableError: where it gives no usable answer
+        """
+        from airflow_provider_adobe_target.target.protocol import BatchBody
+
+        return self.submit(BatchBody.from_path(file), api_version).to_dict()
+
+    def get_batch_status(self, status_url: str) -> dict[str, Any]:
+        """Ask once what became of a batch.
+
+        :param status_url: as the receipt has it
+        :returns: as :meth:`upload_batch`; what only the sender knows is ``None``
+        :raises StatusLostError: where Adobe Target no longer knows the batch
+        :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
+        """
+        return self.poll([Batch.from_url(status_url)])[0].to_dict()
+
+    def submit(self, body: BatchBody, api_version: str) -> Batch:
+        """Send one batch file and return it as submitted; errors as :meth:`upload_batch`."""
+        from airflow_provider_adobe_target.target import flows
+
+        return self._run(flows.submit_batch(self.settings, self.budget, clock.SYSTEM, body, api_version))
+
+    def poll(self, batches: Sequence[Batch], deadline: float | None = None) -> list[Batch]:
+        """Ask once for the status of each batch that is not final; errors as :meth:`get_batch_status`.
+
+        :param deadline: epoch seconds at which to stop trying
+        :raises BatchTimeoutError: at the deadline
+        """
+        from airflow_provider_adobe_target.target import flows
+
+        return self._run(flows.poll_once(self.settings, self.budget, clock.SYSTEM, batches, deadline))
+
+    def wait(self, batches: Sequence[Batch], poll_interval: float, deadline: float) -> list[Batch]:
+        """Ask for the status of batches until all are final; parameters and errors as :meth:`poll`.
+
+        :param poll_interval: seconds before the first time of asking, growing to five times as many
+        """
+        from airflow_provider_adobe_target.target import flows
+
+        return self._run(
+            flows.wait_for_batches(self.settings, self.budget, clock.SYSTEM, batches, poll_interval, deadline)
+        )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Fetch the profile of an id that nobody has: a real call that changes nothing."""
+        from airflow_provider_adobe_target.target import flows
+
+        try:
+            return self._run(flows.check_connection(self.settings, self.budget, clock.SYSTEM))
+        except AdobeTargetError as error:
+            return False, str(error)
+
+    def _run(self, flow: Flow[Any]) -> Any:
+        from airflow_provider_adobe_target.target.transports import RequestsTransport, run
+
+        with RequestsTransport(self.settings) as transport:
+            return run(flow, transport, clock.SYSTEM)
+
+
+def _settings(connection: Any) -> TargetSettings:
+    return TargetSettings.from_fields(
+        login=connection.login,
+        password=connection.password,
+        host=connection.host,
+        port=connection.port,
+        schema=connection.schema,
+        extra=connection.extra_dejson,
+    )
+
+
+@contextmanager
+def airflow_failures() -> Iterator[None]:
+    """Raise this provider's errors as what Airflow knows: no retry where none can help."""
+    try:
+        yield
+    except AdobeTargetUnavailableError:
+        raise
+    except BatchTimeoutError as error:
+        raise AirflowSensorTimeout(str(error)) from error
+    except AdobeTargetError as error:
+        raise AirflowFailException(str(error)) from error

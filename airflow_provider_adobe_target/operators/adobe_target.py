@@ -1,0 +1,283 @@
+"""Operators that bring customer profiles into Adobe Target."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_adobe_target.airflow_compat import BaseOperator, ObjectStoragePath, conf
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.operators.rows import RowsArgument, database_hook, rows_from_paths, rows_from_sql
+from airflow_provider_adobe_target.operators.uploads import send_in_order
+from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
+from airflow_provider_adobe_target.target.versions import check_version
+from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger, batches_of_event
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.profiles.batch_files import BatchFile
+    from airflow_provider_adobe_target.profiles.run import ProfileRun, ProfileRules
+    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.target.clock import Clock
+
+
+class BulkProfileUpdateOperator(BaseOperator):
+    """Turn rows into batch files, send them to Adobe Target, and report truly what became of them.
+
+    :param sql: one statement whose result is the rows (templated, also a ``.sql`` file); give this, ``data`` or ``path``
+    :param sql_conn_id: any database connection of Airflow's, read with a server-side cursor where the driver has one (templated)
+    :param parameters: of the statement (templated)
+    :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these; never
+        rendered, and shown in Airflow as ``<rows>``
+    :param path: Parquet, CSV or NDJSON: a file, a glob or a list of these, local or in object storage (templated)
+    :param id_column: the column of ids; default: the one named thirdPartyId, third_party_id, mbox3rdPartyId, pcId, pc_id, mboxPC or
+        tntId
+    :param id_type: ``thirdPartyId`` or ``pcId``; default: told by the id column's name, else ``thirdPartyId``
+    :param attributes: columns to send, or ``{column: parameter name}``; default: every other column under its own name
+    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
+    :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
+    :param guaranteed_upload: wait in the worker until Adobe Target has finished a file before sending the next
+    :param max_rows_per_file: at most 499,999
+    :param max_bytes_per_file: encoded, below 50,000,000
+    :param dry_run: do everything but the calls
+    :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything is sent
+    :param max_invalid_pct: more than this per cent of bad rows (other than duplicates) ends the task before anything is sent
+    :param on_duplicate_id: which row of an id is sent, ``first`` or ``last``; ``fail`` ends the task before anything is sent
+    :param on_risky_value: what becomes of a comma, CR or LF in a value: ``encode`` with a warning, ``replace`` by a space, ``reject``
+    :param max_value_length: characters; a row with a longer value is a bad row
+    :param rejects_path: a folder for the bad rows, local or in object storage (templated)
+    :param wait_for_completion: wait until Adobe Target has finished all files, and judge what it says
+    :param deferrable: wait in the triggerer
+    :param poll_interval: seconds between two times of asking, growing to five times as many
+    :param timeout: seconds of waiting until an unfinished batch ends the task with ``AirflowSensorTimeout``
+    :param max_failed_pct: the per cent of all rows, 0 to 100, that may have failed
+    :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile; ``None``: any
+    """
+
+    template_fields: Sequence[str] = (
+        "data",
+        "sql",
+        "parameters",
+        "path",
+        "rejects_path",
+        "sql_conn_id",
+        "adobe_target_conn_id",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    ui_color = "#f6e1e1"
+
+    def __init__(
+        self,
+        *,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Iterable[Any] | Mapping[str, Any] | None = None,
+        data: Any = None,
+        path: str | Sequence[str] | None = None,
+        id_column: str | None = None,
+        id_type: Literal["thirdPartyId", "pcId"] | None = None,
+        attributes: Sequence[str] | Mapping[str, str] | None = None,
+        adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        api_version: Literal["v1", "v2"] = "v2",
+        guaranteed_upload: bool = False,
+        max_rows_per_file: int = 50_000,
+        max_bytes_per_file: int = 49_000_000,
+        dry_run: bool = False,
+        skip_invalid_records: bool = True,
+        max_invalid_pct: float | None = None,
+        on_duplicate_id: Literal["first", "last", "fail"] = "first",
+        on_risky_value: Literal["encode", "replace", "reject"] = "encode",
+        max_value_length: int = 5_000,
+        rejects_path: str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 60,
+        timeout: float = 24 * 60 * 60,
+        max_failed_pct: float = 0.0,
+        max_not_found_pct: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.data = data if data is None else RowsArgument(data)
+        self.path = path
+        self.id_column = id_column
+        self.id_type = id_type
+        self.attributes = attributes
+        self.adobe_target_conn_id = adobe_target_conn_id
+        self.api_version = api_version
+        self.guaranteed_upload = guaranteed_upload
+        self.max_rows_per_file = max_rows_per_file
+        self.max_bytes_per_file = max_bytes_per_file
+        self.is_dry_run = dry_run  # Airflow has a method of the argument's name
+        self.skip_invalid_records = skip_invalid_records
+        self.max_invalid_pct = max_invalid_pct
+        self.on_duplicate_id = on_duplicate_id
+        self.on_risky_value = on_risky_value
+        self.max_value_length = max_value_length
+        self.rejects_path = rejects_path
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.max_failed_pct = max_failed_pct
+        self.max_not_found_pct = max_not_found_pct
+
+    @cached_property
+    def hook(self) -> AdobeTargetHook:
+        """The connection to Adobe Target."""
+        return AdobeTargetHook(self.adobe_target_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send the rows, and wait for what becomes of them.
+
+        :returns: the report: counts of rows by outcome, and the batches with their status; nothing of a row
+        :raises AirflowFailException: where a retry cannot help
+        :raises AirflowSensorTimeout: where a batch is unfinished at the ``timeout``
+        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        """
+        with airflow_failures():
+            check_limits(self.max_failed_pct, self.max_not_found_pct)
+            report, batches = self._upload(context)
+            if self.is_dry_run or not self.wait_for_completion or not batches:
+                return report
+            deadline = clock.SYSTEM.now() + self.timeout
+            if self.deferrable:
+                self.defer(
+                    trigger=BatchStatusTrigger(
+                        adobe_target_conn_id=self.adobe_target_conn_id,
+                        batches=[batch.to_event() for batch in batches],
+                        poll_interval=self.poll_interval,
+                        deadline=deadline,
+                        report=report,
+                    ),
+                    method_name="execute_complete",
+                )
+            return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Judge what the trigger saw; returns and raises as :meth:`execute`."""
+        with airflow_failures():
+            return self._conclude(context, event["report"], batches_of_event(event))
+
+    def _conclude(self, context: Context, report: dict[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
+        report = {**report, "batches": [batch.to_dict() for batch in batches]}
+        context["ti"].xcom_push(key="batches", value=report["batches"])
+        for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
+            self.log.warning(warning)
+        return report
+
+    def _upload(self, context: Context) -> tuple[dict[str, Any], list[Batch]]:
+        """Send all files and return the report and the batches as submitted; both are in XCom before anything waits for them."""
+        from airflow_provider_adobe_target.profiles.run import ProfileRun
+
+        rules = self._rules()
+        sent: list[Batch] = []
+        rejects_path = None
+        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+            run = ProfileRun(self._rows(), rules, Path(folder), keep_rejects=bool(self.rejects_path))
+            try:
+                files = self._files(run)
+                send_in_order(
+                    list(files) if rules.checks_all_rows_first else files,
+                    lambda file, clock: self._send(file, sent, clock),
+                )
+            finally:
+                context["ti"].xcom_push(key="batches", value=[batch.to_dict() for batch in sent])
+                rejects_path = self._write_rejects(context, run)
+        self.log.info(
+            "%s rows read: %s %s in %s files, %s rejected %s, %s without a value",
+            run.rows_read,
+            run.rows_sent,
+            "would be sent" if self.is_dry_run else "sent",
+            len(sent),
+            run.rows_rejected,
+            dict(run.rejects.by_reason) or "",
+            run.rows_empty,
+        )
+        return self._report(run, sent, rejects_path), sent
+
+    def _files(self, run: ProfileRun) -> Iterator[BatchFile]:
+        """Make the files, and refuse them where Adobe warns of their key with this version."""
+        check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
+        for file in run.files():
+            check_version(
+                self.api_version, run.key, self.hook.settings.uses_ecid
+            )  # sql tells its key with the first row
+            yield file
+
+    def _rules(self) -> ProfileRules:
+        from airflow_provider_adobe_target.profiles.run import ProfileRules
+
+        return ProfileRules(**{field.name: getattr(self, field.name) for field in fields(ProfileRules)})
+
+    def _rows(self) -> Rows:
+        given = [name for name in ("data", "sql", "path") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ProfileDataError(f"Give one of data, sql and path; given: {', '.join(given) or 'none'}.")
+        if self.data is not None:
+            from airflow_provider_adobe_target.profiles.sources import rows_from_data
+
+            return rows_from_data(self.data.value)
+        if self.path is not None:
+            return rows_from_paths(self.path)
+        if not self.sql_conn_id:
+            raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
+        return rows_from_sql(database_hook(self.sql_conn_id), str(self.sql), self.parameters)
+
+    def _send(self, file: BatchFile, sent: list[Batch], clock: Clock) -> None:
+        """Send one file, note what it became, and remove it."""
+        if self.is_dry_run:
+            sent.append(Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256))
+        else:
+            if self.guaranteed_upload and sent:
+                sent[-1] = self._finished(sent[-1], clock)
+            sent.append(self.hook.submit(file, self.api_version, clock))
+            self.log.info(
+                "Batch %s accepted: file %s, %s rows, %s bytes", sent[-1].batch_id, len(sent), file.rows, file.size
+            )
+        file.path.unlink()
+
+    def _finished(self, batch: Batch, clock: Clock) -> Batch:
+        """Wait until Adobe Target has finished a batch, so that the next cannot overtake it."""
+        [batch] = self.hook.wait([batch], self.poll_interval, clock.now() + self.timeout, clock)
+        judge([batch], max_failed_pct=100, max_not_found_pct=None)
+        return batch
+
+    def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
+        if not self.rejects_path or not run.rows_rejected:
+            return None
+        ti = context["ti"]
+        name = f"rejects-{ti.dag_id}-{ti.task_id}-{ti.run_id}-{ti.map_index}.parquet"
+        file = ObjectStoragePath(self.rejects_path) / re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("wb") as stream:
+            run.rejects.write_parquet(stream)
+        self.log.info("%s bad rows are kept in %s", run.rows_rejected, file)
+        return str(file)
+
+    def _report(self, run: ProfileRun, batches: Sequence[Batch], rejects_path: str | None) -> dict[str, Any]:
+        return {
+            "client_code": self.hook.settings.client_code,
+            "api_version": self.api_version,
+            "id_type": run.key,
+            "dry_run": self.is_dry_run,
+            "rows_read": run.rows_read,
+            "rows_sent": run.rows_sent,
+            "rows_rejected": run.rows_rejected,
+            "rows_empty": run.rows_empty,
+            "rows_unchanged": 0,
+            "rejected_by_reason": dict(run.rejects.by_reason),
+            "rejects_path": rejects_path,
+            "batches": [batch.to_dict() for batch in batches],
+        }

@@ -1,0 +1,125 @@
+"""Where an operator's rows come from: ``data``, ``sql`` or ``path``."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.airflow_compat import BaseHook, ObjectStoragePath, ResolveMixin
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    from airflow_provider_adobe_target.profiles.sources import Rows
+
+
+class RowsArgument(ResolveMixin):
+    """Rows as an operator's argument: resolved where they are an upstream task's output, and shown to nobody.
+
+    As a plain template field they would stand in the serialised DAG and among the rendered fields, and Jinja would run what looks
+    like a template in a customer's text.
+
+    :param value: the rows, or an ``XComArg`` for them
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def iter_references(self) -> Iterable[Any]:
+        """Return the upstream tasks whose output these rows are."""
+        return self.value.iter_references() if isinstance(self.value, ResolveMixin) else ()
+
+    def resolve(self, context: Any, **kwargs: Any) -> RowsArgument:
+        """Fetch the upstream task's output."""
+        if isinstance(self.value, ResolveMixin):
+            return RowsArgument(self.value.resolve(context, **kwargs))
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RowsArgument:
+        """Copy the reference to an upstream task; rows are never changed and stay one."""
+        return RowsArgument(copy.deepcopy(self.value, memo)) if isinstance(self.value, ResolveMixin) else self
+
+    def __repr__(self) -> str:
+        return "<rows>"
+
+
+def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
+    """Stream the result of one statement, with a server-side cursor where the driver would else hold it whole."""
+    from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
+
+    @contextmanager
+    def open_cursor() -> Iterator[Any]:
+        with closing(hook.get_conn()) as connection, closing(_streaming_cursor(connection)) as cursor:
+            if parameters is None:
+                cursor.execute(sql)
+            else:
+                cursor.execute(sql, parameters)
+            yield cursor
+
+    return rows_from_cursor(open_cursor)
+
+
+def _streaming_cursor(connection: Any) -> Any:
+    """Open a cursor that does not fetch the whole result at once; psycopg and the MySQL drivers must be told so."""
+    driver = type(connection).__module__.partition(".")[0]
+    if driver in ("psycopg", "psycopg2"):
+        return connection.cursor(name="adobe_target")
+    if driver == "pymysql":
+        from pymysql.cursors import SSCursor
+
+        return connection.cursor(SSCursor)
+    if driver == "MySQLdb":
+        from MySQLdb.cursors import SSCursor
+
+        return connection.cursor(SSCursor)
+    return connection.cursor()
+
+
+def database_hook(conn_id: str) -> DbApiHook:
+    """Return the hook of a database connection.
+
+    :raises ProfileDataError: where the connection is not one to a database
+    """
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    hook = BaseHook.get_hook(conn_id)
+    if not isinstance(hook, DbApiHook):
+        raise ProfileDataError(
+            f"sql_conn_id={conn_id!r} is a connection of type {type(hook).__name__}, which runs no SQL. Name one to a database."
+        )
+    return hook
+
+
+def rows_from_paths(paths: str | Sequence[str]) -> Rows:
+    """Read files, local or in object storage, in the order given, those of a glob sorted by name.
+
+    :raises ProfileDataError: where nothing is there
+    """
+    from airflow_provider_adobe_target.profiles.sources import rows_from_files
+
+    return rows_from_files(
+        [file for path in ([paths] if isinstance(paths, str) else paths) for file in _files(str(path))]
+    )
+
+
+def _files(path: str) -> list[Any]:
+    before_glob = re.match(r"[^*?\[]*/|", path)
+    folder = before_glob.group() if before_glob else ""
+    pattern = path[len(folder) :]
+    if not re.search(r"[*?\[]", pattern):
+        file = ObjectStoragePath(path)
+        if not file.exists():
+            raise ProfileDataError(f"There is no file {path!r}.")
+        if file.is_dir():
+            raise ProfileDataError(
+                f"{path!r} is a folder. Name its files with a glob, such as {path.rstrip('/')}/*.parquet."
+            )
+        return [file]
+    files = sorted((file for file in ObjectStoragePath(folder or ".").glob(pattern) if file.is_file()), key=str)
+    if not files:
+        raise ProfileDataError(f"No file matches {path!r}.")
+    return files

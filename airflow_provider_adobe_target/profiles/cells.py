@@ -1,0 +1,184 @@
+"""Python values to text one by one, for columns that no Arrow type can hold as they are."""
+
+from __future__ import annotations
+
+import enum
+import math
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_provider_adobe_target.profiles.numbers import javascript_number
+from airflow_provider_adobe_target.profiles.times import moment_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LIST_TYPES = (list, tuple, np.ndarray)
+
+
+class NoTextFormError(ValueError):
+    """A value has no text form. Says nothing of the value."""
+
+
+class TextCells(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
+    """A column of Python values that are already written as text.
+
+    Its storage is ``struct<text: string, unsupported: bool>``; a null cell means 'leave as it is', a cell
+    that is ``unsupported`` has no text form.
+
+    :param has_floats: whether any of the values was a float, NaN aside. Ids that became floats must be
+        refused, and the text alone no longer tells.
+    """
+
+    STORAGE = pa.struct([("text", pa.string()), ("unsupported", pa.bool_())])
+
+    def __init__(self, has_floats: bool = False) -> None:
+        self.has_floats = has_floats
+        super().__init__(self.STORAGE, "airflow_provider_adobe_target.text_cells")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b"has_floats" if self.has_floats else b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type: pa.DataType, serialized: bytes) -> TextCells:
+        return cls(serialized == b"has_floats")
+
+
+def _register() -> None:
+    try:
+        pa.register_extension_type(TextCells())
+    except pa.ArrowKeyError:  # this module was imported before, and is again
+        pa.unregister_extension_type(TextCells().extension_name)
+        pa.register_extension_type(TextCells())
+
+
+_register()
+
+
+@singledispatch
+def cell_text(value: object) -> str | None:
+    """Write one Python value as Adobe Target is to store it.
+
+    :param value: text, a number, a date or time, a UUID, an enum member of these, a list of these; numpy's
+        and pandas' own scalars too.
+    :returns: the text, empty for empty text; None for None, NaN, NaT, ``pandas.NA`` and an empty list.
+    :raises NoTextFormError: for everything else: infinities, bytes, durations, dicts, lists within lists,
+        text with lone surrogates.
+    """
+    raise NoTextFormError
+
+
+@cell_text.register(type(None))
+@cell_text.register(type(pd.NA))
+@cell_text.register(type(pd.NaT))
+def _missing_text(value: object) -> None:
+    return None
+
+
+@cell_text.register
+def _string_text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise NoTextFormError from None
+    return str.__str__(value)
+
+
+@cell_text.register(bool)
+@cell_text.register(np.bool_)
+def _boolean_text(value: object) -> str:
+    return "true" if value else "false"
+
+
+@cell_text.register(int)
+@cell_text.register(np.integer)
+def _integer_text(value: Any) -> str:
+    try:
+        return int.__repr__(int(value))
+    except ValueError:  # more digits than Python is willing to write
+        raise NoTextFormError from None
+
+
+@cell_text.register(float)
+@cell_text.register(np.floating)
+def _float_text(value: Any) -> str | None:
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        raise NoTextFormError
+    return javascript_number(str(value) if isinstance(value, np.floating) else float.__repr__(value))
+
+
+@cell_text.register
+def _decimal_text(value: Decimal) -> str | None:
+    if value.is_nan():
+        return None
+    if value.is_infinite():
+        raise NoTextFormError
+    return format(value, "f")
+
+
+@cell_text.register(datetime)
+@cell_text.register(time)
+def _moment_text(value: datetime | time) -> str:
+    return moment_text(value)
+
+
+@cell_text.register
+def _date_text(value: date) -> str:
+    return value.isoformat()
+
+
+@cell_text.register
+def _numpy_datetime_text(value: np.datetime64) -> str | None:
+    if np.isnat(value):
+        return None
+    unit = np.datetime_data(value.dtype)[0]
+    if unit in ("Y", "M", "W", "D"):
+        text = str(value.astype("M8[D]"))
+    else:
+        text = str(value.astype("M8[s]") if unit in ("h", "m") else value)
+    if text[4] != "-" or text.startswith("0000"):  # only years of four digits have an agreed form
+        raise NoTextFormError
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@cell_text.register
+def _numpy_duration_text(value: np.timedelta64) -> None:
+    if not np.isnat(value):
+        raise NoTextFormError
+
+
+@cell_text.register
+def _uuid_text(value: UUID) -> str:
+    return str(value)
+
+
+@cell_text.register
+def _enum_text(value: enum.Enum) -> str | None:
+    return cell_text(value.value)
+
+
+@cell_text.register(list)
+@cell_text.register(tuple)
+@cell_text.register(np.ndarray)
+def _list_text(value: Iterable[object]) -> str | None:
+    elements = list_elements(value)
+    if any(isinstance(element, LIST_TYPES) for element in elements):
+        raise NoTextFormError
+    texts = [cell_text(element) for element in elements]
+    return "|".join(text for text in texts if text is not None) or None
+
+
+def list_elements(value: Any) -> list[object]:
+    """Give the elements of a list, a tuple or a numpy array, the latter's with the width they have there."""
+    if isinstance(value, np.ndarray) and value.ndim != 1:
+        raise NoTextFormError
+    return list(value)

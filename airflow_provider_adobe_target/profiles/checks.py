@@ -1,0 +1,205 @@
+"""The rules for ids and values: what Adobe Target would refuse, lose or take for something else leaves here, with its reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
+from airflow_provider_adobe_target.profiles.text import TextColumn, to_text
+
+log = logging.getLogger(__name__)
+
+Mask = npt.NDArray[np.bool_]
+RiskyValue = Literal["encode", "replace", "reject"]
+
+MAX_ID_CHARACTERS = {"thirdPartyId": 256, "pcId": 128}  # Adobe's limits page; its Delivery API page
+_WARN_ID_CHARACTERS = 128  # Adobe's own SDKs refuse to link longer ones
+_WARN_VALUE_CHARACTERS = 256  # what page calls and the Delivery API take
+_MAX_PROFILE_BYTES = 64_000  # Adobe's bulk page: 64 KB of external data a profile, read as decimal to be safe
+_RISKY = r"\r\n|[,\r\n]"
+
+_RISKY_BYTES = np.zeros(256, bool)
+_RISKY_BYTES[list(b",\r\n")] = True
+_SUSPECT_IN_ID = np.ones(
+    256, bool
+)  # any byte but these is reason to look closer: blanks, controls, + / , and non-ASCII
+_SUSPECT_IN_ID[[byte for byte in range(0x21, 0x7F) if byte not in b"+/,"]] = False
+
+
+@dataclass
+class Verdicts:
+    """Which rows of a batch are bad, and why: the first reason found counts."""
+
+    rows: int
+    reasons: dict[int, str] = field(default_factory=dict)
+    details: dict[int, str] = field(default_factory=dict)
+
+    def reject(self, bad: Mask, reason: str, detail: str) -> None:
+        """Mark the rows of ``bad`` that are not marked yet."""
+        for row in np.flatnonzero(bad).tolist():
+            if row not in self.reasons:
+                self.reasons[row], self.details[row] = reason, detail
+
+    @property
+    def good(self) -> Mask:
+        """The rows that are not marked."""
+        good = np.ones(self.rows, bool)
+        good[list(self.reasons)] = False
+        return good
+
+
+class Warnings:
+    """What is worth a line in the log, once a run for each column and kind."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str]] = set()
+
+    def once(self, column: str, message: str) -> None:
+        """Log ``message``, which has one ``%s`` for the column, unless that was done before."""
+        if (column, message) not in self._said:
+            self._said.add((column, message))
+            log.warning(message, column)
+
+
+def to_valid_text(values: pa.Array) -> TextColumn:
+    """Write a column as text; cells that are not UTF-8, which Arrow does not check when it reads, have no text form."""
+    column = to_text(values)
+    if column.plain:
+        return column
+    try:
+        column.text.validate(full=True)
+    except pa.ArrowInvalid:
+        cells = column.text.cast(pa.binary()).to_pylist()
+        broken = pa.array([cell is not None and not _is_utf8(cell) for cell in cells])
+        unsupported = broken if column.unsupported is None else pc.or_(column.unsupported, broken)
+        text = pa.array(
+            [None if bad else cell for cell, bad in zip(cells, unsupported.to_pylist(), strict=True)],
+            pa.string(),
+        )
+        return TextColumn(text, unsupported, plain=False)
+    return column
+
+
+def _is_utf8(cell: bytes) -> bool:
+    try:
+        cell.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def check_ids(
+    ids: TextColumn, column: str, key: str, on_risky_value: RiskyValue, verdicts: Verdicts, warnings: Warnings
+) -> None:
+    """Mark rows whose id is missing, too long, or holds what an id must not hold. An id is never altered.
+
+    Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. A comma may tear the row, so that it
+    is refused unless ``on_risky_value`` is ``encode``.
+    """
+    text = ids.text
+    if ids.unsupported is not None:
+        verdicts.reject(_mask(ids.unsupported), "unsupported_value", f"{column}: its type has no text form")
+    if text.null_count:
+        verdicts.reject(_mask(text.is_null()), "missing_id", column)
+    _check_length(text, MAX_ID_CHARACTERS[key], _WARN_ID_CHARACTERS, "id_too_long", column, verdicts, warnings)
+    if ids.plain or not _SUSPECT_IN_ID[string_bytes(text)].any():
+        return
+    verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
+    forbidden = pc.match_substring_regex(text, r"[+/\p{Cc}]")
+    verdicts.reject(_mask(forbidden), "id_forbidden_character", f"{column}: '+', '/' or a control character")
+    commas = _mask(pc.match_substring(text, ","))
+    if on_risky_value == "encode":
+        if (commas & verdicts.good).any():
+            warnings.once(
+                column,
+                "Ids in %s hold commas; they are sent as %%2C, and Adobe Target may take them for separators.",
+            )
+    else:
+        verdicts.reject(commas, "risky_value", f"{column}: a comma in an id")
+
+
+def check_values(
+    values: TextColumn,
+    column: str,
+    max_value_length: int,
+    on_risky_value: RiskyValue,
+    verdicts: Verdicts,
+    warnings: Warnings,
+) -> pa.StringArray:
+    """Mark rows whose value has no text form, is too long or risky, and return the texts to send."""
+    text = values.text
+    if values.unsupported is not None:
+        verdicts.reject(_mask(values.unsupported), "unsupported_value", f"{column}: its type has no text form")
+    if not values.plain and _RISKY_BYTES[string_bytes(text)].any():
+        if on_risky_value == "replace":
+            text = pc.replace_substring_regex(text, _RISKY, " ")
+        elif on_risky_value == "reject":
+            verdicts.reject(
+                _mask(pc.match_substring_regex(text, _RISKY)),
+                "risky_value",
+                f"{column}: a comma or line break",
+            )
+        else:
+            warnings.once(
+                column,
+                "Values in %s hold commas or line breaks; they are sent percent-encoded, and Adobe Target may take them for separators.",
+            )
+    _check_length(text, max_value_length, _WARN_VALUE_CHARACTERS, "value_too_long", column, verdicts, warnings)
+    return text
+
+
+def check_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray], room: int, verdicts: Verdicts) -> None:
+    """Mark rows that hold more than 64 KB of attributes, or do not fit a file.
+
+    :param texts: attribute names and their texts
+    :param room: the bytes that a row may have, encoded and with its line end
+    """
+    longest = [_longest(text) for text in (ids, *texts.values())]
+    names_size = sum(map(len, texts))
+    if sum(longest) + names_size <= _MAX_PROFILE_BYTES and 3 * sum(longest) + len(longest) <= room:
+        return  # every byte becomes three at the most
+    sizes = np.zeros(len(ids), np.int64)
+    for name, text in texts.items():
+        sizes += pc.fill_null(pc.add(pc.binary_length(text), len(name)), 0).to_numpy(zero_copy_only=False)
+    verdicts.reject(
+        sizes > _MAX_PROFILE_BYTES, "profile_too_large", f"more than {_MAX_PROFILE_BYTES} bytes of attributes"
+    )
+    encoded = np.diff(encode_lines([ids, *texts.values()]).starts)
+    verdicts.reject(encoded > room, "profile_too_large", "longer than a file may be")
+
+
+def _check_length(
+    text: pa.StringArray,
+    limit: int,
+    warn_above: int,
+    reason: str,
+    column: str,
+    verdicts: Verdicts,
+    warnings: Warnings,
+) -> None:
+    if _longest(text) <= min(limit, warn_above):
+        return
+    lengths = pc.fill_null(pc.utf8_length(text), 0).to_numpy(zero_copy_only=False)
+    verdicts.reject(lengths > limit, reason, f"{column}: more than {limit} characters")
+    if ((lengths > warn_above) & (lengths <= limit)).any():
+        warnings.once(
+            column,
+            f"Some texts in %s have more than {warn_above} characters; other parts of Adobe Target take no more.",
+        )
+
+
+def _longest(text: pa.StringArray) -> int:
+    """Return the bytes of the longest text: no text has more characters than that."""
+    return pc.max(pc.binary_length(text)).as_py() or 0
+
+
+def _mask(condition: pa.BooleanArray) -> Mask:
+    return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), bool)

@@ -1,0 +1,128 @@
+"""Python values to Arrow columns that say the same.
+
+Left to itself, pyarrow takes what it is given for what it resembles: a bool among ints, an int among floats,
+a date among datetimes, a Decimal of one scale among those of another, one zone for each row's own.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_provider_adobe_target.profiles.cells import (
+    LIST_TYPES,
+    NoTextFormError,
+    TextCells,
+    cell_text,
+    list_elements,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["TextCells", "from_objects"]
+
+_MISSING = frozenset({type(None), type(pd.NA), type(pd.NaT)})
+_NATIVE: dict[type, pa.DataType] = {
+    str: pa.string(),
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    date: pa.date32(),
+    datetime: pa.timestamp("us"),
+    time: pa.time64("us"),
+}
+_EXACT_INTEGERS_UP_TO = 2**53
+# What pyarrow raises for an int beyond 64 bits, a lone surrogate, a float that is not a missing value.
+_REFUSED = (pa.ArrowException, OverflowError, TypeError, ValueError)
+
+
+def from_objects(values: Sequence[object]) -> pa.Array:
+    """Make an Arrow array of Python values, without changing what they say.
+
+    Values of one kind that Arrow holds as they are become its own type: text, bools, ints of 64 bits, floats
+    (ints among them if they are exact), dates, datetimes and times of day without a zone, dicts (a struct),
+    lists of these. Anything else becomes :class:`TextCells`: the text of each value by itself, or the mark
+    that it has none. None, NaN, NaT and ``pandas.NA`` are null.
+
+    :param values: a pandas object column, the values of one key in a list of dicts, one column of a cursor's
+        rows.
+    """
+    kinds = set(map(type, values)) - _MISSING
+    if float in kinds and all(value != value for value in values if type(value) is float):
+        kinds.discard(float)
+    if not kinds:
+        return pa.nulls(len(values))
+    try:
+        column = _native_column(values, kinds)
+    except _REFUSED:
+        column = None
+    return _text_cells(values, kinds) if column is None else column
+
+
+def _native_column(values: Sequence[Any], kinds: set[type]) -> pa.Array | None:
+    if all(issubclass(kind, dict) for kind in kinds):
+        return _struct_column(values)
+    if all(issubclass(kind, LIST_TYPES) for kind in kinds):
+        return _list_column(values)
+    if kinds == {int, float}:
+        exact = all(abs(value) <= _EXACT_INTEGERS_UP_TO for value in values if type(value) is int)
+        return pa.array(values, pa.float64(), from_pandas=True) if exact else None
+    (kind, *others) = kinds
+    if others or kind not in _NATIVE:
+        return None
+    if kind in (datetime, time) and any(type(value) is kind and value.tzinfo for value in values):
+        return None
+    return pa.array(values, _NATIVE[kind], from_pandas=True)
+
+
+def _struct_column(values: Sequence[Any]) -> pa.Array | None:
+    present = np.array([isinstance(value, dict) for value in values], dtype=bool)
+    dicts = [value if here else {} for value, here in zip(values, present, strict=True)]
+    names = list(dict.fromkeys(chain.from_iterable(dicts)))
+    if not names:
+        return pa.nulls(len(values))
+    if not all(isinstance(name, str) for name in names):
+        return None
+    children = [from_objects([row.get(name) for row in dicts]) for name in names]
+    return pa.StructArray.from_arrays(children, names, mask=pa.array(~present))
+
+
+def _list_column(values: Sequence[Any]) -> pa.Array | None:
+    rows = [list_elements(value) if isinstance(value, LIST_TYPES) else None for value in values]
+    elements = [element for row in rows if row is not None for element in row]
+    if any(issubclass(kind, (dict, *LIST_TYPES)) for kind in set(map(type, elements))):
+        return None
+    offsets = np.cumsum([0, *(len(row or ()) for row in rows)], dtype=np.int32)
+    mask = pa.array([row is None for row in rows], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), from_objects(elements), mask=mask)
+
+
+def _text_cells(values: Sequence[Any], kinds: set[type]) -> pa.Array:
+    write = {kind: cell_text.dispatch(kind) for kind in kinds | _MISSING | {float}}
+    texts: list[str | None] = []
+    unsupported: list[bool] = []
+    for value in values:
+        try:
+            texts.append(write[type(value)](value))
+            unsupported.append(False)
+        except NoTextFormError:
+            texts.append(None)
+            unsupported.append(True)
+    missing = [text is None and not bad for text, bad in zip(texts, unsupported, strict=True)]
+    storage = pa.StructArray.from_arrays(
+        [pa.array(texts, pa.string()), pa.array(unsupported, pa.bool_())],
+        fields=list(TextCells.STORAGE),
+        mask=pa.array(missing, pa.bool_()),
+    )
+    return pa.ExtensionArray.from_storage(TextCells(_has_floats(values, kinds)), storage)
+
+
+def _has_floats(values: Sequence[Any], kinds: set[type]) -> bool:
+    floats = tuple(kind for kind in kinds if issubclass(kind, (float, np.floating)))
+    return bool(floats) and any(isinstance(value, floats) and value == value for value in values)

@@ -1,0 +1,88 @@
+"""Rows of a database cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.columns import from_objects
+from airflow_provider_adobe_target.profiles.record_batches import Pace, check_names, record_batch, wanted
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from airflow_provider_adobe_target.profiles.sources import Rows
+
+
+def rows_from_cursor(
+    open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000
+) -> Rows:
+    """Read the result of a statement as it comes, never whole.
+
+    :param open_cursor: opens a DB-API cursor that already ran its statement, and closes it on leaving.
+        It should be a server-side one where the driver has them: others hold the whole result in memory.
+    :param fetch_size: number of rows to ask for at a time, by default 10,000.
+    """
+    return CursorRows(open_cursor, fetch_size)
+
+
+class CursorRows:
+    """Rows of a DB-API cursor; see :func:`rows_from_cursor`."""
+
+    schema = None
+
+    def __init__(self, open_cursor: Callable[[], AbstractContextManager[Any]], fetch_size: int) -> None:
+        self._open_cursor = open_cursor
+        self._fetch_size = fetch_size
+        self._was_read = False
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Fetch and convert the rows; see :class:`~airflow_provider_adobe_target.profiles.sources.Rows`.
+
+        The cursor is closed when the last row was read, when reading fails, and when the caller stops early.
+
+        :raises ProfileDataError: where two columns of the result have the same name, the statement has no
+            result, or the rows were read before.
+        """
+        if self._was_read:
+            raise ProfileDataError("The result of a statement can be read only once.")
+        self._was_read = True
+        return self._read(columns)
+
+    def _read(self, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
+        pace = Pace()
+        with self._open_cursor() as cursor:
+            rows = cursor.fetchmany(self._fetch_size)
+            names = _column_names(
+                cursor
+            )  # only now, as psycopg2's named cursors tell them after the first fetch
+            chosen = wanted(names, columns)
+            while rows:
+                values = dict(zip(names, _transposed(rows, names), strict=True))
+                convert = partial(_convert, {name: values[name] for name in chosen})
+                yield from pace.batches(len(rows), convert)
+                rows = cursor.fetchmany(self._fetch_size)
+
+
+def _convert(values: Mapping[str, Sequence[object]], start: int, stop: int) -> pa.RecordBatch:
+    return record_batch(
+        {name: from_objects(column[start:stop]) for name, column in values.items()}, stop - start
+    )
+
+
+def _column_names(cursor: Any) -> list[str]:
+    if cursor.description is None:
+        raise ProfileDataError("The statement has no result. Its last, or only, part has to be a SELECT.")
+    names = [column[0] for column in cursor.description]
+    check_names(names, "The statement's result")
+    return names
+
+
+def _transposed(rows: Sequence[Any], names: Sequence[str]) -> list[Sequence[object]]:
+    if isinstance(rows[0], Mapping):  # as the dict cursors of psycopg2 and MySQL give them
+        return [[row[name] for row in rows] for name in names]
+    return list(zip(*rows, strict=True))

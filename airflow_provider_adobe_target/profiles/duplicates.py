@@ -1,0 +1,145 @@
+"""One row an id a run: exact over the whole input, in memory that does not grow with it.
+
+Adobe Target does not say which of two rows for one id wins, and a later batch overrides an earlier one, so an id is sent once.
+
+How an id walks through. Its 64-bit hash sets two bits in a fixed field of 32 MiB. Were both not yet set, nobody had this id before:
+its row goes on at once, and the id is noted on disk. Were both set, that is only a suspicion (another id may have set them): the
+row waits on disk until all others are through. Then the waiting ids are compared, text by text, with the noted ones, a block at
+a time: the first row of an id that was not sent goes on, the others are duplicates.
+
+Disk: an id's bytes and four more for each profile, and the rows that wait. At 10 million ids, 1 in 200 waits without a cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.profiles.encoding import string_bytes
+from airflow_provider_adobe_target.profiles.spool import Spool
+
+_FIELD_BITS = 28
+_WAITING_BLOCK_ROWS = 65_536
+_NOTED_BLOCK_ROWS = 1_048_576
+
+
+def first_of_each_id(
+    batches: Iterable[pa.RecordBatch], folder: Path, reject: Callable[[pa.RecordBatch], None]
+) -> Iterator[pa.RecordBatch]:
+    """Pass on the first row of each id, and hand every other row to ``reject``.
+
+    :param batches: rows with a column ``id`` of type string, without nulls
+    :param folder: an existing folder for what has to wait
+    """
+    seen, waiting = SeenIds(folder), Spool(folder / "waiting")
+    for batch in batches:
+        new = seen.surely_new(batch.column("id"))
+        if new.all():
+            yield batch
+            continue
+        waiting.write(batch.filter(pa.array(~new)))
+        yield batch.filter(pa.array(new))
+    for block in waiting.blocks(_WAITING_BLOCK_ROWS):
+        first = seen.settle(block.column("id"))
+        reject(block.filter(pa.array(~first)))
+        yield block.filter(pa.array(first))
+
+
+def last_of_each_id(
+    batches: Iterable[pa.RecordBatch], folder: Path, reject: Callable[[pa.RecordBatch], None]
+) -> Iterator[pa.RecordBatch]:
+    """Pass on the last row of each id, in the order of the rows, and hand every other row to ``reject``.
+
+    All batches are read before the first is passed on. Parameters as :func:`first_of_each_id`, and a column ``row_number``
+    of type int64 that grows.
+    """
+    rows = Spool(folder / "rows")
+    rows_read = 0
+    for batch in batches:
+        rows.write(batch)
+        rows_read = batch.column("row_number")[len(batch) - 1].as_py() + 1 if len(batch) else rows_read
+    last = np.zeros(rows_read // 8 + 1, np.uint8)  # a bit a row
+    backwards = (
+        batch.select(["row_number", "id"]).take(pa.array(np.arange(len(batch))[::-1]))
+        for batch in rows.batches(backwards=True)
+    )
+    for batch in first_of_each_id(backwards, folder, reject=lambda _: None):
+        _set_bits(last, batch.column("row_number").to_numpy())
+    for batch in rows.batches():
+        wins = _bits(last, batch.column("row_number").to_numpy())
+        reject(batch.filter(pa.array(~wins)))
+        yield batch.filter(pa.array(wins))
+
+
+class SeenIds:
+    """Which ids came before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._field = np.zeros(2 ** (_FIELD_BITS - 3), np.uint8)
+        self._noted = Spool(folder / "ids")
+
+    def surely_new(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
+        """Tell which ids cannot have come before, neither earlier nor higher up in ``ids``, and note these."""
+        hashes = hash_strings(ids)
+        mask = np.uint64(2**_FIELD_BITS - 1)
+        positions = (hashes & mask, hashes >> np.uint64(64 - _FIELD_BITS))
+        new = ~(_bits(self._field, positions[0]) & _bits(self._field, positions[1]))
+        new &= _first_of_equals(hashes)
+        for position in positions:
+            _set_bits(self._field, position)
+        self._note(ids if new.all() else ids.filter(pa.array(new)))
+        return new
+
+    def settle(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
+        """Tell which ids were never noted, the first of each in ``ids`` only, and note these."""
+        encoded = ids.dictionary_encode()
+        known = np.zeros(len(encoded.dictionary), bool)
+        for block in self._noted.blocks(_NOTED_BLOCK_ROWS):
+            hits = pc.index_in(block.column("id"), value_set=encoded.dictionary).drop_null()
+            known[hits.to_numpy()] = True
+        first_rows = np.unique(encoded.indices.to_numpy(), return_index=True)[1]
+        first = np.zeros(len(ids), bool)
+        first[first_rows[~known]] = True
+        self._note(ids.filter(pa.array(first)))
+        return first
+
+    def _note(self, ids: pa.StringArray) -> None:
+        self._noted.write(pa.record_batch([ids], names=["id"]))
+
+
+def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """Hash each string, eight bytes at a time. Equal strings have equal hashes, on every machine and version."""
+    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    data = np.append(string_bytes(strings), np.zeros(8, np.uint8))
+    words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from every byte on
+    starts = (offsets[:-1] - offsets[0]).astype(np.int64)
+    lengths = np.diff(offsets).astype(np.int64)
+    hashes = lengths.astype(np.uint64)
+    rows = np.arange(len(strings))
+    for done in range(0, int(lengths.max(initial=0)), 8):
+        rows = rows[lengths[rows] > done]
+        unused_bits = (8 - np.minimum(lengths[rows] - done, 8)).astype(np.uint64) * np.uint64(8)
+        word = words[starts[rows] + done] << unused_bits  # cuts off what belongs to the next string
+        mixed = (hashes[rows] ^ word) * np.uint64(0x9E3779B97F4A7C15)
+        hashes[rows] = mixed ^ (mixed >> np.uint64(32))
+    return hashes * np.uint64(0xD6E8FEB86659FD93)
+
+
+def _first_of_equals(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    order = np.argsort(hashes, kind="stable")
+    first = np.ones(len(hashes), bool)
+    first[order[1:]] = hashes[order[1:]] != hashes[order[:-1]]
+    return first
+
+
+def _bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    return (field[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1
+
+
+def _set_bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> None:
+    np.bitwise_or.at(field, positions >> 3, np.uint8(1) << (positions & 7).astype(np.uint8))

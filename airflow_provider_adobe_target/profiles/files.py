@@ -1,0 +1,354 @@
+"""Rows of Parquet, CSV and NDJSON files."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import zlib
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.record_batches import (
+    MAX_BYTES,
+    MAX_ROWS,
+    check_names,
+    check_schema,
+    conform,
+    merge_schemas,
+    project,
+    recut,
+    wanted,
+)
+from airflow_provider_adobe_target.profiles.records import Names, note_names, records_batch, records_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from airflow_provider_adobe_target.profiles.sources import Rows
+
+_CSV_BLOCK_BYTES = 8 * 1024 * 1024  # a row has to fit
+_NDJSON_BLOCK_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
+
+
+class File(Protocol):
+    """What is used of a ``pathlib.Path`` or of Airflow's ``ObjectStoragePath``."""
+
+    @property
+    def name(self) -> str:
+        """Its last part, whose suffixes tell what the file holds."""
+
+    def open(self, mode: str) -> Any:
+        """Open it to read bytes."""
+
+
+class _FileRows(Protocol):
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]: ...
+
+
+def rows_from_files(files: Sequence[File]) -> Rows:
+    """Read files one after the other, in memory that does not grow with them.
+
+    Their kinds, columns and types may differ; a column that a file does not have is null there. Of Parquet at
+    least one row group is held.
+
+    * Parquet (``.parquet``);
+    * CSV (``.csv``, ``.csv.gz``): comma-separated UTF-8 with a header. Cells are text as they stand, empty
+      ones null; quoted ones may hold line breaks; empty lines are skipped. A row has at most 8 MiB;
+    * NDJSON (``.ndjson``, ``.jsonl``, ``.json``, each also with ``.gz``): one JSON object a line, in UTF-8.
+      Files are read twice, as only the last line may tell the last name.
+
+    :param files: paths, in the order in which their rows are to come.
+    :raises ProfileDataError: where a name has another suffix. What is wrong within a file is told when it is
+        read. What the storage itself raises, for example ``FileNotFoundError``, is passed on.
+    """
+    return FilesRows([_file_rows(file) for file in files])
+
+
+def _file_rows(file: File) -> _FileRows:
+    name = file.name.lower()
+    for suffixes, kind in _KINDS.items():
+        if name.endswith(suffixes):
+            return kind(file)
+    accepted = ", ".join(suffix for suffixes in _KINDS for suffix in suffixes)
+    raise ProfileDataError(f"{file} is of no known kind. Give files whose names end in {accepted}.")
+
+
+class FilesRows:
+    """Rows of several files.
+
+    :param files: the rows of each.
+    """
+
+    def __init__(self, files: Sequence[_FileRows]) -> None:
+        self._files = files
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns of all files, in order of first appearance.
+
+        :raises ProfileDataError: where a file cannot be read, or a column is nested in one and not in another.
+        """
+        return merge_schemas(file.schema for file in self._files)
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+        schema = project(self.schema, columns)
+        for file in self._files:
+            for batch in file.batches(columns):
+                yield conform(batch, schema)
+
+
+class ParquetRows:
+    """Rows of a Parquet file.
+
+    :param file: its path.
+    """
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns that the footer tells."""
+        with _parquet(self._file) as parquet:
+            check_schema(parquet.schema_arrow, str(self._file))
+            return parquet.schema_arrow
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+        names = wanted(self.schema.names, columns)
+        with _parquet(self._file) as parquet:
+            # Without read-ahead, and without threads that each hold a part, memory does not grow with the file.
+            rows = _rows_a_batch(parquet.metadata)
+            for batch in parquet.iter_batches(rows, columns=names, use_threads=False):
+                # pyarrow takes "a" for "a.b", too.
+                yield from recut(batch.select(names))
+
+
+@contextmanager
+def _parquet(file: File) -> Iterator[pq.ParquetFile]:
+    with file.open("rb") as stream, _damage_named(file):
+        yield pq.ParquetFile(stream, pre_buffer=False)
+
+
+def _rows_a_batch(metadata: pq.FileMetaData) -> int:
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    widest = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=0)
+    return max(1, min(MAX_ROWS, int(MAX_BYTES / max(widest, 1))))
+
+
+class CsvRows:
+    """Rows of a CSV file.
+
+    :param file: its path.
+    """
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns that the header names, all of them text."""
+        with _opened(self._file) as stream:
+            try:
+                header = next((cells for cells in csv.reader(_text(stream)) if cells), None)
+            except UnicodeDecodeError:
+                raise self._not_utf8() from None
+            except csv.Error:
+                raise ProfileDataError(
+                    f"The header of {self._file} cannot be read. Is the file CSV?"
+                ) from None
+        if header is None:
+            raise ProfileDataError(f"{self._file} has no header. Write the column names into its first line.")
+        check_names(header, str(self._file))
+        return pa.schema([(name, pa.string()) for name in header])
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+        names = wanted(self.schema.names, columns)
+        with _opened(self._file) as stream:
+            try:
+                with arrow_csv.open_csv(stream, **self._options(names)) as reader:
+                    for batch in reader:
+                        yield from recut(batch.select(names))
+            except pa.ArrowInvalid:  # whose message quotes the row
+                raise self._broken_row() or self._long_row() from None
+            # pyarrow lets a quote that is never closed swallow the rows up to the end.
+            if stream.quotes % 2 and (error := self._broken_row(strict=True)):
+                raise error
+
+    def _options(self, names: list[str]) -> dict[str, Any]:
+        return {
+            "read_options": arrow_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
+            "parse_options": arrow_csv.ParseOptions(newlines_in_values=True),
+            "convert_options": arrow_csv.ConvertOptions(
+                column_types=self.schema, include_columns=names, strings_can_be_null=True, null_values=[""]
+            ),
+        }
+
+    def _broken_row(self, *, strict: bool = False) -> ProfileDataError | None:
+        """Read once more, slowly, to say on which line the file is broken."""
+        line = 1
+        with _opened(self._file) as stream:
+            rows = csv.reader(_text(stream), strict=strict)
+            try:
+                for cells in rows:
+                    if cells and len(cells) != len(self.schema):
+                        return ProfileDataError(
+                            f"{self._file}, line {line}: the row has {len(cells)} cells, the header "
+                            f"{len(self.schema)}. Quote cells that hold commas, and write the file again."
+                        )
+                    line = rows.line_num + 1
+            except UnicodeDecodeError:
+                return self._not_utf8()
+            except csv.Error:
+                return ProfileDataError(
+                    f"{self._file}, line {line} or after it: a quoted cell is not closed, or a row has "
+                    "other than the header's cells. Quote cells that hold commas, and double the quotes within them."
+                )
+        return None
+
+    def _long_row(self) -> ProfileDataError:
+        return ProfileDataError(
+            f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Leave it out."
+        )
+
+    def _not_utf8(self) -> ProfileDataError:
+        return ProfileDataError(f"{self._file} is not UTF-8. Write it again in UTF-8.")
+
+
+class NdjsonRows:
+    """Rows of a file of one JSON object a line.
+
+    :param file: its path.
+    """
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Every column of any row; the whole file is read for it."""
+        names: Names = {}
+        for number, line in self._lines():
+            try:
+                note_names(names, _record(line))
+            except ProfileDataError as error:
+                raise ProfileDataError(f"{self._file}, line {number}: {error}") from None
+        return records_schema(names)
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+        schema = project(self.schema, columns)
+        for records in self._blocks():
+            yield from recut(records_batch(records, schema))
+
+    def _blocks(self) -> Iterator[list[dict[str, Any]]]:
+        records: list[dict[str, Any]] = []
+        size = 0
+        for _, line in self._lines():
+            records.append(_record(line))
+            size += len(line)
+            if len(records) == MAX_ROWS or size >= _NDJSON_BLOCK_BYTES:
+                yield records
+                records, size = [], 0
+        if records:
+            yield records
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        with _opened(self._file) as stream:
+            for number, line in enumerate(io.BufferedReader(stream, _READ_BYTES), start=1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                if line.strip():
+                    yield number, line
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise _DuplicateKeyError
+    return record
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    try:
+        record = _JSON.decode(line.decode())
+    except _DuplicateKeyError:
+        raise ProfileDataError("a key comes up twice in one object. Rename or drop one.") from None
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise ProfileDataError("this is no JSON object in UTF-8. NDJSON is one JSON object a line.")
+    return record
+
+
+_KINDS: dict[tuple[str, ...], Callable[[File], _FileRows]] = {
+    (".parquet",): ParquetRows,
+    (".csv", ".csv.gz"): CsvRows,
+    (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz", ".json", ".json.gz"): NdjsonRows,
+}
+
+
+class _Bytes(io.RawIOBase):
+    """The bytes of anything that has ``read``, object storage included; counts the quotes that pass."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.quotes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self.quotes += data.count(b'"')
+        return len(data)
+
+
+@contextmanager
+def _opened(file: File) -> Iterator[_Bytes]:
+    with file.open("rb") as stream, _damage_named(file):
+        yield _Bytes(gzip.GzipFile(fileobj=stream) if file.name.lower().endswith(".gz") else stream)
+
+
+def _text(stream: _Bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
+
+
+@contextmanager
+def _damage_named(file: File) -> Iterator[None]:
+    """Tell a file that is broken, which stays so, from a storage that fails, which may be tried again."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, gzip.BadGzipFile, zlib.error, EOFError):
+        raise _damaged(file) from None
+    except OSError as error:
+        if type(error) is not OSError or error.errno is not None:
+            raise
+        raise _damaged(file) from None  # as pyarrow tells what it cannot decode
+
+
+def _damaged(file: File) -> ProfileDataError:
+    return ProfileDataError(f"{file} is damaged, cut short, or not what its name says. Write it again.")

@@ -1,0 +1,144 @@
+"""Which column is the id, which are attributes, and what each is called in Adobe Target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.names import ID_TYPES, check_names
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute and where it comes from.
+
+    :param path: the column's name, and below it the names of the fields that lead to a nested one
+    :param name: what it is called in Adobe Target
+    """
+
+    path: tuple[str, ...]
+    name: str
+
+    @property
+    def column(self) -> str:
+        """The column as a user writes it: ``address.city``."""
+        return ".".join(self.path)
+
+
+@dataclass(frozen=True)
+class ProfileMapping:
+    """How a table's columns become profiles.
+
+    :param id_column: the column that holds the ids
+    :param key: what they are to Adobe Target: ``thirdPartyId`` or ``pcId``
+    :param attributes: in the order of their columns
+    """
+
+    id_column: str
+    key: str
+    attributes: tuple[Attribute, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """The table's columns that are needed."""
+        return list(dict.fromkeys([self.id_column, *(attribute.path[0] for attribute in self.attributes)]))
+
+
+def map_columns(
+    schema: pa.Schema,
+    *,
+    id_column: str | None = None,
+    id_type: str | None = None,
+    attributes: Sequence[str] | Mapping[str, str] | None = None,
+    complete: bool = True,
+) -> ProfileMapping:
+    """Find the id and the attributes among a table's columns.
+
+    :param schema: the table's columns; nested ones (structs) become dotted names, ``address.city``
+    :param id_column: the column of ids; without it the one that has a name Adobe has for an id
+    :param id_type: ``thirdPartyId`` or ``pcId``; without it told by the name of the id column, else ``thirdPartyId``
+    :param attributes: columns, or columns and what to call them; a nested column stands for all below it. Default: every other
+        column under its own name
+    :param complete: whether ``schema`` has all there will be, so that a nested name that is not in it is an error
+    :raises ProfileDataError: naming the column and the way out
+    """
+    id_column = id_column or _find_id_column(schema)
+    if id_column not in schema.names:
+        raise ProfileDataError(
+            f"There is no column {id_column!r} for id_column; the columns are {_listed(schema.names)}."
+        )
+    key = id_type or ID_TYPES.get(id_column, "thirdPartyId")
+    leaves = [path for field in schema for path in _leaves(field)]
+    if attributes is None:
+        chosen = [Attribute(path, ".".join(path)) for path in leaves if path != (id_column,)]
+    else:
+        asked = attributes if isinstance(attributes, Mapping) else {column: column for column in attributes}
+        chosen = [
+            attribute for column, name in asked.items() for attribute in _chosen(column, name, leaves, schema, complete)
+        ]
+        if not isinstance(attributes, Mapping) and len(asked) != len(attributes):
+            raise ProfileDataError("A column comes up twice in attributes. Name each once.")
+    if not chosen:
+        raise ProfileDataError(
+            f"There is no attribute column beside the id {id_column!r}, so there is nothing to write. Select at least one."
+        )
+    check_names([(attribute.column, attribute.name) for attribute in chosen], key)
+    return ProfileMapping(id_column, key, tuple(chosen))
+
+
+def leaf(batch: pa.RecordBatch, attribute: Attribute) -> pa.Array:
+    """Return an attribute's values; a field that this batch does not have is null throughout."""
+    values = batch.column(attribute.path[0]) if attribute.path[0] in batch.schema.names else pa.nulls(len(batch))
+    for field in attribute.path[1:]:
+        if not pa.types.is_struct(values.type) or values.type.get_field_index(field) < 0:
+            return pa.nulls(len(batch))
+        values = pc.struct_field(values, [values.type.get_field_index(field)])
+    return values
+
+
+def _find_id_column(schema: pa.Schema) -> str:
+    found = [name for name in schema.names if name in ID_TYPES]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ProfileDataError(f"The columns {_listed(found)} could each be the id. Say which with id_column.")
+    raise ProfileDataError(
+        f"No column is named as an id ({', '.join(ID_TYPES)}); the columns are {_listed(schema.names)}. "
+        "Say which it is with id_column."
+    )
+
+
+def _leaves(field: pa.Field) -> Iterator[tuple[str, ...]]:
+    if pa.types.is_struct(field.type):
+        for child in field.type:
+            for path in _leaves(child):
+                yield (field.name, *path)
+    else:
+        yield (field.name,)
+
+
+def _chosen(
+    column: str, name: str, leaves: Sequence[tuple[str, ...]], schema: pa.Schema, complete: bool
+) -> Iterator[Attribute]:
+    found = False
+    for path in leaves:
+        dotted = ".".join(path)
+        if dotted == column or dotted.startswith(column + "."):
+            found = True
+            yield Attribute(path, name + dotted[len(column) :])
+    if found:
+        return
+    path = tuple(column.split("."))
+    if complete or path[0] not in schema.names:
+        raise ProfileDataError(
+            f"There is no column {column!r} for attributes; the columns are {_listed(schema.names)}."
+        )
+    yield Attribute(path, name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"

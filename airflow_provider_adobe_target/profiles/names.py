@@ -1,0 +1,74 @@
+"""What an attribute may be called in Adobe Target."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+
+log = logging.getLogger(__name__)
+
+ID_TYPES = {  # what the column of ids may be called, and which id Adobe Target then takes it for
+    "thirdPartyId": "thirdPartyId",
+    "third_party_id": "thirdPartyId",
+    "mbox3rdPartyId": "thirdPartyId",
+    "pcId": "pcId",
+    "pc_id": "pcId",
+    "mboxPC": "pcId",
+    "tntId": "pcId",
+}
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")  # Adobe names no charset for bulk; 128 is the limit of page calls
+# Adobe's "Profiles, variables, parameters and methods" page: what Target itself writes under these names
+_BUILT_IN = frozenset(
+    "averageDaysBetweenVisits browserTime firstSessionStart geolocation mobile param parameter sessionCount user".split()
+)
+_BUILT_IN_PREFIXES = ("crs.", "entity.", "geolocation.", "mobile.", "param.", "parameter.", "user.")
+
+
+def check_names(names: Sequence[tuple[str, str]], key: str) -> None:
+    """Refuse attribute names that Adobe Target would not take, or take for something else.
+
+    :param names: for each attribute the column it comes from and the name it is to have
+    :param key: first column of the batch file
+    :raises ProfileDataError: naming the column and the way out
+    """
+    columns_of: dict[str, list[str]] = defaultdict(list)
+    for column, name in names:
+        if problem := _problem(name, key):
+            raise ProfileDataError(
+                f"Column {column!r} cannot be the attribute {name!r}: {problem}. Rename it with attributes={{{column!r}: '…'}}, "
+                "or leave it out of attributes."
+            )
+        columns_of[name].append(column)
+    for name, columns in columns_of.items():
+        if len(columns) > 1:
+            raise ProfileDataError(
+                f"The attribute name {name!r} comes up twice, from the columns {', '.join(map(repr, columns))}. "
+                "Give each its own name in attributes."
+            )
+    _warn_of_case(list(columns_of))
+
+
+def _problem(name: str, key: str) -> str | None:
+    if name.startswith("profile."):
+        return "Adobe Target adds 'profile.' itself"
+    if name in _BUILT_IN or name.startswith(_BUILT_IN_PREFIXES):
+        return "it is built into Adobe Target, or belongs to its scripts, customer attributes or Recommendations"
+    if name == key:
+        return "it is the name of the id, and so comes up twice"
+    if not _NAME.fullmatch(name):
+        return "a name is a letter or underscore, then at most 127 letters, digits, '_', '.' or '-'"
+    return None
+
+
+def _warn_of_case(names: Sequence[str]) -> None:
+    by_case: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        by_case[name.lower()].append(name)
+    for alike in by_case.values():
+        if len(alike) > 1:
+            log.warning("Attributes that differ only by case are different to Adobe Target: %s", ", ".join(alike))

@@ -1,0 +1,222 @@
+"""Arrow record batches of bearable size, with the same columns from the first to the last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+MAX_ROWS = 32_768
+MAX_BYTES = 16 * 1024 * 1024
+_FIRST_ROWS = 256
+
+
+def record_batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
+    """Put columns together.
+
+    :param columns: one array a name, each of ``rows`` values.
+    :param rows: number of rows, which is kept where there is no column at all.
+    """
+    if not columns:
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def recut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Halve a batch until no part has more than 32,768 rows or 16 MiB, without copying; one row is never cut.
+
+    :param batch: any batch; no part comes from an empty one.
+    """
+    rows = batch.num_rows
+    if rows > MAX_ROWS:
+        for start in range(0, rows, MAX_ROWS):
+            yield from recut(batch.slice(start, MAX_ROWS))
+    elif rows > 1 and _byte_size(batch) > MAX_BYTES:
+        yield from recut(batch.slice(0, rows // 2))
+        yield from recut(batch.slice(rows // 2))
+    elif rows:
+        yield batch
+
+
+def _byte_size(batch: pa.RecordBatch) -> int:
+    return sum(_array_bytes(column) for column in batch.columns)
+
+
+def _array_bytes(array: pa.Array) -> int:
+    """Tell the bytes that an array's own rows take: ``nbytes`` counts what slices share again and again."""
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _array_bytes(array.storage)
+    if pa.types.is_struct(kind):
+        return sum(_array_bytes(child) for child in array.flatten())
+    if pa.types.is_dictionary(kind):
+        return _dictionary_bytes(array)
+    if is_view(kind):
+        return _view_bytes(array)
+    return int(array.nbytes)
+
+
+def _dictionary_bytes(array: pa.DictionaryArray) -> int:
+    """Count a dictionary's texts as often as they are used, as they will be written out."""
+    size = int(array.indices.nbytes)
+    if pa.types.is_string(array.type.value_type) or pa.types.is_large_string(array.type.value_type):
+        lengths = pc.binary_length(array.dictionary).take(array.indices)
+        size += pc.sum(lengths).as_py() or 0
+    return size
+
+
+def is_view(kind: pa.DataType) -> bool:
+    """Tell whether texts or bytes are kept as Arrow views, which few of pyarrow's functions take."""
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
+
+
+def _view_bytes(array: pa.Array) -> int:
+    # A view is four 32-bit integers, the first of them the length.
+    lengths = np.frombuffer(array.buffers()[1], dtype=np.int32)[::4]
+    return 16 * len(array) + int(lengths[array.offset : array.offset + len(array)].sum(dtype=np.int64))
+
+
+@dataclass
+class Pace:
+    """How many rows to convert at a time: so many that a batch is about as large as it may be.
+
+    What Python objects take as Arrow is known only afterwards. So the first batches are small, and each says
+    how large the next may be.
+    """
+
+    rows: int = _FIRST_ROWS
+
+    def batches(self, total: int, convert: Callable[[int, int], pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Convert rows slice by slice.
+
+        :param total: number of rows.
+        :param convert: makes one batch of the rows from its first argument up to, not including, its second.
+        """
+        start = 0
+        while start < total:
+            stop = min(start + self.rows, total)
+            batch = convert(start, stop)
+            bytes_per_row = max(1, _byte_size(batch) // (stop - start))
+            self.rows = max(1, min(2 * self.rows, MAX_ROWS, MAX_BYTES // bytes_per_row))
+            yield from recut(batch)
+            start = stop
+
+
+def wanted(names: Iterable[str], columns: Collection[str] | None) -> list[str]:
+    """Choose columns, in the source's order.
+
+    :param names: the source's columns.
+    :param columns: the columns asked for; None means all. Others than the source's are passed over.
+    """
+    return [name for name in names if columns is None or name in columns]
+
+
+def project(schema: pa.Schema, columns: Collection[str] | None) -> pa.Schema:
+    """Choose top-level fields, in the schema's order; see :func:`wanted`."""
+    return pa.schema([schema.field(name) for name in wanted(schema.names, columns)])
+
+
+def check_names(names: Iterable[object], source: str) -> None:
+    """Refuse names that are not text, or that two columns share.
+
+    :param names: the names of a source's columns.
+    :param source: how a message names the source, for example "The DataFrame".
+    :raises ProfileDataError: naming the column and the way out.
+    """
+    for name, count in Counter(names).items():
+        if not isinstance(name, str):
+            raise ProfileDataError(
+                f"{source} has a column whose name is {type(name).__name__}, not text: {name!r}. Rename it."
+            )
+        if count > 1:
+            raise ProfileDataError(f"{source} has {count} columns named {name!r}. Rename all but one.")
+
+
+def check_schema(fields: Iterable[pa.Field], source: str) -> None:
+    """Refuse columns, or fields of one struct, that have the same name.
+
+    :param fields: an Arrow schema, or the fields of a struct type.
+    :param source: how a message names the source.
+    :raises ProfileDataError: naming the column and the way out.
+    """
+    fields = list(fields)
+    check_names([field.name for field in fields], source)
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            check_schema(field.type, f"{source}, in column {field.name!r},")
+
+
+def merge_schemas(schemas: Iterable[pa.Schema]) -> pa.Schema:
+    """Unite the columns of several sources, and their nested fields, in order of first appearance.
+
+    Names matter, types do not: where they differ, the first one stands.
+
+    :raises ProfileDataError: where a column has nested fields in one source and none in another.
+    """
+    merged: dict[str, pa.DataType] = {}
+    for schema in schemas:
+        _merge_into(merged, schema, "")
+    return pa.schema(list(merged.items()))
+
+
+def _merge_into(merged: dict[str, pa.DataType], fields: Iterable[pa.Field], path: str) -> None:
+    for field in fields:
+        known = merged.get(field.name, pa.null())
+        merged[field.name] = _merge_types(known, field.type, f"{path}{field.name}")
+
+
+def _merge_types(first: pa.DataType, second: pa.DataType, path: str) -> pa.DataType:
+    if pa.types.is_null(first):
+        return second
+    if pa.types.is_null(second) or not (pa.types.is_struct(first) or pa.types.is_struct(second)):
+        return first
+    if not (pa.types.is_struct(first) and pa.types.is_struct(second)):
+        raise _half_nested(path)
+    children = {field.name: field.type for field in first}
+    _merge_into(children, second, f"{path}.")
+    return pa.struct(list(children.items()))
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Give a batch the schema's columns and nested fields, null where it has none of its own.
+
+    :param batch: a batch of a source.
+    :param schema: the schema of the whole source, whose names the batch gets in the schema's order.
+        Types other than structs stay the batch's own.
+    :raises ProfileDataError: where a column has nested fields in one row and none in another.
+    """
+    own = dict(zip(batch.schema.names, batch.columns, strict=True))
+    rows = batch.num_rows
+    columns = {field.name: _conformed(own.get(field.name), field.type, rows, field.name) for field in schema}
+    return record_batch(columns, rows)
+
+
+def _conformed(array: pa.Array | None, kind: pa.DataType, rows: int, path: str) -> pa.Array:
+    if array is not None and array.type == kind:
+        return array
+    if not pa.types.is_struct(kind):
+        # A struct can stand here only without a field: empty dicts say nothing.
+        return pa.nulls(rows) if array is None or pa.types.is_struct(array.type) else array
+    if array is None or pa.types.is_null(array.type):
+        return pa.nulls(rows, kind)
+    if not pa.types.is_struct(array.type):
+        raise _half_nested(path)
+    own = dict(zip([field.name for field in array.type], array.flatten(), strict=True))
+    children = [_conformed(own.get(field.name), field.type, rows, f"{path}.{field.name}") for field in kind]
+    return pa.StructArray.from_arrays(children, names=[field.name for field in kind], mask=array.is_null())
+
+
+def _half_nested(path: str) -> ProfileDataError:
+    return ProfileDataError(
+        f"Column {path!r} holds nested fields in some rows and plain values in others. "
+        "Give the two different names, or leave the column out."
+    )

@@ -1,0 +1,263 @@
+"""Rows to batch files: the steps, in the order in which a row walks through them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.checks import (
+    MAX_ID_CHARACTERS,
+    RiskyValue,
+    Verdicts,
+    Warnings,
+    check_ids,
+    check_sizes,
+    check_values,
+    to_valid_text,
+)
+from airflow_provider_adobe_target.profiles.columns import TextCells
+from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
+from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
+from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
+from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
+from airflow_provider_adobe_target.profiles.rejects import Rejects
+from airflow_provider_adobe_target.profiles.sources import Rows
+from airflow_provider_adobe_target.profiles.spool import Spool
+
+DuplicateId = Literal["first", "last", "fail"]
+
+
+@dataclass(frozen=True)
+class ProfileRules:
+    """What a user decides about rows and files; names and defaults as in ``BulkProfileUpdateOperator``."""
+
+    id_column: str | None = None
+    id_type: str | None = None
+    attributes: Sequence[str] | Mapping[str, str] | None = None
+    max_rows_per_file: int = 50_000
+    max_bytes_per_file: int = 49_000_000
+    skip_invalid_records: bool = True
+    max_invalid_pct: float | None = None
+    on_duplicate_id: DuplicateId = "first"
+    on_risky_value: RiskyValue = "encode"
+    max_value_length: int = 5_000
+
+    def __post_init__(self) -> None:
+        """Refuse what the interface does not allow.
+
+        :raises ProfileDataError: naming the argument
+        """
+        _check_choice("id_type", self.id_type, (None, *MAX_ID_CHARACTERS))
+        _check_choice("on_duplicate_id", self.on_duplicate_id, ("first", "last", "fail"))
+        _check_choice("on_risky_value", self.on_risky_value, ("encode", "replace", "reject"))
+        _check_range("max_rows_per_file", self.max_rows_per_file, 1, 499_999)
+        _check_range("max_bytes_per_file", self.max_bytes_per_file, 1, 49_999_999)
+        _check_range("max_value_length", self.max_value_length, 1, 64_000)
+        if self.max_invalid_pct is not None:
+            _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100)
+
+    @property
+    def checks_all_rows_first(self) -> bool:
+        """Whether no file may leave before the last row was checked."""
+        return (
+            not self.skip_invalid_records
+            or self.max_invalid_pct is not None
+            or self.on_duplicate_id in ("fail", "last")
+        )
+
+
+class ProfileRun:
+    """One walk of all rows from a source into batch files.
+
+    :param rows: the source
+    :param rules: what the user decided
+    :param folder: an existing, private folder for batch files and for what has to wait; the caller removes it
+    :param keep_rejects: whether bad rows are kept for :attr:`rejects` to write, or only counted
+    """
+
+    def __init__(self, rows: Rows, rules: ProfileRules, folder: Path, *, keep_rejects: bool = False) -> None:
+        self.rejects = Rejects(Spool(folder / "rejects") if keep_rejects else None)
+        self.rows_read = self.rows_sent = self.rows_empty = 0
+        self._rows = rows
+        self._rules = rules
+        self._folder = folder
+        self._warnings = Warnings()
+        self._mapping: ProfileMapping | None = None
+        self._columns: dict[
+            str, str
+        ] = {}  # attribute name -> the column it comes from, in the order of the file's columns
+        if rows.schema:
+            self._map(rows.schema, complete=True)
+
+    @property
+    def key(self) -> str:
+        """What the ids are to Adobe Target: ``thirdPartyId`` or ``pcId``; known once the columns are."""
+        return self._mapping.key if self._mapping else self._rules.id_type or "thirdPartyId"
+
+    @property
+    def rows_rejected(self) -> int:
+        """Rows that left with a reason."""
+        return self.rejects.by_reason.total()
+
+    def files(self) -> Iterator[BatchFile]:
+        """Read, check and encode the rows, and hand out each file when it is finished.
+
+        :raises ProfileDataError: where the columns cannot become profiles, or a limit on bad rows is broken. With
+            :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none of them
+            may be sent before
+        """
+        one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
+        blocks = map(self._encode, one_of_each(self._good_profiles(), self._folder, self._reject_duplicates))
+        limits = {"max_rows": self._rules.max_rows_per_file, "max_bytes": self._rules.max_bytes_per_file}
+        for file in cut_files(blocks, self._folder, key=lambda: self.key, **limits):
+            self.rows_sent += file.rows
+            yield file
+        self._check_share_of_bad_rows()
+
+    def _map(self, schema: pa.Schema, *, complete: bool) -> ProfileMapping:
+        """Map the columns; names that came up in earlier batches stay, so that files have as few headers as can be."""
+        rules = self._rules
+        mapping = map_columns(
+            schema,
+            id_column=rules.id_column,
+            id_type=rules.id_type,
+            attributes=rules.attributes,
+            complete=complete,
+        )
+        self._columns.update({attribute.name: attribute.column for attribute in mapping.attributes})
+        self._mapping = mapping
+        return mapping
+
+    def _good_profiles(self) -> Iterator[pa.RecordBatch]:
+        """Read the rows, and pass on those that can be sent as text: ``row_number``, ``id``, then the attributes."""
+        columns = self._mapping.columns if self._mapping else None
+        schema = None
+        for batch in self._rows.batches(columns):
+            if not len(batch):
+                continue
+            if self._mapping is None or (self._rows.schema is None and batch.schema != schema):
+                self._map(batch.schema, complete=False)
+            schema = batch.schema
+            yield self._check(batch)
+
+    def _check(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        mapping, rules = self._mapping, self._rules
+        assert mapping is not None  # noqa: S101  # for the type checker
+        verdicts = Verdicts(len(batch))
+        values = batch.column(mapping.id_column)
+        refuse_unfit_ids(values, mapping.id_column)
+        ids = to_valid_text(values)
+        check_ids(ids, mapping.id_column, mapping.key, rules.on_risky_value, verdicts, self._warnings)
+        of_name = {attribute.name: attribute for attribute in mapping.attributes}
+        texts = {}
+        for name, column in self._columns.items():
+            if name not in of_name:
+                texts[name] = pa.nulls(len(batch), pa.string())
+                continue
+            text = to_valid_text(leaf(batch, of_name[name]))
+            texts[name] = check_values(
+                text, column, rules.max_value_length, rules.on_risky_value, verdicts, self._warnings
+            )
+        room = room_for_a_row(mapping.key, list(texts), rules.max_bytes_per_file)
+        check_sizes(ids.text, texts, room, verdicts)
+        return self._sort_out(
+            pa.record_batch([self._number(batch), ids.text, *texts.values()], ["row_number", "id", *texts]),
+            verdicts,
+        )
+
+    def _number(self, batch: pa.RecordBatch) -> pa.Array:
+        numbers = np.arange(self.rows_read, self.rows_read + len(batch))
+        self.rows_read += len(batch)
+        return pa.array(numbers)
+
+    def _sort_out(self, profiles: pa.RecordBatch, verdicts: Verdicts) -> pa.RecordBatch:
+        """Part with bad rows and with those that say nothing."""
+        if verdicts.reasons:
+            bad = sorted(verdicts.reasons)
+            if not self._rules.skip_invalid_records:
+                raise ProfileDataError(
+                    f"Row {profiles.column('row_number')[bad[0]].as_py()} cannot be sent: {verdicts.reasons[bad[0]]} "
+                    f"({verdicts.details[bad[0]]}). Mend it at its source, or set skip_invalid_records=True to go on without such rows."
+                )
+            self._reject(
+                profiles.take(pa.array(bad)),
+                [verdicts.reasons[row] for row in bad],
+                [verdicts.details[row] for row in bad],
+            )
+            profiles = profiles.filter(pa.array(verdicts.good))
+        nulls = [profiles.column(name) for name in self._columns if profiles.column(name).null_count]
+        if len(nulls) < len(self._columns):
+            return profiles  # one attribute at least has a value in every row
+        says_nothing = functools.reduce(pc.and_, (column.is_null() for column in nulls))
+        self.rows_empty += says_nothing.true_count
+        return profiles.filter(pc.invert(says_nothing)) if says_nothing.true_count else profiles
+
+    def _reject(self, profiles: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
+        assert self._mapping is not None  # noqa: S101  # for the type checker
+        self.rejects.add([self._mapping.id_column, *self._columns.values()], profiles, reasons, details)
+
+    def _reject_duplicates(self, profiles: pa.RecordBatch) -> None:
+        if not len(profiles):
+            return
+        kept = self._rules.on_duplicate_id
+        if kept == "fail":
+            raise ProfileDataError(
+                f"Row {profiles.column('row_number')[0].as_py()} has an id that an earlier row has too. "
+                "Make ids unique at their source, or choose with on_duplicate_id which row is sent."
+            )
+        detail = "an earlier row has this id" if kept == "first" else "a later row has this id"
+        self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles))
+
+    def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
+        return profiles.schema.names[2:], encode_lines(profiles.columns[1:])
+
+    def _check_share_of_bad_rows(self) -> None:
+        limit = self._rules.max_invalid_pct
+        bad = self.rows_rejected - self.rejects.by_reason["duplicate_id"]
+        if limit is not None and bad * 100 > limit * self.rows_read:
+            raise ProfileDataError(
+                f"{bad} of {self.rows_read} rows cannot be sent, more than max_invalid_pct={limit} per cent: "
+                f"{dict(self.rejects.by_reason)}. Nothing was sent."
+            )
+
+
+def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
+    """Refuse ids of a type that cannot be trusted to still say what it said at its source.
+
+    :raises ProfileDataError: where ids have become floats, or never were ids
+    """
+    kind = ids.type
+    if ids.null_count == len(ids):
+        return
+    is_decimal = pa.types.is_decimal(kind)
+    if (
+        pa.types.is_floating(kind)
+        or (is_decimal and kind.scale != 0)
+        or (isinstance(kind, TextCells) and kind.has_floats)
+    ):
+        raise ProfileDataError(
+            f"The ids in {column!r} became {kind} (12345 would be 12345.0): cast the column to text where it is read, "
+            f"for example CAST({column} AS VARCHAR) in SQL or dtype={{{column!r}: 'string'}} in pandas."
+        )
+    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        raise ProfileDataError(
+            f"The ids in {column!r} are of type {kind}, which cannot be an id. Choose another id_column."
+        )
+
+
+def _check_choice(argument: str, value: object, choices: Sequence[object]) -> None:
+    if value not in choices:
+        raise ProfileDataError(f"{argument}={value!r} is not one of {', '.join(map(repr, choices))}.")
+
+
+def _check_range(argument: str, value: float, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ProfileDataError(f"{argument}={value!r} is not a number from {least:,} to {most:,}.")

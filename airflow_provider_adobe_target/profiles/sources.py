@@ -1,0 +1,242 @@
+"""Rows, wherever they come from, as a stream of Arrow record batches."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.columns import from_objects
+from airflow_provider_adobe_target.profiles.record_batches import (
+    Pace,
+    check_names,
+    check_schema,
+    conform,
+    is_view,
+    project,
+    record_batch,
+    recut,
+    wanted,
+)
+from airflow_provider_adobe_target.profiles.records import RecordRows, objects_type
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_ACCEPTED = (
+    "a pandas or polars DataFrame, an Arrow table, record batch or reader, a list of dicts, "
+    "or anything that has __arrow_c_stream__"
+)
+
+
+class Rows(Protocol):
+    """Rows of a table, in the order of their source.
+
+    Batches have at most 32,768 rows, and hold not much more than 16 MiB unless one row does.
+    """
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """Every column that can be known before the first row is read, nested ones with all their fields.
+
+        Only names are certain. A column made of Python objects has the type null here, as its own is
+        told batch by batch; files may differ in types.
+        None where nothing can be known: a cursor has to run first.
+        """
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows: once from a cursor or a record batch reader, else as often as wanted.
+
+        :param columns: top-level columns to read; None means all. They come in the source's order, and those
+            that the source does not have are passed over.
+        """
+
+
+def rows_from_data(data: object) -> Rows:
+    """Read what Python holds in memory, without copying it whole.
+
+    :param data: a pandas or polars DataFrame (a LazyFrame is collected), an Arrow table, record batch
+        or record batch reader, a list of dicts, or anything that has ``__arrow_c_stream__``. The index of a
+        pandas DataFrame is not a column: call ``reset_index()`` where it holds the ids. NaN is null in its
+        numpy-backed columns.
+    :raises ProfileDataError: for anything else, and for columns that share a name or have none that is text.
+    """
+    if isinstance(data, pd.DataFrame):
+        return PandasRows(data)
+    polars = sys.modules.get("polars")  # who holds a polars frame has imported polars
+    if polars is not None and isinstance(data, polars.LazyFrame):
+        data = data.collect()
+    if polars is not None and isinstance(data, polars.DataFrame):
+        return PolarsRows(data)
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
+    if isinstance(data, pa.Table):
+        return TableRows(data)
+    if hasattr(data, "__arrow_c_stream__"):
+        return StreamRows(data)
+    if isinstance(data, (list, tuple)):
+        return RecordRows(data)
+    raise ProfileDataError(f"Rows cannot be read from {type(data).__name__}. Give {_ACCEPTED}.")
+
+
+class PandasRows:
+    """Rows of a pandas DataFrame.
+
+    :param frame: the rows; its index is not a column.
+    :raises ProfileDataError: where column names are a MultiIndex, not text, or not unique.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        if isinstance(frame.columns, pd.MultiIndex):
+            raise ProfileDataError(
+                "The DataFrame's columns are a MultiIndex. Give each column one name, "
+                "for example frame.columns = ['_'.join(names) for names in frame.columns]."
+            )
+        check_names(frame.columns, "The DataFrame")
+        self._frame = frame
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Every column; those of Python objects are searched for dicts."""
+        return pa.schema([(name, self._column_type(name)) for name in self._frame.columns])
+
+    def _column_type(self, name: str) -> pa.DataType:
+        series = self._frame[name]
+        return objects_type(series) if series.dtype == object else _series_array(series.iloc[:0]).type
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Convert the rows slice by slice; see :class:`Rows`."""
+        schema = project(self.schema, columns)
+
+        def convert(start: int, stop: int) -> pa.RecordBatch:
+            part = self._frame.iloc[start:stop]
+            arrays = {name: _series_array(part[name]) for name in schema.names}
+            return conform(record_batch(arrays, stop - start), schema)
+
+        return Pace().batches(len(self._frame), convert)
+
+
+def _series_array(series: pd.Series[Any]) -> pa.Array:
+    if series.dtype == object:
+        return from_objects(series.tolist())
+    try:
+        array = pa.Array.from_pandas(series)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        # Sparse and complex columns, and categories of mixed types.
+        return from_objects(series.astype(object).tolist())
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+class PolarsRows:
+    """Rows of a polars DataFrame.
+
+    :param frame: the rows.
+    """
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """Every column; those of Python objects are searched for dicts."""
+        return pa.schema([(series.name, self._column_type(series)) for series in self._frame])
+
+    def _column_type(self, series: Any) -> pa.DataType:
+        return objects_type(series) if series.dtype.is_(_object_dtype()) else _polars_array(series[:0]).type
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Convert the rows slice by slice; see :class:`Rows`."""
+        schema = project(self.schema, columns)
+
+        def convert(start: int, stop: int) -> pa.RecordBatch:
+            arrays = {name: _polars_array(self._frame[name][start:stop]) for name in schema.names}
+            return conform(record_batch(arrays, stop - start), schema)
+
+        return Pace().batches(self._frame.height, convert)
+
+
+def _object_dtype() -> Any:
+    return sys.modules["polars"].Object
+
+
+def _polars_array(series: Any) -> pa.Array:
+    if series.dtype.is_(_object_dtype()):
+        return from_objects(series.to_list())
+    try:
+        return series.to_arrow()
+    except pa.ArrowInvalid:
+        # Integers of 128 bits, which Arrow does not know.
+        return from_objects(series.to_list())
+
+
+class TableRows:
+    """Rows of an Arrow table.
+
+    :param table: the rows.
+    :raises ProfileDataError: where two columns have the same name.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        check_schema(table.schema, "The Arrow table")
+        self._table = table
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The table's own."""
+        return self._table.schema
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Slice the rows, without copying; see :class:`Rows`."""
+        return _arrow_batches(self._table.to_reader(), columns)
+
+
+class StreamRows:
+    """Rows of anything that hands out an Arrow stream: a reader, a DuckDB relation, an ADBC result.
+
+    A record batch reader can be read once; whether anything else can be read again is up to itself.
+
+    :param stream: an object with ``__arrow_c_stream__``.
+    :raises ProfileDataError: where two columns have the same name.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        # Opening a stream may mean to run a query: the one that told the schema is kept for the rows.
+        self._opened: pa.RecordBatchReader | None = pa.RecordBatchReader.from_stream(stream)
+        self._schema = self._opened.schema
+        check_schema(self._schema, "The Arrow stream")
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The stream's own."""
+        return self._schema
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the stream; see :class:`Rows`.
+
+        :raises ProfileDataError: where a record batch reader was read before.
+        """
+        reader, self._opened = self._opened, None
+        if reader is None:
+            if isinstance(self._stream, pa.RecordBatchReader):
+                raise ProfileDataError("A record batch reader can be read only once. Give reader.read_all().")
+            reader = pa.RecordBatchReader.from_stream(self._stream)
+        return _arrow_batches(reader, columns)
+
+
+def _arrow_batches(reader: pa.RecordBatchReader, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
+    names = wanted(reader.schema.names, columns)
+    for batch in reader:
+        for part in recut(batch.select(names)):
+            arrays = dict(zip(names, part.columns, strict=True))
+            yield record_batch({name: _without_views(array) for name, array in arrays.items()}, part.num_rows)
+
+
+def _without_views(array: pa.Array) -> pa.Array:
+    if not is_view(array.type):
+        return array
+    return array.cast(pa.large_string() if pa.types.is_string_view(array.type) else pa.large_binary())

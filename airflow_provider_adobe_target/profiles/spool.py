@@ -1,0 +1,73 @@
+"""Record batches set aside on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+
+class Spool:
+    """Record batches on disk, in a folder of its own, read back in the order in which they were written.
+
+    Batches may differ in their schemas. What was written can be read while more is being added.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._segments: list[Path] = []
+        self._schema: pa.Schema | None = None
+        self._writer: pa.RecordBatchFileWriter | None = None
+        self.rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append a batch."""
+        if self._writer is None or batch.schema != self._schema:
+            self._open_segment(batch.schema)
+        assert self._writer is not None  # noqa: S101  # for the type checker
+        self._writer.write_batch(batch)
+        self.rows += len(batch)
+
+    def _open_segment(self, schema: pa.Schema) -> None:
+        self.close()
+        self._folder.mkdir(exist_ok=True)
+        self._segments.append(self._folder / f"{len(self._segments):06d}.arrow")
+        self._writer, self._schema = pa.ipc.new_file(str(self._segments[-1]), schema), schema
+
+    def close(self) -> None:
+        """Finish what is being written; a later :meth:`write` goes on."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    @property
+    def schemas(self) -> list[pa.Schema]:
+        """The schema of each run of batches that share one."""
+        self.close()
+        schemas = []
+        for path in self._segments:
+            with pa.OSFile(str(path)) as file:
+                schemas.append(pa.ipc.open_file(file).schema)
+        return schemas
+
+    def batches(self, *, backwards: bool = False) -> Iterator[pa.RecordBatch]:
+        """Read the batches written so far, first to last or, with ``backwards``, last to first."""
+        self.close()
+        for path in self._segments[:: -1 if backwards else 1]:
+            with pa.OSFile(str(path)) as file:
+                reader = pa.ipc.open_file(file)
+                numbers = range(reader.num_record_batches)
+                for number in reversed(numbers) if backwards else numbers:
+                    yield reader.get_batch(number)
+
+    def blocks(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Read the batches written so far, put together to blocks of at least ``rows`` where their schemas agree."""
+        waiting: list[pa.RecordBatch] = []
+        for batch in self.batches():
+            if waiting and (batch.schema != waiting[0].schema or sum(map(len, waiting)) >= rows):
+                yield pa.concat_batches(waiting)
+                waiting = []
+            waiting.append(batch)
+        if waiting:
+            yield pa.concat_batches(waiting)

@@ -1,0 +1,184 @@
+"""Columns to text, in the one form each kind of value has.
+
+The same attribute may be written by page code, so the forms are those of JavaScript and ISO 8601.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from airflow_provider_adobe_target.profiles.cells import TextCells
+from airflow_provider_adobe_target.profiles.numbers import decimal_text, float_text
+from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks
+from airflow_provider_adobe_target.profiles.times import date_text, time_text, timestamp_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["TextColumn", "to_text"]
+
+LIST_SEPARATOR = "|"
+_HEX_PAIRS = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
+_UUID_DASHES = [8, 13, 18, 23]
+_UUID_HEX = [place for place in range(36) if place not in _UUID_DASHES]
+
+
+def to_text(array: pa.Array) -> TextColumn:
+    """Write a column as the text Adobe Target is to store.
+
+    Numbers are written as JavaScript's ``String(x)`` writes them, decimals in plain digits with their own
+    scale, booleans as ``true`` and ``false``, dates and times in ISO 8601, UUIDs in the usual form, lists of
+    these joined with ``|``, nulls in them left out. Null, NaN, empty text and empty lists become null.
+    Infinities, binary, durations, invalid UTF-8, years outside 1 to 9999, structs, maps and lists within
+    lists have no text form.
+
+    :param array: one array of any Arrow type, whole or a slice.
+    :raises ProfileDataError: if a timestamp's zone is not known here.
+    """
+    column = _rendered(array)
+    text = column.text
+    if pc.min(pc.binary_length(text)).as_py() == 0:
+        text = pc.if_else(pc.equal(text, ""), None, text)
+    return TextColumn(text, column.unsupported, column.plain)
+
+
+def _rendered(array: pa.Array) -> TextColumn:
+    """Write a column as text, empty text where a value is just that."""
+    for applies, render in _RENDERERS:
+        if applies(array.type):
+            return render(array)
+    return _without_text_form(array)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        types.is_list(kind)
+        or types.is_large_list(kind)
+        or types.is_fixed_size_list(kind)
+        or types.is_list_view(kind)
+        or types.is_large_list_view(kind)
+    )
+
+
+def _is_extension(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.BaseExtensionType)
+
+
+def _cast(array: pa.Array) -> TextColumn:
+    return TextColumn(array.cast(pa.string()), None, plain=True)
+
+
+def _strings(array: pa.Array) -> TextColumn:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:  # Arrow does not look at the bytes it reads; a file can hold anything
+        return _damaged_strings(array)
+    return TextColumn(array.cast(pa.string()), None, plain=False)
+
+
+def _damaged_strings(array: pa.Array) -> TextColumn:
+    cells = array.cast(pa.large_binary()).to_pylist()
+    damaged = np.array([cell is not None and not _is_utf8(cell) for cell in cells], dtype=bool)
+    good = [None if bad else cell for cell, bad in zip(cells, damaged, strict=True)]
+    return TextColumn.without(pa.array(good, pa.binary()).cast(pa.string()), damaged, plain=False)
+
+
+def _is_utf8(cell: bytes) -> bool:
+    try:
+        cell.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _lists(array: pa.Array) -> TextColumn:
+    values = array.flatten()
+    nested = types.is_nested(_value_type(values.type))
+    elements = _without_text_form(values) if nested else _rendered(values)
+    lengths = filled(pc.list_value_length(array))
+    rows = np.repeat(np.arange(len(array)), lengths)
+    present = elements.text.is_valid()
+    counts = np.bincount(rows[marks(present)], minlength=len(array))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    kept = pa.ListArray.from_arrays(pa.array(offsets), elements.text.filter(present))
+    unsupported = None
+    if elements.unsupported is not None:
+        bad_rows = rows[marks(elements.unsupported)]
+        unsupported = np.bincount(bad_rows, minlength=len(array)) > 0
+    return TextColumn.without(pc.binary_join(kept, LIST_SEPARATOR), unsupported, plain=False)
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    """Tell what a type's values are, once dictionaries, runs and extensions are looked through."""
+    if isinstance(kind, TextCells):
+        return pa.string()
+    if _is_extension(kind):
+        return _value_type(kind.storage_type)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return _value_type(kind.value_type)
+    return kind
+
+
+def _dictionary(array: pa.Array) -> TextColumn:
+    indices = array.indices
+    if len(array.dictionary) > len(
+        array
+    ):  # a slice of a large category: write what is used, not all there is
+        return _rendered(array.dictionary.take(indices))
+    values = _rendered(array.dictionary)
+    unsupported = None
+    if values.unsupported is not None:
+        unsupported = marks(values.unsupported.take(indices))
+    return TextColumn.without(values.text.take(indices), unsupported, plain=values.plain)
+
+
+def _extension(array: pa.Array) -> TextColumn:
+    kind = array.type
+    if isinstance(kind, TextCells):
+        text, unsupported = array.storage.flatten()
+        return TextColumn.without(text, marks(unsupported), plain=False)
+    if kind.extension_name == "arrow.uuid":
+        return TextColumn(_uuid_text(array.storage), None, plain=True)
+    if kind.extension_name == "arrow.bool8":
+        return _cast(array.storage.cast(pa.bool_()))
+    return _rendered(array.storage)
+
+
+def _uuid_text(storage: pa.FixedSizeBinaryArray) -> pa.Array:
+    start, end = storage.offset * 16, (storage.offset + len(storage)) * 16
+    digits = _HEX_PAIRS[np.frombuffer(storage.buffers()[1], dtype=np.uint8)[start:end]].view(np.uint8)
+    characters = np.full((len(storage), 36), ord("-"), dtype=np.uint8)
+    characters[:, _UUID_HEX] = digits.reshape(-1, 32)
+    offsets = np.arange(len(storage) + 1, dtype=np.int32) * 36
+    text = pa.StringArray.from_buffers(len(storage), pa.py_buffer(offsets), pa.py_buffer(characters))
+    return pc.if_else(storage.is_valid(), text, None) if storage.null_count else text
+
+
+def _without_text_form(array: pa.Array) -> TextColumn:
+    return TextColumn.without(pa.nulls(len(array), pa.string()), marks(pc.is_valid(array)), plain=False)
+
+
+_RENDERERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], TextColumn]], ...] = (
+    (_is_text, _strings),
+    (types.is_integer, _cast),
+    (types.is_floating, float_text),
+    (types.is_boolean, _cast),
+    (types.is_null, _cast),
+    (types.is_timestamp, timestamp_text),
+    (types.is_date, date_text),
+    (types.is_time, time_text),
+    (types.is_decimal, decimal_text),
+    (_is_list, _lists),
+    (types.is_dictionary, _dictionary),
+    (types.is_run_end_encoded, lambda array: _rendered(pc.run_end_decode(array))),
+    (_is_extension, _extension),
+)

@@ -1,0 +1,188 @@
+"""Dates and times as text: ISO 8601, no trailing zeros, the offset where a zone is known.
+
+Offsets come from :mod:`zoneinfo` (the system's time zones, else the package ``tzdata``), not from pyarrow:
+pyarrow needs the system's, and its own way to write a time with a zone costs some twenty times one without.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, time, timedelta, timezone
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_SECONDS_PER_DAY = 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# ISO 8601 writes years of four digits; databases' 'infinity' and overflowed sentinels lie outside of them.
+_FIRST_DAY = -719_162  # 0001-01-01
+_LAST_DAY = 2_932_896  # 9999-12-31
+_FIRST_SECOND = _FIRST_DAY * _SECONDS_PER_DAY
+_LAST_SECOND = (_LAST_DAY + 1) * _SECONDS_PER_DAY - 1
+_FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+# Seconds that are looked up as one: nearly every day has one offset, as has nearly every quarter of an hour
+# of the days that have two.
+_SPANS = (_SECONDS_PER_DAY, 900, 1)
+_CHANGES_WITHIN = 2**31 - 1
+
+
+def date_text(array: pa.Array) -> TextColumn:
+    """Write dates as ``2026-01-31``; years outside 1 to 9999 have no text form.
+
+    :param array: date32 or date64.
+    """
+    days = array.cast(pa.date32(), safe=False)
+    beyond = _outside(days.view(pa.int32()), _FIRST_DAY, _LAST_DAY)
+    return TextColumn.without(days.cast(pa.string()), beyond, plain=True)
+
+
+def time_text(array: pa.Array) -> TextColumn:
+    """Write times of day as ``23:59:59.5``; what is not within a day has no text form.
+
+    :param array: time32 or time64.
+    """
+    ticks_per_second = _TICKS_PER_SECOND[array.type.unit]
+    ticks = array.view(pa.int32() if pa.types.is_time32(array.type) else pa.int64())
+    beyond = _outside(ticks, 0, _SECONDS_PER_DAY * ticks_per_second - 1)
+    text = array.cast(pa.string())
+    return TextColumn.without(text if ticks_per_second == 1 else _trimmed(text), beyond, plain=False)
+
+
+def timestamp_text(array: pa.Array) -> TextColumn:
+    """Write timestamps as ``2026-01-31T23:59:59.5``, with a zone as its wall time and ``Z`` or ``+02:00``.
+
+    Wall times with years outside 1 to 9999 have no text form, nor those that the offset moves out of what
+    64 bits of nanoseconds can hold.
+
+    :param array: timestamps of any unit, with a zone or without.
+    :raises ProfileDataError: if the zone is not known here.
+    """
+    unit, zone = array.type.unit, array.type.tz
+    ticks = array.view(pa.int64())
+    if zone is None:
+        return _wall_time_text(ticks, unit)
+    offsets = _offsets(zone, filled(ticks) // _TICKS_PER_SECOND[unit])
+    text = _shifted_text(ticks, offsets, unit) if offsets.any() else _wall_time_text(ticks, unit)
+    distinct = pa.array(offsets).dictionary_encode()
+    suffixes = [offset_text(offset) for offset in distinct.dictionary.to_pylist()]
+    suffix = suffixes[0] if len(suffixes) == 1 else pa.array(suffixes, pa.string()).take(distinct.indices)
+    return TextColumn(pc.binary_join_element_wise(text.text, suffix, ""), text.unsupported, plain=False)
+
+
+def moment_text(value: datetime | time) -> str:
+    """Write one datetime or time of day with its own offset, a ``pandas.Timestamp`` with its nanoseconds."""
+    text = value.replace(tzinfo=None).isoformat()
+    if "." in text:
+        text = text.rstrip("0")
+    offset = value.utcoffset()
+    return text if offset is None else text + offset_text(int(offset.total_seconds()))
+
+
+def offset_text(seconds: int) -> str:
+    """Write an offset from UTC, in seconds, as ``Z``, ``+02:00`` or, for local mean times, ``+00:53:28``."""
+    if seconds == 0:
+        return "Z"
+    minutes, rest = divmod(abs(seconds), 60)
+    text = f"{'-' if seconds < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
+    return f"{text}:{rest:02d}" if rest else text
+
+
+def _outside(ticks: pa.Array, first: int, last: int) -> npt.NDArray[np.bool_] | None:
+    """Mark what lies outside; None where nothing does, which is all but always and costs less to find."""
+    extremes = pc.min_max(ticks)
+    if not extremes["min"].is_valid or (extremes["min"].as_py() >= first and extremes["max"].as_py() <= last):
+        return None
+    values = filled(ticks)
+    outside: npt.NDArray[np.bool_] = (values < first) | (values > last)
+    return outside & marks(ticks.is_valid())
+
+
+def _wall_time_text(ticks: pa.Array, unit: str) -> TextColumn:
+    ticks_per_second = _TICKS_PER_SECOND[unit]
+    beyond = None  # 64 bits of nanoseconds reach from 1677 to 2262
+    if unit != "ns":
+        first, last = _FIRST_SECOND * ticks_per_second, (_LAST_SECOND + 1) * ticks_per_second - 1
+        beyond = _outside(ticks, first, last)
+    moments = ticks.view(pa.timestamp(unit))
+    try:
+        text = moments.cast(pa.timestamp("s")).cast(pa.string())
+    except pa.ArrowInvalid:  # there are fractions of a second to keep
+        text = _trimmed(moments.cast(pa.string()))
+    return TextColumn.without(pc.binary_replace_slice(text, 10, 11, "T"), beyond, plain=False)
+
+
+def _shifted_text(ticks: pa.Array, offsets: npt.NDArray[np.int64], unit: str) -> TextColumn:
+    ticks_per_second = _TICKS_PER_SECOND[unit]
+    limit = (2**63 - 1) // ticks_per_second
+    wall_seconds = filled(ticks) // ticks_per_second + offsets
+    overflow = (wall_seconds < max(_FIRST_SECOND, -limit)) | (wall_seconds > min(_LAST_SECOND, limit - 1))
+    wall = pc.add(ticks, pa.array(offsets * ticks_per_second))
+    if not overflow.any():
+        return _wall_time_text(wall, unit)
+    column = _wall_time_text(pc.if_else(pa.array(overflow), None, wall), unit)
+    mask = overflow & marks(ticks.is_valid())
+    return TextColumn.without(column.text, mask, plain=False)
+
+
+def _trimmed(text: pa.Array) -> pa.Array:
+    """Take trailing zeros off a fraction, and then the point if nothing is left of it."""
+    return pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
+
+
+def _offsets(zone: str, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Find each moment's offset from UTC, in seconds, looking up a day at a time where it does not change."""
+    fixed = _FIXED_OFFSET.fullmatch(zone)
+    if fixed:
+        sign, hours, minutes = fixed.groups()
+        offset = int(hours) * 3600 + int(minutes) * 60
+        return np.full(len(seconds), -offset if sign == "-" else offset)
+    # A day from each end, so that no offset leads out of what datetime can hold.
+    return _offsets_by_span(
+        zone, np.clip(seconds, _FIRST_SECOND + _SECONDS_PER_DAY, _LAST_SECOND - _SECONDS_PER_DAY), _SPANS
+    )
+
+
+def _offsets_by_span(
+    zone: str, seconds: npt.NDArray[np.int64], spans: tuple[int, ...]
+) -> npt.NDArray[np.int64]:
+    span, *finer = spans
+    starts = pa.array(seconds // span).dictionary_encode()
+    by_start = [_offset_within(zone, start * span, span) for start in starts.dictionary.to_pylist()]
+    offsets: npt.NDArray[np.int64] = np.array(by_start, dtype=np.int64)[starts.indices.to_numpy()]
+    changing = np.flatnonzero(offsets == _CHANGES_WITHIN)
+    if changing.size:
+        offsets[changing] = _offsets_by_span(zone, seconds[changing], tuple(finer))
+    return offsets
+
+
+@lru_cache(maxsize=50_000)
+def _offset_within(zone: str, start: int, span: int) -> int:
+    first, last = _offset_at(zone, start), _offset_at(zone, start + span - 1)
+    return first if first == last else _CHANGES_WITHIN
+
+
+def _offset_at(zone: str, second: int) -> int:
+    offset = (_EPOCH + timedelta(seconds=second)).astimezone(_zone(zone)).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
+
+
+@lru_cache
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ProfileDataError(
+            f"The time zone {name!r} of a timestamp column is not known here; "
+            "install the package tzdata, or convert the column to UTC in the query."
+        ) from error

@@ -1,0 +1,19 @@
+"""A local stand-in for Adobe Target, to try DAGs out and to test against.
+
+It shares no code with the client, so that the two can contradict each other.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+if find_spec("starlette") is None or find_spec("uvicorn") is None:
+    raise ModuleNotFoundError(
+        "The sandbox needs Starlette and uvicorn: pip install 'airflow-provider-adobe-target[sandbox]'"
+    )
+
+from airflow_provider_adobe_target.sandbox.answers import Answer
+from airflow_provider_adobe_target.sandbox.server import Sandbox
+from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
+
+__all__ = ["Answer", "Sandbox", "SandboxSettings"]

@@ -1,0 +1,117 @@
+"""What the sandbox answers, as plain values, and what it recorded of a call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Route = Literal["submit", "status", "single", "fetch", "delivery", "page", "state", "unknown"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer, or one way to break off.
+
+    :param status: HTTP status.
+    :param body: the body, as text or bytes.
+    :param headers: further headers.
+    :param content_type: the ``Content-Type``; empty sends none.
+    :param delay: seconds to wait before the answer is sent (after the call was processed).
+    :param reset: break the TCP connection instead of answering: ``"before"`` the body is read, ``"in"`` the
+        middle of it, or ``"after"`` the call was really processed, so that only its acknowledgement is lost.
+    :param cut: send so many bytes of the body only, under the ``Content-Length`` of all of it, and close.
+    :param is_real: let the real handling make the answer; see :meth:`real`.
+    """
+
+    status: int = 200
+    body: str | bytes = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "text/xml;charset=UTF-8"
+    delay: float = 0.0
+    reset: Literal["before", "in", "after"] | None = None
+    cut: int | None = None
+    is_real: bool = False
+
+    @classmethod
+    def real(
+        cls,
+        *,
+        delay: float = 0.0,
+        cut: int | None = None,
+        reset: Literal["before", "in", "after"] | None = None,
+    ) -> Answer:
+        """Let a call through to the real handling, if wanted with a late, cut or lost answer."""
+        return cls(delay=delay, cut=cut, reset=reset, is_real=True)
+
+    @property
+    def payload(self) -> bytes:
+        """The body as bytes, text in UTF-8."""
+        return self.body.encode() if isinstance(self.body, str) else self.body
+
+
+@dataclass
+class Call:
+    """One call that came in.
+
+    :param route: what was called.
+    :param method: HTTP method.
+    :param raw_path: the path as sent, percent-encoded.
+    :param query: the query string as sent, without ``?``.
+    :param headers: the request headers with the ``Authorization`` value, looked up in any letter case.
+    :param body: the body, as far as it was read.
+    :param at: when it came, in seconds since the epoch by the sandbox's clock.
+    :param status: the HTTP status of the answer; None before it, and where the connection was broken.
+    """
+
+    route: Route
+    method: str
+    raw_path: str
+    query: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    at: float
+    status: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded."""
+        return unquote(self.raw_path)
+
+    @property
+    def host(self) -> str:
+        """The ``Host`` header."""
+        return self.headers.get("host", "")
+
+    @property
+    def body_bytes(self) -> int:
+        """The size of the body."""
+        return len(self.body)
+
+    @property
+    def segments(self) -> list[str]:
+        """The segments of the path, percent-decoded after splitting."""
+        return [unquote(segment) for segment in self.raw_path.split("/")[1:]]
+
+    def parameter(self, name: str) -> str | None:
+        """Return the first query parameter of a name, or None."""
+        return dict(reversed(parse_qsl(self.query, keep_blank_values=True))).get(name)
+
+
+def json_answer(status: int, content: Mapping[str, Any]) -> Answer:
+    """Return a JSON answer."""
+    return Answer(status, json.dumps(content, indent=2), content_type="application/json;charset=UTF-8")
+
+
+def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return a plain-text answer."""
+    return Answer(status, text, headers or {}, content_type="text/plain;charset=UTF-8")
+
+
+def method_not_allowed(*allowed: str) -> Answer:
+    """Return the 405 that names what is allowed."""
+    return text_answer(405, "Method not allowed", {"Allow": ", ".join(allowed)})

@@ -1,0 +1,156 @@
+"""The routes, and how an answer, or the breaking of a connection, goes over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.routing import Route as StarletteRoute
+from starlette.routing import Router
+
+from airflow_provider_adobe_target.sandbox import bulk, delivery, facts, page, single
+from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Route, text_answer
+from airflow_provider_adobe_target.sandbox.state import State
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+Handler = Callable[[State, Call], Answer]
+
+
+def make_app(state: State) -> Router:
+    """Return the ASGI application over a state."""
+
+    def route(path: str, name: Route, handler: Handler) -> StarletteRoute:
+        return StarletteRoute(path, Endpoint(name, handler, state))
+
+    return Router(
+        [
+            route("/m2/{client}/profile/batchUpdate", "submit", bulk.submit),
+            route("/m2/{client}/v2/profile/batchUpdate", "submit", bulk.submit),
+            route("/m2/{client}/profile/batchStatus", "status", bulk.status),
+            route("/m2/{client}/v2/profile/batchStatus", "status", bulk.status),
+            route("/m2/{client}/profile/update", "single", single.update),
+            route("/rest/v1/profiles/{id:path}", "fetch", single.fetch),
+            route("/rest/v1/delivery", "delivery", delivery.deliver),
+            route("/", "page", page.page),
+            route("/state.json", "state", facts.state_json),
+        ],
+        redirect_slashes=False,
+        default=Endpoint("unknown", lambda state, call: text_answer(404, "Not found"), state),
+    )
+
+
+class Endpoint:
+    """One route as an ASGI application: records the call, plays the script, else handles it.
+
+    :param route: the name under which calls are recorded and scripts are kept.
+    :param handler: what answers; it runs in a thread, under the lock of the state.
+    :param state: what the sandbox remembers.
+    """
+
+    def __init__(self, route: Route, handler: Handler, state: State) -> None:
+        self._route = route
+        self._handler = handler
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        with self._state.lock:
+            script = self._state.scripted(self._route)
+            call = self._call(scope)
+            self._state.calls.append(call)
+        if script.reset in ("before", "in"):
+            if script.reset == "in":
+                call.body = (await receive()).get("body", b"")
+            await _break_connection(scope, receive, is_reset=True)
+            return
+        call.body = await _read_body(receive)
+        with self._open_delivery(call):
+            await self._answer(script, call, scope, receive, send)
+
+    async def _answer(self, script: Answer, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = script
+        if script.is_real or script.reset == "after":
+            answer = await run_in_threadpool(self._handle, call)
+            answer = replace(answer, delay=script.delay, reset=script.reset, cut=script.cut)
+        await asyncio.sleep(answer.delay)
+        if answer.reset is None:
+            call.status = answer.status
+            await _send(answer, scope, receive, send)
+        else:
+            await _break_connection(scope, receive, is_reset=True)
+
+    def _call(self, scope: Scope) -> Call:
+        return Call(
+            route=self._route,
+            method=scope["method"],
+            raw_path=scope["raw_path"].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=Headers(scope=scope),
+            body=b"",
+            at=self._state.clock(),
+        )
+
+    @contextmanager
+    def _open_delivery(self, call: Call) -> Iterator[None]:
+        """Count a Delivery call as open in its session for as long as it is not answered."""
+        session = call.parameter("sessionId") or ""
+        opened = self._state.open_deliveries
+        if self._route == "delivery":
+            opened[session] += 1
+        try:
+            yield
+        finally:
+            if self._route == "delivery":
+                opened[session] -= 1
+
+    def _handle(self, call: Call) -> Answer:
+        with self._state.lock:
+            return self._handler(self._state, call)
+
+
+async def _read_body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):  # the end, or the caller is gone
+            return b"".join(parts)
+
+
+async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    body = answer.payload
+    headers = {"content-length": str(len(body)), "content-type": answer.content_type, **answer.headers}
+    if answer.status == 204:
+        del headers["content-length"]
+    raw_headers = [
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items() if value
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw_headers})
+    if answer.cut is None:
+        await send({"type": "http.response.body", "body": body})
+    else:
+        await send({"type": "http.response.body", "body": body[: answer.cut], "more_body": True})
+        await _break_connection(scope, receive, is_reset=False)
+
+
+async def _break_connection(scope: Scope, receive: Receive, *, is_reset: bool) -> None:
+    """Close the TCP connection: with a reset at once, or after what was sent has gone out."""
+    transport = scope["state"]["transport"]
+    if is_reset:
+        # No lingering makes the kernel send RST instead of FIN.
+        linger = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+    else:
+        transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass  # uvicorn complains about an unfinished answer unless it knows that the caller is gone

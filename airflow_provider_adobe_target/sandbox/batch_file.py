@@ -1,0 +1,75 @@
+"""Reading of the batch body: ``batch=`` and a table, in both orders of splitting and decoding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import unquote, unquote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DecodeOrder = Literal["split-then-decode", "decode-then-split"]
+PREFIX = b"batch="
+KEYS = ("pcId", "thirdPartyId")
+
+
+class RefusedFileError(Exception):
+    """A file that the sandbox does not take; the text is the answer's message."""
+
+
+class Row(NamedTuple):
+    """One line of a file, decoded.
+
+    :param profile_id: the first cell.
+    :param cells: the further cells, empty ones included; there may be fewer or more than names.
+    """
+
+    profile_id: str
+    cells: list[str]
+
+
+class BatchFile:
+    """A batch body that can be read.
+
+    :param body: the HTTP body.
+    :param order: whether cells are found before or after percent-decoding.
+    :raises RefusedFileError: if the body has no ``batch=``, no usable header or no row.
+    """
+
+    def __init__(self, body: bytes, order: DecodeOrder) -> None:
+        if not body.startswith(PREFIX):
+            raise RefusedFileError("Unexpected Error: the body must begin with batch=")
+        text = body[len(PREFIX) :].decode("utf-8", errors="replace")
+        if order == "decode-then-split":
+            # What a form parser does: a bare & ends the parameter, a bare + is a space.
+            text = unquote_plus(text.partition("&")[0])
+        self._decodes_cells = order == "split-then-decode"
+        self._lines = text.removesuffix("\n").split("\n")
+        self.key, *self.names = self._cells(self._lines[0])
+        self._check_header()
+        if len(self) == 0:
+            raise RefusedFileError("Batch is empty")
+
+    def _check_header(self) -> None:
+        if self.key not in KEYS:
+            raise RefusedFileError("The first column must be pcId or thirdPartyId")
+        if not self.names:
+            raise RefusedFileError("The header names no attribute")
+        if len(set(self.names)) < len(self.names):
+            raise RefusedFileError("The header names an attribute twice")
+        if any(not name or name.startswith("profile.") for name in self.names):
+            raise RefusedFileError("An attribute name is empty or begins with profile.")
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._lines) - 1
+
+    def __iter__(self) -> Iterator[Row]:
+        """Go through the rows."""
+        for line in self._lines[1:]:
+            profile_id, *cells = self._cells(line)
+            yield Row(profile_id, cells)
+
+    def _cells(self, line: str) -> list[str]:
+        cells = line.split(",")
+        return [unquote(cell) for cell in cells] if self._decodes_cells else cells

@@ -1,0 +1,166 @@
+"""Bulk submit and batch status."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+from airflow_provider_adobe_target.sandbox.answers import Answer, Call, method_not_allowed, text_answer
+from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, RefusedFileError
+from airflow_provider_adobe_target.sandbox.settings import COUNTERS
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.sandbox.state import Batch, State
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def submit(state: State, call: Call) -> Answer:
+    """Answer a bulk profile update, v1 or v2: check it, queue it, name its status URL."""
+    settings = state.settings
+    if call.method != "POST":
+        return method_not_allowed("POST")
+    refused = check_client(state, call.segments[1]) or check_token(state, call) or _check_rate(state)
+    if refused is not None:
+        return refused
+    if len(call.body) >= settings.max_body_bytes:
+        return refusal(state, "The file is too large", settings.too_large_status)
+    if settings.reject_content_type and content_type(call) != FORM:
+        return refusal(state, f"The content type must be {FORM}")
+    try:
+        file = BatchFile(call.body, settings.decode_order)
+    except RefusedFileError as error:
+        return refusal(state, str(error))
+    if len(file) > settings.max_rows:
+        return refusal(state, "The file has too many rows")
+    batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call.body, file)
+    fields = [
+        ("success", "true"),
+        ("batchStatus", _status_url(state, call, batch)),
+        ("message", "Batch submitted for processing"),
+    ]
+    return response(state, fields)
+
+
+def status(state: State, call: Call) -> Answer:
+    """Answer a batch status poll, with counters where ``showDetails=true`` asks for them."""
+    if call.method != "GET":
+        return method_not_allowed("GET")
+    refused = check_client(state, call.segments[1]) or check_token(state, call) or _check_rate(state)
+    if refused is not None:
+        return refused
+    now = state.settle()
+    batch_id = call.parameter("batchId") or ""
+    batch = state.batches.get(batch_id)
+    if batch is None or now - batch.received_at > state.settings.status_kept_seconds:
+        return _lost(state, batch_id)
+    return response(state, _status_fields(state, batch, call.parameter("showDetails") == "true"))
+
+
+def content_type(call: Call) -> str:
+    """Return the media type of a call's body, without parameters."""
+    return call.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_client(state: State, client_code: str | None) -> Answer | None:
+    """Return the refusal of a wrong client code, or None."""
+    return None if client_code == state.settings.client_code else text_answer(404, "Unknown client")
+
+
+def check_token(state: State, call: Call) -> Answer | None:
+    """Return the refusal of a missing or wrong profile token, or None where all is well."""
+    token = state.settings.token
+    given = call.headers.get("authorization", "")
+    if token is None or hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        return None
+    return refusal(
+        state, "The profile authentication token is missing or not valid", state.settings.missing_token_status
+    )
+
+
+def _check_rate(state: State) -> Answer | None:
+    if state.take_call():
+        return None
+    retry_after = state.settings.retry_after
+    return text_answer(
+        503, "Service Unavailable", {} if retry_after is None else {"Retry-After": str(retry_after)}
+    )
+
+
+def refusal(state: State, message: str, status: int | None = None) -> Answer:
+    """Return an answer with ``success=false``, under ``refuse_status`` unless another status is given."""
+    fields = [("success", "false"), ("batchStatus", ""), ("message", message)]
+    return response(state, fields, status or state.settings.refuse_status)
+
+
+def _lost(state: State, batch_id: str) -> Answer:
+    if state.settings.lost_status == "404":
+        return text_answer(404, "Unknown batch")
+    if state.settings.lost_status == "refusal":
+        return refusal(state, "No status for this batch")
+    return response(state, [("batchId", batch_id)])
+
+
+def edge_base(state: State, call: Call) -> str:
+    """Return scheme, host and port of the edge: as set, or the host name that was asked at the edge port."""
+    return state.settings.edge_base or f"http://{call.host.partition(':')[0]}:{state.edge_port}"
+
+
+def _status_url(state: State, call: Call, batch: Batch) -> str:
+    noise = "m2Node=00&" if state.settings.noise else ""
+    path = f"/m2/{state.settings.client_code}/profile/batchStatus?{noise}batchId={batch.batch_id}"
+    return edge_base(state, call) + path
+
+
+def _status_fields(state: State, batch: Batch, show_details: bool) -> list[tuple[str, Any]]:
+    settings = state.settings
+    counts = (
+        batch.row_count + settings.batch_size_offset,
+        batch.consumed,
+        batch.successful,
+        batch.not_found,
+        batch.failed,
+    )
+    counters = [
+        (name, n) for name, n in zip(COUNTERS, counts, strict=True) if name not in settings.omit_counters
+    ]
+    batch_id = batch.batch_id.replace("-", "4-", 1) if settings.noise else batch.batch_id
+    fields: list[tuple[str, Any]] = [("batchId", batch_id), ("status", batch.status)]
+    fields += counters if show_details else [(name, n) for name, n in counters if name == "batchSize"]
+    if settings.list_failed_rows:
+        word = settings.failed_row_word
+        fields += [("profile", [("id", profile_id), ("status", word)]) for profile_id in batch.failed_ids]
+    return fields
+
+
+def response(state: State, fields: list[tuple[str, Any]], status: int = 200) -> Answer:
+    """Return a ``<response>`` of fields, or the same as JSON.
+
+    :param state: has the settings.
+    :param fields: names and values in order; a value is text, a number or again a list of fields.
+    :param status: HTTP status.
+    """
+    if state.settings.noise:
+        fields = state.random.sample(fields, len(fields))
+    if state.settings.answer_format == "json":
+        content: dict[str, Any] = dict(fields)
+        if "success" in content:
+            content["success"] = content["success"] == "true"
+        if "profile" in content:
+            content["profile"] = [dict(value) for name, value in fields if name == "profile"]
+        return Answer(status, json.dumps(content), content_type="application/json;charset=UTF-8")
+    blank = " \n\t" if state.settings.noise else ""
+    return Answer(status, f"<response>{_xml(fields, blank)}</response>")
+
+
+def _xml(fields: list[tuple[str, Any]], blank: str) -> str:
+    return (
+        blank
+        + blank.join(
+            f"<{name}>{_xml(value, blank) if isinstance(value, list) else escape(str(value))}</{name}>"
+            for name, value in fields
+        )
+        + blank
+    )

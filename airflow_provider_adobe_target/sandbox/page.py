@@ -1,0 +1,184 @@
+"""The page at ``/``: batches, one profile, calls, settings. Plain HTML, no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.sandbox.answers import Answer, method_not_allowed
+from airflow_provider_adobe_target.sandbox.facts import CALLS_SHOWN, facts
+from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_adobe_target.sandbox.answers import Call
+    from airflow_provider_adobe_target.sandbox.state import State
+
+BATCHES_SHOWN = 50
+ID_TYPES = ("thirdPartyId", "pcId", "marketingCloudVisitorId")
+NUMBERS = {"rows", "consumed", "successful", "not found", "failed", "bytes"}
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'"
+STYLE = """
+:root { color-scheme: light dark; --line: #8883; --accent: #d0392b }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1.5rem }
+h1 { font-size: 1.5rem; margin: 0 }
+h2 { font-size: 1.05rem; margin: 2.2rem 0 .4rem }
+p { margin: .3rem 0 .6rem }
+.quiet { opacity: .65 }
+.warning { border-left: 3px solid var(--accent); padding-left: .7rem }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; width: 100%; font-size: 13.5px }
+th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0 }
+tr { border-bottom: 1px solid var(--line) }
+th { font-weight: 600; white-space: nowrap }
+td { overflow-wrap: anywhere }
+.number { text-align: right; font-variant-numeric: tabular-nums }
+form { display: flex; gap: .5rem; flex-wrap: wrap; margin: .5rem 0 1rem }
+input, select, button { font: inherit; padding: .3rem .6rem; border: 1px solid var(--line) }
+input { flex: 1; max-width: 28rem }
+"""
+
+
+class Markup(str):
+    """Text that is HTML already; all other text is escaped on its way into the page."""
+
+
+def tag(name: str, /, *children: object, **attributes: str) -> Markup:
+    """Return an element; what is in it is escaped, but for children that are :class:`Markup`.
+
+    :param name: the element's name.
+    :param children: text, numbers or elements.
+    :param attributes: the attributes; ``_`` stands for ``-``, and a trailing one for nothing.
+    """
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(value)}"' for key, value in attributes.items()
+    )
+    inside = "".join(child if isinstance(child, Markup) else html.escape(str(child)) for child in children)
+    return Markup(f"<{name}{written}>{inside}</{name}>")
+
+
+def page(state: State, call: Call) -> Answer:
+    """Answer with the page, and with one profile on it where ``?id_type=&id=`` asks for it."""
+    if call.method != "GET":
+        return method_not_allowed("GET")
+    known = facts(state, call)
+    head = tag(
+        "head",
+        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width">'),
+        Markup('<link rel="icon" href="data:,">'),
+        tag("title", "Adobe Target sandbox"),
+        tag("style", Markup(STYLE)),
+    )
+    body = tag(
+        "body",
+        tag("h1", "Adobe Target sandbox"),
+        tag(
+            "p",
+            f"Client code {known['client_code']}. {known['profile_count']} profiles, "
+            f"{len(known['batches'])} batches. It is {known['now']} here.",
+            class_="quiet",
+        ),
+        *(tag("p", warning, class_="warning") for warning in known["warnings"]),
+        *_batches(known["batches"]),
+        *_profile(known["profile"]),
+        *_calls(known["calls"]),
+        *_settings(known["settings"]),
+    )
+    content = f"<!doctype html>{tag('html', head, body, lang='en')}"
+    return Answer(200, content, {"Content-Security-Policy": POLICY}, content_type="text/html;charset=UTF-8")
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
+    names = list(columns)
+    shown = [list(row) for row in rows]
+    if not shown:
+        return tag("p", "None.", class_="quiet")
+    classes = ["number" if name in NUMBERS else "text" for name in names]
+    lines = [tag("tr", *(tag("th", name, class_=kind) for name, kind in zip(names, classes, strict=True)))]
+    lines += [
+        tag("tr", *(tag("td", c, class_=kind) for c, kind in zip(row, classes, strict=True))) for row in shown
+    ]
+    return tag("div", tag("table", *lines), class_="scroll")
+
+
+def _batches(batches: list[dict[str, Any]]) -> list[Markup]:
+    columns = {
+        "received": "received_at",
+        "batch id": "batch_id",
+        "version": "version",
+        "status": "status",
+        "rows": "rows",
+        "consumed": "consumed",
+        "successful": "successful",
+        "not found": "not_found",
+        "failed": "failed",
+        "bytes": "body_bytes",
+        "columns": "names",
+    }
+    rows = [
+        {**batch, "names": ", ".join([batch["key"], *batch["names"]])} for batch in batches[:BATCHES_SHOWN]
+    ]
+    return [tag("h2", "Batches"), _table(columns, ([row[key] for key in columns.values()] for row in rows))]
+
+
+def _profile(profile: dict[str, Any] | None) -> list[Markup]:
+    asked = profile or {"id_type": ID_TYPES[0], "id": ""}
+    choices = [
+        tag("option", name, value=name, **({"selected": "selected"} if name == asked["id_type"] else {}))
+        for name in ID_TYPES
+    ]
+    form = tag(
+        "form",
+        tag("select", *choices, name="id_type", aria_label="id type"),
+        Markup(f'<input name="id" aria-label="id" placeholder="id" value="{html.escape(asked["id"])}">'),
+        tag("button", "Show profile"),
+        action="/",
+    )
+    parts = [tag("h2", "One profile"), form]
+    if profile is None:
+        return parts
+    if not profile["is_known"]:
+        return [*parts, tag("p", "There is no such profile.")]
+    rows = [
+        [
+            entry["name"],
+            entry["value"],
+            entry["origin"],
+            entry["written_at"],
+            "yes" if entry["is_visible"] else "not yet",
+        ]
+        for entry in profile["attributes"]
+    ]
+    ids = "Known as " + ", ".join(f"{id_type} {value}" for id_type, value in profile["ids"])
+    return [*parts, tag("p", ids), _table(["attribute", "value", "from", "written", "in fetch"], rows)]
+
+
+def _calls(calls: list[dict[str, Any]]) -> list[Markup]:
+    rows = [
+        [
+            call["at"],
+            call["route"],
+            call["method"],
+            call["path"] + ("?" + call["query"] if call["query"] else ""),
+            call["host"],
+            call["body_bytes"],
+            "broken off" if call["status"] is None else call["status"],
+        ]
+        for call in calls
+    ]
+    columns = ["at", "route", "method", "path", "host", "bytes", "answer"]
+    return [tag("h2", f"The last {CALLS_SHOWN} calls"), _table(columns, rows)]
+
+
+def _settings(settings: dict[str, Any]) -> list[Markup]:
+    rows = []
+    for setting in fields(SandboxSettings):
+        value = settings[setting.name]
+        is_default = value == setting.default or (setting.name == "token" and value == "none")
+        shown = ", ".join(value) if isinstance(value, tuple) else value
+        rows.append(
+            [setting.name, shown if is_default else tag("strong", shown), setting.metadata["meaning"]]
+        )
+    return [tag("h2", "Settings"), _table(["setting", "value", "meaning"], rows)]

@@ -1,0 +1,219 @@
+"""What the sandbox remembers: batches, profiles, calls, scripts. One lock guards all of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from functools import cached_property
+from random import Random
+from threading import RLock
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_adobe_target.sandbox.answers import Answer, Call
+from airflow_provider_adobe_target.sandbox.profile_store import Origin, ProfileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, Row
+    from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
+
+MAX_ID_LENGTH = {"thirdPartyId": 256, "pcId": 128}
+
+
+@dataclass
+class Batch:
+    """One accepted file, and what became of it by the time it was asked for.
+
+    :param batch_id: the id that Target gave it.
+    :param version: ``v1`` or ``v2``.
+    :param body: the HTTP body.
+    :param file: the body as it was read.
+    :param received_at: seconds since the epoch.
+    :param due_at: when its rows are applied and its status becomes final.
+    :param processing_status: its status until then.
+    :param final_status: its status from then on.
+    :param is_final: whether that time has come.
+    :param consumed: rows taken up.
+    :param successful: rows that count as applied.
+    :param not_found: rows of unknown ids (v1).
+    :param failed: rows that failed.
+    :param failed_ids: the ids of those, in order.
+    :param repeated_ids: how many rows came for an id that an earlier row of the file had.
+    """
+
+    batch_id: str
+    version: Literal["v1", "v2"]
+    body: bytes = field(repr=False)
+    file: BatchFile = field(repr=False)
+    received_at: float
+    due_at: float
+    processing_status: str
+    final_status: str
+    is_final: bool = False
+    consumed: int = 0
+    successful: int = 0
+    not_found: int = 0
+    failed: int = 0
+    failed_ids: list[str] = field(default_factory=list, repr=False)
+    repeated_ids: int = 0
+
+    @property
+    def status(self) -> str:
+        """The status word as of the last time the batches were asked for."""
+        return self.final_status if self.is_final else self.processing_status
+
+    @property
+    def key(self) -> str:
+        """The first column: ``thirdPartyId`` or ``pcId``."""
+        return self.file.key
+
+    @property
+    def names(self) -> list[str]:
+        """The attribute names of the header."""
+        return self.file.names
+
+    @property
+    def row_count(self) -> int:
+        """The number of rows, good or bad."""
+        return len(self.file)
+
+    @property
+    def body_bytes(self) -> int:
+        """The size of the HTTP body."""
+        return len(self.body)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the HTTP body, in hex."""
+        return hashlib.sha256(self.body).hexdigest()
+
+    @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows as received, decoded: the id under the key's name, and the cells there were, empty ones too."""
+        header = [self.key, *self.names]
+        return [dict(zip(header, [row.profile_id, *row.cells], strict=False)) for row in self.file]
+
+
+class State:
+    """All that the sandbox remembers. Whoever calls a method holds :attr:`lock`.
+
+    :param settings: the switches.
+    :param clock: gives the seconds since the epoch.
+    """
+
+    def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
+        self.lock = RLock()
+        self.clock = clock
+        self.edge_port = 0
+        self.begin(settings)
+
+    def begin(self, settings: SandboxSettings) -> None:
+        """Begin with nothing."""
+        self.settings = settings
+        self.profiles = ProfileStore(settings)
+        self.batches: dict[str, Batch] = {}
+        self.calls: list[Call] = []
+        self.warnings: list[str] = []
+        self.open_deliveries: Counter[str] = Counter()  # by session id
+        self.session_uses: dict[tuple[str, str], tuple[str, float]] = {}  # what went with what, and when
+        self.random = Random(settings.seed)  # noqa: S311 - chance that can be repeated is what is wanted
+        self._limited_calls: deque[float] = deque()
+        self._scripts: dict[str, deque[Answer]] = {}
+        self._endless: set[str] = set()
+
+    def script(self, route: str, answers: tuple[Answer, ...], *, forever: bool) -> None:
+        """Set the next answers of a route, in place of what was left of earlier ones."""
+        self._scripts[route] = deque(answers)
+        (self._endless.add if forever else self._endless.discard)(route)
+
+    def scripted(self, route: str) -> Answer:
+        """Return the next scripted answer of a route, which is :meth:`Answer.real` where nothing is left."""
+        answers = self._scripts.get(route)
+        if not answers:
+            return Answer.real()
+        is_endless = len(answers) == 1 and route in self._endless
+        return answers[0] if is_endless else answers.popleft()
+
+    def take_call(self) -> bool:
+        """Count a call against the calls of a minute, and tell whether it is within them."""
+        now, limit = self.clock(), self.settings.calls_per_minute
+        while self._limited_calls and self._limited_calls[0] <= now - 60:
+            self._limited_calls.popleft()
+        self._limited_calls.append(now)
+        return not limit or len(self._limited_calls) <= limit
+
+    def add_batch(self, version: Literal["v1", "v2"], body: bytes, file: BatchFile) -> Batch:
+        """Queue a file."""
+        now, settings = self.clock(), self.settings
+        batch_id = f"{settings.client_code}-{int(now * 1000)}-{13_029_383 + len(self.batches)}"
+        batch = Batch(
+            batch_id,
+            version,
+            body,
+            file,
+            now,
+            now + settings.processing_seconds,
+            settings.processing_status,
+            settings.final_status,
+        )
+        self.batches[batch_id] = batch
+        return batch
+
+    def settle(self) -> float:
+        """Apply the batches whose time has come, in the order of those times, and return the present time."""
+        now = self.clock()
+        due = [batch for batch in self.batches.values() if not batch.is_final and batch.due_at <= now]
+        for batch in sorted(due, key=lambda batch: batch.due_at):
+            self._apply(batch)
+        return now
+
+    def _apply(self, batch: Batch) -> None:
+        origin = self.profiles.origin(
+            "v1 batch" if batch.version == "v1" else "v2 batch", batch.due_at, batch.batch_id
+        )
+        # How much of a stuck batch was applied is not documented: half of it keeps both assumptions honest.
+        last = batch.row_count // 2 if batch.final_status == "stuck" else batch.row_count
+        seen: set[str] = set()
+        for number, row in enumerate(batch.file):
+            if number == last:
+                break
+            batch.repeated_ids += row.profile_id in seen
+            seen.add(row.profile_id)
+            batch.consumed += 1
+            self._apply_row(batch, row, origin)
+        batch.is_final = True
+        if batch.repeated_ids:
+            self.warnings.append(
+                f"Batch {batch.batch_id} repeats ids ({batch.repeated_ids} rows): the last row of an id won."
+            )
+
+    def _apply_row(self, batch: Batch, row: Row, origin: Origin) -> None:
+        values = {name: cell for name, cell in zip(batch.names, row.cells, strict=False) if cell}
+        if self._is_bad(batch, row):
+            outcome = "failed"
+        elif not values:
+            return  # empties are filtered out, and nothing is left of this row
+        elif self.random.random() < self.settings.loss_rate:
+            outcome = "written"
+        else:
+            key = (batch.key, row.profile_id)
+            outcome = self.profiles.write(key, values, origin, create=batch.version == "v2")
+        if outcome == "written":
+            batch.successful += 1
+        elif outcome == "not found":
+            batch.not_found += 1
+        else:
+            batch.failed += 1
+            batch.failed_ids.append(row.profile_id)
+
+    def _is_bad(self, batch: Batch, row: Row) -> bool:
+        profile_id = row.profile_id
+        return (
+            not profile_id
+            or len(profile_id) > MAX_ID_LENGTH[batch.key]
+            or len(row.cells) > len(batch.names)
+            or (batch.key == "thirdPartyId" and ("+" in profile_id or "/" in profile_id))
+            or profile_id in self.settings.fail_ids
+        )

@@ -1,0 +1,171 @@
+"""Waiting for what Adobe Target makes of batches."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.airflow_compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
+from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger, batches_of_event
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import Context
+
+
+class BatchStatusSensor(BaseSensorOperator):
+    """Wait until Adobe Target has finished all batches of an upload, and fail where it did not do so well.
+
+    Poke, reschedule and deferrable mode give the same verdict and the same return value: the list of batches with their status
+    and counters, as in the report of ``BulkProfileUpdateOperator``.
+
+    :param batches: what to wait for: a report, its ``batches``, reports of mapped tasks, status URLs, or one URL (templated)
+    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
+    :param max_failed_pct: the per cent of all rows, 0 to 100, that may have failed
+    :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile (meaningful for v1); ``None``: any
+    :param deferrable: wait in the triggerer
+    :param poke_interval: seconds between two times of asking
+    :param timeout: seconds until an unfinished batch ends the task with ``AirflowSensorTimeout``
+    """
+
+    template_fields: Sequence[str] = ("batches", "adobe_target_conn_id")
+    template_fields_renderers = {"batches": "json"}
+    ui_color = "#f6e1e1"
+
+    def __init__(
+        self,
+        *,
+        batches: Any,
+        adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        max_failed_pct: float = 0.0,
+        max_not_found_pct: float | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta = 60,
+        timeout: float | timedelta = 24 * 60 * 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.batches = batches
+        self.adobe_target_conn_id = adobe_target_conn_id
+        self.max_failed_pct = max_failed_pct
+        self.max_not_found_pct = max_not_found_pct
+        self.deferrable = deferrable
+        self._polled: list[Batch] | None = None
+        self._deadline: float | None = None
+
+    @cached_property
+    def hook(self) -> AdobeTargetHook:
+        """The connection to Adobe Target."""
+        return AdobeTargetHook(self.adobe_target_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the way that was chosen."""
+        self._deadline = clock.SYSTEM.now() + self.timeout
+        if not self.deferrable:
+            return super().execute(context)
+        done = self._as_poked(lambda: self.poke(context))
+        if isinstance(done, PokeReturnValue):
+            return done.xcom_value
+        return self.defer(
+            trigger=BatchStatusTrigger(
+                adobe_target_conn_id=self.adobe_target_conn_id,
+                batches=[batch.to_event() for batch in self._polled or []],
+                poll_interval=self.poke_interval,
+                deadline=self._deadline,
+            ),
+            method_name="execute_complete",
+        )
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Ask once for each batch that is not final."""
+        with airflow_failures():
+            check_limits(self.max_failed_pct, self.max_not_found_pct)
+            if self._polled is None:
+                self._polled = read_batches(self.batches)
+            self._polled = self.hook.poll(self._polled, self._deadline)
+            if not all(batch.final for batch in self._polled):
+                return False
+            return PokeReturnValue(is_done=True, xcom_value=self._judge(self._polled))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """Judge what the trigger saw."""
+
+        def judge_event() -> list[dict[str, Any]]:
+            with airflow_failures():
+                return self._judge(batches_of_event(event))
+
+        return self._as_poked(judge_event)
+
+    def _judge(self, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+        for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
+            self.log.warning(warning)
+        return [batch.to_dict() for batch in batches]
+
+    def _as_poked(self, check: Callable[[], Any]) -> Any:
+        """Treat ``soft_fail`` and ``never_fail`` as Airflow does in poke mode; deferred, its versions differ."""
+        try:
+            return check()
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        except Exception as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+
+def read_batches(value: Any) -> list[Batch]:
+    """Read what a user hands to the sensor: reports, batches, status URLs, one or many, or the text of these.
+
+    :raises ProfileDataError: where it is none of these
+    """
+    return list(_batches(value))
+
+
+def _batches(value: Any) -> Iterator[Batch]:
+    if isinstance(value, Batch):
+        yield value
+    elif isinstance(value, str):
+        text = value.strip()
+        if text.startswith(("[", "{")):  # what Jinja made of a list or a report
+            yield from _batches(_parsed(text))
+        else:
+            yield Batch.from_url(text)
+    elif isinstance(value, Mapping):
+        if "batches" in value:
+            yield from _batches(value["batches"])
+        else:
+            yield Batch.from_dict(value)
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from _batches(item)
+    else:
+        raise ProfileDataError(
+            f"batches is {type(value).__name__}, not a report, its batches or status URLs. Hand over upload.output."
+        )
+
+
+def _parsed(text: str) -> Any:
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError):
+            continue
+    raise ProfileDataError(
+        "batches is text that is neither JSON nor a list as Python writes it. Hand over upload.output."
+    )

@@ -1,0 +1,247 @@
+"""The conversations with Adobe Target, each as one generator that a worker and a triggerer can drive.
+
+See :mod:`airflow_provider_adobe_target.target.protocol` for what a flow yields, and ``transports.run`` and
+``transports.arun`` for what drives it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, BatchTimeoutError
+from airflow_provider_adobe_target.target.protocol import (
+    Answer,
+    BatchBody,
+    Flow,
+    Request,
+    Response,
+    Send,
+    TransportFailure,
+    Wait,
+    fetch_request,
+    status_request,
+    submit_request,
+)
+from airflow_provider_adobe_target.target.readings import (
+    FetchedProfile,
+    read_profile,
+    read_status,
+    read_submit,
+)
+from airflow_provider_adobe_target.target.retries import (
+    POLL_POLICY,
+    SUBMIT_POLICY,
+    RetryPolicy,
+    Setback,
+    failure_setback,
+    response_setback,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_adobe_target.target.budget import CallBudget
+    from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.outcomes import Batch, BatchReceipt, BatchStatus
+    from airflow_provider_adobe_target.target.settings import TargetSettings
+    from airflow_provider_adobe_target.target.urls import ApiVersion, IdType
+
+T = TypeVar("T")
+_logger = logging.getLogger(__name__)
+
+_INTERVAL_GROWTH = 1.5
+_LONGEST_INTERVAL = 5
+
+
+def submit_batch(
+    settings: TargetSettings,
+    budget: CallBudget,
+    clock: Clock,
+    body: BatchBody,
+    api_version: ApiVersion = "v2",
+) -> Flow[BatchReceipt]:
+    """Queue one batch file. Each try sends the same bytes, so that a row applied twice is a row applied once.
+
+    :param body: the file, with its ``batch=`` prefix, encoded.
+    :param api_version: ``v2`` creates profiles for unknown ids, ``v1`` does not.
+    :raises TokenRefusedError: where Target does not take the token.
+    :raises TargetRefusedError: where Target refuses the file, or gives no usable status URL.
+    :raises AdobeTargetUnavailableError: after 5 tries without an answer, or 30 minutes of being throttled.
+    """
+    request = submit_request(settings, body, api_version)
+    receipt = yield from _call(
+        budget,
+        clock,
+        request,
+        lambda response: read_submit(settings, response, clock.now()),
+        policy=SUBMIT_POLICY,
+        subject=f"the batch file of {body.size:,} bytes",
+    )
+    _logger.info("Target queued batch %s (%s bytes).", receipt.batch_id, f"{body.size:,}")
+    return receipt
+
+
+def batch_status(
+    settings: TargetSettings, budget: CallBudget, clock: Clock, batch: Batch, deadline: float = math.inf
+) -> Flow[BatchStatus]:
+    """Ask once for a batch's status and counters; a failed poll is tried again within 30 minutes.
+
+    :param deadline: seconds since the epoch beyond which nothing is waited for.
+    :raises TokenRefusedError: where Target does not take the token.
+    :raises StatusLostError: where Target no longer knows the batch.
+    :raises TargetRefusedError: where the status URL is not to be called, or the answer is another refusal.
+    :raises AdobeTargetUnavailableError: naming the batch and the last failure, after 30 minutes of them.
+    :raises BatchTimeoutError: where the next try would begin after the deadline.
+    """
+    status = yield from _call(
+        budget,
+        clock,
+        status_request(settings, batch.status_url or ""),
+        lambda response: read_status(settings, response, batch.batch_id),
+        policy=POLL_POLICY,
+        subject=f"the status of batch {batch.batch_id}",
+        deadline=deadline,
+    )
+    _logger.info("Batch %s is %s: %s of %s rows taken up.", batch.batch_id, status.status, *_progress(status))
+    return status
+
+
+def poll_once(
+    settings: TargetSettings,
+    budget: CallBudget,
+    clock: Clock,
+    batches: Sequence[Batch],
+    deadline: float = math.inf,
+) -> Flow[list[Batch]]:
+    """Ask once for each batch that is not final.
+
+    :return: all batches in their order, with what is known now.
+    :raises AdobeTargetError: as :func:`batch_status`.
+    """
+    polled = []
+    for batch in batches:
+        if not batch.final:
+            batch = batch.with_status((yield from batch_status(settings, budget, clock, batch, deadline)))
+        polled.append(batch)
+    return polled
+
+
+def wait_for_batches(
+    settings: TargetSettings,
+    budget: CallBudget,
+    clock: Clock,
+    batches: Sequence[Batch],
+    poll_interval: float,
+    deadline: float,
+) -> Flow[list[Batch]]:
+    """Poll until every batch is final: first after ``poll_interval``, then ever more slowly, up to 5 times it.
+
+    Where the deadline has passed already, each batch is asked for once all the same.
+
+    :param poll_interval: seconds.
+    :param deadline: seconds since the epoch.
+    :return: all batches in their order, each final.
+    :raises BatchTimeoutError: naming the batches that are not final at the deadline.
+    :raises AdobeTargetError: as :func:`batch_status`.
+    """
+    current = list(batches)
+    interval = poll_interval
+    while any(not batch.final for batch in current):
+        yield Wait(max(0.0, min(interval, deadline - clock.now())))
+        interval = min(interval * _INTERVAL_GROWTH, poll_interval * _LONGEST_INTERVAL)
+        for index, batch in enumerate(current):
+            if batch.final:
+                continue
+            try:
+                status = yield from batch_status(settings, budget, clock, batch, deadline)
+            except BatchTimeoutError as error:
+                raise _timed_out(current, str(error)) from None
+            current[index] = batch.with_status(status)
+        if clock.now() >= deadline and not all(batch.final for batch in current):
+            raise _timed_out(current, "Target may still complete them.")
+    return current
+
+
+def fetch_profile(
+    settings: TargetSettings, budget: CallBudget, clock: Clock, profile_id: str, id_type: IdType
+) -> Flow[FetchedProfile]:
+    """Look up one profile. What Target gives can be tens of minutes old.
+
+    :param profile_id: the id as Target has it; it is percent-encoded here, and never logged.
+    :raises TokenRefusedError: where Target does not take the token.
+    :raises TargetRefusedError: where the answer is neither a profile nor 'no profile found'.
+    :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
+    """
+    return (
+        yield from _call(
+            budget,
+            clock,
+            fetch_request(settings, profile_id, id_type),
+            lambda response: read_profile(settings, response),
+            policy=POLL_POLICY,
+            subject="the look-up of a profile",
+        )
+    )
+
+
+def _call(
+    budget: CallBudget,
+    clock: Clock,
+    request: Request,
+    read: Callable[[Response], T | Setback],
+    *,
+    policy: RetryPolicy,
+    subject: str,
+    deadline: float = math.inf,
+) -> Flow[T]:
+    """Send a request within the budget, as often as another try may better the answer, and read that."""
+    failures = tries = 0
+    first_setback: float | None = None
+    reason = "no call was left in the budget"
+    while True:
+        while (pause := budget.begin()) > 0:
+            yield _wait(pause, clock, deadline, subject, reason)
+        try:
+            answer = yield Send(request)
+        finally:
+            budget.end()
+        outcome = _outcome(answer, read, clock.now())
+        if not isinstance(outcome, Setback):
+            return outcome
+        reason = outcome.reason
+        tries += 1
+        failures += not outcome.throttled
+        first_setback = clock.monotonic() if first_setback is None else first_setback
+        wait = policy.wait(outcome, failures, clock.monotonic() - first_setback)
+        if wait is None:
+            raise AdobeTargetUnavailableError(
+                f"Target gave no usable answer to {subject} in {tries} tries. The last: {reason}. Try later."
+            )
+        _logger.warning("No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
+        yield _wait(wait, clock, deadline, subject, reason)
+
+
+def _outcome(answer: Answer | None, read: Callable[[Response], T | Setback], now: float) -> T | Setback:
+    if isinstance(answer, Response):
+        return response_setback(answer, now) or read(answer)
+    if isinstance(answer, TransportFailure):
+        return failure_setback(answer)
+    raise TypeError("a flow is to be sent the answer to its request")
+
+
+def _wait(seconds: float, clock: Clock, deadline: float, subject: str, reason: str) -> Wait:
+    if clock.now() + seconds > deadline:
+        raise BatchTimeoutError(f"The time for {subject} is over; the last try: {reason}.")
+    return Wait(seconds)
+
+
+def _timed_out(batches: Sequence[Batch], detail: str) -> BatchTimeoutError:
+    ids = ", ".join(str(batch.batch_id) for batch in batches if not batch.final)
+    return BatchTimeoutError(f"No final status at the timeout for batch {ids}. {detail}")
+
+
+def _progress(status: BatchStatus) -> tuple[int | str, int | str]:
+    consumed, size = status.consumed_count, status.batch_size
+    return "?" if consumed is None else consumed, "?" if size is None else size

@@ -1,0 +1,64 @@
+"""Host names, read so narrowly that no two URL parsers can disagree about them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+# A last label of this kind makes some parsers read the name as an IPv4 address: 127.1, 0x7f000001, 0177.1
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+def parse_authority(text: str) -> tuple[str, int | None]:
+    """Read ``host`` or ``host:port``.
+
+    :param text: the part of a URL between ``//`` and the next ``/``, ``?`` or ``#``; without a user part.
+    :return: the host in lower case, an IPv6 address compressed and in brackets; and the port, if any.
+    :raises ValueError: with a reason that does not repeat the text.
+    """
+    if "@" in text:
+        raise ValueError("it holds a user part")
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        raise ValueError("its host is not a plain host name")
+    port = None if match["port"] is None else parse_port(int(match["port"]))
+    return parse_host(match["host"]), port
+
+
+def parse_host(text: str) -> str:
+    """Return the host name or the IP address in its one normal form.
+
+    :param text: an ASCII host name, a dotted IPv4 address, or an IPv6 address in brackets.
+    :raises ValueError: for anything else: empty labels, a trailing dot, other spellings of an IP address.
+    """
+    if text.startswith("["):
+        return f"[{ipaddress.IPv6Address(text[1:-1]).compressed}]"
+    host = text.lower()
+    labels = host.split(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("its host is not a plain host name")
+    if _NUMBER.fullmatch(labels[-1]):
+        return str(ipaddress.IPv4Address(host))
+    return host
+
+
+def parse_port(number: int) -> int:
+    """Return the port if it is one.
+
+    :raises ValueError: where it is not within 1 to 65535.
+    """
+    if not 1 <= number <= 65535:
+        raise ValueError("its port is not within 1 to 65535")
+    return number
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host, in normal form, is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

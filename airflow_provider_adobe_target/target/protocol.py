@@ -1,0 +1,163 @@
+"""What is said to Adobe Target, as plain values that any transport can carry.
+
+A *flow* is a generator: it yields :class:`Send` and :class:`Wait`, receives a :class:`Response` or a
+:class:`TransportFailure` for each :class:`Send`, and returns its result. It does no input or output itself,
+so that one flow serves a worker's thread and a triggerer's event loop alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+from airflow_provider_adobe_target import __version__
+from airflow_provider_adobe_target.target.urls import (
+    ApiVersion,
+    IdType,
+    fetch_url,
+    status_request_url,
+    submit_url,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_adobe_target.target.settings import TargetSettings
+
+SHORT_ANSWER_LIMIT = 1 << 20
+"""Bytes of a submit's or a profile's answer that are read; one that is longer is no answer of Target's."""
+
+STATUS_ANSWER_LIMIT = 64 << 20
+"""Bytes of a status answer that are read: it may list each of 499,999 failed rows with its id."""
+
+_CHECK_READ_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class BatchBody:
+    """A batch file as it is sent. It is opened afresh at each try, so that every try sends the same bytes.
+
+    :param path: the file on disk.
+    :param size: its bytes.
+    """
+
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request.
+
+    :param method: the HTTP method.
+    :param url: the URL, fully encoded; it goes on the wire as it stands.
+    :param headers: all headers but those of the transport (``Host``, ``Content-Length``, ``Connection``).
+    :param body: a file, bytes, or nothing.
+    :param timeout: seconds to connect, and to wait for the next byte.
+    :param answer_limit: bytes of the answer's body that are read at most.
+    """
+
+    method: Literal["GET", "POST"]
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: BatchBody | bytes | None = field(repr=False)
+    timeout: tuple[float, float]
+    answer_limit: int = SHORT_ANSWER_LIMIT
+
+
+@dataclass(frozen=True)
+class Response:
+    """One whole HTTP answer. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the HTTP status is 2xx; what the body says is another thing."""
+        return 200 <= self.status <= 299
+
+
+FailureKind = Literal["name", "tls", "connect", "timeout", "broken", "too_long"]
+
+
+@dataclass(frozen=True)
+class TransportFailure:
+    """A request that brought no whole answer.
+
+    :param kind: ``name`` (host name unknown), ``tls``, ``connect``, ``timeout``, ``broken`` (reset, cut off,
+        not HTTP) or ``too_long`` (an answer beyond its limit).
+    :param after_body_sent: whether the whole body had left, so that Target may act on it.
+    :param message: what happened, without URL or header.
+    """
+
+    kind: FailureKind
+    after_body_sent: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Send:
+    """Ask the driver to send a request."""
+
+    request: Request
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Ask the driver to wait for so many seconds."""
+
+    seconds: float
+
+
+Answer: TypeAlias = Response | TransportFailure
+T = TypeVar("T")
+Flow: TypeAlias = Generator[Send | Wait, Answer | None, T]
+
+
+def submit_request(settings: TargetSettings, body: BatchBody, api_version: ApiVersion) -> Request:
+    """Return the request that queues one batch file (Adobe's Bulk Profile Update page)."""
+    headers = {**_headers(settings, "application/xml"), "Content-Type": "application/x-www-form-urlencoded"}
+    return Request("POST", submit_url(settings, api_version), headers, body, settings.timeout)
+
+
+def status_request(settings: TargetSettings, status_url: str) -> Request:
+    """Return the request for a batch's status and counters.
+
+    :raises TargetRefusedError: where the URL is not one to send a token to.
+    """
+    url = status_request_url(settings, status_url)
+    return Request(
+        "GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_ANSWER_LIMIT
+    )
+
+
+def fetch_request(settings: TargetSettings, profile_id: str, id_type: IdType) -> Request:
+    """Return the request for one profile (Adobe's Profile Fetch page)."""
+    return Request(
+        "GET",
+        fetch_url(settings, profile_id, id_type),
+        _headers(settings, "application/json"),
+        None,
+        settings.timeout,
+    )
+
+
+def check_request(settings: TargetSettings, profile_id: str) -> Request:
+    """Return :func:`fetch_request` for someone who waits in front of a screen: its answer is to come soon."""
+    request = fetch_request(settings, profile_id, "thirdPartyId")
+    connect, read = settings.timeout
+    return Request("GET", request.url, request.headers, None, (connect, min(read, _CHECK_READ_TIMEOUT)))
+
+
+def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:
+    headers = {
+        "Accept": f"{accept}, */*;q=0.1",
+        "Accept-Encoding": "identity",
+        "User-Agent": f"airflow-provider-adobe-target/{__version__}",
+    }
+    if settings.token is not None:
+        headers["Authorization"] = f"Bearer {settings.token}"
+    return headers

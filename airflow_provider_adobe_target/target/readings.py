@@ -1,0 +1,168 @@
+"""What an HTTP answer means: a result, another try, or an error that another try would only repeat."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_adobe_target.exceptions import StatusLostError, TargetRefusedError, TokenRefusedError
+from airflow_provider_adobe_target.target.answers import (
+    UnreadableAnswerError,
+    excerpt,
+    parse_json_object,
+    parse_status,
+    parse_submit,
+    printable,
+)
+from airflow_provider_adobe_target.target.outcomes import BatchReceipt, BatchStatus
+from airflow_provider_adobe_target.target.retries import Setback
+from airflow_provider_adobe_target.target.urls import batch_id_of, checked_status_url
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.target.protocol import Response
+    from airflow_provider_adobe_target.target.settings import TargetSettings
+
+_HINTS = {
+    404: "Check the client code (login) and, where one is set, the host of the connection.",
+    413: "Lower max_bytes_per_file.",
+}
+
+
+@dataclass(frozen=True)
+class FetchedProfile:
+    """The answer to a look-up of one profile.
+
+    :param found: whether Target has a profile of that id.
+    :param content: the JSON object Target gave, as it came; empty where there is no profile.
+    """
+
+    found: bool
+    content: dict[str, Any] = field(repr=False)
+
+
+def read_submit(settings: TargetSettings, response: Response, now: float) -> BatchReceipt:
+    """Read the answer to a submit, one that is final: it is a success where HTTP status and body say so.
+
+    :param now: time of the answer, seconds since the epoch.
+    :raises TokenRefusedError: for 401 and 403.
+    :raises TargetRefusedError: for every other answer without ``success`` and a usable status URL.
+    """
+    refuse_token(settings, response)
+    try:
+        answer = parse_submit(response.body)
+    except UnreadableAnswerError:
+        answer = None
+    if not response.ok or answer is None:
+        _refuse(settings, response, "the batch", answer.message if answer else excerpt(response.body))
+    if answer.success is not True:
+        said = scrub(settings, answer.message) or "nothing more"
+        raise TargetRefusedError(f"Target refused the batch (success is not true). It says: {said}")
+    try:
+        status_url = checked_status_url(settings, answer.status_url)
+    except TargetRefusedError as error:
+        raise TargetRefusedError(
+            f"Target accepted the batch, so its rows may have been queued, but gave no usable status "
+            f"URL. {error}"
+        ) from None
+    submitted_at = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return BatchReceipt(batch_id_of(status_url), status_url, submitted_at)
+
+
+def read_status(settings: TargetSettings, response: Response, batch_id: str | None) -> BatchStatus | Setback:
+    """Read the answer to a status request, one that is final or a failed poll.
+
+    :return: the status, or a setback for HTML and for what is neither XML nor JSON.
+    :raises TokenRefusedError: for 401 and 403.
+    :raises StatusLostError: where Target does not know the batch: 404, 410, ``success`` false, no status.
+    :raises TargetRefusedError: for redirects and other refusals.
+    """
+    refuse_token(settings, response)
+    lost = response.status in (404, 410)
+    try:
+        answer = parse_status(response.body)
+    except UnreadableAnswerError as error:
+        if response.ok:
+            return Setback(f"HTTP {response.status} with {_kind(response)}, and {error}")
+    else:
+        if response.ok and answer.success is not False and answer.status is not None:
+            return answer.status
+        lost = lost or response.ok or answer.success is False
+    if lost:
+        raise StatusLostError(
+            f"status lost: Target no longer knows batch {batch_id}, or answers without a status for it (HTTP "
+            f"{response.status}). It keeps statuses for about a day. What became of the rows is unknown; sending "
+            "the same rows again is safe."
+        )
+    _refuse(settings, response, f"the status of batch {batch_id}", "")
+
+
+def read_profile(settings: TargetSettings, response: Response) -> FetchedProfile:
+    """Read the answer to a look-up. No error repeats Target's text, which names the person's id.
+
+    :raises TokenRefusedError: for 401 and 403.
+    :raises TargetRefusedError: for every answer that is neither a profile nor 'no profile found'.
+    """
+    refuse_token(settings, response)
+    try:
+        content = parse_json_object(response.body)
+    except UnreadableAnswerError:
+        content = {}
+    if content and (response.status == 404 or (response.ok and content.get("status") == 404)):
+        return FetchedProfile(False, {})
+    if not content or not response.ok or "status" in content:
+        _refuse(settings, response, "the look-up of a profile", "")
+    return FetchedProfile(True, content)
+
+
+def refuse_token(settings: TargetSettings, response: Response) -> None:
+    """Raise for an answer that refuses the token, or demands one.
+
+    :raises TokenRefusedError: for 401 and 403.
+    """
+    if response.status not in (401, 403):
+        return
+    if settings.token is None:
+        raise TokenRefusedError(
+            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on for the Profile "
+            "API. Generate a token under Administration > Implementation > Profile API, and save it as the "
+            "connection's password."
+        )
+    raise TokenRefusedError(
+        f"Target refused the token (HTTP {response.status}). It may have expired, or a newer one may have "
+        "been generated under Administration > Implementation > Profile API, where 'Require Authentication' is "
+        "switched. The Debugger token on the same page is another one, and does not do."
+    )
+
+
+def scrub(settings: TargetSettings, text: str) -> str:
+    """Return text of an answer without the connection's secrets."""
+    for secret in (settings.token, settings.property_token):
+        if secret:
+            text = text.replace(secret, "***")
+    return printable(text)
+
+
+def _refuse(settings: TargetSettings, response: Response, subject: str, said: str) -> NoReturn:
+    """Raise for an answer that would be the same at another try."""
+    if 300 <= response.status <= 399:
+        raise TargetRefusedError(
+            f"Target's answer to {subject} is a redirect (HTTP {response.status}), and redirects are never followed: "
+            "the token would go along. Check the host of the connection."
+        )
+    what = f"HTTP {response.status} with {_kind(response)}"
+    hint = (
+        _HINTS.get(response.status, "") if not response.ok else "A proxy may have answered in Target's place."
+    )
+    text = scrub(settings, said)
+    raise TargetRefusedError(
+        " ".join(filter(None, (f"Target refused {subject}: {what}.", hint, text and f"It says: {text}")))
+    )
+
+
+def _kind(response: Response) -> str:
+    media_type = (
+        re.sub(r"[^A-Za-z0-9/.+-].*", "", response.headers.get("content-type", "")) or "content of no type"
+    )
+    return f"{media_type[:64]} of {len(response.body):,} bytes"

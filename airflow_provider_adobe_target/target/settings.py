@@ -1,0 +1,272 @@
+"""The Airflow connection's fields, read once into one object."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
+from airflow_provider_adobe_target.target.hosts import is_loopback, parse_authority, parse_host, parse_port
+
+TARGET_DOMAIN = ".tt.omtrdc.net"
+DEFAULT_CALLS_PER_MINUTE = 30
+MAX_CALLS_PER_MINUTE = 50
+DEFAULT_TIMEOUT = (10.0, 300.0)
+
+_CLIENT_CODE = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+_BASE_URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<authority>[^/?#]*)/?")
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """Where Adobe Target is, who asks, and how patiently. Its ``repr`` shows no secret.
+
+    :param client_code: the account's client code: a path segment, and the first label of the default host.
+    :param base_url: ``scheme://host[:port]``, without a slash at the end.
+    :param token: the Profile API authentication token, or None to send no ``Authorization`` header.
+    :param uses_ecid: whether the site identifies visitors by ECID.
+    :param calls_per_minute: calls, polls included, that one task may make in any 60 seconds: 1 to 50.
+    :param allowed_status_hosts: hosts a status URL may name beside Target's and the base URL's own.
+    :param timeout: seconds to connect, and to wait for the next byte of an answer.
+    :param verify: whether server certificates are checked, or the path of those to trust.
+    :param proxies: as in ``requests``.
+    :param property_token: the Target property, if any.
+    """
+
+    client_code: str
+    base_url: str
+    token: str | None = field(default=None, repr=False)
+    uses_ecid: bool = True
+    calls_per_minute: int = DEFAULT_CALLS_PER_MINUTE
+    allowed_status_hosts: frozenset[str] = frozenset()
+    timeout: tuple[float, float] = DEFAULT_TIMEOUT
+    verify: bool | str = True
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    property_token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_fields(
+        cls,
+        login: str | None,
+        password: str | None,
+        host: str | None,
+        port: int | str | None,
+        extra: Mapping[str, Any] | None,
+        schema: str | None = None,
+    ) -> TargetSettings:
+        """Read the plain fields of an Airflow connection. Null and empty text mean absent.
+
+        :param login: client code, required.
+        :param password: Profile API authentication token.
+        :param host: base URL or bare host name; default ``https://{client code}.tt.omtrdc.net``.
+        :param port: port for ``host``, where the URL has none.
+        :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
+            ``proxies`` and ``property_token``; other keys are left alone.
+        :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
+        :raises ConnectionSettingsError: naming the field that cannot be used.
+        """
+        fields = dict(extra or {})
+        client_code = _client_code(login)
+        scheme, authority = _base(client_code, host, port, schema)
+        token = _token("password", password)
+        if token is not None and scheme == "http" and not is_loopback(parse_authority(authority)[0]):
+            raise ConnectionSettingsError(
+                f"host is http://{authority}: the token would travel in clear text. Use https, or take the "
+                "token out of password."
+            )
+        return cls(
+            client_code=client_code,
+            base_url=f"{scheme}://{authority}",
+            token=token,
+            uses_ecid=_boolean("uses_ecid", fields.get("uses_ecid"), default=True),
+            calls_per_minute=_calls_per_minute(fields.get("calls_per_minute")),
+            allowed_status_hosts=_hosts(fields.get("allowed_status_hosts")),
+            timeout=_timeout(fields.get("timeout")),
+            verify=_verify(fields.get("verify")),
+            proxies=_proxies(fields.get("proxies")),
+            property_token=_token("property_token", fields.get("property_token")),
+        )
+
+    @property
+    def plain_http(self) -> bool:
+        """Whether the base URL is plain http."""
+        return self.base_url.startswith("http://")
+
+    @property
+    def base_host(self) -> str:
+        """The base URL's host in normal form, without its port."""
+        return parse_authority(self.base_url.split("://", 1)[1])[0]
+
+
+def _present(value: Any) -> Any:
+    """Return the value, text without the white space around it, or None where it means absent."""
+    if isinstance(value, str):
+        value = value.strip()
+    return None if value == "" else value
+
+
+def _client_code(login: str | None) -> str:
+    code = _present(login)
+    if code is None:
+        raise ConnectionSettingsError(
+            "login is empty: put the client code there, as Target shows it in Account Details."
+        )
+    if not isinstance(code, str) or not _CLIENT_CODE.fullmatch(code):
+        raise ConnectionSettingsError(
+            "login is not a client code: one has letters, digits, '_' and '-' only. Target shows it under "
+            "Administration > Implementation > Account Details."
+        )
+    return code
+
+
+def _base(client_code: str, host: str | None, port: int | str | None, schema: str | None) -> tuple[str, str]:
+    """Return scheme and authority of the base URL, the scheme's own port left out."""
+    text = _present(host)
+    if text is None:
+        return "https", f"{client_code.lower()}{TARGET_DOMAIN}"
+    match = _BASE_URL.fullmatch(text)
+    if match is None:
+        raise ConnectionSettingsError(
+            "host has a path, a query or a fragment: give scheme, host name and port only."
+        )
+    scheme = (match["scheme"] or _present(schema) or "https").lower()
+    if scheme not in ("http", "https"):
+        raise ConnectionSettingsError(
+            "host is to begin with https:// or http:// (as schema is to be one of the two)."
+        )
+    try:
+        name, url_port = parse_authority(match["authority"])
+        number = url_port or _port(port)
+    except ValueError as error:
+        raise ConnectionSettingsError(
+            f"host or port cannot be used: {error}. Example: https://target.example.com:8443"
+        ) from None
+    if number is None or number == {"http": 80, "https": 443}[scheme]:
+        return scheme, name
+    return scheme, f"{name}:{number}"
+
+
+def _port(port: int | str | None) -> int | None:
+    value = _present(port)
+    return None if value is None else parse_port(_integer("port", value))
+
+
+def _token(name: str, value: Any) -> str | None:
+    token = _present(value)
+    if token is None:
+        return None
+    if not isinstance(token, str) or not _VISIBLE_ASCII.fullmatch(token):
+        raise ConnectionSettingsError(
+            f"{name} holds white space or characters that no token has: paste it again."
+        )
+    return token
+
+
+def _boolean(name: str, value: Any, *, default: bool) -> bool:
+    value = _present(value)
+    if value is None:
+        return default
+    word = str(value).lower() if isinstance(value, (bool, int, str)) else ""
+    if word not in _TRUE | _FALSE:
+        raise ConnectionSettingsError(f"{name} is to be true or false.")
+    return word in _TRUE
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ConnectionSettingsError(f"{name} is to be a number.")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise ConnectionSettingsError(f"{name} is to be a number.") from None
+
+
+def _integer(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if not number.is_integer():
+        raise ConnectionSettingsError(f"{name} is to be a whole number.")
+    return int(number)
+
+
+def _calls_per_minute(value: Any) -> int:
+    value = _present(value)
+    if value is None:
+        return DEFAULT_CALLS_PER_MINUTE
+    calls = _integer("calls_per_minute", value)
+    if not 1 <= calls <= MAX_CALLS_PER_MINUTE:
+        raise ConnectionSettingsError(
+            f"calls_per_minute is {calls}: it is to be within 1 and {MAX_CALLS_PER_MINUTE}, what Target "
+            "allows the whole account."
+        )
+    return calls
+
+
+def _items(name: str, value: Any) -> list[Any]:
+    """Return the entries of a list, of JSON text of a list, or of text with commas."""
+    if isinstance(value, str):
+        text = value.strip()
+        value = _json(name, text) if text.startswith("[") and text.endswith("]") else text.split(",")
+    elif not isinstance(value, Sequence):
+        value = [value]
+    return [item for item in map(_present, value) if item is not None]
+
+
+def _hosts(value: Any) -> frozenset[str]:
+    try:
+        return frozenset(parse_host(str(item)) for item in _items("allowed_status_hosts", _present(value)))
+    except ValueError:
+        raise ConnectionSettingsError(
+            "allowed_status_hosts is to hold host names only, without scheme, port or path: "
+            "'status.example.com, other.example.com'."
+        ) from None
+
+
+def _timeout(value: Any) -> tuple[float, float]:
+    numbers = [_number("timeout", item) for item in _items("timeout", _present(value))]
+    if not numbers:
+        return DEFAULT_TIMEOUT
+    if len(numbers) > 2 or not all(0 < number < math.inf for number in numbers):
+        raise ConnectionSettingsError(
+            "timeout is to be seconds to connect and to read, as in '10, 300', both above 0."
+        )
+    return numbers[0], numbers[-1]
+
+
+def _verify(value: Any) -> bool | str:
+    value = _present(value)
+    if isinstance(value, str) and value.lower() not in _TRUE | _FALSE:
+        if not os.path.exists(value):
+            raise ConnectionSettingsError("verify names a file or folder of certificates that is not there.")
+        return value
+    return _boolean("verify", value, default=True)
+
+
+def _proxies(value: Any) -> dict[str, str]:
+    value = _present(value)
+    if isinstance(value, str):
+        value = _json("proxies", value)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConnectionSettingsError(
+            'proxies is to be a JSON object, as in {"https": "http://proxy.example.com:3128"}.'
+        )
+    proxies = {str(key): _present(proxy) for key, proxy in value.items()}
+    if not all(proxy is None or isinstance(proxy, str) for proxy in proxies.values()):
+        raise ConnectionSettingsError("proxies is to hold a URL, as text, for each of its keys.")
+    return {key: proxy for key, proxy in proxies.items() if proxy is not None}
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConnectionSettingsError(f"{name} is not valid JSON.") from None

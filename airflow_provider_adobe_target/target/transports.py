@@ -1,0 +1,308 @@
+"""Two ways to carry a request: ``requests`` for a worker's thread, ``httpx`` for a triggerer's event loop.
+
+Import this module where it is used: it is the only one that loads an HTTP library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+import requests
+
+from airflow_provider_adobe_target.target.protocol import (
+    Answer,
+    BatchBody,
+    FailureKind,
+    Flow,
+    Request,
+    Response,
+    TransportFailure,
+    Wait,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+
+    from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.settings import TargetSettings
+
+T = TypeVar("T")
+
+_BLOCK = 1 << 20
+_READ_BLOCK = 1 << 16
+
+
+class RequestsTransport:
+    """Send requests from a thread, over one session. A context manager.
+
+    Redirects are never followed, ``.netrc`` is never read; proxies of the environment are used where the
+    connection names none.
+
+    :param settings: certificates and proxies.
+    """
+
+    def __init__(self, settings: TargetSettings) -> None:
+        self._settings = settings
+        self._session = requests.Session()
+
+    def __enter__(self) -> RequestsTransport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.close()
+
+    def send(self, request: Request) -> Answer:
+        """Send one request and read the whole answer.
+
+        :raises OSError: where the batch file cannot be read.
+        """
+        body = _body(request)
+        prepared = self._session.prepare_request(
+            requests.Request(
+                request.method, request.url, dict(request.headers), data=body, auth=_leave_headers_alone
+            )
+        )
+        prepared.url = (
+            request.url
+        )  # what was checked is what is called: undo the library's own spelling of it
+        options = self._session.merge_environment_settings(
+            request.url, dict(self._settings.proxies), True, self._settings.verify, None
+        )
+        try:
+            with (
+                _quiet_libraries(),
+                self._session.send(
+                    prepared, timeout=request.timeout, allow_redirects=False, **options
+                ) as response,
+            ):
+                content = bytearray()
+                for block in response.iter_content(_READ_BLOCK):
+                    content += block
+                    if len(content) > request.answer_limit:
+                        return _too_long(request)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Response(response.status_code, headers, bytes(content))
+        except (requests.RequestException, UnicodeError) as error:
+            return _failure(error, body, timed_out=isinstance(error, requests.Timeout))
+
+
+class HttpxTransport:
+    """Send requests from an event loop, over one client. An asynchronous context manager.
+
+    Follows the same rules as :class:`RequestsTransport`, and trusts the same certificates.
+
+    :param settings: certificates and proxies.
+    """
+
+    def __init__(self, settings: TargetSettings) -> None:
+        self._settings = settings
+
+    async def __aenter__(self) -> HttpxTransport:
+        self._client = await asyncio.to_thread(self._open)  # reading the certificates would hold up the loop
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    def _open(self) -> httpx.AsyncClient:
+        verify = _certificates(self._settings.verify)
+        mounts: dict[str, httpx.AsyncBaseTransport | None] = {}
+        for key, proxy in self._settings.proxies.items():
+            if key == "no_proxy":
+                mounts.update({f"all://*{host.strip()}": None for host in proxy.split(",") if host.strip()})
+            else:
+                pattern = key if "://" in key else f"{key}://"
+                mounts[pattern] = httpx.AsyncHTTPTransport(verify=verify, proxy=proxy)
+        return httpx.AsyncClient(verify=verify, mounts=mounts, follow_redirects=False)
+
+    async def send(self, request: Request) -> Answer:
+        """Send one request and read the whole answer.
+
+        :raises OSError: where the batch file cannot be read.
+        """
+        body = _body(request)
+        headers = dict(request.headers)
+        if isinstance(body, _FileBlocks):
+            headers["Content-Length"] = str(len(body))
+        connect, read = request.timeout
+        timeout = httpx.Timeout(connect=connect, read=read, write=read, pool=connect)
+        try:
+            with _quiet_libraries():
+                async with self._client.stream(
+                    request.method, request.url, headers=headers, content=body, timeout=timeout
+                ) as response:
+                    content = bytearray()
+                    async for block in response.aiter_bytes(_READ_BLOCK):
+                        content += block
+                        if len(content) > request.answer_limit:
+                            return _too_long(request)
+                    return Response(response.status_code, dict(response.headers.items()), bytes(content))
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            return _failure(error, body, timed_out=isinstance(error, httpx.TimeoutException))
+
+
+def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
+    """Drive a flow to its end from a thread and return its result."""
+    try:
+        command = next(flow)
+        while True:
+            answer: Answer | None = None
+            if isinstance(command, Wait):
+                clock.sleep(command.seconds)
+            else:
+                answer = transport.send(command.request)
+            command = flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
+    """Drive a flow to its end from an event loop and return its result."""
+    try:
+        command = next(flow)
+        while True:
+            answer: Answer | None = None
+            if isinstance(command, Wait):
+                await clock.asleep(command.seconds)
+            else:
+                answer = await transport.send(command.request)
+            command = flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+class _FileBlocks:
+    """A batch file as blocks of bytes: never in memory as a whole, and from its start at each iteration."""
+
+    def __init__(self, body: BatchBody) -> None:
+        self._body = body
+        self.sent = False
+        self.error: OSError | None = None
+        with body.path.open("rb"):
+            pass  # a file that is not there is no failure of the network
+
+    def __len__(self) -> int:
+        return self._body.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with self._body.path.open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size != self._body.size:
+                    raise OSError(f"{self._body.path.name} is no longer of the size it was written with.")
+                while block := file.read(_BLOCK):
+                    yield block
+        except OSError as error:
+            self.error = error
+            raise
+        self.sent = True
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for block in self:
+            yield block
+
+
+def _body(request: Request) -> _FileBlocks | bytes | None:
+    return _FileBlocks(request.body) if isinstance(request.body, BatchBody) else request.body
+
+
+def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stand where credentials would be, or ``requests`` would look for some in ``.netrc``."""
+    return request
+
+
+def _certificates(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return for ``httpx`` what ``requests`` trusts: also the bundle its environment variables name."""
+    bundle = (
+        os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") if verify is True else verify
+    )
+    if not isinstance(bundle, str):
+        return bool(verify)
+    if os.path.isdir(bundle):
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
+
+
+def _too_long(request: Request) -> TransportFailure:
+    return TransportFailure("too_long", True, f"an answer of more than {request.answer_limit:,} bytes")
+
+
+def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: bool) -> TransportFailure:
+    """Say what happened, by its causes: the libraries' own texts repeat URLs, and those may hold an id."""
+    if isinstance(body, _FileBlocks) and body.error is not None:
+        raise body.error from None
+    causes = list(_causes(error))
+    sent = (
+        body.sent if isinstance(body, _FileBlocks) else body is not None and not _is_connect_failure(causes)
+    )
+    kind: FailureKind
+    if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
+        kind, message = "name", "the host name cannot be resolved"
+    elif certificate := next(
+        (cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None
+    ):
+        kind, message = "tls", f"the server's certificate is not trusted ({certificate.verify_message})"
+    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
+        kind, message = "tls", "no TLS connection could be agreed on"
+    elif timed_out:
+        kind, message = "timeout", "no answer in time"
+    elif _is_connect_failure(causes):
+        kind, message = "connect", "no connection could be made"
+    else:
+        kind, message = "broken", "the connection broke, or the answer was cut off"
+    reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+    if kind in ("connect", "broken") and reason:
+        message = f"{message} ({reason})"
+    return TransportFailure(kind, sent, message)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_connect_failure(causes: list[BaseException]) -> bool:
+    names = {"ConnectError", "ConnectTimeout", "NewConnectionError", "ConnectTimeoutError", "ProxyError"}
+    return any(type(cause).__name__ in names for cause in causes)
+
+
+_ours: ContextVar[bool] = ContextVar("adobe_target_request", default=False)
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return not _ours.get()
+
+
+# Both write every URL they call to the log, and a profile's URL holds a person's id.
+for _logger in ("urllib3.connectionpool", "httpx"):
+    logging.getLogger(_logger).addFilter(_is_not_ours)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    mark = _ours.set(True)
+    try:
+        yield
+    finally:
+        _ours.reset(mark)

@@ -1,0 +1,77 @@
+"""Waiting for batches without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_adobe_target import exceptions
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.outcomes import Batch
+
+
+class BatchStatusTrigger(BaseTrigger):
+    """Ask Adobe Target for the status of batches until all are final.
+
+    Its arguments and its event are plain JSON without a token or anything of a row.
+
+    :param adobe_target_conn_id: the connection, of type ``adobe_target``
+    :param batches: as :meth:`~airflow_provider_adobe_target.target.outcomes.Batch.to_event` writes them
+    :param poll_interval: seconds before the first time of asking, growing to five times as many
+    :param deadline: epoch seconds at which to give up
+    :param report: handed back in the event as it is, for an operator that needs it after the wait
+    """
+
+    def __init__(
+        self,
+        adobe_target_conn_id: str,
+        batches: Sequence[dict[str, Any]],
+        poll_interval: float,
+        deadline: float,
+        report: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.adobe_target_conn_id = adobe_target_conn_id
+        self.batches = list(batches)
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.report = report
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what is needed to build this trigger again."""
+        arguments = ("adobe_target_conn_id", "batches", "poll_interval", "deadline", "report")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in arguments}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll until all batches are final or one of them ended the wait, and say so in one event."""
+        try:
+            batches = await self._wait()
+        except exceptions.AdobeTargetError as error:
+            yield TriggerEvent({"error": type(error).__name__, "message": str(error), "report": self.report})
+        else:
+            yield TriggerEvent({"batches": [batch.to_event() for batch in batches], "report": self.report})
+
+    async def _wait(self) -> list[Batch]:
+        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.target.budget import CallBudget
+        from airflow_provider_adobe_target.target.transports import HttpxTransport, arun
+
+        settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
+        budget = CallBudget(settings.calls_per_minute, clock.SYSTEM)
+        batches = [Batch.from_event(batch) for batch in self.batches]
+        flow = flows.wait_for_batches(settings, budget, clock.SYSTEM, batches, self.poll_interval, self.deadline)
+        async with HttpxTransport(settings) as transport:
+            return await arun(flow, transport, clock.SYSTEM)
+
+
+def batches_of_event(event: dict[str, Any]) -> list[Batch]:
+    """Return the batches that a :class:`BatchStatusTrigger` waited for.
+
+    :raises AdobeTargetError: what ended the wait, if something did
+    """
+    if "error" in event:
+        raise getattr(exceptions, event["error"])(event["message"])
+    return [Batch.from_event(batch) for batch in event["batches"]]

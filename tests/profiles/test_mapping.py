@@ -1,0 +1,155 @@
+import logging
+
+import pyarrow as pa
+import pytest
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.mapping import leaf, map_columns
+
+TEXT = pa.string()
+
+
+def schema(*names):
+    return pa.schema([(name, TEXT) for name in names])
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [
+        ("thirdPartyId", "thirdPartyId"),
+        ("third_party_id", "thirdPartyId"),
+        ("mbox3rdPartyId", "thirdPartyId"),
+        ("pcId", "pcId"),
+        ("pc_id", "pcId"),
+        ("mboxPC", "pcId"),
+        ("tntId", "pcId"),
+    ],
+)
+def test_the_id_is_found_by_its_name_and_tells_its_type(column, key):
+    mapping = map_columns(schema("tier", column))
+    assert (mapping.id_column, mapping.key) == (column, key)
+    assert [attribute.name for attribute in mapping.attributes] == ["tier"]
+
+
+def test_a_named_id_column_is_a_customer_id_unless_told_otherwise():
+    assert map_columns(schema("customer", "tier"), id_column="customer").key == "thirdPartyId"
+    assert map_columns(schema("customer", "tier"), id_column="customer", id_type="pcId").key == "pcId"
+    assert map_columns(schema("pcId", "tier"), id_type="thirdPartyId").key == "thirdPartyId"
+
+
+NESTED = pa.schema(
+    [
+        ("thirdPartyId", TEXT),
+        ("address", pa.struct([("city", TEXT), ("geo", pa.struct([("lat", pa.float64())]))])),
+        ("tier", TEXT),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        (None, {"address.city": "address.city", "address.geo.lat": "address.geo.lat", "tier": "tier"}),
+        (["tier"], {"tier": "tier"}),
+        (["tier", "address"], {"tier": "tier", "address.city": "address.city", "address.geo.lat": "address.geo.lat"}),
+        (["address.geo"], {"address.geo.lat": "address.geo.lat"}),
+        (
+            {"address": "home", "tier": "level"},
+            {"address.city": "home.city", "address.geo.lat": "home.geo.lat", "tier": "level"},
+        ),
+        ({"address.city": "city"}, {"address.city": "city"}),
+        ({"thirdPartyId": "crm_id"}, {"thirdPartyId": "crm_id"}),
+    ],
+    ids=[
+        "all",
+        "one",
+        "whole struct, order as asked",
+        "nested struct",
+        "struct renamed",
+        "field renamed",
+        "the id as attribute",
+    ],
+)
+def test_attributes_are_chosen_renamed_and_flattened(attributes, expected):
+    mapping = map_columns(NESTED, attributes=attributes)
+    assert {attribute.column: attribute.name for attribute in mapping.attributes} == expected
+    assert list(expected.values()) == [attribute.name for attribute in mapping.attributes]
+
+
+def test_only_the_columns_that_are_sent_are_needed():
+    assert map_columns(NESTED, attributes=["address.city"]).columns == ["thirdPartyId", "address"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        (["customer", "tier"], {}, "No column is named as an id.*'customer', 'tier'.*id_column"),
+        (["pcId", "thirdPartyId", "tier"], {}, "'pcId', 'thirdPartyId' could each be the id.*id_column"),
+        (["customer", "tier"], {"id_column": "client"}, "no column 'client' for id_column.*'customer', 'tier'"),
+        (["thirdPartyId"], {}, "no attribute column"),
+        (["thirdPartyId", "tier"], {"attributes": []}, "no attribute column"),
+        (["thirdPartyId", "tier"], {"attributes": ["rank"]}, "no column 'rank' for attributes.*'tier'"),
+        (["thirdPartyId", "tier"], {"attributes": ["tier", "tier"]}, "twice in attributes"),
+        (["thirdPartyId", "profile.tier"], {}, "'profile.tier'.*Adobe Target adds 'profile.' itself.*attributes="),
+        (["thirdPartyId", "browserTime"], {}, "'browserTime'.*built into"),
+        (["thirdPartyId", "averageDaysBetweenVisits"], {}, "built into"),
+        (["thirdPartyId", "sessionCount"], {}, "built into"),
+        (["thirdPartyId", "firstSessionStart"], {}, "built into"),
+        (["thirdPartyId", "mobile.deviceModel"], {}, "built into"),
+        (["thirdPartyId", "geolocation.city"], {}, "built into"),
+        (["thirdPartyId", "geolocation"], {}, "built into"),
+        (["thirdPartyId", "parameter"], {}, "built into"),
+        (["thirdPartyId", "user"], {}, "built into"),
+        (["thirdPartyId", "user.level"], {}, "built into"),
+        (["thirdPartyId", "crs.loyalty"], {}, "built into"),
+        (["thirdPartyId", "entity.id"], {}, "built into"),
+        (["thirdPartyId", "tier"], {"attributes": {"tier": "entity.id"}}, "'tier' cannot be the attribute 'entity.id'"),
+        (["thirdPartyId", "2nd"], {}, "'2nd'.*a letter or underscore"),
+        (["thirdPartyId", "a b"], {}, "a letter or underscore"),
+        (["thirdPartyId", "größe"], {}, "a letter or underscore"),
+        (["thirdPartyId", "a,b"], {}, "a letter or underscore"),
+        (["thirdPartyId", "a\n"], {}, "a letter or underscore"),
+        (["thirdPartyId", ""], {}, "a letter or underscore"),
+        (["thirdPartyId", "x" * 129], {}, "at most 127"),
+        (["customer", "thirdPartyId"], {"id_column": "customer"}, "the name of the id"),
+        (["thirdPartyId", "a", "b"], {"attributes": {"a": "x", "b": "x"}}, "'x' comes up twice, from the columns 'a', 'b'"),
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_be_profiles_are_refused_with_the_way_out(columns, options, message):
+    with pytest.raises(ProfileDataError, match=message):
+        map_columns(schema(*columns), **options)
+
+
+@pytest.mark.parametrize(
+    "name", ["_", "x" * 128, "address.city", "a-b", "Tier9", "users", "mobiles", "entity", "param_x"]
+)
+def test_names_that_adobe_target_takes_pass(name):
+    assert map_columns(schema("thirdPartyId", name)).attributes[0].name == name
+
+
+def test_a_nested_field_and_a_dotted_column_may_not_become_one_name():
+    both = NESTED.append(pa.field("address.city", TEXT))
+    with pytest.raises(ProfileDataError, match=r"'address\.city' comes up twice"):
+        map_columns(both)
+
+
+def test_names_that_differ_only_by_case_get_a_warning(caplog):
+    with caplog.at_level(logging.WARNING):
+        map_columns(schema("thirdPartyId", "tier", "Tier", "score"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "Attributes that differ only by case are different to Adobe Target: tier, Tier"
+    ]
+
+
+def test_a_nested_name_may_still_come_where_rows_are_not_all_known():
+    mapping = map_columns(schema("thirdPartyId", "meta"), attributes=["meta.rank"], complete=False)
+    assert mapping.columns == ["thirdPartyId", "meta"]
+    with pytest.raises(ProfileDataError, match="no column 'meta.rank'"):
+        map_columns(schema("thirdPartyId", "meta"), attributes=["meta.rank"])
+
+
+def test_a_leaf_of_a_null_struct_is_null():
+    batch = pa.record_batch({"thirdPartyId": ["a", "b", "c"], "address": [{"city": "Ulm"}, None, {"city": None}]})
+    [city] = map_columns(batch.schema).attributes
+    assert leaf(batch, city).to_pylist() == ["Ulm", None, None]
+    assert leaf(batch.select(["thirdPartyId"]), city).to_pylist() == [None, None, None]
