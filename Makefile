@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 pyth
     $$python $(PYTHON_IS_USABLE) && echo $$python && break; done)
 
 AIRFLOW_VERSION = 3.3.2
+DAY ?= 1998-01-01
 
 LOCAL = .local
 UV = $(LOCAL)/bootstrap/bin/uv
@@ -27,7 +28,7 @@ help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
 
 demo: $(VENV)/demo.stamp ## Run the day's example on real Airflow against a local stand-in for Adobe Target
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python scripts/demo.py $(DAY)
 
 test: $(VENV)/test.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2

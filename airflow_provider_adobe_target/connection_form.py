@@ -64,9 +64,7 @@ STANDARD_FIELDS = (
     StandardField(
         "password", "Profile API token", placeholder="empty where the Profile API asks for no authentication"
     ),
-    StandardField(
-        "host", "Base URL (other than Adobe's)", placeholder="empty for https://<client code>.tt.omtrdc.net"
-    ),
+    StandardField("host", "Base URL (other than Adobe's)", placeholder="empty for https://<client code>.tt.omtrdc.net"),
     StandardField("port", placeholder="where the base URL has none"),
     StandardField("schema", hidden=True),
 )
@@ -167,9 +165,7 @@ def _json_schema(field: ExtraField) -> dict[str, Any]:
         "maximum": field.maximum,
     }
     # "null" is how the form is told that the field may stay empty.
-    return {"type": [field.json_type, "null"]} | {
-        name: value for name, value in optional.items() if value is not None
-    }
+    return {"type": [field.json_type, "null"]} | {name: value for name, value in optional.items() if value is not None}
 
 
 def ui_field_behaviour() -> dict[str, Any]:

@@ -35,8 +35,7 @@ def load_purchases() -> int:
         ]
     with closing(SqliteHook(sqlite_conn_id="warehouse").get_conn()) as connection, connection:
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS purchases"
-            " (customer_id TEXT, purchased_on TEXT, cds INTEGER, dollars REAL)"
+            "CREATE TABLE IF NOT EXISTS purchases (customer_id TEXT, purchased_on TEXT, cds INTEGER, dollars REAL)"
         )
         connection.execute("DELETE FROM purchases")
         connection.executemany("INSERT INTO purchases VALUES (?, ?, ?, ?)", purchases)

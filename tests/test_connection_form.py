@@ -42,9 +42,7 @@ def test_every_extra_has_a_label_of_its_own_and_help():
 
 def test_only_the_secret_is_hidden_while_typed():
     hidden = {
-        name
-        for name, field in connection_form.conn_fields().items()
-        if field["schema"].get("format") == "password"
+        name for name, field in connection_form.conn_fields().items() if field["schema"].get("format") == "password"
     }
     assert hidden == {"client_secret"}
 

@@ -40,9 +40,7 @@ def test_every_part_keeps_to_the_strict_schema_of_airflows_own_providers():
 
 
 def test_the_connection_type_has_no_key_that_airflow_would_not_read():
-    rules = airflow_schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"][
-        "properties"
-    ]
+    rules = airflow_schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]["properties"]
     if "hook-name" not in rules:
         pytest.skip("Airflow before 3.3 reads the form from the hook or knows fewer keys")
     assert set(connection_type()) <= set(rules)
