@@ -47,12 +47,12 @@ clean: ## Remove everything that was set up
 	rm -rf $(LOCAL)
 
 $(UV):
-	@$(PYTHON) $(PYTHON_IS_USABLE) || { \
+	@"$(PYTHON)" $(PYTHON_IS_USABLE) || { \
 	    echo "Python 3.10 or newer, with its venv module, is needed, and '$(PYTHON)' is not that." >&2; \
 	    echo "Name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up uv in $(LOCAL)/bootstrap ..."
 	@rm -rf $(LOCAL)/bootstrap
-	@$(PYTHON) -m venv $(LOCAL)/bootstrap
+	@"$(PYTHON)" -m venv $(LOCAL)/bootstrap
 	@$(LOCAL)/bootstrap/bin/pip install --quiet --disable-pip-version-check uv
 
 $(VENV)/demo.stamp: pyproject.toml Makefile | $(UV)
