@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -16,8 +18,12 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-# What Airflow resolves at run time without Jinja; its own path differs between 2 and 3, XComArg derives from it in both.
-ResolveMixin: type = next(base for base in XComArg.__mro__ if base.__name__ == "ResolveMixin")
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+# What Airflow resolves at run time without Jinja: its path differs between 2 and 3, but XComArg derives from it in
+# both.
+ResolveMixin: Any = next(base for base in XComArg.__mro__ if base.__name__ == "ResolveMixin")
 
 __all__ = [
     "AirflowFailException",
@@ -26,6 +32,7 @@ __all__ = [
     "BaseHook",
     "BaseOperator",
     "BaseSensorOperator",
+    "Context",
     "ObjectStoragePath",
     "PokeReturnValue",
     "ResolveMixin",

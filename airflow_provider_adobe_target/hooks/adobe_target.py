@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_adobe_target import connection_form
 from airflow_provider_adobe_target.airflow_compat import (
@@ -20,14 +23,17 @@ from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     BatchTimeoutError,
 )
-from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.budget import CallBudget
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.settings import TargetSettings
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.target.flows import Flow
-    from airflow_provider_adobe_target.target.protocol import BatchBody
+    from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.protocol import Flow
+    from airflow_provider_adobe_target.target.urls import ApiVersion
+
+T = TypeVar("T")
 
 
 class AdobeTargetHook(BaseHook):
@@ -53,7 +59,7 @@ class AdobeTargetHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return how Airflow's own fields are shown in the connection form (Airflow 2.11 to 3.1)."""
-        return connection_form.hook_field_behaviour()
+        return connection_form.ui_field_behaviour()
 
     @cached_property
     def settings(self) -> TargetSettings:
@@ -71,39 +77,45 @@ class AdobeTargetHook(BaseHook):
     @cached_property
     def budget(self) -> CallBudget:
         """The calls a minute that this hook may make, submits and polls together."""
-        return CallBudget(self.settings.calls_per_minute, clock.SYSTEM)
+        return CallBudget(self.settings.calls_per_minute, clocks.SYSTEM)
 
-    def upload_batch(self, file: str | os.PathLike[str], api_version: str = "v2") -> dict[str, Any]:
+    def upload_batch(self, file: str | os.PathLike[str], api_version: ApiVersion = "v2") -> dict[str, Any]:
         """Send one batch file as it is, and return its receipt: Adobe Target has queued it, not yet written it.
 
-        :param file: path of a file in Adobe's batch format, ``batch=thirdPartyId,…`` and a row a line
+        :param file: path of a file in Adobe's batch format: ``batch=thirdPartyId,…``, then a row a line,
+            percent-encoded
         :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
-        :returns: ``batch_id``, ``status_url``, ``rows``, ``bytes``, ``sha256``, ``submitted_at``, ``status`` ("submitted"), and
-            the counters of a status, ``None`` each
+        :returns: ``batch_id``, ``status_url``, ``rows``, ``bytes``, ``sha256``, ``submitted_at``, ``status``
+            ("submitted"), and the counters of a status, each ``None``
         :raises TargetRefusedError: where Adobe Target does not take the file
         :raises AdobeTargetUnavailableError: where it gives no usable answer
         """
-        from airflow_provider_adobe_target.target.protocol import BatchBody
-
-        return self.submit(BatchBody.from_path(file), api_version).to_dict()
+        body = Path(file).read_bytes()
+        rows = len(body.split(b"\n", 1)[1].splitlines()) if b"\n" in body else 0
+        return self.submit(Path(file), rows, len(body), hashlib.sha256(body).hexdigest(), api_version).to_dict()
 
     def get_batch_status(self, status_url: str) -> dict[str, Any]:
-        """Ask once what became of a batch.
+        """Ask what became of a batch.
 
         :param status_url: as the receipt has it
         :returns: as :meth:`upload_batch`; what only the sender knows is ``None``
         :raises StatusLostError: where Adobe Target no longer knows the batch
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
-        return self.poll([Batch.from_url(status_url)])[0].to_dict()
+        return self.poll([Batch.from_status_url(status_url)])[0].to_dict()
 
-    def submit(self, body: BatchBody, api_version: str) -> Batch:
-        """Send one batch file and return it as submitted; errors as :meth:`upload_batch`."""
+    def submit(
+        self, path: Path, rows: int, size: int, sha256: str, api_version: ApiVersion, clock: Clock | None = None
+    ) -> Batch:
+        """Send one batch file of which all is known, and return it as submitted; errors as :meth:`upload_batch`."""
         from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.target.protocol import BatchBody
 
-        return self._run(flows.submit_batch(self.settings, self.budget, clock.SYSTEM, body, api_version))
+        clock = clock or clocks.SYSTEM
+        flow = flows.submit_batch(self.settings, self.budget, clock, BatchBody(path, size), api_version)
+        return Batch.submitted(self._run(flow, clock), rows=rows, bytes=size, sha256=sha256)
 
-    def poll(self, batches: Sequence[Batch], deadline: float | None = None) -> list[Batch]:
+    def poll(self, batches: Sequence[Batch], deadline: float = math.inf) -> list[Batch]:
         """Ask once for the status of each batch that is not final; errors as :meth:`get_batch_status`.
 
         :param deadline: epoch seconds at which to stop trying
@@ -111,33 +123,36 @@ class AdobeTargetHook(BaseHook):
         """
         from airflow_provider_adobe_target.target import flows
 
-        return self._run(flows.poll_once(self.settings, self.budget, clock.SYSTEM, batches, deadline))
+        clock = clocks.SYSTEM
+        return self._run(flows.poll_once(self.settings, self.budget, clock, batches, deadline), clock)
 
-    def wait(self, batches: Sequence[Batch], poll_interval: float, deadline: float) -> list[Batch]:
+    def wait(
+        self, batches: Sequence[Batch], poll_interval: float, deadline: float, clock: Clock | None = None
+    ) -> list[Batch]:
         """Ask for the status of batches until all are final; parameters and errors as :meth:`poll`.
 
         :param poll_interval: seconds before the first time of asking, growing to five times as many
         """
         from airflow_provider_adobe_target.target import flows
 
-        return self._run(
-            flows.wait_for_batches(self.settings, self.budget, clock.SYSTEM, batches, poll_interval, deadline)
-        )
+        clock = clock or clocks.SYSTEM
+        flow = flows.wait_for_batches(self.settings, self.budget, clock, batches, poll_interval, deadline)
+        return self._run(flow, clock)
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
-        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.target.checks import check_connection
 
         try:
-            return self._run(flows.check_connection(self.settings, self.budget, clock.SYSTEM))
+            return self._run(check_connection(self.settings), clocks.SYSTEM)
         except AdobeTargetError as error:
             return False, str(error)
 
-    def _run(self, flow: Flow[Any]) -> Any:
+    def _run(self, flow: Flow[T], clock: Clock) -> T:
         from airflow_provider_adobe_target.target.transports import RequestsTransport, run
 
         with RequestsTransport(self.settings) as transport:
-            return run(flow, transport, clock.SYSTEM)
+            return run(flow, transport, clock)
 
 
 def _settings(connection: Any) -> TargetSettings:

@@ -15,7 +15,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.rows import RowsArgument, database_hook, rows_from_paths, rows_from_sql
 from airflow_provider_adobe_target.operators.uploads import send_in_order
-from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 from airflow_provider_adobe_target.target.versions import check_version
 from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger, batches_of_event
@@ -23,7 +23,7 @@ from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigg
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
-    from airflow_provider_adobe_target.profiles.run import ProfileRun, ProfileRules
+    from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
     from airflow_provider_adobe_target.profiles.sources import Rows
     from airflow_provider_adobe_target.target.clock import Clock
 
@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 class BulkProfileUpdateOperator(BaseOperator):
     """Turn rows into batch files, send them to Adobe Target, and report truly what became of them.
 
-    :param sql: one statement whose result is the rows (templated, also a ``.sql`` file); give this, ``data`` or ``path``
-    :param sql_conn_id: any database connection of Airflow's, read with a server-side cursor where the driver has one (templated)
+    :param sql: one statement whose result is the rows (templated, also a ``.sql`` file); give this, ``data`` or
+        ``path``
+    :param sql_conn_id: any database connection of Airflow's, read with a server-side cursor where the driver has one
+        (templated)
     :param parameters: of the statement (templated)
-    :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these; never
-        rendered, and shown in Airflow as ``<rows>``
+    :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these;
+        never rendered, and shown in Airflow as ``<rows>``
     :param path: Parquet, CSV or NDJSON: a file, a glob or a list of these, local or in object storage (templated)
-    :param id_column: the column of ids; default: the one named thirdPartyId, third_party_id, mbox3rdPartyId, pcId, pc_id, mboxPC or
-        tntId
+    :param id_column: the column of ids; default: the one named thirdPartyId, third_party_id, mbox3rdPartyId, pcId,
+        pc_id, mboxPC or tntId
     :param id_type: ``thirdPartyId`` or ``pcId``; default: told by the id column's name, else ``thirdPartyId``
     :param attributes: columns to send, or ``{column: parameter name}``; default: every other column under its own name
     :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
@@ -47,10 +49,14 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param max_rows_per_file: at most 499,999
     :param max_bytes_per_file: encoded, below 50,000,000
     :param dry_run: do everything but the calls
-    :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything is sent
-    :param max_invalid_pct: more than this per cent of bad rows (other than duplicates) ends the task before anything is sent
-    :param on_duplicate_id: which row of an id is sent, ``first`` or ``last``; ``fail`` ends the task before anything is sent
-    :param on_risky_value: what becomes of a comma, CR or LF in a value: ``encode`` with a warning, ``replace`` by a space, ``reject``
+    :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
+        is sent
+    :param max_invalid_pct: more than this per cent of bad rows (other than duplicates) ends the task before anything
+        is sent
+    :param on_duplicate_id: which row of an id is sent, ``first`` or ``last``; ``fail`` ends the task before anything
+        is sent
+    :param on_risky_value: what becomes of a comma, CR or LF in a value: ``encode`` with a warning, ``replace`` by a
+        space, ``reject``
     :param max_value_length: characters; a row with a longer value is a bad row
     :param rejects_path: a folder for the bad rows, local or in object storage (templated)
     :param wait_for_completion: wait until Adobe Target has finished all files, and judge what it says
@@ -151,7 +157,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             report, batches = self._upload(context)
             if self.is_dry_run or not self.wait_for_completion or not batches:
                 return report
-            deadline = clock.SYSTEM.now() + self.timeout
+            deadline = clocks.SYSTEM.now() + self.timeout
             if self.deferrable:
                 self.defer(
                     trigger=BatchStatusTrigger(
@@ -178,7 +184,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         return report
 
     def _upload(self, context: Context) -> tuple[dict[str, Any], list[Batch]]:
-        """Send all files and return the report and the batches as submitted; both are in XCom before anything waits for them."""
+        """Send all files; return the report and the batches as submitted, which are in XCom before anything waits."""
         from airflow_provider_adobe_target.profiles.run import ProfileRun
 
         rules = self._rules()
@@ -242,7 +248,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         else:
             if self.guaranteed_upload and sent:
                 sent[-1] = self._finished(sent[-1], clock)
-            sent.append(self.hook.submit(file, self.api_version, clock))
+            sent.append(self.hook.submit(file.path, file.rows, file.size, file.sha256, self.api_version, clock))
             self.log.info(
                 "Batch %s accepted: file %s, %s rows, %s bytes", sent[-1].batch_id, len(sent), file.rows, file.size
             )

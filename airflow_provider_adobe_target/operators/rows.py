@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.sources import Rows
 
 
-class RowsArgument(ResolveMixin):
+class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
     """Rows as an operator's argument: resolved where they are an upstream task's output, and shown to nobody.
 
-    As a plain template field they would stand in the serialised DAG and among the rendered fields, and Jinja would run what looks
-    like a template in a customer's text.
+    As a plain template field they would stand in the serialised DAG and among the rendered fields, and Jinja would
+    run what looks like a template in a customer's text.
 
     :param value: the rows, or an ``XComArg`` for them
     """
@@ -89,7 +89,8 @@ def database_hook(conn_id: str) -> DbApiHook:
     hook = BaseHook.get_hook(conn_id)
     if not isinstance(hook, DbApiHook):
         raise ProfileDataError(
-            f"sql_conn_id={conn_id!r} is a connection of type {type(hook).__name__}, which runs no SQL. Name one to a database."
+            f"sql_conn_id={conn_id!r} is a connection of type {type(hook).__name__}, which runs no SQL. Name one "
+            "to a database."
         )
     return hook
 
@@ -99,7 +100,7 @@ def rows_from_paths(paths: str | Sequence[str]) -> Rows:
 
     :raises ProfileDataError: where nothing is there
     """
-    from airflow_provider_adobe_target.profiles.sources import rows_from_files
+    from airflow_provider_adobe_target.profiles.files import rows_from_files
 
     return rows_from_files(
         [file for path in ([paths] if isinstance(paths, str) else paths) for file in _files(str(path))]

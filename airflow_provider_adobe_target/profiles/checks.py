@@ -1,4 +1,4 @@
-"""The rules for ids and values: what Adobe Target would refuse, lose or take for something else leaves here, with its reason."""
+"""The rules for ids and values: what Adobe Target would refuse, lose or misread leaves here, with its reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
-from airflow_provider_adobe_target.profiles.text import TextColumn, to_text
+from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.text_column import TextColumn
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,8 @@ def check_ids(
 ) -> None:
     """Mark rows whose id is missing, too long, or holds what an id must not hold. An id is never altered.
 
-    Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. A comma may tear the row, so that it
-    is refused unless ``on_risky_value`` is ``encode``.
+    Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. A comma may tear
+    the row, so that it is refused unless ``on_risky_value`` is ``encode``.
     """
     text = ids.text
     if ids.unsupported is not None:
@@ -150,7 +151,8 @@ def check_values(
         else:
             warnings.once(
                 column,
-                "Values in %s hold commas or line breaks; they are sent percent-encoded, and Adobe Target may take them for separators.",
+                "Values in %s hold commas or line breaks; they are sent percent-encoded, and Adobe Target may "
+                "take them for separators.",
             )
     _check_length(text, max_value_length, _WARN_VALUE_CHARACTERS, "value_too_long", column, verdicts, warnings)
     return text

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.sources import Rows
 
 
-def rows_from_cursor(
-    open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000
-) -> Rows:
+def rows_from_cursor(open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000) -> Rows:
     """Read the result of a statement as it comes, never whole.
 
     :param open_cursor: opens a DB-API cursor that already ran its statement, and closes it on leaving.
@@ -57,9 +55,7 @@ class CursorRows:
         pace = Pace()
         with self._open_cursor() as cursor:
             rows = cursor.fetchmany(self._fetch_size)
-            names = _column_names(
-                cursor
-            )  # only now, as psycopg2's named cursors tell them after the first fetch
+            names = _column_names(cursor)  # only now, as psycopg2's named cursors tell them after the first fetch
             chosen = wanted(names, columns)
             while rows:
                 values = dict(zip(names, _transposed(rows, names), strict=True))
@@ -69,9 +65,7 @@ class CursorRows:
 
 
 def _convert(values: Mapping[str, Sequence[object]], start: int, stop: int) -> pa.RecordBatch:
-    return record_batch(
-        {name: from_objects(column[start:stop]) for name, column in values.items()}, stop - start
-    )
+    return record_batch({name: from_objects(column[start:stop]) for name, column in values.items()}, stop - start)
 
 
 def _column_names(cursor: Any) -> list[str]:

@@ -1,13 +1,16 @@
 """One row an id a run: exact over the whole input, in memory that does not grow with it.
 
-Adobe Target does not say which of two rows for one id wins, and a later batch overrides an earlier one, so an id is sent once.
+Adobe Target does not say which of two rows for one id wins, and a later batch overrides an earlier one, so an id is
+sent once.
 
-How an id walks through. Its 64-bit hash sets two bits in a fixed field of 32 MiB. Were both not yet set, nobody had this id before:
-its row goes on at once, and the id is noted on disk. Were both set, that is only a suspicion (another id may have set them): the
-row waits on disk until all others are through. Then the waiting ids are compared, text by text, with the noted ones, a block at
-a time: the first row of an id that was not sent goes on, the others are duplicates.
+How an id walks through. Its 64-bit hash sets two bits in a fixed field of 32 MiB. Were both not yet set, nobody had
+this id before: its row goes on at once, and the id is noted on disk. Were both set, that is only a suspicion (another
+id may have set them): the row waits on disk until all others are through. Then the waiting ids are compared, text by
+text, with the noted ones, a block at a time: the first row of an id that was not sent goes on, the others are
+duplicates.
 
-Disk: an id's bytes and four more for each profile, and the rows that wait. At 10 million ids, 1 in 200 waits without a cause.
+Disk: an id's bytes and four more for each profile, and the rows that wait. At 10 million ids, 1 in 200 waits without
+a cause.
 """
 
 from __future__ import annotations
@@ -55,8 +58,8 @@ def last_of_each_id(
 ) -> Iterator[pa.RecordBatch]:
     """Pass on the last row of each id, in the order of the rows, and hand every other row to ``reject``.
 
-    All batches are read before the first is passed on. Parameters as :func:`first_of_each_id`, and a column ``row_number``
-    of type int64 that grows.
+    All batches are read before the first is passed on. Parameters as :func:`first_of_each_id`, and a column
+    ``row_number`` of type int64 that grows.
     """
     rows = Spool(folder / "rows")
     rows_read = 0
@@ -138,7 +141,8 @@ def _first_of_equals(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
 
 
 def _bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    return (field[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1
+    bits: npt.NDArray[np.bool_] = (field[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1
+    return bits
 
 
 def _set_bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> None:

@@ -6,9 +6,9 @@ How a block of rows walks through (two rows, one attribute; ``¦`` is byte 0xFF,
     U1      50% off      ─▶      ¶U1¦50% off¶U2¦Zürich   ─▶      ⏎U1,50%25%20off⏎U2,Z%C3%BCrich
     U2      Zürich
 
-0xFF and 0xFE occur in no UTF-8 text, so a comma or a line break in the data cannot be taken for a separator. Every byte is looked
-up in a table, two at a time: it stands for itself or for ``%XX``, the two marks for ``,`` and LF. A line starts with its LF, so
-that a file ends without one: an empty last line might be counted as a row.
+0xFF and 0xFE occur in no UTF-8 text, so a comma or a line break in the data cannot be taken for a separator. Every
+byte is looked up in a table, two at a time: it stands for itself or for ``%XX``, the two marks for ``,`` and LF. A
+line starts with its LF, so that a file ends without one: an empty last line might be counted as a row.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PAIRS = _pair_table()
 
 @dataclass(frozen=True)
 class Lines:
-    """Encoded rows: ``data`` holds each as LF and its cells; ``starts`` is where each begins, and the end of the last."""
+    """Encoded rows: ``data`` holds each as LF and its cells; ``starts`` is where each begins, and the last ends."""
 
     data: bytearray
     starts: npt.NDArray[np.int64]
@@ -78,7 +78,8 @@ def encode_lines(columns: Sequence[pa.Array]) -> Lines:
     commas = int(np.count_nonzero(encoded == ord(",")))
     if len(starts) != len(joined) or commas != len(joined) * len(others):
         raise ProfileDataError(
-            "A text column holds bytes that are not UTF-8, so its rows could not be told apart. Convert it to UTF-8 at its source."
+            "A text column holds bytes that are not UTF-8, so its rows could not be told apart. Convert it to "
+            "UTF-8 at its source."
         )
     return Lines(data, np.append(starts, len(data)))
 

@@ -168,9 +168,7 @@ class CsvRows:
             except UnicodeDecodeError:
                 raise self._not_utf8() from None
             except csv.Error:
-                raise ProfileDataError(
-                    f"The header of {self._file} cannot be read. Is the file CSV?"
-                ) from None
+                raise ProfileDataError(f"The header of {self._file} cannot be read. Is the file CSV?") from None
         if header is None:
             raise ProfileDataError(f"{self._file} has no header. Write the column names into its first line.")
         check_names(header, str(self._file))
@@ -222,9 +220,7 @@ class CsvRows:
         return None
 
     def _long_row(self) -> ProfileDataError:
-        return ProfileDataError(
-            f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Leave it out."
-        )
+        return ProfileDataError(f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Leave it out.")
 
     def _not_utf8(self) -> ProfileDataError:
         return ProfileDataError(f"{self._file} is not UTF-8. Write it again in UTF-8.")

@@ -61,9 +61,10 @@ def map_columns(
     :param schema: the table's columns; nested ones (structs) become dotted names, ``address.city``
     :param id_column: the column of ids; without it the one that has a name Adobe has for an id
     :param id_type: ``thirdPartyId`` or ``pcId``; without it told by the name of the id column, else ``thirdPartyId``
-    :param attributes: columns, or columns and what to call them; a nested column stands for all below it. Default: every other
-        column under its own name
-    :param complete: whether ``schema`` has all there will be, so that a nested name that is not in it is an error
+    :param attributes: columns, or columns and what to call them; a nested column stands for all below it. Default:
+        every other column under its own name
+    :param complete: whether ``schema`` has all there will be, so that a nested name that is not in it is an error; a
+        column of the type null may still turn out to be nested
     :raises ProfileDataError: naming the column and the way out
     """
     id_column = id_column or _find_id_column(schema)
@@ -84,7 +85,8 @@ def map_columns(
             raise ProfileDataError("A column comes up twice in attributes. Name each once.")
     if not chosen:
         raise ProfileDataError(
-            f"There is no attribute column beside the id {id_column!r}, so there is nothing to write. Select at least one."
+            f"There is no attribute column beside the id {id_column!r}, so there is nothing to write. Select at "
+            "least one."
         )
     check_names([(attribute.column, attribute.name) for attribute in chosen], key)
     return ProfileMapping(id_column, key, tuple(chosen))
@@ -103,7 +105,7 @@ def leaf(batch: pa.RecordBatch, attribute: Attribute) -> pa.Array:
 def _find_id_column(schema: pa.Schema) -> str:
     found = [name for name in schema.names if name in ID_TYPES]
     if len(found) == 1:
-        return found[0]
+        return str(found[0])
     if found:
         raise ProfileDataError(f"The columns {_listed(found)} could each be the id. Say which with id_column.")
     raise ProfileDataError(
@@ -133,7 +135,8 @@ def _chosen(
     if found:
         return
     path = tuple(column.split("."))
-    if complete or path[0] not in schema.names:
+    known = path[0] not in schema.names or (complete and not pa.types.is_null(schema.field(path[0]).type))
+    if known:
         raise ProfileDataError(
             f"There is no column {column!r} for attributes; the columns are {_listed(schema.names)}."
         )

@@ -24,7 +24,17 @@ ID_TYPES = {  # what the column of ids may be called, and which id Adobe Target 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")  # Adobe names no charset for bulk; 128 is the limit of page calls
 # Adobe's "Profiles, variables, parameters and methods" page: what Target itself writes under these names
 _BUILT_IN = frozenset(
-    "averageDaysBetweenVisits browserTime firstSessionStart geolocation mobile param parameter sessionCount user".split()
+    [
+        "averageDaysBetweenVisits",
+        "browserTime",
+        "firstSessionStart",
+        "geolocation",
+        "mobile",
+        "param",
+        "parameter",
+        "sessionCount",
+        "user",
+    ]
 )
 _BUILT_IN_PREFIXES = ("crs.", "entity.", "geolocation.", "mobile.", "param.", "parameter.", "user.")
 
@@ -40,7 +50,8 @@ def check_names(names: Sequence[tuple[str, str]], key: str) -> None:
     for column, name in names:
         if problem := _problem(name, key):
             raise ProfileDataError(
-                f"Column {column!r} cannot be the attribute {name!r}: {problem}. Rename it with attributes={{{column!r}: '…'}}, "
+                f"Column {column!r} cannot be the attribute {name!r}: {problem}. Rename it with "
+                f"attributes={{{column!r}: '…'}}, "
                 "or leave it out of attributes."
             )
         columns_of[name].append(column)

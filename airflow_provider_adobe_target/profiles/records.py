@@ -112,6 +112,4 @@ class RecordRows:
         See :class:`~airflow_provider_adobe_target.profiles.sources.Rows`.
         """
         schema = project(self.schema, columns)
-        return Pace().batches(
-            len(self._records), lambda start, stop: records_batch(self._records[start:stop], schema)
-        )
+        return Pace().batches(len(self._records), lambda start, stop: records_batch(self._records[start:stop], schema))

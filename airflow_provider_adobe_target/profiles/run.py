@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
 from airflow_provider_adobe_target.profiles.checks import (
     MAX_ID_CHARACTERS,
     RiskyValue,
@@ -26,7 +27,6 @@ from airflow_provider_adobe_target.profiles.checks import (
 from airflow_provider_adobe_target.profiles.columns import TextCells
 from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
-from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
@@ -91,6 +91,7 @@ class ProfileRun:
         self._folder = folder
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
+        self._mapped: pa.Schema | None = None
         self._columns: dict[
             str, str
         ] = {}  # attribute name -> the column it comes from, in the order of the file's columns
@@ -111,7 +112,8 @@ class ProfileRun:
         """Read, check and encode the rows, and hand out each file when it is finished.
 
         :raises ProfileDataError: where the columns cannot become profiles, or a limit on bad rows is broken. With
-            :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none of them
+            :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none
+                of them
             may be sent before
         """
         one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
@@ -124,6 +126,8 @@ class ProfileRun:
 
     def _map(self, schema: pa.Schema, *, complete: bool) -> ProfileMapping:
         """Map the columns; names that came up in earlier batches stay, so that files have as few headers as can be."""
+        if self._mapping and schema == self._mapped:
+            return self._mapping
         rules = self._rules
         mapping = map_columns(
             schema,
@@ -133,24 +137,18 @@ class ProfileRun:
             complete=complete,
         )
         self._columns.update({attribute.name: attribute.column for attribute in mapping.attributes})
-        self._mapping = mapping
+        self._mapping, self._mapped = mapping, schema
         return mapping
 
     def _good_profiles(self) -> Iterator[pa.RecordBatch]:
         """Read the rows, and pass on those that can be sent as text: ``row_number``, ``id``, then the attributes."""
         columns = self._mapping.columns if self._mapping else None
-        schema = None
         for batch in self._rows.batches(columns):
-            if not len(batch):
-                continue
-            if self._mapping is None or (self._rows.schema is None and batch.schema != schema):
-                self._map(batch.schema, complete=False)
-            schema = batch.schema
-            yield self._check(batch)
+            if len(batch):
+                yield self._check(batch, self._map(batch.schema, complete=False))
 
-    def _check(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        mapping, rules = self._mapping, self._rules
-        assert mapping is not None  # noqa: S101  # for the type checker
+    def _check(self, batch: pa.RecordBatch, mapping: ProfileMapping) -> pa.RecordBatch:
+        rules = self._rules
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
@@ -185,7 +183,8 @@ class ProfileRun:
             if not self._rules.skip_invalid_records:
                 raise ProfileDataError(
                     f"Row {profiles.column('row_number')[bad[0]].as_py()} cannot be sent: {verdicts.reasons[bad[0]]} "
-                    f"({verdicts.details[bad[0]]}). Mend it at its source, or set skip_invalid_records=True to go on without such rows."
+                    f"({verdicts.details[bad[0]]}). Mend it at its source, or set skip_invalid_records=True to go "
+                    "on without such rows."
                 )
             self._reject(
                 profiles.take(pa.array(bad)),

@@ -130,9 +130,7 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 def _dictionary(array: pa.Array) -> TextColumn:
     indices = array.indices
-    if len(array.dictionary) > len(
-        array
-    ):  # a slice of a large category: write what is used, not all there is
+    if len(array.dictionary) > len(array):  # a slice of a large category: write what is used, not all there is
         return _rendered(array.dictionary.take(indices))
     values = _rendered(array.dictionary)
     unsupported = None

@@ -29,9 +29,7 @@ class TextColumn:
     plain: bool
 
     @classmethod
-    def without(
-        cls, text: pa.Array, unsupported: npt.NDArray[np.bool_] | None = None, *, plain: bool
-    ) -> TextColumn:
+    def without(cls, text: pa.Array, unsupported: npt.NDArray[np.bool_] | None = None, *, plain: bool) -> TextColumn:
         """Take the cells marked in ``unsupported`` out of ``text``.
 
         :param text: ``pa.string()`` array.

@@ -153,9 +153,7 @@ def _offsets(zone: str, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
     )
 
 
-def _offsets_by_span(
-    zone: str, seconds: npt.NDArray[np.int64], spans: tuple[int, ...]
-) -> npt.NDArray[np.int64]:
+def _offsets_by_span(zone: str, seconds: npt.NDArray[np.int64], spans: tuple[int, ...]) -> npt.NDArray[np.int64]:
     span, *finer = spans
     starts = pa.array(seconds // span).dictionary_encode()
     by_start = [_offset_within(zone, start * span, span) for start in starts.dictionary.to_pylist()]

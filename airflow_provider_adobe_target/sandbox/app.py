@@ -131,9 +131,7 @@ async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> N
     headers = {"content-length": str(len(body)), "content-type": answer.content_type, **answer.headers}
     if answer.status == 204:
         del headers["content-length"]
-    raw_headers = [
-        (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items() if value
-    ]
+    raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items() if value]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw_headers})
     if answer.cut is None:
         await send({"type": "http.response.body", "body": body})

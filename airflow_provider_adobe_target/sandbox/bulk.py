@@ -84,9 +84,7 @@ def _check_rate(state: State) -> Answer | None:
     if state.take_call():
         return None
     retry_after = state.settings.retry_after
-    return text_answer(
-        503, "Service Unavailable", {} if retry_after is None else {"Retry-After": str(retry_after)}
-    )
+    return text_answer(503, "Service Unavailable", {} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
 def refusal(state: State, message: str, status: int | None = None) -> Answer:
@@ -123,9 +121,7 @@ def _status_fields(state: State, batch: Batch, show_details: bool) -> list[tuple
         batch.not_found,
         batch.failed,
     )
-    counters = [
-        (name, n) for name, n in zip(COUNTERS, counts, strict=True) if name not in settings.omit_counters
-    ]
+    counters = [(name, n) for name, n in zip(COUNTERS, counts, strict=True) if name not in settings.omit_counters]
     batch_id = batch.batch_id.replace("-", "4-", 1) if settings.noise else batch.batch_id
     fields: list[tuple[str, Any]] = [("batchId", batch_id), ("status", batch.status)]
     fields += counters if show_details else [(name, n) for name, n in counters if name == "batchSize"]

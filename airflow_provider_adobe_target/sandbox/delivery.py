@@ -139,15 +139,11 @@ def _customer_id(given: dict[str, Any]) -> str | None:
         raise _InvalidError("id.customerIds needs id.marketingCloudVisitorId")
     for entry in customer_ids:
         is_object = isinstance(entry, dict)
-        if not is_object or not all(
-            entry.get(name) for name in ("id", "integrationCode", "authenticatedState")
-        ):
+        if not is_object or not all(entry.get(name) for name in ("id", "integrationCode", "authenticatedState")):
             raise _InvalidError("id.customerIds needs id, integrationCode and authenticatedState")
         if len(entry["id"]) > 128 or len(entry["integrationCode"]) > 50:
             raise _InvalidError("id.customerIds: id has at most 128 characters, integrationCode 50")
-    return next(
-        (entry["id"] for entry in customer_ids if entry["authenticatedState"] == "authenticated"), None
-    )
+    return next((entry["id"] for entry in customer_ids if entry["authenticatedState"] == "authenticated"), None)
 
 
 def _profile_parameters(state: State, request: dict[str, Any]) -> dict[str, str]:
@@ -202,11 +198,7 @@ def _visit(state: State, ids: dict[str, str], values: dict[str, str]) -> dict[st
     """Link the ids, write the values, and return the ids, now with a Target id in any case."""
     origin = state.profiles.origin("delivery", state.settle())
     keys: list[Key] = [(kind, ids[name]) for name, kind in ID_TYPES.items() if name in ids]
-    target_id = (
-        ids.get("tntId")
-        or _known_target_id(state, keys, origin.at)
-        or f"{state.random.getrandbits(128):032x}"
-    )
+    target_id = ids.get("tntId") or _known_target_id(state, keys, origin.at) or f"{state.random.getrandbits(128):032x}"
     if "." not in target_id:
         target_id += LOCATION
     keys.append(("pcId", target_id))

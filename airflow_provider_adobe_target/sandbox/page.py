@@ -97,9 +97,7 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
         return tag("p", "None.", class_="quiet")
     classes = ["number" if name in NUMBERS else "text" for name in names]
     lines = [tag("tr", *(tag("th", name, class_=kind) for name, kind in zip(names, classes, strict=True)))]
-    lines += [
-        tag("tr", *(tag("td", c, class_=kind) for c, kind in zip(row, classes, strict=True))) for row in shown
-    ]
+    lines += [tag("tr", *(tag("td", c, class_=kind) for c, kind in zip(row, classes, strict=True))) for row in shown]
     return tag("div", tag("table", *lines), class_="scroll")
 
 
@@ -117,9 +115,7 @@ def _batches(batches: list[dict[str, Any]]) -> list[Markup]:
         "bytes": "body_bytes",
         "columns": "names",
     }
-    rows = [
-        {**batch, "names": ", ".join([batch["key"], *batch["names"]])} for batch in batches[:BATCHES_SHOWN]
-    ]
+    rows = [{**batch, "names": ", ".join([batch["key"], *batch["names"]])} for batch in batches[:BATCHES_SHOWN]]
     return [tag("h2", "Batches"), _table(columns, ([row[key] for key in columns.values()] for row in rows))]
 
 
@@ -178,7 +174,5 @@ def _settings(settings: dict[str, Any]) -> list[Markup]:
         value = settings[setting.name]
         is_default = value == setting.default or (setting.name == "token" and value == "none")
         shown = ", ".join(value) if isinstance(value, tuple) else value
-        rows.append(
-            [setting.name, shown if is_default else tag("strong", shown), setting.metadata["meaning"]]
-        )
+        rows.append([setting.name, shown if is_default else tag("strong", shown), setting.metadata["meaning"]])
     return [tag("h2", "Settings"), _table(["setting", "value", "meaning"], rows)]

@@ -133,9 +133,7 @@ class Sandbox:
                 return None
             return {name: attribute.value for name, attribute in profile.attributes.items()}
 
-    def put_profile(
-        self, profile_id: str, attributes: Mapping[str, str], id_type: IdType = "thirdPartyId"
-    ) -> None:
+    def put_profile(self, profile_id: str, attributes: Mapping[str, str], id_type: IdType = "thirdPartyId") -> None:
         """Have a visitor come by who leaves attributes, which also makes the profile known.
 
         :param profile_id: the id.

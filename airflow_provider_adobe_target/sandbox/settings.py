@@ -23,9 +23,7 @@ class SandboxSettings:
     """
 
     client_code: str = _setting("acme", "the client code that paths and ?client= must name")
-    token: str | None = _setting(
-        None, "the profile token that bulk, single update and fetch demand; none: no token"
-    )
+    token: str | None = _setting(None, "the profile token that bulk, single update and fetch demand; none: no token")
     missing_token_status: Literal[403, 401, 200] = _setting(
         403, "HTTP status for a missing or wrong token; 200 comes with success=false"
     )
@@ -34,12 +32,8 @@ class SandboxSettings:
         50,
         "submits and polls in any 60 seconds, refused ones too; beyond it 503; none: no limit",
     )
-    retry_after: int | None = _setting(
-        None, "seconds to name in Retry-After of that 503; none: no such header"
-    )
-    reject_content_type: bool = _setting(
-        False, "refuse submits that are not application/x-www-form-urlencoded"
-    )
+    retry_after: int | None = _setting(None, "seconds to name in Retry-After of that 503; none: no such header")
+    reject_content_type: bool = _setting(False, "refuse submits that are not application/x-www-form-urlencoded")
     max_body_bytes: int = _setting(50_000_000, "a submitted body must be smaller than this")
     max_rows: int = _setting(500_000, "rows a file may have, the header not counted")
     too_large_status: Literal[413, 200] = _setting(413, "HTTP status for a body that is too large")
@@ -59,28 +53,18 @@ class SandboxSettings:
     override: Literal["replace", "merge"] = _setting(
         "replace", "what a second v2 row does to what the first one wrote, where no visit came between them"
     )
-    processing_seconds: float = _setting(
-        2.0, "seconds from submit until the rows are applied and the status is final"
-    )
+    processing_seconds: float = _setting(2.0, "seconds from submit until the rows are applied and the status is final")
     processing_status: str = _setting("incomplete", "the status word until then")
     final_status: str = _setting(
         "complete", "the status word at the end; 'stuck' applies only the first half of the rows"
     )
-    status_kept_seconds: float = _setting(
-        86_400.0, "seconds from submit after which a batch status is forgotten"
-    )
+    status_kept_seconds: float = _setting(86_400.0, "seconds from submit after which a batch status is forgotten")
     lost_status: Literal["404", "refusal", "no-status"] = _setting(
         "404", "answer for an unknown or forgotten batch: HTTP 404, success=false, or a body without a status"
     )
-    omit_counters: tuple[str, ...] = _setting(
-        (), f"counters left out of status answers, of {', '.join(COUNTERS)}"
-    )
-    batch_size_offset: int = _setting(
-        0, "added to the batchSize that the status tells, as if rows were torn or lost"
-    )
-    list_failed_rows: bool = _setting(
-        True, "name failed rows as <profile> elements, with and without showDetails"
-    )
+    omit_counters: tuple[str, ...] = _setting((), f"counters left out of status answers, of {', '.join(COUNTERS)}")
+    batch_size_offset: int = _setting(0, "added to the batchSize that the status tells, as if rows were torn or lost")
+    list_failed_rows: bool = _setting(True, "name failed rows as <profile> elements, with and without showDetails")
     failed_row_word: str = _setting("failed", "the status word of such an element")
     fail_ids: tuple[str, ...] = _setting((), "ids whose rows fail")
     loss_rate: float = _setting(0.0, "share of rows, 0 to 1, that count as successful but are not stored")
@@ -93,13 +77,9 @@ class SandboxSettings:
     single_get_bytes: int = _setting(8_192, "size of a GET single update, path and query")
     single_post_bytes: int = _setting(61_440, "size of a POST single update: path, query and body")
 
-    property_tokens: tuple[str, ...] = _setting(
-        (), "property tokens that Delivery knows; none named: any is accepted"
-    )
+    property_tokens: tuple[str, ...] = _setting((), "property tokens that Delivery knows; none named: any is accepted")
     delivery_value_length: int = _setting(256, "characters a profile parameter's value may have in Delivery")
-    session_concurrency: int = _setting(
-        100, "Delivery calls of one session at a time, beyond which the answer is 420"
-    )
+    session_concurrency: int = _setting(100, "Delivery calls of one session at a time, beyond which the answer is 420")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what would be ignored in silence: a misspelled field or choice."""

@@ -79,9 +79,7 @@ def fetch(state: State, call: Call) -> Answer:
     client_code = state.settings.client_code
     if attributes is None:
         id_type, profile_id = key
-        message = (
-            f"No profile found for client {client_code} with {ID_WORDS.get(id_type, id_type)}={profile_id}"
-        )
+        message = f"No profile found for client {client_code} with {ID_WORDS.get(id_type, id_type)}={profile_id}"
         return json_answer(404, {"status": 404, "message": message})
     times = [attribute.origin.at for attribute in attributes.values()]
     content = {

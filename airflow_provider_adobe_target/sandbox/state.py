@@ -170,9 +170,7 @@ class State:
         return now
 
     def _apply(self, batch: Batch) -> None:
-        origin = self.profiles.origin(
-            "v1 batch" if batch.version == "v1" else "v2 batch", batch.due_at, batch.batch_id
-        )
+        origin = self.profiles.origin("v1 batch" if batch.version == "v1" else "v2 batch", batch.due_at, batch.batch_id)
         # How much of a stuck batch was applied is not documented: half of it keeps both assumptions honest.
         last = batch.row_count // 2 if batch.final_status == "stuck" else batch.row_count
         seen: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
 class BatchStatusSensor(BaseSensorOperator):
     """Wait until Adobe Target has finished all batches of an upload, and fail where it did not do so well.
 
-    Poke, reschedule and deferrable mode give the same verdict and the same return value: the list of batches with their status
-    and counters, as in the report of ``BulkProfileUpdateOperator``.
+    Poke, reschedule and deferrable mode give the same verdict and the same return value: the list of batches with
+    their status and counters, as in the report of ``BulkProfileUpdateOperator``.
 
-    :param batches: what to wait for: a report, its ``batches``, reports of mapped tasks, status URLs, or one URL (templated)
+    :param batches: what to wait for: a report, its ``batches``, reports of mapped tasks, status URLs, or one URL
+        (templated)
     :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
     :param max_failed_pct: the per cent of all rows, 0 to 100, that may have failed
-    :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile (meaningful for v1); ``None``: any
+    :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile (meaningful for v1);
+        ``None``: any
     :param deferrable: wait in the triggerer
     :param poke_interval: seconds between two times of asking
     :param timeout: seconds until an unfinished batch ends the task with ``AirflowSensorTimeout``
@@ -65,7 +68,7 @@ class BatchStatusSensor(BaseSensorOperator):
         self.max_not_found_pct = max_not_found_pct
         self.deferrable = deferrable
         self._polled: list[Batch] | None = None
-        self._deadline: float | None = None
+        self._deadline = math.inf
 
     @cached_property
     def hook(self) -> AdobeTargetHook:
@@ -108,7 +111,8 @@ class BatchStatusSensor(BaseSensorOperator):
             with airflow_failures():
                 return self._judge(batches_of_event(event))
 
-        return self._as_poked(judge_event)
+        landed: list[dict[str, Any]] = self._as_poked(judge_event)
+        return landed
 
     def _judge(self, batches: Sequence[Batch]) -> list[dict[str, Any]]:
         for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
@@ -145,7 +149,7 @@ def _batches(value: Any) -> Iterator[Batch]:
         if text.startswith(("[", "{")):  # what Jinja made of a list or a report
             yield from _batches(_parsed(text))
         else:
-            yield Batch.from_url(text)
+            yield Batch.from_status_url(text)
     elif isinstance(value, Mapping):
         if "batches" in value:
             yield from _batches(value["batches"])

@@ -177,14 +177,10 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     """
     check_limits(max_failed_pct, max_not_found_pct)
     problems = [problem for batch in batches for problem in _batch_problems(batch)]
-    problems += _limit_problem(
-        "max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches
-    )
+    problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
     if max_not_found_pct is not None:
         not_found = [batch.profiles_not_found for batch in batches]
-        problems += _limit_problem(
-            "max_not_found_pct", max_not_found_pct, "were not found", not_found, batches
-        )
+        problems += _limit_problem("max_not_found_pct", max_not_found_pct, "were not found", not_found, batches)
     if problems:
         raise BatchOutcomeError(" ".join(problems))
     return [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
@@ -192,9 +188,7 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
 
 def _batch_problems(batch: Batch) -> list[str]:
     if batch.status == STUCK:
-        return [
-            f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."
-        ]
+        return [f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."]
     if batch.status != COMPLETE:
         return [f"Batch {batch.batch_id} has no final status: it is {batch.status}."]
     if None not in (batch.rows, batch.batch_size) and batch.rows != batch.batch_size:
@@ -213,9 +207,7 @@ def _limit_problem(
     if count * 100 <= Fraction(str(limit)) * rows:
         return []
     ids = ", ".join(str(batch.batch_id) for batch, number in zip(batches, counts, strict=True) if number)
-    return [
-        f"{count} of {rows} rows {verb}: {count * 100 / rows:.4g} per cent, beyond {name}={limit}, in {ids}."
-    ]
+    return [f"{count} of {rows} rows {verb}: {count * 100 / rows:.4g} per cent, beyond {name}={limit}, in {ids}."]
 
 
 def _rows(batch: Batch) -> int | None:

@@ -129,9 +129,7 @@ def status_request(settings: TargetSettings, status_url: str) -> Request:
     :raises TargetRefusedError: where the URL is not one to send a token to.
     """
     url = status_request_url(settings, status_url)
-    return Request(
-        "GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_ANSWER_LIMIT
-    )
+    return Request("GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_ANSWER_LIMIT)
 
 
 def fetch_request(settings: TargetSettings, profile_id: str, id_type: IdType) -> Request:

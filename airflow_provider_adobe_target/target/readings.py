@@ -63,8 +63,7 @@ def read_submit(settings: TargetSettings, response: Response, now: float) -> Bat
         status_url = checked_status_url(settings, answer.status_url)
     except TargetRefusedError as error:
         raise TargetRefusedError(
-            f"Target accepted the batch, so its rows may have been queued, but gave no usable status "
-            f"URL. {error}"
+            f"Target accepted the batch, so its rows may have been queued, but gave no usable status URL. {error}"
         ) from None
     submitted_at = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     return BatchReceipt(batch_id_of(status_url), status_url, submitted_at)
@@ -152,9 +151,7 @@ def _refuse(settings: TargetSettings, response: Response, subject: str, said: st
             "the token would go along. Check the host of the connection."
         )
     what = f"HTTP {response.status} with {_kind(response)}"
-    hint = (
-        _HINTS.get(response.status, "") if not response.ok else "A proxy may have answered in Target's place."
-    )
+    hint = _HINTS.get(response.status, "") if not response.ok else "A proxy may have answered in Target's place."
     text = scrub(settings, said)
     raise TargetRefusedError(
         " ".join(filter(None, (f"Target refused {subject}: {what}.", hint, text and f"It says: {text}")))
@@ -162,7 +159,5 @@ def _refuse(settings: TargetSettings, response: Response, subject: str, said: st
 
 
 def _kind(response: Response) -> str:
-    media_type = (
-        re.sub(r"[^A-Za-z0-9/.+-].*", "", response.headers.get("content-type", "")) or "content of no type"
-    )
+    media_type = re.sub(r"[^A-Za-z0-9/.+-].*", "", response.headers.get("content-type", "")) or "content of no type"
     return f"{media_type[:64]} of {len(response.body):,} bytes"

@@ -134,14 +134,10 @@ def _base(client_code: str, host: str | None, port: int | str | None, schema: st
         return "https", f"{client_code.lower()}{TARGET_DOMAIN}"
     match = _BASE_URL.fullmatch(text)
     if match is None:
-        raise ConnectionSettingsError(
-            "host has a path, a query or a fragment: give scheme, host name and port only."
-        )
+        raise ConnectionSettingsError("host has a path, a query or a fragment: give scheme, host name and port only.")
     scheme = (match["scheme"] or _present(schema) or "https").lower()
     if scheme not in ("http", "https"):
-        raise ConnectionSettingsError(
-            "host is to begin with https:// or http:// (as schema is to be one of the two)."
-        )
+        raise ConnectionSettingsError("host is to begin with https:// or http:// (as schema is to be one of the two).")
     try:
         name, url_port = parse_authority(match["authority"])
         number = url_port or _port(port)
@@ -164,9 +160,7 @@ def _token(name: str, value: Any) -> str | None:
     if token is None:
         return None
     if not isinstance(token, str) or not _VISIBLE_ASCII.fullmatch(token):
-        raise ConnectionSettingsError(
-            f"{name} holds white space or characters that no token has: paste it again."
-        )
+        raise ConnectionSettingsError(f"{name} holds white space or characters that no token has: paste it again.")
     return token
 
 
@@ -234,9 +228,7 @@ def _timeout(value: Any) -> tuple[float, float]:
     if not numbers:
         return DEFAULT_TIMEOUT
     if len(numbers) > 2 or not all(0 < number < math.inf for number in numbers):
-        raise ConnectionSettingsError(
-            "timeout is to be seconds to connect and to read, as in '10, 300', both above 0."
-        )
+        raise ConnectionSettingsError("timeout is to be seconds to connect and to read, as in '10, 300', both above 0.")
     return numbers[0], numbers[-1]
 
 

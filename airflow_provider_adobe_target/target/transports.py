@@ -69,22 +69,16 @@ class RequestsTransport:
         """
         body = _body(request)
         prepared = self._session.prepare_request(
-            requests.Request(
-                request.method, request.url, dict(request.headers), data=body, auth=_leave_headers_alone
-            )
+            requests.Request(request.method, request.url, dict(request.headers), data=body, auth=_leave_headers_alone)
         )
-        prepared.url = (
-            request.url
-        )  # what was checked is what is called: undo the library's own spelling of it
+        prepared.url = request.url  # what was checked is what is called: undo the library's own spelling of it
         options = self._session.merge_environment_settings(
             request.url, dict(self._settings.proxies), True, self._settings.verify, None
         )
         try:
             with (
                 _quiet_libraries(),
-                self._session.send(
-                    prepared, timeout=request.timeout, allow_redirects=False, **options
-                ) as response,
+                self._session.send(prepared, timeout=request.timeout, allow_redirects=False, **options) as response,
             ):
                 content = bytearray()
                 for block in response.iter_content(_READ_BLOCK):
@@ -231,9 +225,7 @@ def _leave_headers_alone(request: requests.PreparedRequest) -> requests.Prepared
 
 def _certificates(verify: bool | str) -> ssl.SSLContext | bool:
     """Return for ``httpx`` what ``requests`` trusts: also the bundle its environment variables name."""
-    bundle = (
-        os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") if verify is True else verify
-    )
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") if verify is True else verify
     if not isinstance(bundle, str):
         return bool(verify)
     if os.path.isdir(bundle):
@@ -250,15 +242,11 @@ def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: b
     if isinstance(body, _FileBlocks) and body.error is not None:
         raise body.error from None
     causes = list(_causes(error))
-    sent = (
-        body.sent if isinstance(body, _FileBlocks) else body is not None and not _is_connect_failure(causes)
-    )
+    sent = body.sent if isinstance(body, _FileBlocks) else body is not None and not _is_connect_failure(causes)
     kind: FailureKind
     if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
         kind, message = "name", "the host name cannot be resolved"
-    elif certificate := next(
-        (cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None
-    ):
+    elif certificate := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
         kind, message = "tls", f"the server's certificate is not trusted ({certificate.verify_message})"
     elif any(isinstance(cause, ssl.SSLError) for cause in causes):
         kind, message = "tls", "no TLS connection could be agreed on"

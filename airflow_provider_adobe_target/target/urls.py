@@ -13,12 +13,8 @@ from airflow_provider_adobe_target.target.settings import TARGET_DOMAIN, TargetS
 ApiVersion = Literal["v1", "v2"]
 IdType = Literal["thirdPartyId", "pcId"]
 
-_STATUS_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>(?:[/?][^#]*)?)", re.IGNORECASE
-)
-_VISIBLE_ASCII = re.compile(
-    r"[\x21-\x5b\x5d-\x7e]{1,2048}"
-)  # no white space, no control character, no backslash
+_STATUS_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>(?:[/?][^#]*)?)", re.IGNORECASE)
+_VISIBLE_ASCII = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")  # no white space, no control character, no backslash
 _BATCH_ID = re.compile(r"[?&]batchId=([^&]+)")
 
 

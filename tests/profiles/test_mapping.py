@@ -112,7 +112,7 @@ def test_only_the_columns_that_are_sent_are_needed():
         (["thirdPartyId", ""], {}, "a letter or underscore"),
         (["thirdPartyId", "x" * 129], {}, "at most 127"),
         (["customer", "thirdPartyId"], {"id_column": "customer"}, "the name of the id"),
-        (["thirdPartyId", "a", "b"], {"attributes": {"a": "x", "b": "x"}}, "'x' comes up twice, from the columns 'a', 'b'"),
+        (["thirdPartyId", "a", "b"], {"attributes": {"a": "x", "b": "x"}}, "'x' comes up twice, from.*'a', 'b'"),
     ],
 )  # fmt: skip
 def test_columns_that_cannot_be_profiles_are_refused_with_the_way_out(columns, options, message):
