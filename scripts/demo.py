@@ -51,7 +51,7 @@ def main(day: str) -> int:
     HOME.mkdir(parents=True)
     try:
         with (
-            Sandbox(client_code=CLIENT_CODE, token=TOKEN, processing_seconds=0.2) as sandbox,
+            Sandbox(client_code=CLIENT_CODE, token=TOKEN, processing_seconds=0) as sandbox,
             LOG.open("w") as log,
         ):
             say(f"A stand-in for Adobe Target answers at {sandbox.url}.")
