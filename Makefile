@@ -1,0 +1,67 @@
+# Everything is set up in .local/, which may be removed at any time (make clean).
+
+# The first Python that is new enough and really runs; name another with: make PYTHON=/path/to/python3.12 demo
+PYTHON_IS_USABLE = -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
+    $$python $(PYTHON_IS_USABLE) && echo $$python && break; done)
+
+AIRFLOW_VERSION = 3.3.2
+DAY ?= 1998-01-01
+
+LOCAL = .local
+UV = $(LOCAL)/bootstrap/bin/uv
+VENV = $(LOCAL)/venv
+BIN = $(VENV)/bin
+
+# The Python found above is the one to use. The package index is the one pip is told to use, if uv is told of none.
+export UV_PYTHON_DOWNLOADS = never
+INSTALL = index="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$$($(LOCAL)/bootstrap/bin/pip config get global.index-url 2>/dev/null)}}"; \
+    $${index:+env UV_DEFAULT_INDEX="$$index"} $(UV) pip install --quiet --python $(BIN)/python \
+    apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox,sqlite]'
+
+export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/demo.stamp ## Run the day's example on real Airflow against a local stand-in for Adobe Target
+	@$(BIN)/python scripts/demo.py $(DAY)
+
+test: $(VENV)/test.stamp ## Run the tests
+	@$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## Remove everything that was set up
+	rm -rf $(LOCAL)
+
+$(UV):
+	@"$(PYTHON)" $(PYTHON_IS_USABLE) || { \
+	    echo "Python 3.10 or newer, with its venv module, is needed, and '$(PYTHON)' is not that." >&2; \
+	    echo "Name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up uv in $(LOCAL)/bootstrap ..."
+	@rm -rf $(LOCAL)/bootstrap
+	@"$(PYTHON)" -m venv $(LOCAL)/bootstrap
+	@$(LOCAL)/bootstrap/bin/pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/demo.stamp: pyproject.toml Makefile | $(UV)
+	@echo "Installing Airflow $(AIRFLOW_VERSION) and this provider in $(VENV) ..."
+	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(VENV)
+	@$(INSTALL)
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/demo.stamp
+	@echo "Installing what tests and checks need ..."
+	@$(INSTALL) --group test --group lint
+	@touch $@
