@@ -95,10 +95,10 @@ def _struct_column(values: Sequence[Any]) -> pa.Array | None:
 
 def _list_column(values: Sequence[Any]) -> pa.Array | None:
     rows = [list_elements(value) if isinstance(value, LIST_TYPES) else None for value in values]
-    elements = [element for row in rows if row is not None for element in row]
+    elements = list(chain.from_iterable(filter(None, rows)))
     if any(issubclass(kind, (dict, *LIST_TYPES)) for kind in set(map(type, elements))):
         return None
-    offsets = np.cumsum([0, *(len(row or ()) for row in rows)], dtype=np.int32)
+    offsets = np.cumsum([0, *(len(row) if row else 0 for row in rows)], dtype=np.int32)
     mask = pa.array([row is None for row in rows], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets), from_objects(elements), mask=mask)
 

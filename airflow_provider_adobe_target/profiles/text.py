@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from airflow_provider_adobe_target.profiles.cells import TextCells
+from airflow_provider_adobe_target.profiles.cells import TEXT_CELLS
 from airflow_provider_adobe_target.profiles.numbers import decimal_text, float_text
 from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks
 from airflow_provider_adobe_target.profiles.times import date_text, time_text, timestamp_text
@@ -119,10 +119,8 @@ def _lists(array: pa.Array) -> TextColumn:
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
     """Tell what a type's values are, once dictionaries, runs and extensions are looked through."""
-    if isinstance(kind, TextCells):
-        return pa.string()
     if _is_extension(kind):
-        return _value_type(kind.storage_type)
+        return pa.string() if kind.extension_name == TEXT_CELLS else _value_type(kind.storage_type)
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return _value_type(kind.value_type)
     return kind
@@ -143,7 +141,7 @@ def _dictionary(array: pa.Array) -> TextColumn:
 
 def _extension(array: pa.Array) -> TextColumn:
     kind = array.type
-    if isinstance(kind, TextCells):
+    if kind.extension_name == TEXT_CELLS:
         text, unsupported = array.storage.flatten()
         return TextColumn.without(text, marks(unsupported), plain=False)
     if kind.extension_name == "arrow.uuid":
