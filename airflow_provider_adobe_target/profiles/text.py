@@ -14,7 +14,7 @@ from pyarrow import types
 
 from airflow_provider_adobe_target.profiles.cells import TEXT_CELLS
 from airflow_provider_adobe_target.profiles.numbers import decimal_text, float_text
-from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks
+from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks, nulled
 from airflow_provider_adobe_target.profiles.times import date_text, time_text, timestamp_text
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def to_text(array: pa.Array) -> TextColumn:
     column = _rendered(array)
     text = column.text
     if pc.min(pc.binary_length(text)).as_py() == 0:
-        text = pc.if_else(pc.equal(text, ""), None, text)
+        text = nulled(text, pc.equal(text, "").fill_null(False))
     return TextColumn(text, column.unsupported, column.plain)
 
 
@@ -156,11 +156,15 @@ def _uuid_text(storage: pa.FixedSizeBinaryArray) -> pa.Array:
     characters[:, _UUID_HEX] = digits.reshape(-1, 32)
     offsets = np.arange(len(storage) + 1, dtype=np.int32) * 36
     text = pa.StringArray.from_buffers(len(storage), pa.py_buffer(offsets), pa.py_buffer(characters))
-    return pc.if_else(storage.is_valid(), text, None) if storage.null_count else text
+    return nulled(text, storage.is_null()) if storage.null_count else text
 
 
 def _without_text_form(array: pa.Array) -> TextColumn:
-    return TextColumn.without(pa.nulls(len(array), pa.string()), marks(pc.is_valid(array)), plain=False)
+    if types.is_union(array.type):  # whether its nulls count as such depends on pyarrow's version
+        present = np.array([value is not None for value in array.to_pylist()], dtype=bool)
+    else:
+        present = marks(array.is_valid())
+    return TextColumn.without(pa.nulls(len(array), pa.string()), present, plain=False)
 
 
 _RENDERERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], TextColumn]], ...] = (
