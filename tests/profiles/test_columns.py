@@ -65,9 +65,7 @@ def outcome(array):
         pytest.param([1.0, 0.1, None], pa.float64(), ["1", "0.1", None], id="float"),
         pytest.param([1, 2.5, NAN], pa.float64(), ["1", "2.5", None], id="int_and_float"),
         pytest.param([date(2026, 1, 31), pd.NaT], pa.date32(), ["2026-01-31", None], id="date"),
-        pytest.param(
-            [datetime(1, 1, 1), None], pa.timestamp("us"), ["0001-01-01T00:00:00", None], id="datetime"
-        ),
+        pytest.param([datetime(1, 1, 1), None], pa.timestamp("us"), ["0001-01-01T00:00:00", None], id="datetime"),
         pytest.param([time(5, 0, 0, 1)], pa.time64("us"), ["05:00:00.000001"], id="time"),
         pytest.param([[1, 2], None, []], pa.list_(pa.int64()), ["1|2", None, None], id="list"),
         pytest.param([("a", None), ["b"]], pa.list_(pa.string()), ["a", "b"], id="tuple_and_list"),
@@ -105,9 +103,7 @@ def test_values_of_one_kind_become_its_own_type(values, kind, expected):
         pytest.param([object(), {1}, 1j], [UNSUPPORTED] * 3, id="anything_else"),
         pytest.param(["\ud800", "ok", ""], [UNSUPPORTED, "ok", None], id="lone_surrogate"),
         pytest.param([Name("held"), np.str_("numpy")], ["held", "numpy"], id="str_subclasses"),
-        pytest.param(
-            [Tier.GOLD, Tier.ONE, TextTier.GOLD, Rank.FIRST], ["gold", "1", "gold", "1"], id="enums"
-        ),
+        pytest.param([Tier.GOLD, Tier.ONE, TextTier.GOLD, Rank.FIRST], ["gold", "1", "gold", "1"], id="enums"),
         pytest.param(
             [datetime(2026, 1, 31), date(2026, 1, 31)],
             ["2026-01-31T00:00:00", "2026-01-31"],
@@ -165,9 +161,7 @@ def test_values_of_one_kind_become_its_own_type(values, kind, expected):
             ],
             id="numpy_datetimes",
         ),
-        pytest.param(
-            [np.timedelta64(1, "s"), np.timedelta64("NaT")], [UNSUPPORTED, None], id="numpy_durations"
-        ),
+        pytest.param([np.timedelta64(1, "s"), np.timedelta64("NaT")], [UNSUPPORTED, None], id="numpy_durations"),
         pytest.param([{"a": 1}, "x", None], [UNSUPPORTED, "x", None], id="dict_among_text"),
         pytest.param([[1, "a"], [True, None], [NAN]], ["1|a", "true", None], id="list_of_mixed"),
         pytest.param([[1], "x", ["", ""], [""], []], ["1", "x", "|", None, None], id="list_among_text"),
@@ -253,8 +247,4 @@ def test_text_cells_may_be_imported_again(monkeypatch):
 
 
 def test_ids_of_one_column_read_in_two_ways_are_the_same_text():
-    assert (
-        outcome(from_objects([Decimal("10"), Decimal("20")]))
-        == outcome(from_objects([10, 20]))
-        == ["10", "20"]
-    )
+    assert outcome(from_objects([Decimal("10"), Decimal("20")])) == outcome(from_objects([10, 20])) == ["10", "20"]

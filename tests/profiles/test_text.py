@@ -272,9 +272,7 @@ def formless_cases():
     yield "interval", interval, [UNSUPPORTED, None]
     yield "struct", pa.array([{"a": 1}, None]), [UNSUPPORTED, None]
     yield "map", pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int8())), [UNSUPPORTED, None]
-    union = pa.UnionArray.from_sparse(
-        pa.array([0, 1, 1], pa.int8()), [pa.array([1, 2, 3]), pa.array(["a", "b", None])]
-    )
+    union = pa.UnionArray.from_sparse(pa.array([0, 1, 1], pa.int8()), [pa.array([1, 2, 3]), pa.array(["a", "b", None])])
     yield "union", union, [UNSUPPORTED, UNSUPPORTED, None]
 
 
@@ -308,9 +306,7 @@ def test_a_cell_has_the_same_text_by_itself(array, expected):
     assert outcome(array) == [expected]
 
 
-@pytest.mark.parametrize(
-    ("written", "expected"), [pytest.param(*case, id=case[0]) for case in FLOATS.items()]
-)
+@pytest.mark.parametrize(("written", "expected"), [pytest.param(*case, id=case[0]) for case in FLOATS.items()])
 def test_a_float_is_written_as_javascript_writes_it(written, expected):
     number = float(written)
     assert outcome(pa.array([number])) == [expected]
@@ -365,9 +361,7 @@ def test_what_may_need_encoding_is_not_plain(array):
     assert not to_text(array).plain
 
 
-@pytest.mark.parametrize(
-    "name", ["string", "float64", "timestamp", "list", "dictionary", "binary", "uuid", "run"]
-)
+@pytest.mark.parametrize("name", ["string", "float64", "timestamp", "list", "dictionary", "binary", "uuid", "run"])
 def test_a_column_of_no_rows_has_no_texts(name):
     for case, array, _ in COLUMNS:
         if case.startswith(name):

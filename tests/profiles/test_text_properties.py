@@ -87,11 +87,7 @@ def test_floats_are_written_by_the_rules_of_ecmascript(values):
     assert texts(from_objects([*values, "text"])) == [*expected, "text"]
 
 
-@given(
-    columns(
-        st.floats(width=32, allow_nan=False, allow_infinity=False) | st.integers(0, 2**40).map(np.float32)
-    )
-)
+@given(columns(st.floats(width=32, allow_nan=False, allow_infinity=False) | st.integers(0, 2**40).map(np.float32)))
 def test_float32_is_written_in_the_digits_of_its_own_width(values):
     expected = [None if value is None else javascript(str(np.float32(value))) for value in values]
     assert texts(pa.array(values, pa.float32())) == expected
@@ -99,11 +95,7 @@ def test_float32_is_written_in_the_digits_of_its_own_width(values):
     assert texts(from_objects([*scalars, "text"])) == [*expected, "text"]
 
 
-@given(
-    st.integers(-3, 30).flatmap(
-        lambda s: st.tuples(st.just(s), columns(st.integers(-(10**38) + 1, 10**38 - 1)))
-    )
-)
+@given(st.integers(-3, 30).flatmap(lambda s: st.tuples(st.just(s), columns(st.integers(-(10**38) + 1, 10**38 - 1)))))
 def test_decimals_are_plain_digits_with_the_places_of_their_type(drawn):
     scale, unscaled = drawn
     exact = [
@@ -174,9 +166,7 @@ def test_timestamps_are_iso_without_trailing_zeros(drawn):
 def test_timestamps_with_a_zone_are_wall_times_with_the_offset_of_the_moment(drawn, zone):
     unit, values = drawn
     # What an offset can carry out of year 1, year 9999 or 64 bits has its own, exact tests.
-    within = [
-        value if value and abs(value[0] - 95_000_000_000) < 156_000_000_000 else None for value in values
-    ]
+    within = [value if value and abs(value[0] - 95_000_000_000) < 156_000_000_000 else None for value in values]
     if unit == "ns":
         within = [value if value and abs(value[0]) < 9_223_000_000 else None for value in within]
     places = len(str(TICKS_PER_SECOND[unit])) - 1
@@ -193,9 +183,7 @@ def test_offsets_are_exact_around_a_change(seconds, year):
     changes = [datetime(year, 3, 25, 1), datetime(year, 10, 25, 1)]
     moments = [change + timedelta(days=d, seconds=s) for change in changes for d in range(7) for s in seconds]
     array = pa.array(moments, pa.timestamp("us", "Europe/Berlin"))
-    expected = [
-        m.replace(tzinfo=timezone.utc).astimezone(ZoneInfo("Europe/Berlin")).isoformat() for m in moments
-    ]
+    expected = [m.replace(tzinfo=timezone.utc).astimezone(ZoneInfo("Europe/Berlin")).isoformat() for m in moments]
     assert texts(array) == expected
 
 
@@ -211,9 +199,7 @@ def test_python_datetimes_keep_their_own_offset(values):
             f".{value.microsecond:06d}" if fraction else "0" * 7
         )
         assert value.microsecond == 0 or fraction
-        assert (
-            offset.replace("Z", "+00:00") == value.isoformat()[len(value.replace(tzinfo=None).isoformat()) :]
-        )
+        assert offset.replace("Z", "+00:00") == value.isoformat()[len(value.replace(tzinfo=None).isoformat()) :]
 
 
 @given(columns(st.text()))
@@ -252,9 +238,7 @@ def test_lists_are_joined_without_their_nulls(rows):
             return str(element).lower()
         return element.isoformat() if isinstance(element, date) else str(element)
 
-    expected = [
-        "|".join(written(element) for element in row or () if element is not None) or None for row in rows
-    ]
+    expected = ["|".join(written(element) for element in row or () if element is not None) or None for row in rows]
     assert texts(from_objects(rows)) == expected
     array = from_objects(rows)
     if pa.types.is_list(array.type) and not isinstance(array.type.value_type, pa.BaseExtensionType):
