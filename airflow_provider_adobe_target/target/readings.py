@@ -92,8 +92,8 @@ def read_status(settings: TargetSettings, response: Response, batch_id: str | No
     if lost:
         raise StatusLostError(
             f"status lost: Target no longer knows batch {batch_id}, or answers without a status for it (HTTP "
-            f"{response.status}). It keeps statuses for about a day. What became of the rows is unknown; sending "
-            "the same rows again is safe."
+            f"{response.status}). It keeps statuses for about a day. What became of the rows is unknown; "
+            "sending the same rows again is safe."
         )
     _refuse(settings, response, f"the status of batch {batch_id}", "")
 
@@ -125,14 +125,14 @@ def refuse_token(settings: TargetSettings, response: Response) -> None:
         return
     if settings.token is None:
         raise TokenRefusedError(
-            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on for the Profile "
-            "API. Generate a token under Administration > Implementation > Profile API, and save it as the "
+            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on for the "
+            "Profile API. Generate a token under Administration > Implementation > Profile API, and save it as the "
             "connection's password."
         )
     raise TokenRefusedError(
         f"Target refused the token (HTTP {response.status}). It may have expired, or a newer one may have "
-        "been generated under Administration > Implementation > Profile API, where 'Require Authentication' is "
-        "switched. The Debugger token on the same page is another one, and does not do."
+        "been generated under Administration > Implementation > Profile API, where 'Require Authentication' "
+        "is switched. The Debugger token on the same page is another one, and does not do."
     )
 
 
@@ -148,8 +148,8 @@ def _refuse(settings: TargetSettings, response: Response, subject: str, said: st
     """Raise for an answer that would be the same at another try."""
     if 300 <= response.status <= 399:
         raise TargetRefusedError(
-            f"Target's answer to {subject} is a redirect (HTTP {response.status}), and redirects are never followed: "
-            "the token would go along. Check the host of the connection."
+            f"Target's answer to {subject} is a redirect (HTTP {response.status}), and redirects are never "
+            "followed: the token would go along. Check the host of the connection."
         )
     what = f"HTTP {response.status} with {_kind(response)}"
     hint = (
