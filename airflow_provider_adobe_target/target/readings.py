@@ -126,8 +126,8 @@ def refuse_token(settings: TargetSettings, response: Response) -> None:
     if settings.token is None:
         raise TokenRefusedError(
             f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on for the "
-            "Profile API. Generate a token under Administration > Implementation > Profile API, and save it as the "
-            "connection's password."
+            "Profile API. Generate a token under Administration > Implementation > Profile API, and save it as "
+            "the connection's password."
         )
     raise TokenRefusedError(
         f"Target refused the token (HTTP {response.status}). It may have expired, or a newer one may have "

@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -95,10 +96,8 @@ class ScriptedServer:
                 pass
 
             def finish(self):
-                try:
+                with suppress(OSError, ValueError):
                     super().finish()
-                except (OSError, ValueError):
-                    pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.handle_error = lambda *arguments: None
@@ -126,7 +125,8 @@ class ScriptedServer:
         return self.reply(
             200,
             f"<response><batchId>acme-1-1</batchId><status>{status}</status><batchSize>{rows}</batchSize>"
-            f"<consumedCount>{rows}</consumedCount><successfulUpdates>{rows - failed - not_found}</successfulUpdates>"
+            f"<consumedCount>{rows}</consumedCount>"
+            f"<successfulUpdates>{rows - failed - not_found}</successfulUpdates>"
             f"<profilesNotFound>{not_found}</profilesNotFound><failedUpdates>{failed}</failedUpdates></response>",
             **options,
         )

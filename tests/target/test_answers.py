@@ -169,7 +169,7 @@ def test_a_billion_laughs_are_not_laughed():
             ),
         ),
         (
-            "<response><message>Batch is \x7f\n\nempty</message><success>false</success><batchStatus/></response>",
+            "<response><message>Batch is \x7f\n\nempty</message><success>false</success></response>",
             SubmitAnswer(False, "", "Batch is empty"),
         ),
         ("<response/>", SubmitAnswer(None, "", "")),

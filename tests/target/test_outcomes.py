@@ -143,7 +143,7 @@ def test_unknown_rows_are_taken_from_the_batch_size():
 def test_not_found_rows_matter_only_where_there_is_a_limit():
     assert verdict(batch(not_found=1000)) == []
     assert verdict(batch(not_found=10), max_not_found_pct=1) == []
-    with pytest.raises(BatchOutcomeError, match="11 of 1000 rows were not found.*max_not_found_pct"):
+    with pytest.raises(BatchOutcomeError, match=r"11 of 1000 rows were not found.*max_not_found_pct"):
         verdict(batch(not_found=11), max_not_found_pct=1)
 
 

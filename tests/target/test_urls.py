@@ -108,7 +108,7 @@ def test_the_rest_of_a_status_url_stays_as_it_is(rest, called):
         "javascript:alert(1)",
         "http://[::1]/",
         "http://2130706433/",
-        "http://ｅ.tt.omtrdc.net/",
+        "http://\uff45.tt.omtrdc.net/",
         "https://e.tt.omtrdc.net/" + "a" * 3000,
         "",
     ],
