@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.target.protocol import Response
     from airflow_provider_adobe_target.target.settings import TargetSettings
 
+# What is not one of these is not repeated: a header may hold anything.
+_MEDIA_TYPE = re.compile(r"(?:text|application)/(?:html|xhtml\+xml|xml|json|plain)\b")
 _HINTS = {
     404: "Check the client code (login) and, where one is set, the host of the connection.",
     413: "Lower max_bytes_per_file.",
@@ -125,9 +127,9 @@ def refuse_token(settings: TargetSettings, response: Response) -> None:
         return
     if settings.token is None:
         raise TokenRefusedError(
-            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on for the "
-            "Profile API. Generate a token under Administration > Implementation > Profile API, and save it as "
-            "the connection's password."
+            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on. Generate a "
+            "token under Administration > Implementation > Profile API, and save it as the "
+            "connection's password."
         )
     raise TokenRefusedError(
         f"Target refused the token (HTTP {response.status}). It may have expired, or a newer one may have "
@@ -137,7 +139,7 @@ def refuse_token(settings: TargetSettings, response: Response) -> None:
 
 
 def scrub(settings: TargetSettings, text: str) -> str:
-    """Return text of an answer without the connection's secrets."""
+    """Return text of an answer as one line, cut, without the connection's secrets."""
     for secret in (settings.token, settings.property_token):
         if secret:
             text = text.replace(secret, "***")
@@ -162,7 +164,5 @@ def _refuse(settings: TargetSettings, response: Response, subject: str, said: st
 
 
 def _kind(response: Response) -> str:
-    media_type = (
-        re.sub(r"[^A-Za-z0-9/.+-].*", "", response.headers.get("content-type", "")) or "content of no type"
-    )
-    return f"{media_type[:64]} of {len(response.body):,} bytes"
+    match = _MEDIA_TYPE.match(response.headers.get("content-type", ""))
+    return f"{len(response.body):,} bytes of {match[0] if match else 'another type'}"

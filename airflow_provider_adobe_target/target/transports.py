@@ -73,9 +73,8 @@ class RequestsTransport:
                 request.method, request.url, dict(request.headers), data=body, auth=_leave_headers_alone
             )
         )
-        prepared.url = (
-            request.url
-        )  # what was checked is what is called: undo the library's own spelling of it
+        # What was checked is what is called: undo the library's own spelling of it.
+        prepared.url = request.url
         options = self._session.merge_environment_settings(
             request.url, self._proxies(request.url), True, self._settings.verify, None
         )

@@ -138,6 +138,16 @@ def test_a_refused_submit_is_tried_once(server, submit, clock, reply, error, tex
     assert clock.waits == []
 
 
+def test_a_message_is_one_line_cut_and_without_a_part_of_the_token(server, submit):
+    message = f"{'x' * 480} \n{TOKEN} {'y' * 5000}"
+    server.reply(200, f"<response><success>false</success><message>{message}</message></response>")
+    with pytest.raises(TargetRefusedError) as caught:
+        submit()
+    assert f"{'x' * 480} *** yyy" in str(caught.value)
+    assert TOKEN[:5] not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
 def test_a_demanded_token_is_told_from_a_refused_one(server, submit):
     server.reply(403)
     with pytest.raises(TokenRefusedError, match="demands a token"):
