@@ -73,9 +73,7 @@ def parse_submit(body: bytes) -> SubmitAnswer:
     :raises UnreadableAnswerError: where it is neither XML nor JSON.
     """
     fields = _read(body)
-    return SubmitAnswer(
-        fields.success(), fields.values.get("batchStatus", ""), fields.values.get("message", "")
-    )
+    return SubmitAnswer(fields.success(), fields.values.get("batchStatus", ""), fields.values.get("message", ""))
 
 
 def parse_status(body: bytes) -> StatusAnswer:

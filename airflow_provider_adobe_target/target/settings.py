@@ -272,9 +272,7 @@ def _proxy(key: str, proxy: Any) -> str:
     try:
         parse_authority(match["authority"] if match else "")
     except ValueError:
-        raise ConnectionSettingsError(
-            f"proxies is to hold a URL as http://proxy.example.com:3128 for {key}."
-        ) from None
+        raise ConnectionSettingsError(f"proxies is to hold a URL as http://proxy.example.com:3128 for {key}.") from None
     return url
 
 

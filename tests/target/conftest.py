@@ -103,9 +103,7 @@ class ScriptedServer:
         self._server.handle_error = lambda *arguments: None
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     def reply(self, status=200, body=b"", *, times=1, **options):

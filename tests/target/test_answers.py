@@ -153,9 +153,7 @@ def test_what_is_neither_xml_nor_json_or_counts_in_no_numbers_is_unreadable(body
 def test_a_billion_laughs_are_not_laughed():
     entities = "".join(f"<!ENTITY a{n + 1} '{f'&a{n};' * 10}'>" for n in range(9))
     with pytest.raises(UnreadableAnswerError):
-        parse_status(
-            f"<!DOCTYPE r [<!ENTITY a0 'ha'>{entities}]><response><status>&a9;</status></response>".encode()
-        )
+        parse_status(f"<!DOCTYPE r [<!ENTITY a0 'ha'>{entities}]><response><status>&a9;</status></response>".encode())
 
 
 @pytest.mark.parametrize(
@@ -164,9 +162,7 @@ def test_a_billion_laughs_are_not_laughed():
         (
             "<response>\n <success>true</success>\n <batchStatus> http://e.tt.omtrdc.net/s?batchId=1&amp;m2Node=00\n"
             "</batchStatus><message>Batch submitted for processing</message></response>",
-            SubmitAnswer(
-                True, "http://e.tt.omtrdc.net/s?batchId=1&m2Node=00", "Batch submitted for processing"
-            ),
+            SubmitAnswer(True, "http://e.tt.omtrdc.net/s?batchId=1&m2Node=00", "Batch submitted for processing"),
         ),
         (
             "<response><message>Batch is \x7f\n\nempty</message><success>false</success></response>",
@@ -220,12 +216,7 @@ _XML = st.recursive(
     max_leaves=12,
 )
 _JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["complete", "7"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["complete", "7"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(_NAMES), inner),
     max_leaves=12,
 )

@@ -22,17 +22,13 @@ def check(drive, make_settings):
 
 
 def test_no_profile_found_is_the_good_answer(server, check):
-    server.reply(
-        404, '{"status" : 404, "message" : "No profile found for client acme with third party id=x"}'
-    )
+    server.reply(404, '{"status" : 404, "message" : "No profile found for client acme with third party id=x"}')
     works, words = check()
     assert works, words
     assert "acme" in words
     (request,) = server.requests
     assert request.method == "GET"
-    assert uuid.UUID(
-        request.target.removeprefix("/rest/v1/profiles/thirdPartyId/").removesuffix("?client=acme")
-    )
+    assert uuid.UUID(request.target.removeprefix("/rest/v1/profiles/thirdPartyId/").removesuffix("?client=acme"))
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
 
 

@@ -72,9 +72,7 @@ headers = st.dictionaries(
 )
 statuses = st.sampled_from([200, 429, 500, 503]) | st.integers(100, 999)
 responses = st.builds(Response, statuses, headers, bodies)
-failures = st.builds(
-    TransportFailure, st.sampled_from(["connect", "broken"]), st.booleans(), st.just("trouble")
-)
+failures = st.builds(TransportFailure, st.sampled_from(["connect", "broken"]), st.booleans(), st.just("trouble"))
 
 
 @settings(deadline=None, max_examples=60)
@@ -117,8 +115,6 @@ def test_a_connection_test_always_ends_in_words(answer):
 def test_no_wait_goes_beyond_the_deadline(answers, timeout):
     clock = StillClock()
     deadline = clock.now() + timeout
-    hold(
-        wait_for_batches(CONNECTION, CallBudget(50, clock), clock, BATCHES, 60, deadline), clock, answers, [0]
-    )
+    hold(wait_for_batches(CONNECTION, CallBudget(50, clock), clock, BATCHES, 60, deadline), clock, answers, [0])
     assert clock.now() <= deadline + 1e-6
     assert not math.isnan(clock.now())

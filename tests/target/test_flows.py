@@ -52,9 +52,7 @@ def poll(drive, make_settings, clock, server):
 def wait(drive, make_settings, clock):
     def wait(batches, poll_interval=60, timeout=86_400, **settings):
         connection = make_settings(**settings)
-        flow = wait_for_batches(
-            connection, CallBudget(30, clock), clock, batches, poll_interval, clock.now() + timeout
-        )
+        flow = wait_for_batches(connection, CallBudget(30, clock), clock, batches, poll_interval, clock.now() + timeout)
         return drive(flow, connection)
 
     return wait
@@ -338,9 +336,7 @@ def test_failed_polls_at_the_timeout_are_a_timeout(server, wait):
 def test_submits_polls_and_retries_share_the_budget(server, drive, make_settings, clock, body):
     settings = make_settings(calls_per_minute=3)
     budget = CallBudget(3, clock)
-    server.reply(429, headers={"Retry-After": "0"}, times=4).queued(times=6).reply(500).status(
-        "incomplete", times=7
-    )
+    server.reply(429, headers={"Retry-After": "0"}, times=4).queued(times=6).reply(500).status("incomplete", times=7)
     server.status("complete")
     for _ in range(6):
         receipt = drive(submit_batch(settings, budget, clock, body), settings)
@@ -374,9 +370,7 @@ def test_a_profile_is_found_by_its_encoded_id(server, look_up):
 
 @pytest.mark.parametrize("status", [404, 200])
 def test_a_profile_may_not_be_there(server, look_up, status):
-    server.reply(
-        status, '{"status" : 404, "message" : "No profile found for client acme with third party id=PERSON"}'
-    )
+    server.reply(status, '{"status" : 404, "message" : "No profile found for client acme with third party id=PERSON"}')
     assert look_up().found is False
 
 
@@ -411,9 +405,7 @@ def test_other_answers_are_no_look_up_and_no_id_shows(server, look_up, caplog, r
         {"body": f"<response><success>false</success><message>not {TOKEN}</message></response>"},
         {"reset": True},
         {"status": 302, "headers": {"Location": f"http://x/{TOKEN}"}},
-        {
-            "body": f"<response><success>true</success><batchStatus>http://u:{TOKEN}@h/</batchStatus></response>"
-        },
+        {"body": f"<response><success>true</success><batchStatus>http://u:{TOKEN}@h/</batchStatus></response>"},
     ],
 )
 def test_no_token_and_no_row_shows_in_an_error_or_a_log(server, submit, caplog, reply):

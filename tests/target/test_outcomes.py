@@ -120,9 +120,7 @@ def test_failures_up_to_the_limit_pass(failed, limit):
 
 @pytest.mark.parametrize(("failed", "limit"), [(1, 0), (2, 0.1), (30, 2.9), (1000, 99.9)])
 def test_failures_beyond_the_limit_fail(failed, limit):
-    with pytest.raises(
-        BatchOutcomeError, match=rf"{failed} of 1000 rows failed.*max_failed_pct={limit}.*acme-1-1"
-    ):
+    with pytest.raises(BatchOutcomeError, match=rf"{failed} of 1000 rows failed.*max_failed_pct={limit}.*acme-1-1"):
         verdict(batch(failed=failed), max_failed_pct=limit)
 
 

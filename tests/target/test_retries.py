@@ -17,14 +17,10 @@ NOW = 1_767_225_600.0  # Thu, 01 Jan 2026 00:00:00 GMT
 
 
 def setback(status, retry_after=None):
-    return response_setback(
-        Response(status, {} if retry_after is None else {"retry-after": retry_after}, b""), NOW
-    )
+    return response_setback(Response(status, {} if retry_after is None else {"retry-after": retry_after}, b""), NOW)
 
 
-@pytest.mark.parametrize(
-    "status", [200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 408, 410, 413, 418, 600]
-)
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 408, 410, 413, 418, 600])
 def test_what_would_be_said_again_is_not_asked_again(status):
     assert setback(status) is None
     assert setback(status, "5") is None
@@ -54,9 +50,7 @@ def test_the_wait_is_what_target_asks_for_or_what_its_answer_demands(status, ret
 
 
 def test_a_failed_request_backs_off():
-    waits = [
-        POLL_POLICY.wait(failure_setback(TransportFailure("connect", False, "x")), n, 0) for n in range(1, 8)
-    ]
+    waits = [POLL_POLICY.wait(failure_setback(TransportFailure("connect", False, "x")), n, 0) for n in range(1, 8)]
     assert waits == [5, 10, 20, 40, 60, 60, 60]
 
 

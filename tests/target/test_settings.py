@@ -83,9 +83,7 @@ def test_a_host_that_is_more_or_less_than_a_host_is_refused(host):
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "host", ["http://localhost", "http://a.localhost", "http://127.9.9.9", "http://[::1]"]
-)
+@pytest.mark.parametrize("host", ["http://localhost", "http://a.localhost", "http://127.9.9.9", "http://[::1]"])
 def test_a_token_may_travel_in_clear_text_to_this_machine(host):
     assert read(host=host, password="token").token == "token"
 

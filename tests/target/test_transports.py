@@ -27,9 +27,7 @@ def once(request):
 @pytest.fixture
 def send(drive, make_settings):
     def send(url, body=None, timeout=(2, 2), limit=1 << 20, **settings):
-        request = Request(
-            "POST" if body else "GET", url, {"Accept-Encoding": "identity"}, body, timeout, limit
-        )
+        request = Request("POST" if body else "GET", url, {"Accept-Encoding": "identity"}, body, timeout, limit)
         return drive(once(request), make_settings(**settings))
 
     return send

@@ -12,9 +12,7 @@ from airflow_provider_adobe_target.exceptions import TargetRefusedError
 from airflow_provider_adobe_target.target.settings import TargetSettings
 from airflow_provider_adobe_target.target.urls import batch_id_of, fetch_url, status_request_url, submit_url
 
-ADOBE = TargetSettings.from_fields(
-    "acme", "token", None, None, {"allowed_status_hosts": "status.example.com"}
-)
+ADOBE = TargetSettings.from_fields("acme", "token", None, None, {"allowed_status_hosts": "status.example.com"})
 LOCAL = TargetSettings.from_fields("acme", "token", "http://127.0.0.1:8900", None, {})
 PATH = "/m2/acme/profile/batchStatus?batchId=acme-1-1"
 
@@ -118,9 +116,7 @@ def test_a_status_url_elsewhere_is_not_called(url):
         status_request_url(ADOBE, url)
 
 
-@pytest.mark.parametrize(
-    "host", ["127.1", "0x7f.0.0.1", "2130706433", "127.0.0.1.", "0177.0.0.1", "[::ffff:7f00:1]"]
-)
+@pytest.mark.parametrize("host", ["127.1", "0x7f.0.0.1", "2130706433", "127.0.0.1.", "0177.0.0.1", "[::ffff:7f00:1]"])
 def test_another_spelling_of_the_connections_address_is_not_its_host(host):
     with pytest.raises(TargetRefusedError):
         status_request_url(LOCAL, f"http://{host}:8900/")
@@ -141,9 +137,7 @@ def test_the_refusal_of_a_user_part_does_not_repeat_it():
 @given(
     st.sampled_from(["http://", "https://", "HTTPS://", "http:/", ""]),
     st.lists(
-        st.sampled_from(
-            ["e", ".tt.omtrdc.net", "evil.com", "@", "\\", ":", "80", "/", "?", "#", "%2e", "[", "]", "."]
-        )
+        st.sampled_from(["e", ".tt.omtrdc.net", "evil.com", "@", "\\", ":", "80", "/", "?", "#", "%2e", "[", "]", "."])
         | st.text(max_size=2),
         max_size=8,
     ),
