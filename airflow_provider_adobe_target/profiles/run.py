@@ -32,6 +32,10 @@ from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
 from airflow_provider_adobe_target.profiles.spool import Spool
 
+# What Adobe Target shows attributes under. Within the walk it tells them from the columns of its own: ``id`` is a name
+# that an attribute may well have.
+_PROFILE = "profile."
+
 DuplicateId = Literal["first", "last", "fail"]
 
 
@@ -141,7 +145,10 @@ class ProfileRun:
         return mapping
 
     def _good_profiles(self) -> Iterator[pa.RecordBatch]:
-        """Read the rows, and pass on those that can be sent as text: ``row_number``, ``id``, then the attributes."""
+        """Read the rows, and pass on those that can be sent as text.
+
+        Columns are ``row_number``, ``id``, then the attributes, each as ``profile.`` and its name.
+        """
         columns = self._mapping.columns if self._mapping else None
         for batch in self._rows.batches(columns):
             if len(batch):
@@ -166,10 +173,8 @@ class ProfileRun:
             )
         room = room_for_a_row(mapping.key, list(texts), rules.max_bytes_per_file)
         check_sizes(ids.text, texts, room, verdicts)
-        return self._sort_out(
-            pa.record_batch([self._number(batch), ids.text, *texts.values()], ["row_number", "id", *texts]),
-            verdicts,
-        )
+        names = ["row_number", "id", *(_PROFILE + name for name in texts)]
+        return self._sort_out(pa.record_batch([self._number(batch), ids.text, *texts.values()], names), verdicts)
 
     def _number(self, batch: pa.RecordBatch) -> pa.Array:
         numbers = np.arange(self.rows_read, self.rows_read + len(batch))
@@ -192,8 +197,9 @@ class ProfileRun:
                 [verdicts.details[row] for row in bad],
             )
             profiles = profiles.filter(pa.array(verdicts.good))
-        nulls = [profiles.column(name) for name in self._columns if profiles.column(name).null_count]
-        if len(nulls) < len(self._columns):
+        attributes = profiles.columns[2:]
+        nulls = [column for column in attributes if column.null_count]
+        if len(nulls) < len(attributes):
             return profiles  # one attribute at least has a value in every row
         says_nothing = functools.reduce(pc.and_, (column.is_null() for column in nulls))
         self.rows_empty += says_nothing.true_count
@@ -216,7 +222,8 @@ class ProfileRun:
         self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles))
 
     def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
-        return profiles.schema.names[2:], encode_lines(profiles.columns[1:])
+        names = [name.removeprefix(_PROFILE) for name in profiles.schema.names[2:]]
+        return names, encode_lines(profiles.columns[1:])
 
     def _check_share_of_bad_rows(self) -> None:
         limit = self._rules.max_invalid_pct
