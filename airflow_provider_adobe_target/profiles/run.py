@@ -207,7 +207,8 @@ class ProfileRun:
 
     def _reject(self, profiles: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
         assert self._mapping is not None  # noqa: S101  # for the type checker
-        self.rejects.add([self._mapping.id_column, *self._columns.values()], profiles, reasons, details)
+        columns = [self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
+        self.rejects.add(columns, profiles, reasons, details)
 
     def _reject_duplicates(self, profiles: pa.RecordBatch) -> None:
         if not len(profiles):
@@ -222,8 +223,7 @@ class ProfileRun:
         self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles))
 
     def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
-        names = [name.removeprefix(_PROFILE) for name in profiles.schema.names[2:]]
-        return names, encode_lines(profiles.columns[1:])
+        return _attributes(profiles), encode_lines(profiles.columns[1:])
 
     def _check_share_of_bad_rows(self) -> None:
         limit = self._rules.max_invalid_pct
@@ -233,6 +233,10 @@ class ProfileRun:
                 f"{bad} of {self.rows_read} rows cannot be sent, more than max_invalid_pct={limit} per cent: "
                 f"{dict(self.rejects.by_reason)}. Nothing was sent."
             )
+
+
+def _attributes(profiles: pa.RecordBatch) -> list[str]:
+    return [name.removeprefix(_PROFILE) for name in profiles.schema.names[2:]]
 
 
 def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
