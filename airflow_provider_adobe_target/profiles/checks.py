@@ -110,10 +110,12 @@ def check_ids(
         verdicts.reject(_mask(ids.unsupported), "unsupported_value", f"{column}: its type has no text form")
     if text.null_count:
         verdicts.reject(_mask(text.is_null()), "missing_id", column)
+    suspect = not ids.plain and _SUSPECT_IN_ID[string_bytes(text)].any()
+    if suspect:
+        verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
     _check_length(text, MAX_ID_CHARACTERS[key], _WARN_ID_CHARACTERS, "id_too_long", column, verdicts, warnings)
-    if ids.plain or not _SUSPECT_IN_ID[string_bytes(text)].any():
+    if not suspect:
         return
-    verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
     forbidden = pc.match_substring_regex(text, r"[+/\p{Cc}]")
     verdicts.reject(_mask(forbidden), "id_forbidden_character", f"{column}: '+', '/' or a control character")
     commas = _mask(pc.match_substring(text, ","))
