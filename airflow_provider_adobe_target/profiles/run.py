@@ -31,6 +31,7 @@ from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf,
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
 from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.profiles.text import value_type
 
 # What Adobe Target shows attributes under. Within the walk it tells them from the columns of its own: ``id`` is a name
 # that an attribute may well have.
@@ -244,20 +245,17 @@ def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
 
     :raises ProfileDataError: where ids have become floats, or never were ids
     """
-    kind = ids.type
     if ids.null_count == len(ids):
         return
-    is_decimal = pa.types.is_decimal(kind)
-    if (
-        pa.types.is_floating(kind)
-        or (is_decimal and kind.scale != 0)
-        or (isinstance(kind, TextCells) and kind.has_floats)
-    ):
+    kind = value_type(ids.type)
+    became_floats = isinstance(ids.type, TextCells) and ids.type.has_floats
+    if became_floats or pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0):
         raise ProfileDataError(
-            f"The ids in {column!r} became {kind} (12345 would be 12345.0): cast the column to text where it is read, "
-            f"for example CAST({column} AS VARCHAR) in SQL or dtype={{{column!r}: 'string'}} in pandas."
+            f"The ids in {column!r} became {'floats' if became_floats else kind} (12345 would be 12345.0): cast the "
+            f"column to text where it is read, for example CAST({column} AS VARCHAR) in SQL or "
+            f"dtype={{{column!r}: 'string'}} in pandas."
         )
-    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
+    if pa.types.is_boolean(kind) or pa.types.is_nested(kind):
         raise ProfileDataError(
             f"The ids in {column!r} are of type {kind}, which cannot be an id. Choose another id_column."
         )
