@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
-from airflow_provider_adobe_target.profiles.text import to_text
 from airflow_provider_adobe_target.profiles.text_column import TextColumn
 
 log = logging.getLogger(__name__)
@@ -68,33 +67,6 @@ class Warnings:
         if (column, message) not in self._said:
             self._said.add((column, message))
             log.warning(message, column)
-
-
-def to_valid_text(values: pa.Array) -> TextColumn:
-    """Write a column as text; cells that are not UTF-8, which Arrow does not check when it reads, have no text form."""
-    column = to_text(values)
-    if column.plain:
-        return column
-    try:
-        column.text.validate(full=True)
-    except pa.ArrowInvalid:
-        cells = column.text.cast(pa.binary()).to_pylist()
-        broken = pa.array([cell is not None and not _is_utf8(cell) for cell in cells])
-        unsupported = broken if column.unsupported is None else pc.or_(column.unsupported, broken)
-        text = pa.array(
-            [None if bad else cell for cell, bad in zip(cells, unsupported.to_pylist(), strict=True)],
-            pa.string(),
-        )
-        return TextColumn(text, unsupported, plain=False)
-    return column
-
-
-def _is_utf8(cell: bytes) -> bool:
-    try:
-        cell.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def check_ids(

@@ -22,7 +22,6 @@ from airflow_provider_adobe_target.profiles.checks import (
     check_ids,
     check_sizes,
     check_values,
-    to_valid_text,
 )
 from airflow_provider_adobe_target.profiles.columns import TextCells
 from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
@@ -31,7 +30,7 @@ from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf,
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
 from airflow_provider_adobe_target.profiles.spool import Spool
-from airflow_provider_adobe_target.profiles.text import value_type
+from airflow_provider_adobe_target.profiles.text import to_text, value_type
 
 # What Adobe Target shows attributes under. Within the walk it tells them from the columns of its own: ``id`` is a name
 # that an attribute may well have.
@@ -160,7 +159,7 @@ class ProfileRun:
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
-        ids = to_valid_text(values)
+        ids = to_text(values)
         check_ids(ids, mapping.id_column, mapping.key, rules.on_risky_value, verdicts, self._warnings)
         of_name = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
@@ -168,7 +167,7 @@ class ProfileRun:
             if name not in of_name:
                 texts[name] = pa.nulls(len(batch), pa.string())
                 continue
-            text = to_valid_text(leaf(batch, of_name[name]))
+            text = to_text(leaf(batch, of_name[name]))
             texts[name] = check_values(
                 text, column, rules.max_value_length, rules.on_risky_value, verdicts, self._warnings
             )
