@@ -113,7 +113,7 @@ def _text_cells(values: Sequence[Any], kinds: set[type]) -> pa.Array:
             texts.append(write[type(value)](value))
             unsupported.append(False)
         except NoTextFormError:
-            texts.append(None)
+            texts.append("" if isinstance(value, str) else None)
             unsupported.append(True)
     missing = [text is None and not bad for text, bad in zip(texts, unsupported, strict=True)]
     storage = pa.StructArray.from_arrays(

@@ -159,8 +159,7 @@ class ProfileRun:
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
-        ids = to_text(values)
-        check_ids(ids, mapping.id_column, mapping.key, rules.on_risky_value, verdicts, self._warnings)
+        ids = check_ids(values, mapping.id_column, mapping.key, rules.on_risky_value, verdicts, self._warnings)
         of_name = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
         for name, column in self._columns.items():
@@ -172,9 +171,9 @@ class ProfileRun:
                 text, column, rules.max_value_length, rules.on_risky_value, verdicts, self._warnings
             )
         room = room_for_a_row(mapping.key, list(texts), rules.max_bytes_per_file)
-        check_sizes(ids.text, texts, room, verdicts)
+        check_sizes(ids, texts, room, verdicts)
         names = ["row_number", "id", *(_PROFILE + name for name in texts)]
-        return self._sort_out(pa.record_batch([self._number(batch), ids.text, *texts.values()], names), verdicts)
+        return self._sort_out(pa.record_batch([self._number(batch), ids, *texts.values()], names), verdicts)
 
     def _number(self, batch: pa.RecordBatch) -> pa.Array:
         numbers = np.arange(self.rows_read, self.rows_read + len(batch))
