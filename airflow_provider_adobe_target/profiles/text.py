@@ -148,6 +148,8 @@ def _extension(array: pa.Array) -> TextColumn:
         return TextColumn(_uuid_text(array.storage), None, plain=True)
     if kind.extension_name == "arrow.bool8":
         return _cast(array.storage.cast(pa.bool_()))
+    if kind.extension_name.startswith("pandas."):  # periods are counted from 1970 there, intervals are two numbers
+        return _without_text_form(array)
     return _rendered(array.storage)
 
 
