@@ -66,7 +66,9 @@ class ProfileRules:
         _check_range("max_bytes_per_file", self.max_bytes_per_file, 1, 49_999_999)
         _check_range("max_value_length", self.max_value_length, 1, 64_000)
         if self.max_invalid_pct is not None:
-            _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100)
+            _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100, kinds=(int, float))
+        if isinstance(self.attributes, str):
+            raise ProfileDataError(f"attributes={self.attributes!r} is not a list. Write [{self.attributes!r}].")
 
     @property
     def checks_all_rows_first(self) -> bool:
@@ -264,6 +266,9 @@ def _check_choice(argument: str, value: object, choices: Sequence[object]) -> No
         raise ProfileDataError(f"{argument}={value!r} is not one of {', '.join(map(repr, choices))}.")
 
 
-def _check_range(argument: str, value: float, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise ProfileDataError(f"{argument}={value!r} is not a number from {least:,} to {most:,}.")
+def _check_range(
+    argument: str, value: float, least: int, most: int, *, kinds: tuple[type, ...] = (int,)
+) -> None:
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        number = "number" if float in kinds else "whole number"
+        raise ProfileDataError(f"{argument}={value!r} is not a {number} from {least:,} to {most:,}.")
