@@ -27,6 +27,7 @@ from airflow_provider_adobe_target.profiles.columns import TextCells
 from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
+from airflow_provider_adobe_target.profiles.names import warn_of_case
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
 from airflow_provider_adobe_target.profiles.spool import Spool
@@ -98,9 +99,8 @@ class ProfileRun:
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
         self._mapped: pa.Schema | None = None
-        self._columns: dict[
-            str, str
-        ] = {}  # attribute name -> the column it comes from, in the order of the file's columns
+        # Attribute name to the column it comes from, in the order of the file's columns.
+        self._columns: dict[str, str] = {}
         if rows.schema:
             self._map(rows.schema, complete=True)
 
@@ -142,7 +142,10 @@ class ProfileRun:
             attributes=rules.attributes,
             complete=complete,
         )
-        self._columns.update({attribute.name: attribute.column for attribute in mapping.attributes})
+        columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}
+        if len(columns) > len(self._columns):
+            warn_of_case(list(columns))
+        self._columns = columns
         self._mapping, self._mapped = mapping, schema
         return mapping
 
@@ -266,9 +269,7 @@ def _check_choice(argument: str, value: object, choices: Sequence[object]) -> No
         raise ProfileDataError(f"{argument}={value!r} is not one of {', '.join(map(repr, choices))}.")
 
 
-def _check_range(
-    argument: str, value: float, least: int, most: int, *, kinds: tuple[type, ...] = (int,)
-) -> None:
+def _check_range(argument: str, value: float, least: int, most: int, *, kinds: tuple[type, ...] = (int,)) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         number = "number" if float in kinds else "whole number"
         raise ProfileDataError(f"{argument}={value!r} is not a {number} from {least:,} to {most:,}.")
