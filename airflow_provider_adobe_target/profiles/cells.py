@@ -36,10 +36,11 @@ class TextCells(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
     """A column of Python values that are already written as text.
 
     Its storage is ``struct<text: string, unsupported: bool>``; a null cell means 'leave as it is', a cell
-    that is ``unsupported`` has no text form.
+    that is ``unsupported`` has no text form. The text of such a cell is empty where it is text itself, but not such
+    that could be written as UTF-8, and else null.
 
-    :param has_floats: whether any of the values was a float, NaN aside. Ids that became floats must be
-        refused, and the text alone no longer tells.
+    :param has_floats: whether any of the values was a float, NaN aside, or a decimal with places. Ids that
+        became such must be refused, and the text alone no longer tells.
     """
 
     STORAGE = pa.struct([("text", pa.string()), ("unsupported", pa.bool_())])

@@ -198,13 +198,18 @@ class StreamRows:
     A record batch reader can be read once; whether anything else can be read again is up to itself.
 
     :param stream: an object with ``__arrow_c_stream__``.
-    :raises ProfileDataError: where two columns have the same name.
+    :raises ProfileDataError: where two columns have the same name, or the stream is one of a single column.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         # Opening a stream may mean to run a query: the one that told the schema is kept for the rows.
-        self._opened: pa.RecordBatchReader | None = pa.RecordBatchReader.from_stream(stream)
+        try:
+            self._opened: pa.RecordBatchReader | None = pa.RecordBatchReader.from_stream(stream)
+        except pa.ArrowInvalid:
+            raise ProfileDataError(
+                f"Rows cannot be read from {type(stream).__name__}, which hands out no table. Give {_ACCEPTED}."
+            ) from None
         self._schema = self._opened.schema
         check_schema(self._schema, "The Arrow stream")
 

@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.profiles.times import date_text, time_text, t
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TextColumn", "to_text"]
+__all__ = ["TextColumn", "to_text", "value_type"]
 
 LIST_SEPARATOR = "|"
 _HEX_PAIRS = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
@@ -102,7 +102,7 @@ def _is_utf8(cell: bytes) -> bool:
 
 def _lists(array: pa.Array) -> TextColumn:
     values = array.flatten()
-    nested = types.is_nested(_value_type(values.type))
+    nested = types.is_nested(value_type(values.type))
     elements = _without_text_form(values) if nested else _rendered(values)
     lengths = filled(pc.list_value_length(array))
     rows = np.repeat(np.arange(len(array)), lengths)
@@ -117,12 +117,12 @@ def _lists(array: pa.Array) -> TextColumn:
     return TextColumn.without(pc.binary_join(kept, LIST_SEPARATOR), unsupported, plain=False)
 
 
-def _value_type(kind: pa.DataType) -> pa.DataType:
+def value_type(kind: pa.DataType) -> pa.DataType:
     """Tell what a type's values are, once dictionaries, runs and extensions are looked through."""
     if _is_extension(kind):
-        return pa.string() if kind.extension_name == TEXT_CELLS else _value_type(kind.storage_type)
+        return pa.string() if kind.extension_name == TEXT_CELLS else value_type(kind.storage_type)
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return _value_type(kind.value_type)
+        return value_type(kind.value_type)
     return kind
 
 
@@ -146,6 +146,8 @@ def _extension(array: pa.Array) -> TextColumn:
         return TextColumn(_uuid_text(array.storage), None, plain=True)
     if kind.extension_name == "arrow.bool8":
         return _cast(array.storage.cast(pa.bool_()))
+    if kind.extension_name.startswith("pandas."):  # periods are counted from 1970 there, intervals are two numbers
+        return _without_text_form(array)
     return _rendered(array.storage)
 
 
