@@ -145,7 +145,7 @@ class AdobeTargetHook(BaseHook):
 
         try:
             return self._run(check_connection(self.settings), clocks.SYSTEM)
-        except AdobeTargetError as error:
+        except (AdobeTargetError, OSError) as error:  # OSError: a file of certificates that is not there
             return False, str(error)
 
     def _run(self, flow: Flow[T], clock: Clock) -> T:

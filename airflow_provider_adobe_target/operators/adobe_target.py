@@ -189,6 +189,7 @@ class BulkProfileUpdateOperator(BaseOperator):
 
         rules = self._rules()
         sent: list[Batch] = []
+        started = clocks.SYSTEM.monotonic()
         rejects_path = None
         with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
             run = ProfileRun(self._rows(), rules, Path(folder), keep_rejects=bool(self.rejects_path))
@@ -196,7 +197,7 @@ class BulkProfileUpdateOperator(BaseOperator):
                 files = self._files(run)
                 send_in_order(
                     list(files) if rules.checks_all_rows_first else files,
-                    lambda file, clock: self._send(file, sent, clock),
+                    lambda file, clock: self._send(file, sent, started, clock),
                 )
             finally:
                 context["ti"].xcom_push(key="batches", value=[batch.to_dict() for batch in sent])
@@ -217,9 +218,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         """Make the files, and refuse them where Adobe warns of their key with this version."""
         check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
         for file in run.files():
-            check_version(
-                self.api_version, run.key, self.hook.settings.uses_ecid
-            )  # sql tells its key with the first row
+            # Only now the columns of sql are known.
+            check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
             yield file
 
     def _rules(self) -> ProfileRules:
@@ -241,7 +241,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
         return rows_from_sql(database_hook(self.sql_conn_id), str(self.sql), self.parameters)
 
-    def _send(self, file: BatchFile, sent: list[Batch], clock: Clock) -> None:
+    def _send(self, file: BatchFile, sent: list[Batch], started: float, clock: Clock) -> None:
         """Send one file, note what it became, and remove it."""
         if self.is_dry_run:
             sent.append(Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256))
@@ -250,7 +250,13 @@ class BulkProfileUpdateOperator(BaseOperator):
                 sent[-1] = self._finished(sent[-1], clock)
             sent.append(self.hook.submit(file.path, file.rows, file.size, file.sha256, self.api_version, clock))
             self.log.info(
-                "Batch %s accepted: file %s, %s rows, %s bytes", sent[-1].batch_id, len(sent), file.rows, file.size
+                "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",
+                sent[-1].batch_id,
+                f"{file.rows:,}",
+                len(sent),
+                f"{sum(batch.rows or 0 for batch in sent):,}",
+                f"{sum(batch.bytes or 0 for batch in sent):,}",
+                clock.monotonic() - started,
             )
         file.path.unlink()
 

@@ -65,7 +65,7 @@ class ProfileRules:
         _check_choice("on_risky_value", self.on_risky_value, ("encode", "replace", "reject"))
         _check_range("max_rows_per_file", self.max_rows_per_file, 1, 499_999)
         _check_range("max_bytes_per_file", self.max_bytes_per_file, 1, 49_999_999)
-        _check_range("max_value_length", self.max_value_length, 1, 64_000)
+        _check_range("max_value_length", self.max_value_length, 1, 1_000_000)
         if self.max_invalid_pct is not None:
             _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100, kinds=(int, float))
         if isinstance(self.attributes, str):

@@ -79,7 +79,6 @@ def submit_batch(
         policy=SUBMIT_POLICY,
         subject=f"the batch file of {body.size:,} bytes",
     )
-    _logger.info("Target queued batch %s (%s bytes).", receipt.batch_id, f"{body.size:,}")
     return receipt
 
 
@@ -104,7 +103,8 @@ def batch_status(
         subject=f"the status of batch {batch.batch_id}",
         deadline=deadline,
     )
-    _logger.info("Batch %s is %s: %s of %s rows taken up.", batch.batch_id, status.status, *_progress(status))
+    level = logging.INFO if status.final else logging.DEBUG
+    _logger.log(level, "Batch %s is %s: %s of %s rows taken up.", batch.batch_id, status.status, *_progress(status))
     return status
 
 
@@ -159,8 +159,13 @@ def wait_for_batches(
             except BatchTimeoutError as error:
                 raise _timed_out(current, str(error)) from None
             current[index] = batch.with_status(status)
-        if clock.now() >= deadline and not all(batch.final for batch in current):
+        unfinished = sum(not batch.final for batch in current)
+        if unfinished and clock.now() >= deadline:
             raise _timed_out(current, "Target may still complete them.")
+        if unfinished:
+            _logger.info(
+                "%s of %s batches are not finished; asking again in %.0f s.", unfinished, len(current), interval
+            )
     return current
 
 

@@ -189,10 +189,11 @@ def test_other_values_keep_each_its_own_text(values, expected):
         ([2**53 + 1, 1.0], True),
         (["a", float("inf")], True),
         (["a", 1, NAN], False),
-        ([Decimal("1.5"), NAN], False),
+        ([Decimal("1.5"), NAN], True),
+        ([Decimal("15"), NAN], False),
     ],
 )
-def test_floats_among_the_values_are_remembered(values, expected):
+def test_floats_and_decimals_with_places_among_the_values_are_remembered(values, expected):
     assert from_objects(values).type.has_floats is expected
 
 
