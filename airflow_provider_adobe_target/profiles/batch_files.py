@@ -41,7 +41,7 @@ def cut_files(
     :param blocks: attribute names, and the encoded rows that have them; other names begin another file.
         No row may be longer than what a file can hold beside its header (:func:`room_for_a_row`)
     :param folder: where the files are written
-    Asked once rows are there: the first column of every file, ``thirdPartyId`` or ``pcId``
+    :param key: asked once rows are there: the first column of every file, ``thirdPartyId`` or ``pcId``
     :param max_rows: the most rows a file holds
     :param max_bytes: the most bytes a file holds
     """

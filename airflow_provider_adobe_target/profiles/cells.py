@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
+import re
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import singledispatch
@@ -18,8 +20,11 @@ from airflow_provider_adobe_target.profiles.numbers import javascript_number
 from airflow_provider_adobe_target.profiles.times import moment_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
+# ISO 8601 writes years of four digits; there is no year 0 in Python and most databases.
+_FOUR_DIGIT_YEAR = re.compile(r"(?!0000)\d{4}-")
+TEXT_CELLS = "airflow_provider_adobe_target.text_cells"
 LIST_TYPES = (list, tuple, np.ndarray)
 
 
@@ -31,17 +36,18 @@ class TextCells(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
     """A column of Python values that are already written as text.
 
     Its storage is ``struct<text: string, unsupported: bool>``; a null cell means 'leave as it is', a cell
-    that is ``unsupported`` has no text form.
+    that is ``unsupported`` has no text form. The text of such a cell is empty where it is text itself, but not such
+    that could be written as UTF-8, and else null.
 
-    :param has_floats: whether any of the values was a float, NaN aside. Ids that became floats must be
-        refused, and the text alone no longer tells.
+    :param has_floats: whether any of the values was a float, NaN aside, or a decimal with places. Ids that
+        became such must be refused, and the text alone no longer tells.
     """
 
     STORAGE = pa.struct([("text", pa.string()), ("unsupported", pa.bool_())])
 
     def __init__(self, has_floats: bool = False) -> None:
         self.has_floats = has_floats
-        super().__init__(self.STORAGE, "airflow_provider_adobe_target.text_cells")
+        super().__init__(self.STORAGE, TEXT_CELLS)
 
     def __arrow_ext_serialize__(self) -> bytes:
         return b"has_floats" if self.has_floats else b""
@@ -51,15 +57,8 @@ class TextCells(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
         return cls(serialized == b"has_floats")
 
 
-def _register() -> None:
-    try:
-        pa.register_extension_type(TextCells())
-    except pa.ArrowKeyError:  # this module was imported before, and is again
-        pa.unregister_extension_type(TextCells().extension_name)
-        pa.register_extension_type(TextCells())
-
-
-_register()
+with suppress(pa.ArrowKeyError):  # known already where this module is imported a second time
+    pa.register_extension_type(TextCells())
 
 
 @singledispatch
@@ -145,7 +144,7 @@ def _numpy_datetime_text(value: np.datetime64) -> str | None:
         text = str(value.astype("M8[D]"))
     else:
         text = str(value.astype("M8[s]") if unit in ("h", "m") else value)
-    if text[4] != "-" or text.startswith("0000"):  # only years of four digits have an agreed form
+    if not _FOUR_DIGIT_YEAR.match(text):
         raise NoTextFormError
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -169,7 +168,7 @@ def _enum_text(value: enum.Enum) -> str | None:
 @cell_text.register(list)
 @cell_text.register(tuple)
 @cell_text.register(np.ndarray)
-def _list_text(value: Iterable[object]) -> str | None:
+def _list_text(value: Sequence[object]) -> str | None:
     elements = list_elements(value)
     if any(isinstance(element, LIST_TYPES) for element in elements):
         raise NoTextFormError
@@ -177,8 +176,10 @@ def _list_text(value: Iterable[object]) -> str | None:
     return "|".join(text for text in texts if text is not None) or None
 
 
-def list_elements(value: Any) -> list[object]:
+def list_elements(value: Any) -> Sequence[object]:
     """Give the elements of a list, a tuple or a numpy array, the latter's with the width they have there."""
-    if isinstance(value, np.ndarray) and value.ndim != 1:
+    if not isinstance(value, np.ndarray):
+        return value  # type: ignore[no-any-return]
+    if value.ndim != 1:
         raise NoTextFormError
     return list(value)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_adobe_target.profiles.cells import TextCells
 from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.text import to_text, value_type
 from airflow_provider_adobe_target.profiles.text_column import TextColumn
 
 log = logging.getLogger(__name__)
@@ -70,50 +71,28 @@ class Warnings:
             log.warning(message, column)
 
 
-def to_valid_text(values: pa.Array) -> TextColumn:
-    """Write a column as text; cells that are not UTF-8, which Arrow does not check when it reads, have no text form."""
-    column = to_text(values)
-    if column.plain:
-        return column
-    try:
-        column.text.validate(full=True)
-    except pa.ArrowInvalid:
-        cells = column.text.cast(pa.binary()).to_pylist()
-        broken = pa.array([cell is not None and not _is_utf8(cell) for cell in cells])
-        unsupported = broken if column.unsupported is None else pc.or_(column.unsupported, broken)
-        text = pa.array(
-            [None if bad else cell for cell, bad in zip(cells, unsupported.to_pylist(), strict=True)],
-            pa.string(),
-        )
-        return TextColumn(text, unsupported, plain=False)
-    return column
-
-
-def _is_utf8(cell: bytes) -> bool:
-    try:
-        cell.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def check_ids(
-    ids: TextColumn, column: str, key: str, on_risky_value: RiskyValue, verdicts: Verdicts, warnings: Warnings
-) -> None:
-    """Mark rows whose id is missing, too long, or holds what an id must not hold. An id is never altered.
+    values: pa.Array, column: str, key: str, on_risky_value: RiskyValue, verdicts: Verdicts, warnings: Warnings
+) -> pa.StringArray:
+    """Mark rows whose id is missing, too long, or holds what an id must not hold, and return the ids. None is altered.
 
     Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. A comma may tear
     the row, so that it is refused unless ``on_risky_value`` is ``encode``.
     """
+    ids = to_text(values)
     text = ids.text
     if ids.unsupported is not None:
+        broken = _mask(ids.unsupported) & _is_string(values)
+        verdicts.reject(broken, "id_forbidden_character", f"{column}: half a surrogate pair, or not UTF-8")
         verdicts.reject(_mask(ids.unsupported), "unsupported_value", f"{column}: its type has no text form")
     if text.null_count:
         verdicts.reject(_mask(text.is_null()), "missing_id", column)
+    suspect = not ids.plain and _SUSPECT_IN_ID[string_bytes(text)].any()
+    if suspect:
+        verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
     _check_length(text, MAX_ID_CHARACTERS[key], _WARN_ID_CHARACTERS, "id_too_long", column, verdicts, warnings)
-    if ids.plain or not _SUSPECT_IN_ID[string_bytes(text)].any():
-        return
-    verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
+    if not suspect:
+        return text
     forbidden = pc.match_substring_regex(text, r"[+/\p{Cc}]")
     verdicts.reject(_mask(forbidden), "id_forbidden_character", f"{column}: '+', '/' or a control character")
     commas = _mask(pc.match_substring(text, ","))
@@ -125,6 +104,16 @@ def check_ids(
             )
     else:
         verdicts.reject(commas, "risky_value", f"{column}: a comma in an id")
+    return text
+
+
+def _is_string(values: pa.Array) -> Mask:
+    """Mark what is text, whether it is UTF-8 or not."""
+    if isinstance(values.type, TextCells):
+        return _mask(values.storage.field("text").is_valid())
+    kind = value_type(values.type)
+    is_string = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return np.full(len(values), is_string)
 
 
 def check_values(

@@ -7,6 +7,7 @@ a date among datetimes, a Decimal of one scale among those of another, one zone 
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -95,10 +96,10 @@ def _struct_column(values: Sequence[Any]) -> pa.Array | None:
 
 def _list_column(values: Sequence[Any]) -> pa.Array | None:
     rows = [list_elements(value) if isinstance(value, LIST_TYPES) else None for value in values]
-    elements = [element for row in rows if row is not None for element in row]
+    elements = list(chain.from_iterable(filter(None, rows)))
     if any(issubclass(kind, (dict, *LIST_TYPES)) for kind in set(map(type, elements))):
         return None
-    offsets = np.cumsum([0, *(len(row or ()) for row in rows)], dtype=np.int32)
+    offsets = np.cumsum([0, *(len(row) if row else 0 for row in rows)], dtype=np.int32)
     mask = pa.array([row is None for row in rows], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets), from_objects(elements), mask=mask)
 
@@ -112,7 +113,7 @@ def _text_cells(values: Sequence[Any], kinds: set[type]) -> pa.Array:
             texts.append(write[type(value)](value))
             unsupported.append(False)
         except NoTextFormError:
-            texts.append(None)
+            texts.append("" if isinstance(value, str) else None)
             unsupported.append(True)
     missing = [text is None and not bad for text, bad in zip(texts, unsupported, strict=True)]
     storage = pa.StructArray.from_arrays(
@@ -124,5 +125,12 @@ def _text_cells(values: Sequence[Any], kinds: set[type]) -> pa.Array:
 
 
 def _has_floats(values: Sequence[Any], kinds: set[type]) -> bool:
-    floats = tuple(kind for kind in kinds if issubclass(kind, (float, np.floating)))
-    return bool(floats) and any(isinstance(value, floats) and value == value for value in values)
+    floats = tuple(kind for kind in kinds if issubclass(kind, (float, np.floating, Decimal)))
+    return bool(floats) and any(isinstance(value, floats) and _has_point(value) for value in values)
+
+
+def _has_point(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        return isinstance(exponent, int) and exponent < 0
+    return bool(value == value)

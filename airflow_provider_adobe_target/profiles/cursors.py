@@ -55,7 +55,8 @@ class CursorRows:
         pace = Pace()
         with self._open_cursor() as cursor:
             rows = cursor.fetchmany(self._fetch_size)
-            names = _column_names(cursor)  # only now, as psycopg2's named cursors tell them after the first fetch
+            # Only now, as psycopg2's named cursors have no description before the first fetch.
+            names = _column_names(cursor)
             chosen = wanted(names, columns)
             while rows:
                 values = dict(zip(names, _transposed(rows, names), strict=True))

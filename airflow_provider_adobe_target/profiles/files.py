@@ -83,7 +83,7 @@ def _file_rows(file: File) -> _FileRows:
         if name.endswith(suffixes):
             return kind(file)
     accepted = ", ".join(suffix for suffixes in _KINDS for suffix in suffixes)
-    raise ProfileDataError(f"{file} is of no known kind. Give files whose names end in {accepted}.")
+    raise ProfileDataError(f"{file} is of no known kind. Give files that end in {accepted}.")
 
 
 class FilesRows:
@@ -99,7 +99,7 @@ class FilesRows:
     def schema(self) -> pa.Schema:
         """The columns of all files, in order of first appearance.
 
-        :raises ProfileDataError: where a file cannot be read, or a column is nested in one and not in another.
+        :raises ProfileDataError: where a file cannot be read, or a column is nested in some files only.
         """
         return merge_schemas(file.schema for file in self._files)
 
@@ -131,7 +131,7 @@ class ParquetRows:
         """Read the rows, as every source does."""
         names = wanted(self.schema.names, columns)
         with _parquet(self._file) as parquet:
-            # Without read-ahead, and without threads that each hold a part, memory does not grow with the file.
+            # Without read-ahead and threads, memory does not grow with the file.
             rows = _rows_a_batch(parquet.metadata)
             for batch in parquet.iter_batches(rows, columns=names, use_threads=False):
                 # pyarrow takes "a" for "a.b", too.
@@ -179,7 +179,7 @@ class CsvRows:
         names = wanted(self.schema.names, columns)
         with _opened(self._file) as stream:
             try:
-                with arrow_csv.open_csv(stream, **self._options(names)) as reader:
+                with arrow_csv.open_csv(io.BufferedReader(stream), **self._options(names)) as reader:
                     for batch in reader:
                         yield from recut(batch.select(names))
             except pa.ArrowInvalid:  # whose message quotes the row
@@ -215,7 +215,7 @@ class CsvRows:
             except csv.Error:
                 return ProfileDataError(
                     f"{self._file}, line {line} or after it: a quoted cell is not closed, or a row has "
-                    "other than the header's cells. Quote cells that hold commas, and double the quotes within them."
+                    "more or fewer cells than the header. Quote cells that hold commas, double their quotes."
                 )
         return None
 
@@ -307,10 +307,14 @@ _KINDS: dict[tuple[str, ...], Callable[[File], _FileRows]] = {
 
 
 class _Bytes(io.RawIOBase):
-    """The bytes of anything that has ``read``, object storage included; counts the quotes that pass."""
+    """The bytes of anything that has ``read``, object storage included.
+
+    Counts the quotes that pass, and ends the last line, without which pyarrow takes a lone header for no CSV.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._end = b"\n"
         self.quotes = 0
 
     def readable(self) -> bool:
@@ -318,6 +322,8 @@ class _Bytes(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         data = self._stream.read(len(buffer))
+        if not data:
+            data, self._end = self._end, b""
         buffer[: len(data)] = data
         self.quotes += data.count(b'"')
         return len(data)

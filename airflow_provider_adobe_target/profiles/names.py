@@ -61,7 +61,6 @@ def check_names(names: Sequence[tuple[str, str]], key: str) -> None:
                 f"The attribute name {name!r} comes up twice, from the columns {', '.join(map(repr, columns))}. "
                 "Give each its own name in attributes."
             )
-    _warn_of_case(list(columns_of))
 
 
 def _problem(name: str, key: str) -> str | None:
@@ -76,7 +75,11 @@ def _problem(name: str, key: str) -> str | None:
     return None
 
 
-def _warn_of_case(names: Sequence[str]) -> None:
+def warn_of_case(names: Sequence[str]) -> None:
+    """Log which attribute names differ only by case.
+
+    :param names: all attribute names of a run, so far
+    """
     by_case: dict[str, list[str]] = defaultdict(list)
     for name in names:
         by_case[name.lower()].append(name)

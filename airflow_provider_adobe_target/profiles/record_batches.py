@@ -60,7 +60,7 @@ def _array_bytes(array: pa.Array) -> int:
         return sum(_array_bytes(child) for child in array.flatten())
     if pa.types.is_dictionary(kind):
         return _dictionary_bytes(array)
-    if is_view(kind):
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
         return _view_bytes(array)
     return int(array.nbytes)
 
@@ -72,11 +72,6 @@ def _dictionary_bytes(array: pa.DictionaryArray) -> int:
         lengths = pc.binary_length(array.dictionary).take(array.indices)
         size += pc.sum(lengths).as_py() or 0
     return size
-
-
-def is_view(kind: pa.DataType) -> bool:
-    """Tell whether texts or bytes are kept as Arrow views, which few of pyarrow's functions take."""
-    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
 
 
 def _view_bytes(array: pa.Array) -> int:

@@ -49,16 +49,20 @@ def names_type(names: Names) -> pa.DataType:
     return pa.struct([(name, names_type(nested)) for name, nested in names.items()]) if names else pa.null()
 
 
-def objects_type(values: Iterable[object]) -> pa.DataType:
+def objects_type(name: str, values: Iterable[object]) -> pa.DataType:
     """Look for dicts in a column of Python objects; see :func:`names_type`.
 
-    :param values: all values of the column.
-    :raises ProfileDataError: where a key of a dict is not text.
+    :param name: the name of the column.
+    :param values: all its values.
+    :raises ProfileDataError: naming the column, where a key of a dict is not text.
     """
     names: Names = {}
-    for value in values:
-        if isinstance(value, dict):
-            note_names(names, value)
+    try:
+        for value in values:
+            if isinstance(value, dict):
+                note_names(names, value)
+    except ProfileDataError as error:
+        raise ProfileDataError(f"Column {name!r}: {error}") from None
     return names_type(names)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import IO
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 
 from airflow_provider_adobe_target.profiles.spool import Spool
 
-_OWN_COLUMNS = ("row_number", "reject_reason", "reject_detail")
+_OWN_NAME = re.compile("(row_number|reject_reason|reject_detail)_*")
 
 
 class Rejects:
@@ -26,20 +27,19 @@ class Rejects:
     def add(self, columns: list[str], rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
         """Take in rows.
 
-        :param columns: what the columns of ``rows`` after the first are called where the rows came from
+        :param columns: what the columns of ``rows`` after the first are called where the rows came from. One that came
+            to be two attributes is kept once; one that is called as the file's own columns gets a ``_`` at its end
         :param rows: ``row_number``, then the row's columns as text
         :param reasons: why, a row each
         :param details: which column, and what about it, a row each; no value
         """
         self.by_reason.update(reasons)
         if self._spool is not None and reasons:
-            names = [column if column not in _OWN_COLUMNS else f"{column}_" for column in columns]
-            self._spool.write(
-                pa.record_batch(
-                    [*rows.columns, pa.array(reasons, pa.string()), pa.array(details, pa.string())],
-                    names=["row_number", *names, "reject_reason", "reject_detail"],
-                )
-            )
+            kept = {"row_number": rows.column(0)}
+            for name, texts in zip(columns, rows.columns[1:], strict=True):
+                kept.setdefault(f"{name}_" if _OWN_NAME.fullmatch(name) else name, texts)
+            kept |= {"reject_reason": pa.array(reasons, pa.string()), "reject_detail": pa.array(details, pa.string())}
+            self._spool.write(pa.record_batch(kept))
 
     def write_parquet(self, file: IO[bytes]) -> None:
         """Write what was kept as one Parquet file."""

@@ -22,15 +22,20 @@ from airflow_provider_adobe_target.profiles.checks import (
     check_ids,
     check_sizes,
     check_values,
-    to_valid_text,
 )
 from airflow_provider_adobe_target.profiles.columns import TextCells
 from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
+from airflow_provider_adobe_target.profiles.names import warn_of_case
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
 from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.profiles.text import to_text, value_type
+
+# What Adobe Target shows attributes under. Within the walk it tells them from the columns of its own: ``id`` is a name
+# that an attribute may well have.
+_PROFILE = "profile."
 
 DuplicateId = Literal["first", "last", "fail"]
 
@@ -62,7 +67,9 @@ class ProfileRules:
         _check_range("max_bytes_per_file", self.max_bytes_per_file, 1, 49_999_999)
         _check_range("max_value_length", self.max_value_length, 1, 64_000)
         if self.max_invalid_pct is not None:
-            _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100)
+            _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100, kinds=(int, float))
+        if isinstance(self.attributes, str):
+            raise ProfileDataError(f"attributes={self.attributes!r} is not a list. Write [{self.attributes!r}].")
 
     @property
     def checks_all_rows_first(self) -> bool:
@@ -92,9 +99,8 @@ class ProfileRun:
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
         self._mapped: pa.Schema | None = None
-        self._columns: dict[
-            str, str
-        ] = {}  # attribute name -> the column it comes from, in the order of the file's columns
+        # Attribute name to the column it comes from, in the order of the file's columns.
+        self._columns: dict[str, str] = {}
         if rows.schema:
             self._map(rows.schema, complete=True)
 
@@ -136,12 +142,18 @@ class ProfileRun:
             attributes=rules.attributes,
             complete=complete,
         )
-        self._columns.update({attribute.name: attribute.column for attribute in mapping.attributes})
+        columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}
+        if len(columns) > len(self._columns):
+            warn_of_case(list(columns))
+        self._columns = columns
         self._mapping, self._mapped = mapping, schema
         return mapping
 
     def _good_profiles(self) -> Iterator[pa.RecordBatch]:
-        """Read the rows, and pass on those that can be sent as text: ``row_number``, ``id``, then the attributes."""
+        """Read the rows, and pass on those that can be sent as text.
+
+        Columns are ``row_number``, ``id``, then the attributes, each as ``profile.`` and its name.
+        """
         columns = self._mapping.columns if self._mapping else None
         for batch in self._rows.batches(columns):
             if len(batch):
@@ -152,24 +164,21 @@ class ProfileRun:
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
-        ids = to_valid_text(values)
-        check_ids(ids, mapping.id_column, mapping.key, rules.on_risky_value, verdicts, self._warnings)
+        ids = check_ids(values, mapping.id_column, mapping.key, rules.on_risky_value, verdicts, self._warnings)
         of_name = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
         for name, column in self._columns.items():
             if name not in of_name:
                 texts[name] = pa.nulls(len(batch), pa.string())
                 continue
-            text = to_valid_text(leaf(batch, of_name[name]))
+            text = to_text(leaf(batch, of_name[name]))
             texts[name] = check_values(
                 text, column, rules.max_value_length, rules.on_risky_value, verdicts, self._warnings
             )
         room = room_for_a_row(mapping.key, list(texts), rules.max_bytes_per_file)
-        check_sizes(ids.text, texts, room, verdicts)
-        return self._sort_out(
-            pa.record_batch([self._number(batch), ids.text, *texts.values()], ["row_number", "id", *texts]),
-            verdicts,
-        )
+        check_sizes(ids, texts, room, verdicts)
+        names = ["row_number", "id", *(_PROFILE + name for name in texts)]
+        return self._sort_out(pa.record_batch([self._number(batch), ids, *texts.values()], names), verdicts)
 
     def _number(self, batch: pa.RecordBatch) -> pa.Array:
         numbers = np.arange(self.rows_read, self.rows_read + len(batch))
@@ -192,8 +201,9 @@ class ProfileRun:
                 [verdicts.details[row] for row in bad],
             )
             profiles = profiles.filter(pa.array(verdicts.good))
-        nulls = [profiles.column(name) for name in self._columns if profiles.column(name).null_count]
-        if len(nulls) < len(self._columns):
+        attributes = profiles.columns[2:]
+        nulls = [column for column in attributes if column.null_count]
+        if len(nulls) < len(attributes):
             return profiles  # one attribute at least has a value in every row
         says_nothing = functools.reduce(pc.and_, (column.is_null() for column in nulls))
         self.rows_empty += says_nothing.true_count
@@ -201,7 +211,8 @@ class ProfileRun:
 
     def _reject(self, profiles: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
         assert self._mapping is not None  # noqa: S101  # for the type checker
-        self.rejects.add([self._mapping.id_column, *self._columns.values()], profiles, reasons, details)
+        columns = [self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
+        self.rejects.add(columns, profiles, reasons, details)
 
     def _reject_duplicates(self, profiles: pa.RecordBatch) -> None:
         if not len(profiles):
@@ -216,7 +227,7 @@ class ProfileRun:
         self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles))
 
     def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
-        return profiles.schema.names[2:], encode_lines(profiles.columns[1:])
+        return _attributes(profiles), encode_lines(profiles.columns[1:])
 
     def _check_share_of_bad_rows(self) -> None:
         limit = self._rules.max_invalid_pct
@@ -228,25 +239,26 @@ class ProfileRun:
             )
 
 
+def _attributes(profiles: pa.RecordBatch) -> list[str]:
+    return [name.removeprefix(_PROFILE) for name in profiles.schema.names[2:]]
+
+
 def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
     """Refuse ids of a type that cannot be trusted to still say what it said at its source.
 
     :raises ProfileDataError: where ids have become floats, or never were ids
     """
-    kind = ids.type
     if ids.null_count == len(ids):
         return
-    is_decimal = pa.types.is_decimal(kind)
-    if (
-        pa.types.is_floating(kind)
-        or (is_decimal and kind.scale != 0)
-        or (isinstance(kind, TextCells) and kind.has_floats)
-    ):
+    kind = value_type(ids.type)
+    became_floats = isinstance(ids.type, TextCells) and ids.type.has_floats
+    if became_floats or pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0):
         raise ProfileDataError(
-            f"The ids in {column!r} became {kind} (12345 would be 12345.0): cast the column to text where it is read, "
-            f"for example CAST({column} AS VARCHAR) in SQL or dtype={{{column!r}: 'string'}} in pandas."
+            f"The ids in {column!r} became {'floats' if became_floats else kind} (12345 would be 12345.0): cast the "
+            f"column to text where it is read, for example CAST({column} AS VARCHAR) in SQL or "
+            f"dtype={{{column!r}: 'string'}} in pandas."
         )
-    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or pa.types.is_binary(kind):
+    if pa.types.is_boolean(kind) or pa.types.is_nested(kind):
         raise ProfileDataError(
             f"The ids in {column!r} are of type {kind}, which cannot be an id. Choose another id_column."
         )
@@ -257,6 +269,7 @@ def _check_choice(argument: str, value: object, choices: Sequence[object]) -> No
         raise ProfileDataError(f"{argument}={value!r} is not one of {', '.join(map(repr, choices))}.")
 
 
-def _check_range(argument: str, value: float, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise ProfileDataError(f"{argument}={value!r} is not a number from {least:,} to {most:,}.")
+def _check_range(argument: str, value: float, least: int, most: int, *, kinds: tuple[type, ...] = (int,)) -> None:
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        number = "number" if float in kinds else "whole number"
+        raise ProfileDataError(f"{argument}={value!r} is not a {number} from {least:,} to {most:,}.")

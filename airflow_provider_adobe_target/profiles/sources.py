@@ -16,7 +16,6 @@ from airflow_provider_adobe_target.profiles.record_batches import (
     check_names,
     check_schema,
     conform,
-    is_view,
     project,
     record_batch,
     recut,
@@ -43,9 +42,8 @@ class Rows(Protocol):
     def schema(self) -> pa.Schema | None:
         """Every column that can be known before the first row is read, nested ones with all their fields.
 
-        Only names are certain. A column made of Python objects has the type null here, as its own is
-        told batch by batch; files may differ in types.
-        None where nothing can be known: a cursor has to run first.
+        Only names are certain. A column made of Python objects has the type null here, as its own is told
+        batch by batch; files may differ in types. None where nothing can be known: a cursor has to run first.
         """
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -106,7 +104,7 @@ class PandasRows:
 
     def _column_type(self, name: str) -> pa.DataType:
         series = self._frame[name]
-        return objects_type(series) if series.dtype == object else _series_array(series.iloc[:0]).type
+        return objects_type(name, series) if series.dtype == object else _series_array(series.iloc[:0]).type
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice; see :class:`Rows`."""
@@ -146,7 +144,7 @@ class PolarsRows:
         return pa.schema([(series.name, self._column_type(series)) for series in self._frame])
 
     def _column_type(self, series: Any) -> pa.DataType:
-        return objects_type(series) if series.dtype.is_(_object_dtype()) else _polars_array(series[:0]).type
+        return objects_type(series.name, series) if _holds_objects(series) else _polars_array(series[:0]).type
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice; see :class:`Rows`."""
@@ -159,12 +157,12 @@ class PolarsRows:
         return Pace().batches(self._frame.height, convert)
 
 
-def _object_dtype() -> Any:
-    return sys.modules["polars"].Object
+def _holds_objects(series: Any) -> bool:
+    return bool(series.dtype == sys.modules["polars"].Object)
 
 
 def _polars_array(series: Any) -> pa.Array:
-    if series.dtype.is_(_object_dtype()):
+    if _holds_objects(series):
         return from_objects(series.to_list())
     try:
         return series.to_arrow()
@@ -200,13 +198,18 @@ class StreamRows:
     A record batch reader can be read once; whether anything else can be read again is up to itself.
 
     :param stream: an object with ``__arrow_c_stream__``.
-    :raises ProfileDataError: where two columns have the same name.
+    :raises ProfileDataError: where two columns have the same name, or the stream is one of a single column.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         # Opening a stream may mean to run a query: the one that told the schema is kept for the rows.
-        self._opened: pa.RecordBatchReader | None = pa.RecordBatchReader.from_stream(stream)
+        try:
+            self._opened: pa.RecordBatchReader | None = pa.RecordBatchReader.from_stream(stream)
+        except pa.ArrowInvalid:
+            raise ProfileDataError(
+                f"Rows cannot be read from {type(stream).__name__}, which hands out no table. Give {_ACCEPTED}."
+            ) from None
         self._schema = self._opened.schema
         check_schema(self._schema, "The Arrow stream")
 
@@ -231,12 +234,4 @@ class StreamRows:
 def _arrow_batches(reader: pa.RecordBatchReader, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
     names = wanted(reader.schema.names, columns)
     for batch in reader:
-        for part in recut(batch.select(names)):
-            arrays = dict(zip(names, part.columns, strict=True))
-            yield record_batch({name: _without_views(array) for name, array in arrays.items()}, part.num_rows)
-
-
-def _without_views(array: pa.Array) -> pa.Array:
-    if not is_view(array.type):
-        return array
-    return array.cast(pa.large_string() if pa.types.is_string_view(array.type) else pa.large_binary())
+        yield from recut(batch.select(names))

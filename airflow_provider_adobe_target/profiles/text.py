@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from airflow_provider_adobe_target.profiles.cells import TextCells
+from airflow_provider_adobe_target.profiles.cells import TEXT_CELLS
 from airflow_provider_adobe_target.profiles.numbers import decimal_text, float_text
-from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks
+from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks, nulled
 from airflow_provider_adobe_target.profiles.times import date_text, time_text, timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TextColumn", "to_text"]
+__all__ = ["TextColumn", "to_text", "value_type"]
 
 LIST_SEPARATOR = "|"
 _HEX_PAIRS = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
@@ -43,7 +43,7 @@ def to_text(array: pa.Array) -> TextColumn:
     column = _rendered(array)
     text = column.text
     if pc.min(pc.binary_length(text)).as_py() == 0:
-        text = pc.if_else(pc.equal(text, ""), None, text)
+        text = nulled(text, pc.equal(text, "").fill_null(False))
     return TextColumn(text, column.unsupported, column.plain)
 
 
@@ -102,7 +102,7 @@ def _is_utf8(cell: bytes) -> bool:
 
 def _lists(array: pa.Array) -> TextColumn:
     values = array.flatten()
-    nested = types.is_nested(_value_type(values.type))
+    nested = types.is_nested(value_type(values.type))
     elements = _without_text_form(values) if nested else _rendered(values)
     lengths = filled(pc.list_value_length(array))
     rows = np.repeat(np.arange(len(array)), lengths)
@@ -117,14 +117,12 @@ def _lists(array: pa.Array) -> TextColumn:
     return TextColumn.without(pc.binary_join(kept, LIST_SEPARATOR), unsupported, plain=False)
 
 
-def _value_type(kind: pa.DataType) -> pa.DataType:
+def value_type(kind: pa.DataType) -> pa.DataType:
     """Tell what a type's values are, once dictionaries, runs and extensions are looked through."""
-    if isinstance(kind, TextCells):
-        return pa.string()
     if _is_extension(kind):
-        return _value_type(kind.storage_type)
+        return pa.string() if kind.extension_name == TEXT_CELLS else value_type(kind.storage_type)
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return _value_type(kind.value_type)
+        return value_type(kind.value_type)
     return kind
 
 
@@ -141,13 +139,15 @@ def _dictionary(array: pa.Array) -> TextColumn:
 
 def _extension(array: pa.Array) -> TextColumn:
     kind = array.type
-    if isinstance(kind, TextCells):
+    if kind.extension_name == TEXT_CELLS:
         text, unsupported = array.storage.flatten()
         return TextColumn.without(text, marks(unsupported), plain=False)
     if kind.extension_name == "arrow.uuid":
         return TextColumn(_uuid_text(array.storage), None, plain=True)
     if kind.extension_name == "arrow.bool8":
         return _cast(array.storage.cast(pa.bool_()))
+    if kind.extension_name.startswith("pandas."):  # periods are counted from 1970 there, intervals are two numbers
+        return _without_text_form(array)
     return _rendered(array.storage)
 
 
@@ -158,11 +158,15 @@ def _uuid_text(storage: pa.FixedSizeBinaryArray) -> pa.Array:
     characters[:, _UUID_HEX] = digits.reshape(-1, 32)
     offsets = np.arange(len(storage) + 1, dtype=np.int32) * 36
     text = pa.StringArray.from_buffers(len(storage), pa.py_buffer(offsets), pa.py_buffer(characters))
-    return pc.if_else(storage.is_valid(), text, None) if storage.null_count else text
+    return nulled(text, storage.is_null()) if storage.null_count else text
 
 
 def _without_text_form(array: pa.Array) -> TextColumn:
-    return TextColumn.without(pa.nulls(len(array), pa.string()), marks(pc.is_valid(array)), plain=False)
+    if types.is_union(array.type):  # whether its nulls count as such depends on pyarrow's version
+        present = np.array([value is not None for value in array.to_pylist()], dtype=bool)
+    else:
+        present = marks(array.is_valid())
+    return TextColumn.without(pa.nulls(len(array), pa.string()), present, plain=False)
 
 
 _RENDERERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], TextColumn]], ...] = (

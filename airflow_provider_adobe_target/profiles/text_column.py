@@ -39,7 +39,15 @@ class TextColumn:
         if unsupported is None or not unsupported.any():
             return cls(text, None, plain)
         mask = pa.array(unsupported)
-        return cls(pc.if_else(mask, None, text), mask, plain)
+        return cls(nulled(text, mask), mask, plain)
+
+
+def nulled(text: pa.Array, mask: pa.BooleanArray) -> pa.Array:
+    """Make the marked cells of a text column null.
+
+    pyarrow's ``if_else`` would do, but in versions 18 to 21 it makes garbage of slices of text.
+    """
+    return pc.replace_with_mask(text, mask, pa.scalar(None, pa.string()))
 
 
 def marks(array: pa.BooleanArray) -> npt.NDArray[np.bool_]:

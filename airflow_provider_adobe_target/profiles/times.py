@@ -31,9 +31,11 @@ _LAST_DAY = 2_932_896  # 9999-12-31
 _FIRST_SECOND = _FIRST_DAY * _SECONDS_PER_DAY
 _LAST_SECOND = (_LAST_DAY + 1) * _SECONDS_PER_DAY - 1
 _FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
-# Seconds that are looked up as one: nearly every day has one offset, as has nearly every quarter of an hour
-# of the days that have two.
-_SPANS = (_SECONDS_PER_DAY, 900, 1)
+_UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "Z"})
+# Offsets are looked up by the day, where one changes by the quarter of an hour, and there by the second: the
+# seconds in a step, and the steps in the block that is made, and kept, at once. No zone ever changed twice
+# within a day and came back.
+_STEPS = ((_SECONDS_PER_DAY, 512), (900, 96), (1, 900))
 _CHANGES_WITHIN = 2**31 - 1
 
 
@@ -42,8 +44,12 @@ def date_text(array: pa.Array) -> TextColumn:
 
     :param array: date32 or date64.
     """
-    days = array.cast(pa.date32(), safe=False)
-    beyond = _outside(days.view(pa.int32()), _FIRST_DAY, _LAST_DAY)
+    if pa.types.is_date32(array.type):
+        beyond = _outside(array.view(pa.int32()), _FIRST_DAY, _LAST_DAY)
+        return TextColumn.without(array.cast(pa.string()), beyond, plain=True)
+    beyond = _outside(array.view(pa.int64()), _FIRST_SECOND * 1000, _LAST_SECOND * 1000 + 999)
+    # pyarrow's own cast takes a moment before 1970 that is not midnight for the day after.
+    days = array.view(pa.timestamp("ms")).cast(pa.date32(), safe=False)
     return TextColumn.without(days.cast(pa.string()), beyond, plain=True)
 
 
@@ -82,13 +88,14 @@ def timestamp_text(array: pa.Array) -> TextColumn:
 
 def moment_text(value: datetime | time) -> str:
     """Write one datetime or time of day with its own offset, a ``pandas.Timestamp`` with its nanoseconds."""
-    text = value.replace(tzinfo=None).isoformat()
+    offset = value.utcoffset()
+    text = (value if offset is None else value.replace(tzinfo=None)).isoformat()
     if "." in text:
         text = text.rstrip("0")
-    offset = value.utcoffset()
     return text if offset is None else text + offset_text(int(offset.total_seconds()))
 
 
+@lru_cache
 def offset_text(seconds: int) -> str:
     """Write an offset from UTC, in seconds, as ``Z``, ``+02:00`` or, for local mean times, ``+00:53:28``."""
     if seconds == 0:
@@ -141,36 +148,43 @@ def _trimmed(text: pa.Array) -> pa.Array:
 
 
 def _offsets(zone: str, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Find each moment's offset from UTC, in seconds, looking up a day at a time where it does not change."""
+    """Find each moment's offset from UTC, in seconds."""
     fixed = _FIXED_OFFSET.fullmatch(zone)
     if fixed:
         sign, hours, minutes = fixed.groups()
         offset = int(hours) * 3600 + int(minutes) * 60
         return np.full(len(seconds), -offset if sign == "-" else offset)
-    # A day from each end, so that no offset leads out of what datetime can hold.
-    return _offsets_by_span(
-        zone, np.clip(seconds, _FIRST_SECOND + _SECONDS_PER_DAY, _LAST_SECOND - _SECONDS_PER_DAY), _SPANS
-    )
+    return np.zeros_like(seconds) if zone in _UTC else _offsets_by_step(zone, seconds, _STEPS)
 
 
-def _offsets_by_span(zone: str, seconds: npt.NDArray[np.int64], spans: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    span, *finer = spans
-    starts = pa.array(seconds // span).dictionary_encode()
-    by_start = [_offset_within(zone, start * span, span) for start in starts.dictionary.to_pylist()]
-    offsets: npt.NDArray[np.int64] = np.array(by_start, dtype=np.int64)[starts.indices.to_numpy()]
+def _offsets_by_step(
+    zone: str, seconds: npt.NDArray[np.int64], steps: tuple[tuple[int, int], ...]
+) -> npt.NDArray[np.int64]:
+    (step, steps_per_block), *finer = steps
+    indices = seconds // step
+    blocks = pa.array(indices // steps_per_block).dictionary_encode()
+    tables = [_offset_table(zone, step, steps_per_block, block) for block in blocks.dictionary.to_pylist()]
+    offsets: npt.NDArray[np.int64] = np.array(tables).reshape(-1, steps_per_block)[
+        blocks.indices.to_numpy(), indices % steps_per_block
+    ]
     changing = np.flatnonzero(offsets == _CHANGES_WITHIN)
     if changing.size:
-        offsets[changing] = _offsets_by_span(zone, seconds[changing], tuple(finer))
+        offsets[changing] = _offsets_by_step(zone, seconds[changing], tuple(finer))
     return offsets
 
 
-@lru_cache(maxsize=50_000)
-def _offset_within(zone: str, start: int, span: int) -> int:
-    first, last = _offset_at(zone, start), _offset_at(zone, start + span - 1)
-    return first if first == last else _CHANGES_WITHIN
+@lru_cache(maxsize=2_000)
+def _offset_table(zone: str, step: int, steps_per_block: int, block: int) -> npt.NDArray[np.int64]:
+    """Tell the offset of each step of a block, or that it changes within the step."""
+    start = block * steps_per_block
+    edges = np.array([_offset_at(zone, (start + index) * step) for index in range(steps_per_block + 1)])
+    before, after = edges[:-1], edges[1:]
+    return before if step == 1 else np.where(before == after, before, _CHANGES_WITHIN)
 
 
 def _offset_at(zone: str, second: int) -> int:
+    # A day from each end, so that no offset leads out of what datetime can hold.
+    second = min(max(second, _FIRST_SECOND + _SECONDS_PER_DAY), _LAST_SECOND - _SECONDS_PER_DAY)
     offset = (_EPOCH + timedelta(seconds=second)).astimezone(_zone(zone)).utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
 

@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit code: 0, or 1 where a port is taken.
     """
     options = _parser().parse_args(argv)
-    edge_port = options.edge_port if options.edge_port is not None else options.port and options.port + 1
+    edge_port = options.edge_port
+    if edge_port is None:
+        edge_port = options.port + 1 if options.port else 0
     sandbox = Sandbox(port=options.port, edge_port=edge_port, **settings.from_options(options))
     stopped = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="adobe-target-sandbox",
-        description="A local stand-in for Adobe Target on the loopback interface. Its page shows what was sent.",
+        description="A local stand-in for Adobe Target, on loopback only. Its page shows what was sent.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(

@@ -19,7 +19,7 @@ class Answer:
 
     :param status: HTTP status.
     :param body: the body, as text or bytes.
-    :param headers: further headers.
+    :param headers: further headers, which also replace those that are made; an empty value sends none.
     :param content_type: the ``Content-Type``; empty sends none.
     :param delay: seconds to wait before the answer is sent (after the call was processed).
     :param reset: break the TCP connection instead of answering: ``"before"`` the body is read, ``"in"`` the

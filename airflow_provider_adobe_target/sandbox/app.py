@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Route, t
 from airflow_provider_adobe_target.sandbox.state import State
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 Handler = Callable[[State, Call], Answer]
 
@@ -72,7 +72,8 @@ class Endpoint:
                 call.body = (await receive()).get("body", b"")
             await _break_connection(scope, receive, is_reset=True)
             return
-        call.body = await _read_body(receive)
+        if not await _read_body(call, receive):
+            return
         with self._open_delivery(call):
             await self._answer(script, call, scope, receive, send)
 
@@ -81,7 +82,8 @@ class Endpoint:
         if script.is_real or script.reset == "after":
             answer = await run_in_threadpool(self._handle, call)
             answer = replace(answer, delay=script.delay, reset=script.reset, cut=script.cut)
-        await asyncio.sleep(answer.delay)
+        if answer.delay:
+            await _wait(answer.delay, receive)
         if answer.reset is None:
             call.status = answer.status
             await _send(answer, scope, receive, send)
@@ -117,20 +119,35 @@ class Endpoint:
             return self._handler(self._state, call)
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def _read_body(call: Call, receive: Receive) -> bool:
+    """Read the body, and tell whether it came to its end: a caller may go away in the middle of it."""
     parts = []
-    while True:
+    message: Message = {"more_body": True}
+    while message.get("more_body"):
         message = await receive()
         parts.append(message.get("body", b""))
-        if not message.get("more_body", False):  # the end, or the caller is gone
-            return b"".join(parts)
+    call.body = b"".join(parts)
+    return bool(message["type"] == "http.request")
+
+
+async def _wait(seconds: float, receive: Receive) -> None:
+    """Wait, but no longer than the caller does."""
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_caller_is_gone(receive), seconds)
+
+
+async def _caller_is_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     body = answer.payload
-    headers = {"content-length": str(len(body)), "content-type": answer.content_type, **answer.headers}
-    if answer.status == 204:
-        del headers["content-length"]
+    headers = {
+        "content-length": "" if answer.status == 204 else str(len(body)),
+        "content-type": answer.content_type,
+        **{name.lower(): value for name, value in answer.headers.items()},
+    }
     raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items() if value]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw_headers})
     if answer.cut is None:
@@ -150,5 +167,4 @@ async def _break_connection(scope: Scope, receive: Receive, *, is_reset: bool) -
         transport.abort()
     else:
         transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass  # uvicorn complains about an unfinished answer unless it knows that the caller is gone
+    await _caller_is_gone(receive)  # else uvicorn complains about an unfinished answer

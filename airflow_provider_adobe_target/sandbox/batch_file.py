@@ -72,4 +72,4 @@ class BatchFile:
 
     def _cells(self, line: str) -> list[str]:
         cells = line.split(",")
-        return [unquote(cell) for cell in cells] if self._decodes_cells else cells
+        return [unquote(cell) for cell in cells] if self._decodes_cells and "%" in line else cells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
@@ -14,6 +15,7 @@ from airflow_provider_adobe_target.sandbox.settings import COUNTERS
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.state import Batch, State
 
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 cannot hold
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -152,11 +154,11 @@ def response(state: State, fields: list[tuple[str, Any]], status: int = 200) -> 
 
 
 def _xml(fields: list[tuple[str, Any]], blank: str) -> str:
-    return (
-        blank
-        + blank.join(
-            f"<{name}>{_xml(value, blank) if isinstance(value, list) else escape(str(value))}</{name}>"
-            for name, value in fields
-        )
-        + blank
-    )
+    elements = [f"<{name}>{_xml_content(value, blank)}</{name}>" for name, value in fields]
+    return blank + blank.join(elements) + blank
+
+
+def _xml_content(value: object, blank: str) -> str:
+    if isinstance(value, list):
+        return _xml(value, blank)
+    return escape(NOT_XML.sub("\ufffd", str(value)))

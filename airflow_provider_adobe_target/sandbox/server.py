@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket
 import threading
 import time
@@ -38,8 +37,8 @@ class _BreakableProtocol(H11Protocol):
 class Sandbox:
     """A local stand-in for Adobe Target, running for as long as the ``with`` block lasts.
 
-    It listens on the loopback interface only, on two ports that serve the same: the client host's, and the edge
-    host's that status URLs name.
+    It listens on the loopback interface only, on two ports that serve the same: the client host's, and the
+    edge host's that status URLs name.
 
     :param port: port of the client host; 0 takes a free one.
     :param edge_port: port of the edge host; 0 takes a free one.
@@ -85,6 +84,8 @@ class Sandbox:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.002)
+        if not self._server.started:
+            raise RuntimeError("The sandbox did not start; its thread's traceback says why.")
         return self
 
     def __exit__(
@@ -147,10 +148,11 @@ class Sandbox:
     def script(self, route: Route, *answers: Answer, forever: bool = False) -> None:
         """Set what the next calls of a route get, in place of what was left of an earlier script.
 
-        After the last answer the real handling comes back; without any answer, at once. A scripted call is not
-        checked and does not count against the calls of a minute, unless its answer is :meth:`Answer.real`.
+        After the last answer the real handling comes back; without any answer, at once. A scripted call is
+        not checked and does not count as one of a minute, unless its answer is :meth:`Answer.real`.
 
-        :param route: ``submit``, ``status``, ``single``, ``fetch``, ``delivery``, ``page``, ``state``, ``unknown``.
+        :param route: ``submit``, ``status``, ``single``, ``fetch``, ``delivery``, ``page``, ``state`` or
+            ``unknown``, which is any other path.
         :param answers: the answers, in order.
         :param forever: repeat the last one without end.
         :raises ValueError: if there is no such route.
@@ -169,12 +171,10 @@ def _listen(ports: tuple[int, ...]) -> list[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind((LOOPBACK, port))
+                listener.listen()
             except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                raise OSError(
-                    errno.EADDRINUSE, f"Port {port} is taken: stop what listens there, or choose another."
-                ) from None
+                message = f"Port {port} cannot be used ({error.strerror}). Stop what has it, or choose another."
+                raise OSError(error.errno, message) from None
             sockets.append(listener)
         opened.pop_all()
         return sockets

@@ -17,9 +17,9 @@ def _setting(default: Any, meaning: str) -> Any:
 class SandboxSettings:
     """What the sandbox does where Adobe leaves a choice, and which faults it has.
 
-    Every field may be changed while the sandbox runs. ``decode_order``, ``processing_seconds`` and the status words
-    take effect on the batches submitted afterwards. A name that is no field is refused, and so is a value that is
-    none of its field's choices.
+    Every field may be changed while the sandbox runs. ``decode_order``, ``processing_seconds`` and the status
+    words concern the batches submitted afterwards. A name that is no field is refused, and so is a value that
+    is none of its field's choices.
     """
 
     client_code: str = _setting("acme", "the client code that paths and ?client= must name")

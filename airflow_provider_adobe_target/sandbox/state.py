@@ -91,7 +91,7 @@ class Batch:
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        """The rows as received, decoded: the id under the key's name, and the cells there were, empty ones too."""
+        """The rows as received, decoded: the id under the key's name, and all cells, empty ones too."""
         header = [self.key, *self.names]
         return [dict(zip(header, [row.profile_id, *row.cells], strict=False)) for row in self.file]
 

@@ -34,7 +34,7 @@ class UnreadableAnswerError(AdobeTargetError):
 
 @dataclass(frozen=True)
 class SubmitAnswer:
-    """The body of a submit's answer; None or empty is what it does not say."""
+    """The body of a submit's answer; None or empty is what it does not say. The message is as it came."""
 
     success: bool | None
     status_url: str
@@ -73,8 +73,7 @@ def parse_submit(body: bytes) -> SubmitAnswer:
     :raises UnreadableAnswerError: where it is neither XML nor JSON.
     """
     fields = _read(body)
-    message = printable(fields.values.get("message", ""))
-    return SubmitAnswer(fields.success(), fields.values.get("batchStatus", ""), message)
+    return SubmitAnswer(fields.success(), fields.values.get("batchStatus", ""), fields.values.get("message", ""))
 
 
 def parse_status(body: bytes) -> StatusAnswer:
@@ -112,12 +111,11 @@ def printable(text: str, limit: int = _MAX_MESSAGE) -> str:
 
 
 def excerpt(body: bytes) -> str:
-    """Return the beginning of an answer's visible text, or nothing where it repeats what was sent."""
+    """Return the first of an answer's visible text, as it came, or nothing where it repeats what was sent."""
     if b"batch=" in body:
         return ""
     text = body[:8192].decode("utf-8", "replace")
-    text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^<>]*>", " ", text)
-    return printable(text)
+    return re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^<>]*>", " ", text)
 
 
 def _read(body: bytes) -> _Fields:

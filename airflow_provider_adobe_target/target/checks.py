@@ -44,8 +44,8 @@ def check_connection(settings: TargetSettings) -> Flow[tuple[bool, str]]:
 def _judge(settings: TargetSettings, response: Response) -> tuple[bool, str]:
     if response.status in (429, 503):
         return False, (
-            f"{settings.base_url} answers HTTP {response.status}: the account's 50 calls a minute are used up, "
-            "or Target is out of service. Test again in a minute."
+            f"{settings.base_url} answers HTTP {response.status}: the account's 50 calls a minute are used "
+            "up, or Target is out of service. Test again in a minute."
         )
     try:
         read_profile(settings, response)

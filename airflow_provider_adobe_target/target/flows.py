@@ -136,7 +136,7 @@ def wait_for_batches(
     poll_interval: float,
     deadline: float,
 ) -> Flow[list[Batch]]:
-    """Poll until every batch is final: first after ``poll_interval``, then ever more slowly, up to 5 times it.
+    """Poll until all batches are final, first after ``poll_interval``, then ever later, up to 5 times that.
 
     Where the deadline has passed already, each batch is asked for once all the same.
 

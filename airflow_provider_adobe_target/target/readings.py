@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.target.protocol import Response
     from airflow_provider_adobe_target.target.settings import TargetSettings
 
+# What is not one of these is not repeated: a header may hold anything.
+_MEDIA_TYPE = re.compile(r"(?:text|application)/(?:html|xhtml\+xml|xml|json|plain)\b")
 _HINTS = {
     404: "Check the client code (login) and, where one is set, the host of the connection.",
     413: "Lower max_bytes_per_file.",
@@ -91,8 +93,8 @@ def read_status(settings: TargetSettings, response: Response, batch_id: str | No
     if lost:
         raise StatusLostError(
             f"status lost: Target no longer knows batch {batch_id}, or answers without a status for it (HTTP "
-            f"{response.status}). It keeps statuses for about a day. What became of the rows is unknown; sending "
-            "the same rows again is safe."
+            f"{response.status}). It keeps statuses for about a day. What became of the rows is unknown; "
+            "sending the same rows again is safe."
         )
     _refuse(settings, response, f"the status of batch {batch_id}", "")
 
@@ -124,19 +126,19 @@ def refuse_token(settings: TargetSettings, response: Response) -> None:
         return
     if settings.token is None:
         raise TokenRefusedError(
-            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on for the Profile "
-            "API. Generate a token under Administration > Implementation > Profile API, and save it as the "
+            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on. Generate a "
+            "token under Administration > Implementation > Profile API, and save it as the "
             "connection's password."
         )
     raise TokenRefusedError(
         f"Target refused the token (HTTP {response.status}). It may have expired, or a newer one may have "
-        "been generated under Administration > Implementation > Profile API, where 'Require Authentication' is "
-        "switched. The Debugger token on the same page is another one, and does not do."
+        "been generated under Administration > Implementation > Profile API, where 'Require Authentication' "
+        "is switched. The Debugger token on the same page is another one, and does not do."
     )
 
 
 def scrub(settings: TargetSettings, text: str) -> str:
-    """Return text of an answer without the connection's secrets."""
+    """Return text of an answer as one line, cut, without the connection's secrets."""
     for secret in (settings.token, settings.property_token):
         if secret:
             text = text.replace(secret, "***")
@@ -147,8 +149,8 @@ def _refuse(settings: TargetSettings, response: Response, subject: str, said: st
     """Raise for an answer that would be the same at another try."""
     if 300 <= response.status <= 399:
         raise TargetRefusedError(
-            f"Target's answer to {subject} is a redirect (HTTP {response.status}), and redirects are never followed: "
-            "the token would go along. Check the host of the connection."
+            f"Target's answer to {subject} is a redirect (HTTP {response.status}), and redirects are never "
+            "followed: the token would go along. Check the host of the connection."
         )
     what = f"HTTP {response.status} with {_kind(response)}"
     hint = _HINTS.get(response.status, "") if not response.ok else "A proxy may have answered in Target's place."
@@ -159,5 +161,5 @@ def _refuse(settings: TargetSettings, response: Response, subject: str, said: st
 
 
 def _kind(response: Response) -> str:
-    media_type = re.sub(r"[^A-Za-z0-9/.+-].*", "", response.headers.get("content-type", "")) or "content of no type"
-    return f"{media_type[:64]} of {len(response.body):,} bytes"
+    match = _MEDIA_TYPE.match(response.headers.get("content-type", ""))
+    return f"{len(response.body):,} bytes of {match[0] if match else 'another type'}"

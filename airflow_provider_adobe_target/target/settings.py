@@ -21,6 +21,8 @@ DEFAULT_TIMEOUT = (10.0, 300.0)
 _CLIENT_CODE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _BASE_URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<authority>[^/?#]*)/?")
+_PROXY_KEY = re.compile(r"no_proxy|(?:https?|all)(?:://[A-Za-z0-9_.:\[\]-]+)?")
+_PROXY = re.compile(r"(?:https?|socks5h?)://(?:[\x21-\x7e]*@)?(?P<authority>[^/?#@]*)/?")
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -251,10 +253,27 @@ def _proxies(value: Any) -> dict[str, str]:
         raise ConnectionSettingsError(
             'proxies is to be a JSON object, as in {"https": "http://proxy.example.com:3128"}.'
         )
-    proxies = {str(key): _present(proxy) for key, proxy in value.items()}
-    if not all(proxy is None or isinstance(proxy, str) for proxy in proxies.values()):
-        raise ConnectionSettingsError("proxies is to hold a URL, as text, for each of its keys.")
-    return {key: proxy for key, proxy in proxies.items() if proxy is not None}
+    present = {key: _present(proxy) for key, proxy in value.items()}
+    return {key: _proxy(key, proxy) for key, proxy in present.items() if proxy is not None}
+
+
+def _proxy(key: str, proxy: Any) -> str:
+    """Return a proxy's URL with its scheme; its user part, which may hold a password, is never repeated."""
+    if not _PROXY_KEY.fullmatch(key):
+        raise ConnectionSettingsError(
+            "proxies has a key that is not http, https, all, a URL of one of these, or no_proxy."
+        )
+    if not isinstance(proxy, str):
+        raise ConnectionSettingsError(f"proxies is to hold text for {key}.")
+    if key == "no_proxy":
+        return proxy
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    match = _PROXY.fullmatch(url)
+    try:
+        parse_authority(match["authority"] if match else "")
+    except ValueError:
+        raise ConnectionSettingsError(f"proxies is to hold a URL as http://proxy.example.com:3128 for {key}.") from None
+    return url
 
 
 def _json(name: str, text: str) -> Any:

@@ -71,9 +71,10 @@ class RequestsTransport:
         prepared = self._session.prepare_request(
             requests.Request(request.method, request.url, dict(request.headers), data=body, auth=_leave_headers_alone)
         )
-        prepared.url = request.url  # what was checked is what is called: undo the library's own spelling of it
+        # What was checked is what is called: undo the library's own spelling of it.
+        prepared.url = request.url
         options = self._session.merge_environment_settings(
-            request.url, dict(self._settings.proxies), True, self._settings.verify, None
+            request.url, self._proxies(request.url), True, self._settings.verify, None
         )
         try:
             with (
@@ -87,8 +88,16 @@ class RequestsTransport:
                         return _too_long(request)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Response(response.status_code, headers, bytes(content))
-        except (requests.RequestException, UnicodeError) as error:
+        except requests.RequestException as error:
             return _failure(error, body, timed_out=isinstance(error, requests.Timeout))
+
+    def _proxies(self, url: str) -> dict[str, str]:
+        """Return the connection's proxies, or none of them for a host its ``no_proxy`` names."""
+        proxies = dict(self._settings.proxies)
+        no_proxy = proxies.get("no_proxy")
+        if no_proxy is not None and requests.utils.should_bypass_proxies(url, no_proxy):
+            return {"no_proxy": no_proxy}
+        return proxies
 
 
 class HttpxTransport:
@@ -129,6 +138,7 @@ class HttpxTransport:
         """
         body = _body(request)
         headers = dict(request.headers)
+        blocks = body.for_event_loop() if isinstance(body, _FileBlocks) else body
         if isinstance(body, _FileBlocks):
             headers["Content-Length"] = str(len(body))
         connect, read = request.timeout
@@ -136,7 +146,7 @@ class HttpxTransport:
         try:
             with _quiet_libraries():
                 async with self._client.stream(
-                    request.method, request.url, headers=headers, content=body, timeout=timeout
+                    request.method, request.url, headers=headers, content=blocks, timeout=timeout
                 ) as response:
                     content = bytearray()
                     async for block in response.aiter_bytes(_READ_BLOCK):
@@ -144,7 +154,7 @@ class HttpxTransport:
                         if len(content) > request.answer_limit:
                             return _too_long(request)
                     return Response(response.status_code, dict(response.headers.items()), bytes(content))
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return _failure(error, body, timed_out=isinstance(error, httpx.TimeoutException))
 
 
@@ -209,7 +219,7 @@ class _FileBlocks:
             raise
         self.sent = True
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def for_event_loop(self) -> AsyncIterator[bytes]:
         for block in self:
             yield block
 
@@ -244,7 +254,7 @@ def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: b
     causes = list(_causes(error))
     sent = body.sent if isinstance(body, _FileBlocks) else body is not None and not _is_connect_failure(causes)
     kind: FailureKind
-    if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
         kind, message = "name", "the host name cannot be resolved"
     elif certificate := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
         kind, message = "tls", f"the server's certificate is not trusted ({certificate.verify_message})"
@@ -282,8 +292,8 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
     return not _ours.get()
 
 
-# Both write every URL they call to the log, and a profile's URL holds a person's id.
-for _logger in ("urllib3.connectionpool", "httpx"):
+# They write every URL they call, or a redirect's, to the log; and a profile's URL holds a person's id.
+for _logger in ("urllib3.connectionpool", "httpx", "httpcore.http11", "httpcore.proxy"):
     logging.getLogger(_logger).addFilter(_is_not_ours)
 
 

@@ -1,5 +1,3 @@
-import logging
-
 import pyarrow as pa
 import pytest
 
@@ -131,14 +129,6 @@ def test_a_nested_field_and_a_dotted_column_may_not_become_one_name():
     both = NESTED.append(pa.field("address.city", TEXT))
     with pytest.raises(ProfileDataError, match=r"'address\.city' comes up twice"):
         map_columns(both)
-
-
-def test_names_that_differ_only_by_case_get_a_warning(caplog):
-    with caplog.at_level(logging.WARNING):
-        map_columns(schema("thirdPartyId", "tier", "Tier", "score"))
-    assert [record.getMessage() for record in caplog.records] == [
-        "Attributes that differ only by case are different to Adobe Target: tier, Tier"
-    ]
 
 
 def test_a_nested_name_may_still_come_where_rows_are_not_all_known():

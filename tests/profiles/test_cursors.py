@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, contextmanager
+
+import pytest
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
+from airflow_provider_adobe_target.profiles.record_batches import MAX_BYTES, MAX_ROWS
+
+
+class Opener:
+    """Opens a cursor of SQLite that ran a statement, and remembers that it was closed."""
+
+    def __init__(self, statement, row_factory=None, wrap=lambda cursor: cursor):
+        self._statement = statement
+        self._row_factory = row_factory
+        self._wrap = wrap
+        self.closed = 0
+
+    @contextmanager
+    def __call__(self):
+        with closing(sqlite3.connect(":memory:")) as connection, closing(connection.cursor()) as cursor:
+            cursor.row_factory = self._row_factory
+            cursor.execute(self._statement)
+            try:
+                yield self._wrap(cursor)
+            finally:
+                self.closed += 1
+
+
+class DescribedLate:
+    """A named cursor of psycopg2 has no description until it was fetched from."""
+
+    def __init__(self, cursor):
+        self._cursor = cursor
+        self.description = None
+
+    def fetchmany(self, size):
+        rows = self._cursor.fetchmany(size)
+        self.description = self._cursor.description
+        return rows
+
+
+def numbers(count):
+    series = f"WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < {count - 1})"
+    return f"{series} SELECT n, 'text ' || n AS t FROM c"
+
+
+def as_dict(cursor, row):
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def records_of(rows, columns=None):
+    return [record for batch in rows.batches(columns) for record in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("row_factory", [None, sqlite3.Row, as_dict])
+@pytest.mark.parametrize("wrap", [lambda cursor: cursor, DescribedLate])
+def test_all_rows_come_in_order(row_factory, wrap):
+    opener = Opener(numbers(2_500), row_factory, wrap)
+    rows = rows_from_cursor(opener, fetch_size=1_000)
+    assert rows.schema is None
+    assert records_of(rows) == [{"n": number, "t": f"text {number}"} for number in range(2_500)]
+    assert opener.closed == 1
+
+
+def test_only_the_columns_asked_for_are_converted():
+    assert records_of(rows_from_cursor(Opener("SELECT 1 AS a, 2 AS b, 3 AS c")), ["c", "a", "x"]) == [{"a": 1, "c": 3}]
+
+
+def test_no_rows_are_no_batches():
+    opener = Opener("SELECT 1 AS a WHERE 0", wrap=DescribedLate)
+    assert records_of(rows_from_cursor(opener)) == []
+    assert opener.closed == 1
+
+
+def test_a_large_fetch_is_cut_by_rows():
+    batches = list(rows_from_cursor(Opener(numbers(MAX_ROWS + 500)), fetch_size=10**6).batches())
+    assert max(batch.num_rows for batch in batches) <= MAX_ROWS
+    assert sum(batch.num_rows for batch in batches) == MAX_ROWS + 500
+
+
+def test_wide_rows_are_cut_by_bytes():
+    statement = numbers(2_000).replace("'text ' || n", "printf('%064000d', n)")
+    count = 0
+    for batch in rows_from_cursor(Opener(statement)).batches(["t"]):
+        assert batch.num_rows * 64_000 <= MAX_BYTES
+        count += batch.num_rows
+    assert count == 2_000
+
+
+def test_columns_of_one_name_are_refused_and_the_cursor_closed():
+    opener = Opener("SELECT 1 AS a, 2 AS a")
+    with pytest.raises(ProfileDataError, match="2 columns named 'a'"):
+        records_of(rows_from_cursor(opener))
+    assert opener.closed == 1
+
+
+def test_a_statement_without_a_result_is_refused():
+    opener = Opener("CREATE TABLE t (a)")
+    with pytest.raises(ProfileDataError, match="no result"):
+        records_of(rows_from_cursor(opener))
+    assert opener.closed == 1
+
+
+def test_the_cursor_is_closed_when_the_reader_stops_early():
+    opener = Opener(numbers(5_000))
+    batches = rows_from_cursor(opener, fetch_size=100).batches()
+    next(batches)
+    batches.close()
+    assert opener.closed == 1
+
+
+def test_the_cursor_is_closed_and_the_error_passed_on_when_fetching_fails():
+    opener = Opener("SELECT 1 AS a UNION ALL SELECT abs(-9223372036854775808)")
+    with pytest.raises(sqlite3.Error):
+        records_of(rows_from_cursor(opener, fetch_size=1))
+    assert opener.closed == 1
+
+
+def test_a_result_is_read_only_once():
+    rows = rows_from_cursor(Opener("SELECT 1 AS a"))
+    records_of(rows)
+    with pytest.raises(ProfileDataError, match="only once"):
+        rows.batches()

@@ -1,0 +1,117 @@
+"""Scripted answers and broken connections, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from airflow_provider_adobe_target.sandbox import Answer
+
+ONE_ROW = "batch=thirdPartyId,tier\nU1,gold"
+LARGE = b"batch=thirdPartyId,tier\nU1," + b"x" * 5_000_000
+
+
+def test_scripted_answers_come_in_order_and_then_the_real_ones(target):
+    target.sandbox.script("submit", Answer(503, headers={"Retry-After": "7"}), Answer.real(), Answer(500, "no"))
+    answers = [target.submit(ONE_ROW) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 200, 500, 200]
+    assert answers[0].headers["Retry-After"] == "7"
+    assert answers[2].text == "no"
+    assert len(target.sandbox.batches) == 2
+
+
+def test_the_last_scripted_answer_may_stay_for_ever(target):
+    target.sandbox.script("status", Answer(500), Answer(503), forever=True)
+    url = target.status_url(ONE_ROW)
+    assert [target.status(url).status_code for _ in range(4)] == [500, 503, 503, 503]
+
+
+def test_a_new_script_replaces_what_is_left_of_the_old_one(target):
+    target.sandbox.script("submit", Answer(500), forever=True)
+    target.sandbox.script("submit", Answer(502))
+    assert [target.submit(ONE_ROW).status_code for _ in range(2)] == [502, 200]
+    target.sandbox.script("submit", Answer(500), forever=True)
+    target.sandbox.script("submit")
+    assert target.submit(ONE_ROW).status_code == 200
+
+
+def test_a_script_concerns_its_route_only(target):
+    target.sandbox.script("fetch", Answer(500))
+    assert target.submit(ONE_ROW).status_code == 200
+    assert target.fetch("1").status_code == 500
+
+
+def test_an_unknown_route_cannot_be_scripted(sandbox):
+    with pytest.raises(ValueError, match="no route 'submitt'"):
+        sandbox.script("submitt", Answer(500))
+
+
+@pytest.mark.parametrize("body", [ONE_ROW, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(("reset", "batches"), [("before", 0), ("in", 0), ("after", 1)])
+def test_a_reset_breaks_the_connection_and_only_the_last_one_after_the_batch_was_taken(target, body, reset, batches):
+    target.sandbox.script("submit", Answer(reset=reset))
+    with pytest.raises(requests.ConnectionError):
+        target.submit(body)
+    assert len(target.sandbox.batches) == batches
+    (call,) = target.sandbox.calls
+    assert call.status is None
+    assert {"before": call.body_bytes == 0, "in": call.body_bytes > 0, "after": call.body_bytes == len(body)}[reset]
+    assert target.submit(ONE_ROW).status_code == 200
+
+
+@pytest.mark.parametrize("answer", [Answer(200, "<response/>", cut=5), Answer.real(cut=5)])
+def test_a_cut_answer_promises_more_than_it_sends(target, answer):
+    target.sandbox.script("submit", answer)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="5 bytes read"):
+        target.submit(ONE_ROW)
+
+
+def test_a_delayed_answer_comes_after_the_call_was_processed(target):
+    target.sandbox.script("submit", Answer.real(delay=30))
+    url = f"{target.sandbox.url}/m2/acme/v2/profile/batchUpdate"
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(url, data=ONE_ROW, timeout=0.3)
+    assert len(target.sandbox.batches) == 1
+
+
+def test_calls_are_recorded_as_they_came(target):
+    target.fetch("thirdPartyId/a%2Fb", headers={"Authorization": "Bearer secret"})
+    (call,) = target.sandbox.calls
+    assert (call.route, call.method, call.status) == ("fetch", "GET", 404)
+    assert (call.raw_path, call.query) == ("/rest/v1/profiles/thirdPartyId/a%2Fb", "client=acme")
+    assert call.headers["Authorization"] == call.headers["authorization"] == "Bearer secret"
+    assert f"http://{call.host}" == target.sandbox.url
+    assert call.at == target.clock.now
+
+
+def test_other_paths_are_recorded_as_unknown(target):
+    assert requests.get(target.sandbox.url + "/elsewhere", timeout=10).status_code == 404
+    assert target.sandbox.calls[-1].route == "unknown"
+
+
+def test_a_reset_sandbox_has_forgotten_everything(target):
+    target.submit(ONE_ROW)
+    target.sandbox.script("submit", Answer(500), forever=True)
+    target.sandbox.settings.token = "secret"
+    target.sandbox.reset()
+    assert (target.sandbox.batches, target.sandbox.calls, target.sandbox.settings.token) == ([], [], None)
+    assert target.sandbox.profile("U1") is None
+    assert target.submit(ONE_ROW).status_code == 200
+
+
+def test_a_caller_who_goes_away_in_the_middle_of_the_body_leaves_no_batch(target):
+    url = urlsplit(target.sandbox.url)
+    body = b"batch=thirdPartyId,tier\nU1,gold\nU2"
+    request = "POST /m2/acme/v2/profile/batchUpdate HTTP/1.1"
+    head = f"{request}\r\nHost: {url.netloc}\r\nContent-Length: {len(body) + 5}\r\n\r\n"
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.sendall(head.encode() + body)
+    while not (target.sandbox.calls and target.sandbox.calls[0].body):
+        time.sleep(0.01)
+    assert target.submit(ONE_ROW).status_code == 200
+    assert [batch.row_count for batch in target.sandbox.batches] == [1]
+    assert target.sandbox.calls[0].status is None

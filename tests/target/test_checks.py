@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import socket
+import uuid
+
+import pytest
+
+from airflow_provider_adobe_target.target.checks import check_connection
+from airflow_provider_adobe_target.target.settings import TargetSettings
+
+TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
+
+
+@pytest.fixture
+def check(drive, make_settings):
+    def check(**options):
+        settings = make_settings(**options)
+        return drive(check_connection(settings), settings)
+
+    return check
+
+
+def test_no_profile_found_is_the_good_answer(server, check):
+    server.reply(404, '{"status" : 404, "message" : "No profile found for client acme with third party id=x"}')
+    works, words = check()
+    assert works, words
+    assert "acme" in words
+    (request,) = server.requests
+    assert request.method == "GET"
+    assert uuid.UUID(request.target.removeprefix("/rest/v1/profiles/thirdPartyId/").removesuffix("?client=acme"))
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ({"status": 404, "body": "<html>Not found</html>"}, "client code"),
+        ({"status": 200, "body": "<html>Log in</html>"}, "proxy"),
+        ({"status": 401}, "Require Authentication"),
+        ({"status": 403}, "Debugger token"),
+        ({"status": 302, "headers": {"Location": "/"}}, "redirect"),
+        ({"status": 503}, "50 calls a minute"),
+        ({"status": 429}, "50 calls a minute"),
+        ({"status": 500, "body": json.dumps({"status": 404})}, "HTTP 500"),
+        ({"reset": True}, "cannot be reached"),
+    ],
+)
+def test_every_other_answer_says_what_to_do(server, check, clock, reply, words):
+    server.reply(**reply)
+    works, said = check()
+    assert not works
+    assert words in said
+    assert TOKEN not in said
+    assert (len(server.requests), clock.waits) == (1, [])
+
+
+def test_a_demanded_token_is_told_from_a_refused_one(server, check):
+    server.reply(401)
+    assert "demands a token" in check(token=None)[1]
+
+
+@pytest.mark.parametrize("host", [None, "https://proxy.example.com"])
+def test_an_unknown_host_names_the_field_to_look_at(drive, monkeypatch, host):
+    def unknown(*arguments, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    settings = TargetSettings.from_fields("acme", None, host, None, {})
+    works, words = drive(check_connection(settings), settings)
+    assert not works
+    assert ("client code" if host is None else "host of the connection") in words
+
+
+def test_a_server_without_tls_is_told(server, check):
+    server.reply()
+    works, words = check(host=server.url.replace("http:", "https:"))
+    assert not works
+    assert "TLS" in words
+
+
+def test_a_placeholder_is_not_taken_for_a_token(server, check):
+    works, words = check(token="***")
+    assert not works
+    assert "***" in words
+    assert server.requests == []

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider_adobe_target.target.protocol import (
+    BatchBody,
+    Request,
+    Response,
+    Send,
+    TransportFailure,
+    Wait,
+)
+from airflow_provider_adobe_target.target.settings import TargetSettings
+from airflow_provider_adobe_target.target.transports import HttpxTransport, arun
+
+
+def once(request):
+    return (yield Send(request))
+
+
+@pytest.fixture
+def send(drive, make_settings):
+    def send(url, body=None, timeout=(2, 2), limit=1 << 20, **settings):
+        request = Request("POST" if body else "GET", url, {"Accept-Encoding": "identity"}, body, timeout, limit)
+        return drive(once(request), make_settings(**settings))
+
+    return send
+
+
+def test_an_answer_comes_whole_with_headers_in_lower_case(server, send):
+    server.reply(202, b"\x00binary\xff", headers={"Retry-After": "7"})
+    response = send(server.url)
+    assert (response.status, response.body, response.headers["retry-after"]) == (202, b"\x00binary\xff", "7")
+
+
+@pytest.mark.parametrize(
+    "target", ["/a%2Fb?x=%2F%7E&y", "/%2E%2E?client=acme", "/s?a=@:&b=//&&showDetails=true", "/a//b"]
+)
+def test_the_url_is_called_as_it_stands(server, send, target):
+    server.reply()
+    send(server.url + target)
+    assert server.requests[0].target == target
+
+
+def test_bytes_may_be_a_body(server, send):
+    server.reply()
+    send(server.url, b"a=b")
+    assert (server.requests[0].body, server.requests[0].headers["content-length"]) == (b"a=b", "3")
+
+
+def test_a_file_larger_than_a_block_arrives_as_it_is(server, send, tmp_path):
+    content = bytes(range(256)) * 10_000 + b"end"
+    path = tmp_path / "large"
+    path.write_bytes(content)
+    server.reply()
+    send(server.url, BatchBody(path, len(content)), timeout=(10, 10))
+    assert server.requests[0].body == content
+    assert server.requests[0].headers["content-length"] == str(len(content))
+
+
+def test_a_file_that_is_gone_is_no_failure_of_the_network(server, send, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        send(server.url, BatchBody(tmp_path / "gone", 5))
+    assert server.requests == []
+
+
+def test_a_file_that_changed_is_no_failure_of_the_network(server, send, body):
+    server.reply()
+    body.path.write_bytes(b"batch=short")
+    with pytest.raises(OSError, match="size"):
+        send(server.url, body)
+
+
+def test_a_refused_connection_is_a_failure_to_connect(send, body):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        failure = send(f"http://127.0.0.1:{unused.getsockname()[1]}", body)
+    assert (failure.kind, failure.after_body_sent) == ("connect", False)
+
+
+def test_a_late_answer_is_a_timeout_after_the_body_was_sent(server, send, body):
+    server.reply(delay=1)
+    failure = send(server.url, body, timeout=(2, 0.2))
+    assert (failure.kind, failure.after_body_sent) == ("timeout", True)
+
+
+def test_a_reset_is_a_broken_connection_after_the_body_was_sent(server, send, body):
+    server.reply(reset=True)
+    failure = send(server.url, body)
+    assert (failure.kind, failure.after_body_sent) == ("broken", True)
+
+
+def test_a_cut_answer_is_no_answer(server, send):
+    server.reply(200, "half", cut=True)
+    failure = send(server.url)
+    assert (failure.kind, failure.after_body_sent) == ("broken", False)
+
+
+def test_a_long_answer_is_read_up_to_its_limit(server, send):
+    server.reply(200, b"x" * 1000)
+    assert isinstance(send(server.url, limit=1000), Response)
+    assert send(server.url, limit=999).kind == "too_long"
+
+
+def test_an_unknown_host_is_told_from_other_failures(send, monkeypatch):
+    def unknown(*arguments, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert send("https://acme.tt.omtrdc.net/").kind == "name"
+
+
+def test_a_server_without_tls_is_told_from_other_failures(server, send):
+    server.reply()
+    assert send(server.url.replace("http:", "https:")).kind == "tls"
+
+
+def test_a_failure_never_repeats_the_url(send):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        failure = send(f"http://127.0.0.1:{unused.getsockname()[1]}/rest/v1/profiles/PERSON")
+    assert isinstance(failure, TransportFailure)
+    assert "PERSON" not in repr(failure)
+
+
+def test_the_libraries_do_not_log_urls_of_ours(server, send, caplog):
+    caplog.set_level(logging.DEBUG)
+    server.reply()
+    send(f"{server.url}/rest/v1/profiles/PERSON")
+    assert "PERSON" not in caplog.text
+
+
+def test_the_libraries_log_what_is_not_ours(caplog):
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("urllib3.connectionpool").debug("others' calls")
+    logging.getLogger("httpx").info("others' calls")
+    assert len(caplog.records) == 2
+
+
+def test_netrc_is_not_read(server, send, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.reply()
+    send(server.url)
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_a_proxy_of_the_connection_is_used(server, other_server, send):
+    other_server.reply(200, "by proxy")
+    assert send(server.url, proxies={"http": other_server.url}).body == b"by proxy"
+    assert other_server.requests[0].target.startswith(server.url)
+
+
+def test_a_proxy_of_the_environment_is_used(server, other_server, send, monkeypatch):
+    monkeypatch.setenv("http_proxy", other_server.url)
+    other_server.reply(200, "by proxy")
+    assert send(server.url).body == b"by proxy"
+
+
+def test_no_proxy_of_the_connection_is_heeded(server, other_server, send):
+    server.reply(200, "direct")
+    proxies = {"http": other_server.url, "no_proxy": "127.0.0.1"}
+    assert send(server.url, proxies=proxies).body == b"direct"
+
+
+def test_a_flow_is_closed_when_its_driver_is_cancelled(clock):
+    closed = []
+
+    def flow():
+        try:
+            yield Wait(1)
+        finally:
+            closed.append(True)
+
+    class Cancelled(type(clock)):
+        async def asleep(self, seconds):
+            raise asyncio.CancelledError
+
+    async def drive():
+        async with HttpxTransport(TargetSettings.from_fields("acme", None, None, None, {})) as transport:
+            await arun(flow(), transport, Cancelled())
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(drive())
+    assert closed == [True]
+
+
+def test_only_this_module_loads_an_http_library():
+    names = ["answers", "budget", "checks", "clock", "flows", "hosts", "outcomes", "protocol", "readings"]
+    names += ["retries", "settings", "urls"]
+    lines = [f"import airflow_provider_adobe_target.target.{name}" for name in names]
+    lines += [
+        "import sys",
+        "assert not {'requests', 'httpx', 'airflow', 'pandas', 'pyarrow'} & set(sys.modules)",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
