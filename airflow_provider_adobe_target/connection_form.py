@@ -194,6 +194,15 @@ def widgets() -> dict[str, Any]:
     from wtforms import IntegerField, PasswordField, StringField
     from wtforms.validators import NumberRange, Optional, any_of
 
+    class SecretWidget(BS3PasswordFieldWidget):  # type: ignore[misc]  # the library has no types
+        def __call__(self, field: Any, **html: Any) -> Any:
+            # Shown empty, a stored secret would be deleted on saving; this word makes Airflow 2.11 keep it.
+            shown = "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER" if field.data else ""
+            return super().__call__(field, value=shown, **html)
+
+    secret_widget = SecretWidget()
+    secret_widget.hide_value = False  # what is shown is that word, never the secret
+
     def widget(field: ExtraField) -> Any:
         # All types of connection share one form there: without Optional an empty field would hold up theirs.
         validators = [Optional()]
@@ -206,7 +215,7 @@ def widgets() -> dict[str, Any]:
             lazy_gettext(field.label),
             validators=validators,
             description=field.description,
-            widget=BS3PasswordFieldWidget() if field.secret else BS3TextFieldWidget(),
+            widget=secret_widget if field.secret else BS3TextFieldWidget(),
         )
 
     return {field.name: widget(field) for field in EXTRA_FIELDS}

@@ -3,7 +3,8 @@
 The frame travels through XCom: right for what fits there, as the 23,570 rows of this example do. For more,
 let the task write Parquet and give the operator its ``path``, or let the operator read ``sql`` itself.
 
-Needs the connection ``adobe_target_default``.
+Needs the connection ``adobe_target_default``, and before Airflow 3.3 pandas 2: the XCom of 3.2 and earlier does
+not know the DataFrame of pandas 3.
 """
 
 from __future__ import annotations

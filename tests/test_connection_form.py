@@ -124,3 +124,10 @@ class TestWidgets:
         filled = form(MultiDict({name: value}))
         assert not filled.validate()
         assert set(filled.errors) == {name}
+
+    def test_a_stored_secret_is_neither_shown_nor_lost_when_the_form_is_opened(self, form):
+        # Airflow 2.11 takes an empty field for 'delete', and this word for 'as it was'.
+        shown = str(form(data={"client_secret": "s3cr3t-value"}).client_secret())
+        assert 'value="RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"' in shown
+        assert "s3cr3t-value" not in shown
+        assert 'value=""' in str(form().client_secret())
