@@ -1,0 +1,80 @@
+"""One walk of rows from a source to batch files, and all that came of it."""
+
+import hashlib
+import io
+import tempfile
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
+from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.sources import rows_from_data
+
+
+@dataclass(frozen=True)
+class Outcome:
+    bodies: list[str]
+    rejects: list[dict]
+    read: int
+    sent: int
+    empty: int
+    reasons: dict[str, int]
+
+    @property
+    def reject_reasons(self):
+        return [(row["row_number"], row["reject_reason"]) for row in self.rejects]
+
+    @property
+    def lines(self):
+        return [line for body in self.bodies for line in body.split("\n")[1:]]
+
+
+def walk(data, **rules):
+    """Walk the rows of ``data``: a source, or what ``rows_from_data`` takes."""
+    rows = data if hasattr(data, "batches") else rows_from_data(data)
+    with tempfile.TemporaryDirectory() as folder:
+        run = ProfileRun(rows, ProfileRules(**rules), Path(folder), keep_rejects=True)
+        bodies = []
+        for file in run.files():
+            body = file.path.read_bytes()
+            assert (file.size, file.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+            assert file.rows == body.count(b"\n")
+            bodies.append(body.decode("ascii"))
+        rejects = []
+        if run.rows_rejected:
+            parquet = io.BytesIO()
+            run.rejects.write_parquet(parquet)
+            rejects = sorted(pq.read_table(parquet).to_pylist(), key=lambda row: row["row_number"])
+        assert run.rows_read == run.rows_sent + run.rows_rejected + run.rows_empty
+        assert run.rows_sent == sum(body.count("\n") for body in bodies)
+        assert run.rows_rejected == len(rejects)
+        return Outcome(bodies, rejects, run.rows_read, run.rows_sent, run.rows_empty, dict(run.rejects.by_reason))
+
+
+class FakeCursor:
+    """What a DB-API driver hands out, for values that sqlite does not have."""
+
+    def __init__(self, names, rows):
+        self.description = [(name, *[None] * 6) for name in names]
+        self._rows = list(rows)
+
+    def fetchmany(self, size):
+        rows, self._rows = self._rows[:size], self._rows[size:]
+        return rows
+
+    def close(self):
+        pass
+
+
+def cursor(names, rows, fetch_size=10_000):
+    """Make a source of rows, tuples of values, that come from a DB-API cursor."""
+
+    @contextmanager
+    def opened():
+        with closing(FakeCursor(names, rows)) as opened_cursor:
+            yield opened_cursor
+
+    return rows_from_cursor(opened, fetch_size=fetch_size)
