@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -55,13 +56,18 @@ def walk(data, **rules):
 
 
 class FakeCursor:
-    """What a DB-API driver hands out, for values that sqlite does not have."""
+    """What a DB-API driver hands out, for values that sqlite does not have.
 
-    def __init__(self, names, rows):
+    It gives fewer rows than it is asked for where ``cuts`` say so: the numbers of rows, one a fetch, again and again.
+    """
+
+    def __init__(self, names, rows, cuts):
         self.description = [(name, *[None] * 6) for name in names]
         self._rows = list(rows)
+        self._cuts = itertools.cycle(cuts)
 
     def fetchmany(self, size):
+        size = min(size, next(self._cuts))
         rows, self._rows = self._rows[:size], self._rows[size:]
         return rows
 
@@ -69,12 +75,12 @@ class FakeCursor:
         pass
 
 
-def cursor(names, rows, fetch_size=10_000):
+def cursor(names, rows, cuts=(10_000,)):
     """Make a source of rows, tuples of values, that come from a DB-API cursor."""
 
     @contextmanager
     def opened():
-        with closing(FakeCursor(names, rows)) as opened_cursor:
+        with closing(FakeCursor(names, rows, cuts)) as opened_cursor:
             yield opened_cursor
 
-    return rows_from_cursor(opened, fetch_size=fetch_size)
+    return rows_from_cursor(opened)

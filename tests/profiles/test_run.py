@@ -1,0 +1,471 @@
+import hashlib
+import itertools
+import logging
+import tempfile
+import traceback
+import weakref
+from collections import Counter
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from walk import cursor, walk
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.files import rows_from_files
+from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.sources import rows_from_data
+
+# ------ the walk, one row after another
+
+COLUMNS = ["thirdPartyId", "a", "b", "c"]
+UNSUPPORTED = (float("inf"), b"bytes", {"a set"})
+
+
+def text_of(value):
+    """Write the few kinds of values that the tables below hold."""
+    if value is None or value == "" or value == []:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "|".join(value)
+    return str(value)
+
+
+def reason_of(row, rules):
+    """Tell why a row cannot be sent, or give what is sent of it: the first reason counts."""
+    id_, *values = row
+    if any(id_ is value for value in UNSUPPORTED):
+        return "unsupported_value", None
+    if id_ is None or not str(id_).strip():
+        return "missing_id", None
+    id_ = str(id_)
+    if len(id_) > 256:
+        return "id_too_long", None
+    if any(character in "+/" or ord(character) < 32 or 127 <= ord(character) < 160 for character in id_):
+        return "id_forbidden_character", None
+    if "," in id_ and rules.on_risky_value != "encode":
+        return "risky_value", None
+    texts = []
+    for value in values:
+        if any(value is unsupported for unsupported in UNSUPPORTED):
+            return "unsupported_value", None
+        text = text_of(value)
+        if text and rules.on_risky_value == "replace":
+            text = text.replace("\r\n", " ").replace(",", " ").replace("\r", " ").replace("\n", " ")
+        if text and rules.on_risky_value == "reject" and any(character in ",\r\n" for character in text):
+            return "risky_value", None
+        if text and len(text) > rules.max_value_length:
+            return "value_too_long", None
+        texts.append(text)
+    if sum(len(name) + len(text.encode()) for name, text in zip(COLUMNS[1:], texts) if text) > 64_000:
+        return "profile_too_large", None
+    line = "\n" + ",".join(quote(text or "", safe="") for text in (id_, *texts))
+    if len(HEADER + line) > rules.max_bytes_per_file:
+        return "profile_too_large", None
+    return None, line if any(texts) else ""
+
+
+HEADER = "batch=" + ",".join(COLUMNS)
+
+
+def reference(rows, rules):
+    """Walk the rows one by one: bodies, rejects as (row number, reason), empty rows; or the error that is due."""
+    judged = [reason_of(row, rules) for row in rows]
+    rejects = [(number, reason) for number, (reason, _) in enumerate(judged) if reason]
+    if rejects and not rules.skip_invalid_records:
+        return f"Row {rejects[0][0]} cannot be sent: {rejects[0][1]} "
+    empty = sum(line == "" for _, line in judged)
+    good = {number: line for number, (_, line) in enumerate(judged) if line}
+    by_id = {}
+    for number in good:
+        by_id.setdefault(str(rows[number][0]), []).append(number)
+    winners = {numbers[-1 if rules.on_duplicate_id == "last" else 0] for numbers in by_id.values()}
+    duplicates = sorted(good.keys() - winners)
+    if duplicates and rules.on_duplicate_id == "fail":
+        return f"Row {duplicates[0]} has an id that an earlier row has too"
+    if rules.max_invalid_pct is not None and len(rejects) * 100 > rules.max_invalid_pct * len(rows):
+        return f"{len(rejects)} of {len(rows)} rows cannot be sent"
+    bodies, room = [], 0
+    for number in sorted(winners):
+        if not room or len(bodies[-1] + good[number]) > rules.max_bytes_per_file:
+            bodies.append(HEADER)
+            room = rules.max_rows_per_file
+        bodies[-1] += good[number]
+        room -= 1
+    return bodies, sorted(rejects + [(number, "duplicate_id") for number in duplicates]), empty
+
+
+ids = st.one_of(
+    st.sampled_from(["U1", "U2", "U3", " U1", "u1", "ä", "00", 0, 7, "7", "a,b"]),
+    st.sampled_from([None, "", " \t", "a+b", "a/b", "\0", "a\x7f", "\u0085", "x" * 257, "😀" * 256, b"bytes"]),
+    st.text(max_size=4),
+).map(lambda value: next((known for known in UNSUPPORTED if value == known), value))
+values = st.one_of(
+    st.none(),
+    st.sampled_from(["", "gold", "a,b", "a\r\nb", "\r", "50% off", "ä" * 9, "x" * 10, "x" * 11, True, 0, -7, 10**20]),
+    st.sampled_from([["p", "q"], ["p,q"], [], "x" * 5_000, "x" * 5_001, "é" * 16_000, *UNSUPPORTED]),
+    st.text(max_size=6),
+)
+tables = st.lists(st.tuples(ids, values, values, values), max_size=25)
+all_rules = st.builds(
+    ProfileRules,
+    max_rows_per_file=st.sampled_from([1, 2, 5, 50_000]),
+    max_bytes_per_file=st.sampled_from([20, 60, 100, 20_000, 49_000_000]),
+    skip_invalid_records=st.sampled_from([True, True, True, False]),
+    max_invalid_pct=st.sampled_from([None, None, 0, 33.3, 50, 100]),
+    on_duplicate_id=st.sampled_from(["first", "first", "last", "fail"]),
+    on_risky_value=st.sampled_from(["encode", "replace", "reject"]),
+    max_value_length=st.sampled_from([10, 5_000, 64_000]),
+)
+cuts = st.lists(st.integers(1, 12), min_size=1, max_size=4)
+
+
+def options(rules):
+    return {name: getattr(rules, name) for name in rules.__dataclass_fields__}
+
+
+@given(rows=tables, rules=all_rules, cuts=cuts)
+def test_a_run_does_what_a_loop_over_its_rows_would_do(rows, rules, cuts):
+    expected = reference(rows, rules)
+    if isinstance(expected, str):
+        with pytest.raises(ProfileDataError) as raised:
+            walk(cursor(COLUMNS, rows, cuts), **options(rules))
+        assert str(raised.value).startswith(expected)
+        return
+    outcome = walk(cursor(COLUMNS, rows, cuts), **options(rules))
+    assert (outcome.bodies, outcome.reject_reasons, outcome.empty) == expected
+    assert outcome.read == len(rows)
+    assert outcome.reasons == Counter(reason for _, reason in expected[1])
+
+
+@given(rows=tables, rules=all_rules)
+def test_a_list_of_dicts_is_walked_like_a_cursor(rows, rules):
+    expected = reference(rows, rules)
+    records = [dict(zip(COLUMNS, row)) for row in rows]
+    if isinstance(expected, str):
+        with pytest.raises(ProfileDataError):
+            walk(records, **options(rules))
+    else:
+        assert walk(records, **options(rules)).bodies == expected[0]
+
+
+def test_the_same_rows_are_the_same_bytes_however_they_are_cut():
+    numbers = range(3_000)
+    rows = [(f"customer-{number}", number % 7 or None, f"{number},ä" if number % 5 else "", 1.5) for number in numbers]
+    sums = {
+        hashlib.sha256("\0".join(walk(cursor(COLUMNS, rows, cuts), max_rows_per_file=700).bodies).encode()).hexdigest()
+        for cuts in ([10_000], [10_000], [1, 2, 3], [977], [1_000, 1])
+    }
+    assert len(sums) == 1
+
+
+# ------ order of things
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ((None, b"", "x" * 9), "missing_id"),
+        (("+" * 257, b"", "x" * 9), "id_too_long"),
+        (("+,", b"", "x" * 9), "id_forbidden_character"),
+        (("a,b", b"", "x" * 9), "risky_value"),
+        (("U1", b"", "x" * 9), "unsupported_value"),
+        (("U1", "a,b" * 9, b""), "risky_value"),
+        (("U1", "x" * 9, b""), "value_too_long"),
+    ],
+)
+def test_the_first_reason_counts_ids_before_values_and_values_in_the_order_of_columns(row, reason):
+    outcome = walk(cursor(["thirdPartyId", "a", "b"], [row]), on_risky_value="reject", max_value_length=8)
+    assert outcome.reasons == {reason: 1}
+
+
+def test_a_bad_or_empty_row_does_not_take_the_place_of_a_good_one():
+    rows = [("U1", b"bad"), ("U1", None), ("U1", "good"), ("U1", "late"), ("U1", b"bad"), ("U1", None)]
+    first = walk(cursor(["thirdPartyId", "v"], rows))
+    last = walk(cursor(["thirdPartyId", "v"], rows), on_duplicate_id="last")
+    assert (first.lines, first.empty) == (["U1,good"], 2)
+    assert (last.lines, last.empty) == (["U1,late"], 2)
+    assert first.reject_reasons == [(0, "unsupported_value"), (3, "duplicate_id"), (4, "unsupported_value")]
+    assert last.reject_reasons == [(0, "unsupported_value"), (2, "duplicate_id"), (4, "unsupported_value")]
+
+
+def test_duplicates_are_no_invalid_records():
+    rows = [{"thirdPartyId": "U1", "v": "a"}] * 10
+    assert walk(rows, skip_invalid_records=False, max_invalid_pct=0).lines == ["U1,a"]
+
+
+@pytest.mark.parametrize(("limit", "fails"), [(9.99, True), (10, False)])
+def test_the_share_of_bad_rows_may_reach_its_limit(limit, fails):
+    rows = [{"thirdPartyId": f"U{number}" if number else None, "v": 1} for number in range(10)]
+    if fails:
+        with pytest.raises(
+            ProfileDataError, match="1 of 10 rows.*max_invalid_pct=9.99.*'missing_id': 1.*Nothing was sent"
+        ):
+            walk(rows, max_invalid_pct=limit)
+    else:
+        assert walk(rows, max_invalid_pct=limit).sent == 9
+
+
+# ------ what is known before anything is sent
+
+
+@pytest.mark.parametrize(
+    ("rules", "checks_all"),
+    [
+        ({}, False),
+        ({"skip_invalid_records": False}, True),
+        ({"max_invalid_pct": 100}, True),
+        ({"max_invalid_pct": 0}, True),
+        ({"on_duplicate_id": "fail"}, True),
+        ({"on_duplicate_id": "last"}, True),
+    ],
+)
+def test_rules_say_whether_all_rows_are_checked_first(rules, checks_all):
+    assert ProfileRules(**rules).checks_all_rows_first is checks_all
+
+
+@pytest.mark.parametrize(
+    ("last_row", "rules", "message"),
+    [
+        ((None, "x"), {"skip_invalid_records": False}, "Row 600 cannot be sent: missing_id.*skip_invalid_records=True"),
+        (("U0", "x"), {"on_duplicate_id": "fail"}, "Row 600 has an id that an earlier row has.*on_duplicate_id"),
+        ((None, "x"), {"max_invalid_pct": 0.1}, "1 of 601 rows cannot be sent"),
+    ],
+)
+def test_an_error_in_the_last_row_comes_from_listing_the_files(last_row, rules, message, tmp_path):
+    rows = [(f"U{number}", "x") for number in range(600)] + [last_row]
+    run = ProfileRun(cursor(["thirdPartyId", "v"], rows, [50]), ProfileRules(max_rows_per_file=10, **rules), tmp_path)
+    with pytest.raises(ProfileDataError, match=message):
+        list(run.files())
+
+
+def test_columns_that_are_known_are_refused_before_a_row_is_read(tmp_path):
+    class Unreadable:
+        schema = pa.schema([("thirdPartyId", pa.string()), ("profile.tier", pa.string())])
+
+        def batches(self, columns=None):
+            raise AssertionError("a row was read")
+
+    with pytest.raises(ProfileDataError, match="profile.tier"):
+        ProfileRun(Unreadable(), ProfileRules(), tmp_path)
+
+
+def test_only_the_columns_that_are_sent_are_read(tmp_path):
+    asked = []
+
+    class Asked:
+        schema = pa.schema([("pcId", pa.string()), ("a", pa.string()), ("b", pa.string())])
+
+        def batches(self, columns=None):
+            asked.append(columns)
+            return iter(())
+
+    run = ProfileRun(Asked(), ProfileRules(attributes=["b"]), tmp_path)
+    assert list(run.files()) == []
+    assert asked == [["pcId", "b"]]
+    assert run.key == "pcId"
+
+
+# ------ names that come late
+
+GROWING = [
+    ("U1", {"a": 1}),
+    ("U2", None),
+    ("U3", {"b": 2, "a": 3}),
+    ("U4", {"c": {"d": 4}}),
+    ("U1", {"a": 9}),
+    ("U5", {"a": 5}),
+]
+
+
+def test_a_cursor_whose_dicts_grow_begins_files_with_wider_headers_and_loses_nothing():
+    outcome = walk(cursor(["thirdPartyId", "v"], GROWING, [1]))
+    sent = {}
+    for body in outcome.bodies:
+        header, *lines = body.split("\n")
+        names = header.removeprefix("batch=").split(",")
+        for line in lines:
+            id_, *texts = line.split(",")
+            sent[id_] = {name: text for name, text in zip(names[1:], texts, strict=True) if text}
+    assert sent == {
+        "U1": {"v.a": "1"},
+        "U3": {"v.b": "2", "v.a": "3"},
+        "U4": {"v.c.d": "4"},
+        "U5": {"v.a": "5"},
+    }
+    headers = [body.split("\n")[0] for body in outcome.bodies]
+    assert headers == sorted(set(headers), key=len)
+    assert all(wider.startswith(narrower) for narrower, wider in itertools.pairwise(headers))
+    assert outcome.reject_reasons == [(4, "duplicate_id")]
+    assert outcome.empty == 1
+
+
+@pytest.mark.parametrize("kept", ["first", "last"])
+def test_a_duplicate_of_fewer_columns_is_kept_under_its_own(kept):
+    rows = [("U1", {"a": 1}), ("U1", {"a": 2}), ("U2", {"a": 3, "b": 4})]
+    outcome = walk(cursor(["thirdPartyId", "v"], rows, [1]), on_duplicate_id=kept)
+    [reject] = outcome.rejects
+    assert (reject["thirdPartyId"], reject["v.a"]) == ("U1", "2" if kept == "first" else "1")
+
+
+def test_sources_that_can_be_read_twice_need_one_header_only(tmp_path):
+    (tmp_path / "rows.ndjson").write_text('{"thirdPartyId": "U1", "a": 1}\n{"thirdPartyId": "U2", "b": {"c": 2}}\n')
+    body = "batch=thirdPartyId,a,b.c\nU1,1,\nU2,,2"
+    assert walk(rows_from_files([tmp_path / "rows.ndjson"])).bodies == [body]
+    assert walk([{"thirdPartyId": "U1", "a": 1}, {"thirdPartyId": "U2", "b": {"c": 2}}]).bodies == [body]
+
+
+@pytest.mark.parametrize("source", ["cursor", "list"])
+def test_a_bad_name_that_comes_late_ends_the_run(source):
+    rows = [("U1", {"a": 1}), ("U2", {"größe": 2})]
+    data = (
+        cursor(["thirdPartyId", "v"], rows, [1])
+        if source == "cursor"
+        else [{"thirdPartyId": i, "v": v} for i, v in rows]
+    )
+    with pytest.raises(ProfileDataError, match=r"'v\.größe' cannot be the attribute"):
+        walk(data)
+
+
+def test_names_that_differ_only_by_case_get_one_warning_a_run(caplog):
+    rows = [("U1", "a", 1, None), ("U2", 1, "b", 1.5), ("U3", 1.5, None, "x")]
+    with caplog.at_level(logging.WARNING):
+        walk(cursor(["thirdPartyId", "tier", "Tier", "score"], rows, [1]))
+    assert [record.getMessage() for record in caplog.records] == [
+        "Attributes that differ only by case are different to Adobe Target: tier, Tier"
+    ]
+
+
+# ------ what nobody may see
+
+CANARY = "canary-4711"
+broken_ids = st.sampled_from(
+    [
+        CANARY,
+        f"{CANARY}+",
+        f"{CANARY},",
+        CANARY * 30,
+        f"{CANARY}\ud800",
+        CANARY.encode(),
+        [CANARY],
+        {"x": CANARY},
+        4711.5,
+    ]
+)
+broken_values = st.sampled_from(
+    [
+        CANARY,
+        f"{CANARY},\n",
+        CANARY * 500,
+        f"\ud800{CANARY}",
+        CANARY.encode(),
+        [[CANARY]],
+        {"x": CANARY},
+        {"x": {"y": CANARY.encode()}},
+        {CANARY},
+        [CANARY, CANARY.encode()],
+        pd.Interval(4711, 4712),
+    ]
+)
+
+
+@given(
+    rows=st.lists(st.tuples(broken_ids, broken_values, broken_values), min_size=1, max_size=6),
+    rules=all_rules,
+    source=st.sampled_from(["list", "cursor", "pandas"]),
+)
+def test_no_message_detail_or_log_holds_a_value(rows, rules, source, caplog):
+    caplog.clear()
+    names = ["thirdPartyId", "a", "b"]
+    if source == "list":
+        data = [dict(zip(names, row)) for row in rows]
+    elif source == "pandas":
+        data = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(names, zip(*rows))})
+    else:
+        data = cursor(names, rows, [2])
+    try:
+        said = " ".join(row["reject_detail"] for row in walk(data, **options(rules)).rejects)
+    except ProfileDataError:
+        said = traceback.format_exc()
+    assert "4711" not in said + caplog.text
+
+
+# ------ memory and disk
+
+
+class CountedBatches:
+    """Batches whose memory is watched: how many are alive at once."""
+
+    schema = pa.schema([("thirdPartyId", pa.string()), ("v", pa.string())])
+
+    def __init__(self, batches, rows, distinct):
+        self._batches, self._rows, self._distinct = batches, rows, distinct
+        self._memory = []
+        self.most_alive = 0
+
+    def batches(self, columns=None):
+        for batch in range(self._batches):
+            start = batch * self._rows % self._distinct
+            ids = self._watched([f"customer-{start + row:09d}" for row in range(self._rows)])
+            texts = self._watched(["text, with a comma"] * self._rows)
+            yield pa.record_batch([ids, texts], schema=self.schema)
+            del ids, texts
+            self.most_alive = max(self.most_alive, sum(memory() is not None for memory in self._memory))
+
+    def _watched(self, texts):
+        _, offsets, data = pa.array(texts).buffers()
+        memory = np.frombuffer(data, np.uint8).copy()
+        self._memory.append(weakref.ref(memory))
+        return pa.StringArray.from_buffers(len(texts), offsets, pa.py_buffer(memory))
+
+
+@pytest.mark.parametrize("kept", ["first", "last"])
+@pytest.mark.parametrize("distinct", [200_000, 10_000], ids=["no duplicates", "nearly all duplicates"])
+def test_no_more_than_a_few_batches_are_alive_at_once(kept, distinct, tmp_path):
+    source = CountedBatches(200, 1_000, distinct)
+    run = ProfileRun(source, ProfileRules(max_rows_per_file=30_000, on_duplicate_id=kept), tmp_path, keep_rejects=True)
+    for file in run.files():
+        file.path.unlink()
+    assert run.rows_sent == distinct
+    assert source.most_alive <= 2 * 2  # two columns of two batches
+
+
+def test_a_run_that_is_given_up_closes_the_cursor():
+    closed = []
+
+    class Source:
+        schema = None
+
+        def batches(self, columns=None):
+            try:
+                for number in itertools.count():
+                    yield pa.record_batch({"thirdPartyId": [f"U{number}"], "v": ["x"]})
+            finally:
+                closed.append(True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = ProfileRun(Source(), ProfileRules(max_rows_per_file=2), Path(folder)).files()
+        next(files)
+        files.close()
+    assert closed == [True]
+
+
+def test_the_key_of_a_statement_is_known_with_its_first_rows(tmp_path):
+    run = ProfileRun(cursor(["pcId", "v"], [("1.2", "x")]), ProfileRules(), tmp_path)
+    assert run.key == "thirdPartyId"
+    assert next(run.files()).path.read_text().startswith("batch=pcId,v\n")
+    assert run.key == "pcId"
+
+
+def test_rows_that_are_only_counted_leave_nothing_on_disk(tmp_path):
+    run = ProfileRun(rows_from_data([{"thirdPartyId": None, "v": 1}]), ProfileRules(), tmp_path)
+    assert list(run.files()) == []
+    assert run.rows_rejected == 1
+    assert not (tmp_path / "rejects").exists()
