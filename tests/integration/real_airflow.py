@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,15 +191,7 @@ def _decoded(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        import zlib
-
-        try:
-            value = zlib.decompress(value)  # what compress_serialized_dags would do
-        except zlib.error:
-            pass
-        return value.decode("utf-8", "replace")
-    return str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _serve() -> None:
@@ -211,7 +204,7 @@ def _serve() -> None:
         from airflow.models.dagbag import DagBag
     for line in sys.stdin:
         order = json.loads(line)
-        error = _in_environment(order["environment"], lambda: _run(DagBag, order["file"]))
+        error = _in_environment(order["environment"], partial(_run, DagBag, order["file"]))
         sys.stdout.flush()
         sys.stderr.flush()
         print(json.dumps({"error": error}), file=replies, flush=True)
