@@ -31,13 +31,16 @@ ResolveMixin: Any = next(base for base in XComArg.__mro__ if base.__name__ == "R
 def first_reschedule(sensor: BaseSensorOperator, context: Context) -> datetime | None:
     """Return when a sensor in reschedule mode began its first poke; None where this is the first."""
     ti: Any = context["ti"]
+    started: datetime | None
     if hasattr(ti, "get_first_reschedule_date"):
-        started: datetime | None = ti.get_first_reschedule_date(context)
+        started = ti.get_first_reschedule_date(context)
         return started
-    from airflow.sensors.base import _orig_start_date  # as Airflow 2's own sensors do
+    # As the sensors of Airflow 2 do it:
+    from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]
 
     first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1
-    return _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
+    started = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
+    return started
 
 
 __all__ = [
