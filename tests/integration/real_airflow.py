@@ -72,9 +72,9 @@ class DagRun:
         return self.xcoms[task]["return_value"]
 
     def log(self, task_id: str) -> str:
-        """Return what was logged while a task ran."""
-        _, _, rest = self.output.partition(f"[DAG TEST] starting task_id={task_id} ")
-        return rest.partition("[DAG TEST] starting task_id=")[0]
+        """Return what was logged while a task ran, at each of its starts."""
+        parts = self.output.split("[DAG TEST] starting task_id=")
+        return "".join(part for part in parts if part.startswith(f"{task_id} "))
 
 
 class RealAirflow:

@@ -70,11 +70,25 @@ def test_the_operator_leaves_the_final_batches_under_their_own_key_also_where_it
     assert {batch["status"] for batch in batches} == {"stuck" if behaviour == "stuck" else "complete"}
 
 
-def test_the_waiting_of_deferrable_tasks_is_done_by_the_trigger(run):
-    inline = "running trigger in line"
-    assert all(inline in run.log(f"good_{way}") for way in ("deferrable", "deferred"))
-    assert not any(inline in run.log(f"good_{way}") for way in ("worker", "poke", "reschedule"))
-
-
-def test_a_sensor_in_reschedule_mode_leaves_the_worker_between_pokes(run):
-    assert run.output.count("[DAG TEST] starting task_id=good_reschedule") > 1
+def test_nobody_occupies_the_worker_between_polls_but_in_poke_mode(run_dag, sandbox):
+    incomplete = Answer(200, "<response><status>incomplete</status></response>")
+    sandbox.script("status", *[incomplete, Answer.real(), incomplete, incomplete, Answer.real()] * 2)
+    run = run_dag(
+        """
+        sent = BulkProfileUpdateOperator(task_id="sent", data=[{"pcId": "1.1_0", "a": 1}], wait_for_completion=False)
+        ways = {
+            "rescheduled": {"mode": "reschedule", "deferrable": False},
+            "poked": {"deferrable": False},
+            "deferred": {"deferrable": True},
+        }
+        before = sent
+        for task_id, way in ways.items():
+            sensor = BatchStatusSensor(task_id=task_id, batches=sent.output, poke_interval=0.3, **way)
+            before >> sensor
+            before = sensor
+        """,
+        AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=connection(sandbox, extra={"uses_ecid": False}),
+    )
+    assert set(run.states.values()) == {"success"}
+    executions = {way: run.log(way).count("[DAG TEST] running task") for way in ("rescheduled", "poked", "deferred")}
+    assert executions == {"rescheduled": 2, "poked": 1, "deferred": 2}
