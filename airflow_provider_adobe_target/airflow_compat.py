@@ -19,11 +19,29 @@ from airflow.providers.common.compat.sdk import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.providers.common.compat.sdk import Context
 
 # What Airflow resolves at run time without Jinja: its path differs between 2 and 3, but XComArg derives from it in
 # both.
 ResolveMixin: Any = next(base for base in XComArg.__mro__ if base.__name__ == "ResolveMixin")
+
+
+def first_reschedule(sensor: BaseSensorOperator, context: Context) -> datetime | None:
+    """Return when a sensor in reschedule mode began its first poke; None where this is the first."""
+    ti: Any = context["ti"]
+    started: datetime | None
+    if hasattr(ti, "get_first_reschedule_date"):
+        started = ti.get_first_reschedule_date(context)
+        return started
+    # As the sensors of Airflow 2 do it:
+    from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]
+
+    first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1
+    started = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
+    return started
+
 
 __all__ = [
     "AirflowFailException",
@@ -38,5 +56,6 @@ __all__ = [
     "ResolveMixin",
     "XComArg",
     "conf",
+    "first_reschedule",
     "get_async_connection",
 ]

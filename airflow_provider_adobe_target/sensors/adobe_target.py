@@ -17,6 +17,7 @@ from airflow_provider_adobe_target.airflow_compat import (
     BaseSensorOperator,
     PokeReturnValue,
     conf,
+    first_reschedule,
 )
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
@@ -77,7 +78,7 @@ class BatchStatusSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait, in the way that was chosen."""
-        self._deadline = clock.SYSTEM.now() + self.timeout
+        self._deadline = self._started_at(context) + self.timeout
         if not self.deferrable:
             return super().execute(context)
         done = self._as_poked(lambda: self.poke(context))
@@ -92,6 +93,11 @@ class BatchStatusSensor(BaseSensorOperator):
             ),
             method_name="execute_complete",
         )
+
+    def _started_at(self, context: Context) -> float:
+        """Return epoch seconds of the first poke, which in reschedule mode another process may have made."""
+        first = first_reschedule(self, context) if self.reschedule and not self.deferrable else None
+        return first.timestamp() if first else clock.SYSTEM.now()
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once for each batch that is not final."""

@@ -118,6 +118,7 @@ def poll_once(
     """Ask once for each batch that is not final.
 
     :return: all batches in their order, with what is known now.
+    :raises BatchTimeoutError: naming the batches that are not final, where the deadline has passed.
     :raises AdobeTargetError: as :func:`batch_status`.
     """
     polled = []
@@ -125,6 +126,7 @@ def poll_once(
         if not batch.final:
             batch = batch.with_status((yield from batch_status(settings, budget, clock, batch, deadline)))
         polled.append(batch)
+    _check_deadline(polled, clock, deadline)
     return polled
 
 
@@ -159,6 +161,7 @@ def wait_for_batches(
             except BatchTimeoutError as error:
                 raise _timed_out(current, str(error)) from None
             current[index] = batch.with_status(status)
+<<<<<<< HEAD
         unfinished = sum(not batch.final for batch in current)
         if unfinished and clock.now() >= deadline:
             raise _timed_out(current, "Target may still complete them.")
@@ -166,6 +169,9 @@ def wait_for_batches(
             _logger.info(
                 "%s of %s batches are not finished; asking again in %.0f s.", unfinished, len(current), interval
             )
+=======
+        _check_deadline(current, clock, deadline)
+>>>>>>> integration
     return current
 
 
@@ -240,6 +246,11 @@ def _wait(seconds: float, clock: Clock, deadline: float, subject: str, reason: s
     if clock.now() + seconds > deadline:
         raise BatchTimeoutError(f"The time for {subject} is over; the last try: {reason}.")
     return Wait(seconds)
+
+
+def _check_deadline(batches: Sequence[Batch], clock: Clock, deadline: float) -> None:
+    if clock.now() >= deadline and not all(batch.final for batch in batches):
+        raise _timed_out(batches, "Target may still complete them.")
 
 
 def _timed_out(batches: Sequence[Batch], detail: str) -> BatchTimeoutError:

@@ -1,0 +1,235 @@
+"""A real Airflow in a process of its own, that runs one DAG after the other.
+
+To import Airflow and to start its in-process API takes ten seconds and more; to run one more DAG takes one.
+Run as a program, this file is that process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.sandbox import Sandbox
+
+HEADER = """
+import datetime, json, os, pathlib, time
+try:
+    from airflow.sdk import DAG, ObjectStoragePath, task
+except ImportError:
+    from airflow.decorators import task
+    from airflow.io.path import ObjectStoragePath
+    from airflow.models.dag import DAG
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
+
+with DAG(pathlib.Path(__file__).stem, schedule=None, start_date=datetime.datetime(2026, 1, 1)) as dag:
+"""
+
+
+def connection(sandbox: Sandbox, **fields: Any) -> str:
+    """Return an Airflow connection to a sandbox, as the text that an environment variable holds."""
+    extra = {"calls_per_minute": 50, **fields.pop("extra", {})}
+    return json.dumps(
+        {
+            "conn_type": "adobe_target",
+            "login": "acme",
+            "password": sandbox.settings.token,
+            "host": sandbox.url,
+            "extra": extra,
+            **fields,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """What became of one run.
+
+    :param states: by task id, or ``(task id, map index)`` of mapped tasks.
+    :param xcoms: by task (as in ``states``), then key.
+    :param output: all that was printed and logged.
+    """
+
+    dag_id: str
+    states: dict[Any, str]
+    xcoms: dict[Any, dict[str, Any]]
+    output: str = field(repr=False)
+
+    def result(self, task: Any) -> Any:
+        """Return what a task returned."""
+        return self.xcoms[task]["return_value"]
+
+    def log(self, task_id: str) -> str:
+        """Return what was logged while a task ran, at each of its starts."""
+        parts = self.output.split("[DAG TEST] starting task_id=")
+        return "".join(part for part in parts if part.startswith(f"{task_id} "))
+
+
+class RealAirflow:
+    """Airflow's process, its home and its metadata database.
+
+    :param home: an empty folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.output = home / "output.txt"
+        self.database = home / "airflow.db"
+        self._dags = home / "dags"
+        self._count = 0
+
+    @contextmanager
+    def started(self) -> Iterator[RealAirflow]:
+        """Make the database and run the process for as long as the ``with`` block lasts."""
+        self._dags.mkdir(parents=True)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        airflow = [sys.executable, "-m", "airflow"]
+        quiet = {**environment, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
+        subprocess.run([*airflow, "db", "migrate"], env=quiet, check=True, capture_output=True)
+        with (
+            self.output.open("ab") as output,
+            subprocess.Popen(
+                [sys.executable, __file__],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+            ) as process,
+        ):
+            self._process = process
+            try:
+                yield self
+            finally:
+                process.stdin.close()
+                process.wait(30)
+
+    def run(self, source: str, **environment: str) -> DagRun:
+        """Run a DAG to its end.
+
+        :param source: what stands in its ``with DAG`` block.
+        :param environment: variables that it, its tasks and its connections need.
+        """
+        self._count += 1
+        file = self._dags / f"dag_{self._count:03}.py"
+        file.write_text(HEADER + textwrap.indent(textwrap.dedent(source), "    "))
+        begin = self.output.stat().st_size
+        print(json.dumps({"file": str(file), "environment": environment}), file=self._process.stdin, flush=True)
+        reply = self._process.stdout.readline()
+        file.unlink()
+        with self.output.open("rb") as stream:
+            stream.seek(begin)
+            output = stream.read().decode("utf-8", "replace")
+        assert reply, f"Airflow's process ended:\n{output[-5000:]}"
+        assert not (error := json.loads(reply)["error"]), f"{error}\n{output[-5000:]}"
+        return self._read(file.stem, output)
+
+    def _read(self, dag_id: str, output: str) -> DagRun:
+        states: dict[Any, str] = {}
+        xcoms: dict[Any, dict[str, Any]] = {}
+        for task_id, map_index, state in self.query(
+            "SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ?", dag_id
+        ):
+            states[task_id if map_index < 0 else (task_id, map_index)] = state
+        for task_id, map_index, key, value in self.query(
+            "SELECT task_id, map_index, key, value FROM xcom WHERE dag_id = ?", dag_id
+        ):
+            task = task_id if map_index < 0 else (task_id, map_index)
+            xcoms.setdefault(task, {})[key] = _decoded(value)
+        return DagRun(dag_id, states, xcoms, output)
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask the metadata database."""
+        connection = sqlite3.connect(self.database)
+        try:
+            return connection.execute(statement, parameters).fetchall()
+        finally:
+            connection.close()
+
+    def tables(self) -> Iterator[tuple[str, str]]:
+        """Return all that stands in the metadata database: the name of each table, and a row of it as text."""
+        for (table,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            for row in self.query(f'SELECT * FROM "{table}"'):
+                yield table, " ".join(_text(value) for value in row)
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Return all that is in Airflow's home but the database: logs above all."""
+        for file in self.home.rglob("*"):
+            if file.is_file() and not file.name.startswith(self.database.name):
+                yield str(file), file.read_bytes().decode("utf-8", "replace")
+
+
+def _decoded(value: Any) -> Any:
+    """Return an XCom's value: Airflow 3 stores JSON within JSON."""
+    for _ in range(2):
+        if isinstance(value, (str, bytes)):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                break
+    return value
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _serve() -> None:
+    """Run the DAGs that standard input names, one a line, and answer with a line each."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what tasks print goes where the log goes
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    for line in sys.stdin:
+        order = json.loads(line)
+        error = _in_environment(order["environment"], partial(_run, DagBag, order["file"]))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        print(json.dumps({"error": error}), file=replies, flush=True)
+
+
+def _in_environment(environment: dict[str, str], do: Callable[[], str]) -> str:
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        return do()
+    except BaseException:
+        return traceback.format_exc()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _run(bag_of: Any, file: str) -> str:
+    bag = bag_of(file)
+    if bag.import_errors:
+        return "\n".join(bag.import_errors.values())
+    for dag in bag.dags.values():
+        dag.test()
+    return ""
+
+
+if __name__ == "__main__":
+    _serve()

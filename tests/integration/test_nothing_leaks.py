@@ -1,0 +1,144 @@
+"""Nothing of a person and no secret is to be found in anything that Airflow keeps or shows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from real_airflow import connection
+
+from airflow_provider_adobe_target.sandbox import Answer
+
+SECRETS = {
+    "token": "canary-token-5c1f",
+    "client secret": "canary-client-secret-77ab",
+    "property token": "canary-property-3d9e",
+}
+VALUES = {
+    kind: f"canary-{kind}-{number}".replace(" ", "-")
+    for number, kind in enumerate(["id", "value", "rejected id", "rejected value", "nested value", "empty row id"])
+}
+TEMPLATE = "{{ 7*7 }}canary-template"
+CANARIES = {**SECRETS, **VALUES, "template": "canary-template"}
+
+ROWS = [
+    {"thirdPartyId": VALUES["id"], "tier": VALUES["value"], "note": TEMPLATE, "home": {"city": VALUES["nested value"]}},
+    {"thirdPartyId": f"{VALUES['rejected id']}/+", "tier": VALUES["rejected value"], "note": "x", "home": None},
+    {"thirdPartyId": f"{VALUES['id']}-long", "tier": VALUES["rejected value"] * 500, "note": "x", "home": None},
+    {"thirdPartyId": VALUES["id"], "tier": VALUES["rejected value"], "note": "again", "home": None},
+    {"thirdPartyId": VALUES["empty row id"], "tier": None, "note": None, "home": None},
+]
+
+# Rows are read from the environment while the file is parsed, so that the DAG's own source does not hold them.
+DAG = """
+import pandas
+
+rows = json.loads(os.environ["ROWS"])
+given = {"records": rows, "frame": pandas.DataFrame([{**row, "home": str(row["home"])} for row in rows])}
+common = dict(poll_interval=0.1, timeout=2, rejects_path=os.environ["REJECTS"])
+for name, data in given.items():
+    for deferrable in (False, True):
+        upload = BulkProfileUpdateOperator(
+            task_id=f"{name}_{'deferrable' if deferrable else 'worker'}", data=data, deferrable=deferrable, **common
+        )
+BatchStatusSensor(task_id="deferred", batches=upload.output, poke_interval=0.1, deferrable=True)
+BatchStatusSensor(task_id="poked", batches=upload.output["batches"], poke_interval=0.1, deferrable=False)
+
+for name, data in given.items():
+    partial = BulkProfileUpdateOperator.partial(task_id=f"partial_{name}", data=data, **common)
+    partial.expand(attributes=[["tier"], ["note"]])
+BulkProfileUpdateOperator.partial(task_id="expanded", **common).expand(data=list(given.values()))
+BulkProfileUpdateOperator.partial(task_id="expanded_kwargs", **common).expand_kwargs(
+    [{"data": rows}, {"data": given["frame"]}]
+)
+
+@task
+def upstream():
+    return json.loads(os.environ["ROWS"])
+
+BulkProfileUpdateOperator(task_id="from_upstream", data=upstream(), **common)
+BulkProfileUpdateOperator.partial(task_id="partial_upstream", data=upstream(), **common).expand(attributes=[["tier"]])
+
+@task
+def chunks_upstream():
+    return [json.loads(os.environ["ROWS"])] * 2
+
+BulkProfileUpdateOperator.partial(task_id="expanded_upstream", **common).expand(data=chunks_upstream())
+BulkProfileUpdateOperator(task_id="from_path", path=os.environ["ROWS_FILE"], **common)
+
+for conn_id in ("refusing", "denying", "throttling", "listing", "echoing"):
+    for deferrable in (False, True):
+        task_id = f"{conn_id}_{'deferrable' if deferrable else 'worker'}"
+        BulkProfileUpdateOperator(
+            task_id=task_id, adobe_target_conn_id=conn_id, data=rows, deferrable=deferrable, **common
+        )
+for name, wrong in {
+    "strict": {"skip_invalid_records": False},
+    "fewer": {"max_invalid_pct": 1},
+    "unique": {"on_duplicate_id": "fail"},
+    "no_id": {"id_column": "absent"},
+    "risky": {"max_bytes_per_file": 60},
+}.items():
+    BulkProfileUpdateOperator(task_id=name, data=rows, **common, **wrong)
+"""
+FAILING = {
+    "refusing_worker", "refusing_deferrable", "denying_worker", "denying_deferrable", "throttling_worker",
+    "throttling_deferrable", "listing_worker", "listing_deferrable", "echoing_worker", "echoing_deferrable",
+    "strict", "fewer", "unique", "no_id",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def extra():
+    return {
+        "client_secret": SECRETS["client secret"],
+        "client_id": "public",
+        "property_token": SECRETS["property token"],
+        "tenant_id": "acme",
+    }
+
+
+@pytest.fixture
+def leaky(airflow, open_sandbox, extra, tmp_path):
+    token = SECRETS["token"]
+    sandboxes = {"adobe_target_default": open_sandbox(token=token)}
+    environment = {}
+    sandboxes["refusing"] = open_sandbox(token="another")
+    sandboxes["denying"] = open_sandbox(token=token)
+    refusal = f"<response><success>false</success><message>{token} will not do</message></response>"
+    sandboxes["denying"].script("submit", Answer(200, refusal), forever=True)
+    sandboxes["throttling"] = open_sandbox(token=token)
+    sandboxes["throttling"].script("status", Answer(500, f"<html>{token}</html>"), forever=True)
+    sandboxes["listing"] = open_sandbox(token=token, fail_ids=(VALUES["id"],))
+    sandboxes["echoing"] = open_sandbox(token=token)
+    sandboxes["echoing"].script("submit", Answer(400, f"batch=thirdPartyId,tier\n{VALUES['id']},x"), forever=True)
+    for conn_id, sandbox in sandboxes.items():
+        environment[f"AIRFLOW_CONN_{conn_id.upper()}"] = connection(sandbox, password=token, extra=extra)
+    rows_file = tmp_path / "rows.ndjson"
+    rows_file.write_text("\n".join(map(json.dumps, ROWS)))
+    environment |= {"ROWS": json.dumps(ROWS), "ROWS_FILE": str(rows_file), "REJECTS": str(tmp_path / "rejects")}
+    return airflow.run(DAG, **environment), sandboxes["adobe_target_default"], tmp_path / "rejects"
+
+
+def found(text: str) -> list[str]:
+    return [name for name, canary in CANARIES.items() if canary in text]
+
+
+def test_no_row_and_no_secret_is_kept_or_shown_by_airflow(leaky, airflow):
+    run, sandbox, rejects = leaky
+    failed = {task for task, state in run.states.items() if state == "failed"}
+    assert failed == FAILING
+    assert sandbox.profile(VALUES["id"])["note"] == TEMPLATE
+    assert sandbox.profile(VALUES["id"])["home.city"] == VALUES["nested value"]
+    assert list(rejects.glob("*.parquet"))
+
+    assert not found(run.output)
+    assert not {path: kinds for path, text in airflow.files() if (kinds := found(text))}
+    leaks = {}
+    for table, row in airflow.tables():
+        is_upstreams_own = table == "xcom" and {"upstream", "upstream__1", "chunks_upstream"} & set(row.split())
+        if not is_upstreams_own and (kinds := found(row)):
+            leaks.setdefault(table, set()).update(kinds)
+    assert leaks == {}
+    dags = [row for table, row in airflow.tables() if table == "serialized_dag" and run.dag_id in row]
+    assert any("<rows>" in dag for dag in dags)

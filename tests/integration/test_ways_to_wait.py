@@ -1,0 +1,369 @@
+"""One table for all ways to wait: what Adobe Target says, and what becomes of the task.
+
+The sandbox answers over sockets; only the clock is not real. What Airflow does around a task is done here as Airflow
+does it: a sensor in reschedule mode is a new object at each poke, a trigger is built from what it serialised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from importlib import import_module
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    TaskDeferred,
+)
+from real_airflow import connection
+
+from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
+from airflow_provider_adobe_target.target import clock as clocks
+
+try:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+except ImportError:
+    from airflow.exceptions import AirflowRescheduleException
+
+ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold"} for number in range(1, 11)]
+GOOD = ("complete", 10, 10, 10, 0, 0)
+HOUR = 3600
+FAILS, TIMES_OUT, UNAVAILABLE = AirflowFailException, AirflowSensorTimeout, AdobeTargetUnavailableError
+
+
+@dataclass(frozen=True)
+class Case:
+    """What Adobe Target says, and the verdict.
+
+    :param says: settings of the sandbox.
+    :param script: answers to the first polls; the sandbox's own come after them.
+    :param forever: whether the last of them is repeated without end.
+    :param limits: arguments of operator and sensor.
+    :param api_version: of the upload.
+    :param raises: what Airflow gets to see; None for a success.
+    :param word: stands in the message, or in the warning of a success; ``{id}`` is the batch id.
+    :param ends_as: of a success: status, batchSize, consumed, successful, not found, failed.
+    """
+
+    says: dict[str, Any] = field(default_factory=dict)
+    script: tuple[Answer, ...] = ()
+    forever: bool = False
+    limits: dict[str, Any] = field(default_factory=dict)
+    api_version: str = "v2"
+    raises: type[Exception] | None = None
+    word: str = ""
+    ends_as: tuple[Any, ...] = GOOD
+
+
+def xml(*fields: str) -> Answer:
+    return Answer(200, f"<response>{''.join(fields)}</response>")
+
+
+COMPLETE = "<status>complete</status><batchSize>10</batchSize>"
+HTML = Answer(200, "<html><body>Please wait</body></html>", content_type="text/html")
+ENTITIES = Answer(200, '<!DOCTYPE r [<!ENTITY a "complete">]><response><status>&a;</status></response>')
+
+CASES = {
+    "complete": Case(),
+    "complete as JSON": Case(says={"answer_format": "json"}),
+    "complete with noise": Case(says={"noise": True}),
+    "failures within the limit": Case(
+        says={"fail_ids": ("U1",)}, limits={"max_failed_pct": 10}, ends_as=("complete", 10, 10, 9, 0, 1)
+    ),
+    "failures beyond the limit": Case(
+        says={"fail_ids": ("U1", "U2")}, limits={"max_failed_pct": 10}, raises=FAILS, word="max_failed_pct"
+    ),
+    "one failure where none is allowed": Case(says={"fail_ids": ("U1",)}, raises=FAILS, word="max_failed_pct"),
+    "unknown profiles without a limit": Case(api_version="v1", ends_as=("complete", 10, 10, 0, 10, 0)),
+    "unknown profiles within the limit": Case(
+        api_version="v1", limits={"max_not_found_pct": 100}, ends_as=("complete", 10, 10, 0, 10, 0)
+    ),
+    "unknown profiles beyond the limit": Case(
+        api_version="v1", limits={"max_not_found_pct": 99.9}, raises=FAILS, word="max_not_found_pct"
+    ),
+    "failures that are listed, not counted": Case(
+        says={"fail_ids": ("U1",), "omit_counters": ("failedUpdates",)}, raises=FAILS, word="max_failed_pct"
+    ),
+    "failures that are listed as error, not counted, within the limit": Case(
+        says={"fail_ids": ("U1",), "omit_counters": ("failedUpdates",), "failed_row_word": "error"},
+        limits={"max_failed_pct": 10},
+        ends_as=("complete", 10, 10, 9, 0, None),
+    ),
+    "batchSize of fewer rows than were sent": Case(says={"batch_size_offset": -1}, raises=FAILS, word="{id}"),
+    "batchSize of more rows than were sent": Case(says={"batch_size_offset": 1}, raises=FAILS, word="{id}"),
+    "complete without counters": Case(
+        says={
+            "omit_counters": ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
+        },
+        word="{id}",
+        ends_as=("complete", None, None, None, None, None),
+    ),
+    "stuck": Case(says={"final_status": "stuck"}, raises=FAILS, word="{id} is stuck"),
+    "incomplete until the timeout": Case(says={"processing_seconds": 5 * HOUR}, raises=TIMES_OUT, word="{id}"),
+    "an unknown word, then complete": Case(says={"processing_status": "on its way"}),
+    "an unknown word until the timeout": Case(
+        says={"processing_seconds": 5 * HOUR, "processing_status": "on its way"}, raises=TIMES_OUT
+    ),
+    "401": Case(script=(Answer(401, "no"),), forever=True, raises=FAILS, word="token"),
+    "403": Case(script=(Answer(403, "no"),), forever=True, raises=FAILS, word="token"),
+    "404": Case(script=(Answer(404, "Unknown batch"),), forever=True, raises=FAILS, word="status lost"),
+    "410": Case(script=(Answer(410, "Gone"),), forever=True, raises=FAILS, word="status lost"),
+    "400": Case(script=(Answer(400, "Bad request"),), forever=True, raises=FAILS, word="{id}"),
+    "success=false": Case(
+        script=(xml("<success>false</success><message>no</message>"),), raises=FAILS, word="status lost"
+    ),
+    "well formed, without a status": Case(script=(xml("<batchId>b</batchId>"),), raises=FAILS, word="status lost"),
+    "JSON without a status": Case(script=(Answer(200, '{"batchId": "b"}'),), raises=FAILS, word="status lost"),
+    "HTML, then complete": Case(script=(HTML, HTML)),
+    "garbage, then complete": Case(script=(Answer(200, b"\x00\xff garbage"), Answer(200, ""))),
+    "a counter that is no number, then complete": Case(script=(xml(COMPLETE, "<failedUpdates>a few</failedUpdates>"),)),
+    "HTML forever": Case(script=(HTML,), forever=True, raises=UNAVAILABLE, word="{id}"),
+    "HTML until a timeout that comes sooner": Case(
+        script=(HTML,), forever=True, limits={"timeout": 600}, raises=TIMES_OUT, word="{id}"
+    ),
+    "incomplete for long, then HTML until the timeout": Case(
+        script=(*[xml("<status>incomplete</status>")] * 15, HTML),
+        forever=True,
+        limits={"timeout": 40 * 60},
+        raises=TIMES_OUT,
+        word="{id}",
+    ),
+    "500, then complete": Case(script=(Answer(500), Answer(502))),
+    "500 forever": Case(script=(Answer(500),), forever=True, raises=UNAVAILABLE, word="{id}"),
+    "503 with Retry-After, then complete": Case(script=(Answer(503, headers={"Retry-After": "7"}),)),
+    "503 without Retry-After, then complete": Case(script=(Answer(503),)),
+    "503 forever": Case(script=(Answer(503),), forever=True, raises=UNAVAILABLE, word="{id}"),
+    "429, then complete": Case(script=(Answer(429),)),
+    "a redirect to another host": Case(
+        script=(Answer(302, headers={"Location": "http://other.example/"}),), raises=FAILS, word="{id}"
+    ),
+    "an answer that is cut, then complete": Case(script=(Answer.real(cut=20),)),
+    "a connection that breaks, then complete": Case(script=(Answer(reset="before"),)),
+    "XML with entities, then complete": Case(script=(ENTITIES,)),
+    "a refused token that comes with complete": Case(
+        script=(Answer(401, f"<response>{COMPLETE}</response>"),), raises=FAILS, word="token"
+    ),
+}
+
+
+class FakeClock:
+    """Time that passes only while somebody sleeps; also what Airflow's sensors take for ``time``."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    time = monotonic = now
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
+    def utcnow(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, timezone.utc)
+
+
+class StandIn:
+    """What a task instance is to operator and sensor."""
+
+    dag_id, task_id, run_id, map_index, try_number, max_tries = "dag", "task", "run", -1, 1, 0
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+        self.first_start: datetime | None = None
+
+    def xcom_push(self, key: str, value: Any, **_: Any) -> None:
+        self.pushed[key] = json.loads(json.dumps(value))
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        return self.first_start
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(clocks, "SYSTEM", clock)
+    sensors = sys.modules[BaseSensorOperator.__module__]
+    monkeypatch.setattr(sensors, "time", clock)
+    monkeypatch.setattr(sensors, "timezone", clock)
+    return clock
+
+
+@pytest.fixture
+def context(monkeypatch):
+    ti = StandIn()
+    sensors = sys.modules[BaseSensorOperator.__module__]
+    if hasattr(sensors, "_orig_start_date"):  # Airflow 2 asks its database
+        monkeypatch.setattr(sensors, "_orig_start_date", lambda *_, **__: ti.first_start)
+    return {"ti": ti}
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(clock=lambda: clocks.SYSTEM.now()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def target(sandbox, clock, monkeypatch):
+    def says(**settings: Any) -> Sandbox:
+        sandbox.reset(**{"token": "t0ken", "processing_seconds": 150.0, **settings})
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", connection(sandbox))
+        return sandbox
+
+    return says
+
+
+def upload(case: Case, **arguments: Any) -> BulkProfileUpdateOperator:
+    return BulkProfileUpdateOperator(
+        task_id="upload",
+        data=ROWS,
+        api_version=case.api_version,
+        **{"deferrable": False, "timeout": HOUR, **case.limits, **arguments},
+    )
+
+
+def sensor(case: Case, batches: Any, **arguments: Any) -> BatchStatusSensor:
+    return BatchStatusSensor(
+        task_id="sensor", batches=batches, **{"deferrable": False, "timeout": HOUR, **case.limits, **arguments}
+    )
+
+
+def deferred(make: Any, context: Any) -> Any:
+    """Execute, and do what Airflow does with a task that defers itself: nothing of the first object is left."""
+    try:
+        return make().execute(context)
+    except TaskDeferred as deferral:
+        path, arguments = deferral.trigger.serialize()
+        module, _, name = path.rpartition(".")
+        trigger = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+        event = json.loads(json.dumps(asyncio.run(first_event(trigger)).payload))
+        return make().resume_execution(deferral.method_name, {**(deferral.kwargs or {}), "event": event}, context)
+
+
+async def first_event(trigger: Any) -> Any:
+    events = trigger.run()
+    try:
+        return await anext(events)
+    finally:
+        await events.aclose()
+
+
+def rescheduled(make: Any, context: Any, clock: FakeClock) -> Any:
+    context["ti"].first_start = None
+    while True:
+        start = clock.utcnow()
+        try:
+            return make().execute(context)
+        except AirflowRescheduleException as later:
+            context["ti"].first_start = context["ti"].first_start or start
+            clock.sleep((later.reschedule_date - clock.utcnow()) / timedelta(seconds=1))
+
+
+def wait(way: str, case: Case, context: Any, clock: FakeClock, **flags: Any) -> list[dict[str, Any]]:
+    """Upload and wait in one of the five ways; return the batches."""
+    if way == "worker":
+        return upload(case).execute(context)["batches"]
+    if way == "deferrable":
+        return deferred(lambda: upload(case, deferrable=True), context)["batches"]
+    batches = json.loads(json.dumps(upload(case, wait_for_completion=False).execute(context)["batches"]))
+    if way == "deferred":
+        return deferred(lambda: sensor(case, batches, deferrable=True, **flags), context)
+    if way == "reschedule":
+        return rescheduled(lambda: sensor(case, batches, mode="reschedule", **flags), context, clock)
+    return sensor(case, batches, mode="poke", **flags).execute(context)
+
+
+WAYS = ("worker", "deferrable", "poke", "reschedule", "deferred")
+
+
+def _is_ours(warning: str) -> bool:
+    return "outside of the Task Runner" not in warning
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What operator and sensor warn of; Airflow's own logging is not in the way of it."""
+    warned: list[str] = []
+    for kind in (BulkProfileUpdateOperator, BatchStatusSensor):
+        log = SimpleNamespace(
+            **dict.fromkeys(("debug", "info", "error", "exception"), lambda *_, **__: None),
+            warning=lambda text, *values: warned.append(text % values if values else text) if _is_ours(text) else None,
+        )
+        monkeypatch.setattr(kind, "log", log)
+    return warned
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_way_to_wait_reaches_the_verdict_of_the_table(name, way, target, context, clock, warnings):
+    case = CASES[name]
+    sandbox = target(**case.says)
+    sandbox.script("status", *case.script, forever=case.forever)
+    if case.raises:
+        with pytest.raises(case.raises) as caught:
+            wait(way, case, context, clock)
+        assert caught.type is case.raises, caught.value
+        said = str(caught.value)
+    else:
+        [batch] = wait(way, case, context, clock)
+        counters = ("batch_size", "consumed_count", "successful_updates", "profiles_not_found", "failed_updates")
+        assert (batch["status"], *(batch[counter] for counter in counters)) == case.ends_as
+        assert batch["rows"] == len(ROWS)
+        assert batch["sha256"] == sandbox.batches[0].sha256
+        assert "listed_failures" not in batch
+        assert bool(warnings) == bool(case.word)
+        said = " ".join(warnings)
+    assert case.word.format(id=sandbox.batches[0].batch_id) in said
+    assert len(sandbox.batches) == 1
+
+
+@pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("way", ["poke", "reschedule", "deferred"])
+@pytest.mark.parametrize(
+    "name", ["stuck", "failures beyond the limit", "incomplete until the timeout", "500 forever", "403"]
+)
+def test_soft_fail_and_never_fail_mean_the_same_in_every_mode(name, way, flag, target, context, clock):
+    case = CASES[name]
+    target(**case.says).script("status", *case.script, forever=case.forever)
+    is_skipped = flag == "never_fail" or case.raises is not UNAVAILABLE
+    with pytest.raises(AirflowSkipException if is_skipped else case.raises):
+        wait(way, case, context, clock, **{flag: True})
+
+
+@pytest.mark.parametrize("way", ["poke", "reschedule", "deferred"])
+def test_a_sensor_over_no_batches_ends_at_once(way, target, context, clock):
+    sandbox = target()
+    begun = clock.now()
+    for nothing in ([], {"batches": []}, "[]"):
+        if way == "deferred":
+            assert deferred(lambda nothing=nothing: sensor(Case(), nothing, deferrable=True), context) == []
+        else:
+            assert sensor(Case(), nothing, mode=way).execute(context) == []
+    assert (clock.now(), sandbox.calls) == (begun, [])
+
+
+def test_nobody_hammers_adobe_target_while_a_batch_is_incomplete(target, context, clock):
+    sandbox = target(processing_seconds=3000.0)
+    wait("worker", Case(), context, clock)
+    polls = [call.at for call in sandbox.calls if call.route == "status"]
+    pauses = [later - sooner for sooner, later in pairwise(polls)]
+    assert min(pauses) >= 60
+    assert max(pauses) == 300
