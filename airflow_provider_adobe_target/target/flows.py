@@ -161,17 +161,12 @@ def wait_for_batches(
             except BatchTimeoutError as error:
                 raise _timed_out(current, str(error)) from None
             current[index] = batch.with_status(status)
-<<<<<<< HEAD
         unfinished = sum(not batch.final for batch in current)
-        if unfinished and clock.now() >= deadline:
-            raise _timed_out(current, "Target may still complete them.")
         if unfinished:
+            _check_deadline(current, clock, deadline)
             _logger.info(
                 "%s of %s batches are not finished; asking again in %.0f s.", unfinished, len(current), interval
             )
-=======
-        _check_deadline(current, clock, deadline)
->>>>>>> integration
     return current
 
 
