@@ -203,14 +203,14 @@ class BulkProfileUpdateOperator(BaseOperator):
                 context["ti"].xcom_push(key="batches", value=[batch.to_dict() for batch in sent])
                 rejects_path = self._write_rejects(context, run)
         self.log.info(
-            "%s rows read: %s %s in %s files, %s rejected %s, %s without a value",
-            run.rows_read,
-            run.rows_sent,
-            "would be sent" if self.is_dry_run else "sent",
+            "Rows read: %s; %s: %s, files: %s; rejected: %s %s; without a value: %s",
+            f"{run.rows_read:,}",
+            "to be sent" if self.is_dry_run else "sent",
+            f"{run.rows_sent:,}",
             len(sent),
-            run.rows_rejected,
-            dict(run.rejects.by_reason) or "",
-            run.rows_empty,
+            f"{run.rows_rejected:,}",
+            dict(run.rejects.by_reason),
+            f"{run.rows_empty:,}",
         )
         return self._report(run, sent, rejects_path), sent
 
@@ -267,11 +267,14 @@ class BulkProfileUpdateOperator(BaseOperator):
         return batch
 
     def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
-        if not self.rejects_path or not run.rows_rejected:
+        if not self.rejects_path:
             return None
         ti = context["ti"]
         name = f"rejects-{ti.dag_id}-{ti.task_id}-{ti.run_id}-{ti.map_index}.parquet"
         file = ObjectStoragePath(self.rejects_path) / re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        if not run.rows_rejected:
+            file.unlink(missing_ok=True)  # of an earlier try
+            return None
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as stream:
             run.rejects.write_parquet(stream)

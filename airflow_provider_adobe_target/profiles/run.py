@@ -119,8 +119,7 @@ class ProfileRun:
 
         :raises ProfileDataError: where the columns cannot become profiles, or a limit on bad rows is broken. With
             :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none
-                of them
-            may be sent before
+            of them may be sent before
         """
         one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
         blocks = map(self._encode, one_of_each(self._good_profiles(), self._folder, self._reject_duplicates))
@@ -231,11 +230,12 @@ class ProfileRun:
 
     def _check_share_of_bad_rows(self) -> None:
         limit = self._rules.max_invalid_pct
-        bad = self.rows_rejected - self.rejects.by_reason["duplicate_id"]
+        reasons = {reason: rows for reason, rows in self.rejects.by_reason.items() if reason != "duplicate_id"}
+        bad = sum(reasons.values())
         if limit is not None and bad * 100 > limit * self.rows_read:
             raise ProfileDataError(
                 f"{bad} of {self.rows_read} rows cannot be sent, more than max_invalid_pct={limit} per cent: "
-                f"{dict(self.rejects.by_reason)}. Nothing was sent."
+                f"{reasons}. Nothing was sent."
             )
 
 

@@ -144,8 +144,8 @@ class Batch:
 
     @property
     def final(self) -> bool:
-        """Whether Target is done with the batch, well or not."""
-        return self.status in _FINAL
+        """Whether nothing more will come: Target is done with the batch, well or not, or was never asked (dry run)."""
+        return self.status in _FINAL or self.status == DRY_RUN
 
     @property
     def failures(self) -> int | None:
@@ -176,6 +176,7 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     :raises AdobeTargetError: where a limit is not within 0 to 100.
     """
     check_limits(max_failed_pct, max_not_found_pct)
+    batches = [batch for batch in batches if batch.status != DRY_RUN]
     problems = [problem for batch in batches for problem in _batch_problems(batch)]
     problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
     if max_not_found_pct is not None:

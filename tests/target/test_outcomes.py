@@ -201,3 +201,9 @@ def test_a_limit_that_is_no_per_cent_is_named(limit):
     if limit is not None:
         with pytest.raises(AdobeTargetError, match="max_not_found_pct"):
             check_limits(0, limit)
+
+
+def test_a_dry_run_is_final_and_not_judged():
+    planned = Batch.planned(rows=7, bytes=123, sha256="0" * 64)
+    assert planned.final
+    assert judge([planned], max_failed_pct=0, max_not_found_pct=0) == []
