@@ -141,7 +141,7 @@ class AdobeTargetHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
-        from airflow_provider_adobe_target.target.checks import check_connection
+        from airflow_provider_adobe_target.target.connection_check import check_connection
 
         try:
             return self._run(check_connection(self.settings), clocks.SYSTEM)

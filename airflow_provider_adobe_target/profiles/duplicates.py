@@ -9,7 +9,7 @@ id may have set them): the row waits on disk until all others are through. Then 
 text, with the noted ones, a block at a time: the first row of an id that was not sent goes on, the others are
 duplicates.
 
-Disk: an id's bytes and four more for each profile, and the rows that wait. At 10 million ids, 1 in 200 waits without
+Disk: an id's bytes and four more for each profile, and the rows that wait. At 10 million ids, 1 in 120 waits without
 a cause.
 """
 
@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from airflow_provider_adobe_target.profiles.encoding import string_bytes
 from airflow_provider_adobe_target.profiles.spool import Spool
 
-_FIELD_BITS = 28
+_FIELD_WORDS = 2**22  # of 64 bits: 32 MiB
 _WAITING_BLOCK_ROWS = 65_536
 _NOTED_BLOCK_ROWS = 1_048_576
 
@@ -83,18 +83,21 @@ class SeenIds:
     """Which ids came before."""
 
     def __init__(self, folder: Path) -> None:
-        self._field = np.zeros(2 ** (_FIELD_BITS - 3), np.uint8)
+        self._field = np.zeros(_FIELD_WORDS, np.uint64)
         self._noted = Spool(folder / "ids")
 
     def surely_new(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
         """Tell which ids cannot have come before, neither earlier nor higher up in ``ids``, and note these."""
         hashes = hash_strings(ids)
-        mask = np.uint64(2**_FIELD_BITS - 1)
-        positions = (hashes & mask, hashes >> np.uint64(64 - _FIELD_BITS))
-        new = ~(_bits(self._field, positions[0]) & _bits(self._field, positions[1]))
-        new &= _first_of_equals(hashes)
-        for position in positions:
-            _set_bits(self._field, position)
+        order = np.argsort(hashes, kind="stable")  # so that the field is walked from its begin to its end
+        hashes = hashes[order]
+        words = hashes // np.uint64(2**64 // _FIELD_WORDS)
+        bits = np.uint64(1) << (hashes & np.uint64(63)) | np.uint64(1) << (hashes >> np.uint64(6) & np.uint64(63))
+        unset = self._field[words] & bits != bits
+        unset[1:] &= hashes[1:] != hashes[:-1]
+        np.bitwise_or.at(self._field, words, bits)
+        new = np.empty(len(ids), bool)
+        new[order] = unset
         self._note(ids if new.all() else ids.filter(pa.array(new)))
         return new
 
@@ -131,13 +134,6 @@ def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
         mixed = (hashes[rows] ^ word) * np.uint64(0x9E3779B97F4A7C15)
         hashes[rows] = mixed ^ (mixed >> np.uint64(32))
     return hashes * np.uint64(0xD6E8FEB86659FD93)
-
-
-def _first_of_equals(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    order = np.argsort(hashes, kind="stable")
-    first = np.ones(len(hashes), bool)
-    first[order[1:]] = hashes[order[1:]] != hashes[order[:-1]]
-    return first
 
 
 def _bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:

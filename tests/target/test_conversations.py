@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.target.budget import CallBudget
-from airflow_provider_adobe_target.target.checks import check_connection
+from airflow_provider_adobe_target.target.connection_check import check_connection
 from airflow_provider_adobe_target.target.flows import fetch_profile, submit_batch, wait_for_batches
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.protocol import BatchBody, Response, TransportFailure, Wait

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from airflow_provider_adobe_target.target.checks import check_connection
+from airflow_provider_adobe_target.target.connection_check import check_connection
 from airflow_provider_adobe_target.target.settings import TargetSettings
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
