@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, ObjectStoragePath, conf
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
-from airflow_provider_adobe_target.operators.rows import RowsArgument, database_hook, rows_from_paths, rows_from_sql
+from airflow_provider_adobe_target.operators.rows import (
+    RowsArgument,
+    RowsPartial,
+    database_hook,
+    rows_from_paths,
+    rows_from_sql,
+    with_hidden_rows,
+)
 from airflow_provider_adobe_target.operators.uploads import send_in_order
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
@@ -115,7 +122,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
-        self.data = data if data is None else RowsArgument(data)
+        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
         self.path = path
         self.id_column = id_column
         self.id_type = id_type
@@ -138,6 +145,11 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.timeout = timeout
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
+        """Begin a mapped task, as with every operator; rows given here are shown as ``<rows>``, too."""
+        return RowsPartial(super().partial(**with_hidden_rows(arguments)))
 
     @cached_property
     def hook(self) -> AdobeTargetHook:

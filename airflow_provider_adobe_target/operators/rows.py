@@ -47,6 +47,39 @@ class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has a
         return "<rows>"
 
 
+class RowsPartial:
+    """What ``partial`` returns: arguments to be mapped over, among which rows are shown to nobody either.
+
+    :param partial: Airflow's own
+    """
+
+    def __init__(self, partial: Any) -> None:
+        self._partial = partial
+
+    def expand(self, **mapped: Any) -> Any:
+        """Map over arguments, as with every operator."""
+        data = mapped.get("data")
+        if isinstance(data, (list, tuple)):
+            mapped["data"] = [hidden_rows(rows) for rows in data]
+        return self._partial.expand(**mapped)
+
+    def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
+        """Map over dicts of arguments, as with every operator."""
+        if isinstance(kwargs, (list, tuple)):
+            kwargs = [with_hidden_rows(item) if isinstance(item, Mapping) else item for item in kwargs]
+        return self._partial.expand_kwargs(kwargs, **options)
+
+
+def with_hidden_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of the operator of which ``data`` shows nothing."""
+    return {name: hidden_rows(value) if name == "data" else value for name, value in arguments.items()}
+
+
+def hidden_rows(data: Any) -> Any:
+    """Return rows that are there already as :class:`RowsArgument`, and an upstream task's output as it is."""
+    return data if data is None or isinstance(data, ResolveMixin) else RowsArgument(data)
+
+
 def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
     """Stream the result of one statement, with a server-side cursor where the driver would else hold it whole."""
     from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor

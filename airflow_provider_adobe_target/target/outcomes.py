@@ -143,9 +143,14 @@ class Batch:
         return replace(self, **asdict(status))
 
     @property
+    def is_planned(self) -> bool:
+        """Whether it is of a dry run, and Target never saw it."""
+        return self.status == DRY_RUN and self.status_url is None
+
+    @property
     def final(self) -> bool:
-        """Whether nothing more will come: Target is done with the batch, well or not, or was never asked (dry run)."""
-        return self.status in _FINAL or self.status == DRY_RUN
+        """Whether there is nothing to wait for: Target is done with the batch, well or not, or never saw it."""
+        return self.status in _FINAL or self.is_planned
 
     @property
     def failures(self) -> int | None:
@@ -176,7 +181,7 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     :raises AdobeTargetError: where a limit is not within 0 to 100.
     """
     check_limits(max_failed_pct, max_not_found_pct)
-    batches = [batch for batch in batches if batch.status != DRY_RUN]
+    batches = [batch for batch in batches if not batch.is_planned]
     problems = [problem for batch in batches for problem in _batch_problems(batch)]
     problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
     if max_not_found_pct is not None:

@@ -195,8 +195,8 @@ def test_a_flow_is_closed_when_its_driver_is_cancelled(clock):
 
 
 def test_only_this_module_loads_an_http_library():
-    names = ["answers", "budget", "checks", "clock", "flows", "hosts", "outcomes", "protocol", "readings"]
-    names += ["retries", "settings", "urls"]
+    names = ["answers", "budget", "clock", "connection_check", "flows", "hosts", "outcomes", "protocol", "readings"]
+    names += ["retries", "settings", "urls", "versions"]
     lines = [f"import airflow_provider_adobe_target.target.{name}" for name in names]
     lines += [
         "import sys",
