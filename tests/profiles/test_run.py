@@ -113,7 +113,11 @@ values = st.one_of(
     st.sampled_from([["p", "q"], ["p,q"], [], "x" * 5_000, "x" * 5_001, "é" * 16_000, *UNSUPPORTED]),
     st.text(max_size=6),
 )
-tables = st.lists(st.tuples(ids, values, values, values), max_size=25)
+rows_of_all_kinds = st.one_of(
+    st.tuples(ids, values, values, values),
+    st.tuples(ids, *[st.sampled_from([None, "", []])] * 3),  # says nothing
+)
+tables = st.lists(rows_of_all_kinds, max_size=25)
 all_rules = st.builds(
     ProfileRules,
     max_rows_per_file=st.sampled_from([1, 2, 5, 50_000]),
