@@ -200,6 +200,12 @@ def test_a_bad_or_empty_row_does_not_take_the_place_of_a_good_one():
     assert last.reject_reasons == [(0, "unsupported_value"), (2, "duplicate_id"), (4, "unsupported_value")]
 
 
+def test_the_error_is_about_the_first_bad_row():
+    rows = [("U1", "x"), ("U2", b"x"), (None, "x"), ("U+", "x")]
+    with pytest.raises(ProfileDataError, match=r"Row 1 cannot be sent: unsupported_value \(v"):
+        walk(cursor(["thirdPartyId", "v"], rows), skip_invalid_records=False)
+
+
 def test_duplicates_are_no_invalid_records():
     rows = [{"thirdPartyId": "U1", "v": "a"}] * 10
     assert walk(rows, skip_invalid_records=False, max_invalid_pct=0).lines == ["U1,a"]
