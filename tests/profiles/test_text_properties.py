@@ -95,7 +95,8 @@ def test_float32_is_written_in_the_digits_of_its_own_width(values):
     assert texts(from_objects([*scalars, "text"])) == [*expected, "text"]
 
 
-@given(st.integers(-3, 30).flatmap(lambda s: st.tuples(st.just(s), columns(st.integers(-(10**38) + 1, 10**38 - 1)))))
+# 34 digits, since pyarrow itself refuses to build some numbers of 37 and more with a negative scale.
+@given(st.integers(-3, 30).flatmap(lambda s: st.tuples(st.just(s), columns(st.integers(-(10**34) + 1, 10**34 - 1)))))
 def test_decimals_are_plain_digits_with_the_places_of_their_type(drawn):
     scale, unscaled = drawn
     exact = [
