@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -93,7 +95,9 @@ class Terminated(BaseException):
     pass
 
 def terminate(number, frame):
-    raise Terminated  # as Airflow's handler does
+    operator.on_kill()
+    if sys.argv[2] == "2":
+        raise Terminated  # as Airflow 2 does, where Airflow 3 kills the process five seconds later
 
 signal.signal(signal.SIGTERM, terminate)
 tempfile.tempdir = sys.argv[1]
@@ -107,23 +111,42 @@ except Terminated:
 """
 
 
-def test_a_task_that_is_terminated_leaves_no_file_and_tells_what_was_accepted(sandbox, tmp_path):
+@pytest.fixture
+def terminated(sandbox, tmp_path):
+    """Send SIGTERM to a task whose second file is on its way."""
     sandbox.script("submit", Answer.real(), Answer.real(delay=1.5), Answer(500), forever=True)
     environment = {
         **os.environ,
         "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": connection(sandbox),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while len(sandbox.calls) < 2 and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.2)  # it is waiting for the second answer now
-        assert os.listdir(tmp_path)
-        process.send_signal(signal.SIGTERM)
+
+    @contextmanager
+    def run(generation: str) -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path), generation]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            deadline = time.monotonic() + 60
+            while len(sandbox.calls) < 2 and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(0.2)  # it is waiting for the second answer now
+            assert os.listdir(tmp_path)
+            process.send_signal(signal.SIGTERM)
+            yield process
+
+    return run
+
+
+def test_a_task_that_airflow_2_terminates_leaves_no_file_and_tells_what_was_accepted(terminated, sandbox, tmp_path):
+    with terminated("2") as process:
         said = process.stdout.read()
     assert "pushed 2" in said
     assert "terminated" in said
     assert len(sandbox.calls) == 2
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_task_that_airflow_3_kills_after_its_warning_leaves_no_file(terminated, tmp_path):
+    with terminated("3") as process:
+        time.sleep(0.5)
+        process.kill()
     assert os.listdir(tmp_path) == []
