@@ -145,6 +145,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.timeout = timeout
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -188,6 +189,11 @@ class BulkProfileUpdateOperator(BaseOperator):
         with airflow_failures():
             return self._conclude(context, event["report"], batches_of_event(event))
 
+    def on_kill(self) -> None:
+        """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
+        if self._folder:
+            self._folder.cleanup()
+
     def _conclude(self, context: Context, report: dict[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
         report = {**report, "batches": [batch.to_dict() for batch in batches]}
         context["ti"].xcom_push(key="batches", value=report["batches"])
@@ -203,7 +209,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         sent: list[Batch] = []
         started = clocks.SYSTEM.monotonic()
         rejects_path = None
-        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+        self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
+        with self._folder as folder:
             run = ProfileRun(self._rows(), rules, Path(folder), keep_rejects=bool(self.rejects_path))
             try:
                 files = self._files(run)

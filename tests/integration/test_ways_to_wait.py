@@ -295,7 +295,7 @@ WAYS = ("worker", "deferrable", "poke", "reschedule", "deferred")
 
 
 def _is_ours(warning: str) -> bool:
-    return "outside of the Task Runner" not in warning
+    return "cannot be called outside" not in warning
 
 
 @pytest.fixture

