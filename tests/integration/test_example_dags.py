@@ -1,0 +1,98 @@
+"""Each example as it is, with real Airflow, real purchases and the sandbox."""
+
+import json
+from datetime import date
+
+import pyarrow.parquet as pq
+import pytest
+from real_airflow import EXAMPLES, connection
+
+PURCHASES = EXAMPLES / "data" / "cdnow" / "CDNOW_master.txt"
+
+
+@pytest.fixture
+def sandbox(open_sandbox):
+    return open_sandbox(processing_seconds=0)  # the examples ask every half minute
+
+
+@pytest.fixture
+def run_example(airflow, sandbox, tmp_path):
+    def run(name, day="1998-01-01"):
+        environment = {
+            "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": connection(sandbox),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.db")}),
+            "TMPDIR": str(tmp_path),
+        }
+        return airflow.run_example(name, day, **environment)
+
+    return run
+
+
+def purchases(before=date.max):
+    with PURCHASES.open() as lines:
+        next(lines)
+        for line in lines:
+            customer_id, day, _, dollars = line.split()
+            bought = date(int(day[:4]), int(day[4:6]), int(day[6:]))
+            if bought < before:
+                yield customer_id, bought, float(dollars)
+
+
+def test_every_example_has_a_test_here():
+    tested = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill"}
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
+
+
+def test_a_day_of_purchases_becomes_profiles(run_example, sandbox):
+    run = run_example("cdnow_daily")
+
+    assert set(run.states.values()) == {"success"}
+    report = run.result("upload")
+    customers = {customer_id for customer_id, _, _ in purchases(date(1998, 1, 2))}
+    assert report["rows_read"] == report["rows_sent"] == len(customers) == 23_570
+    assert [batch["status"] for batch in run.result("landed")] == ["complete"]
+    for customer_id in ("00001", "00002", "23570"):
+        own = [(day, dollars) for id_, day, dollars in purchases(date(1998, 1, 2)) if id_ == customer_id]
+        last = max(day for day, _ in own)
+        profile = sandbox.profile(customer_id)
+        assert profile["frequency"] == str(len(own))
+        assert float(profile["monetary_value"]) == pytest.approx(sum(dollars for _, dollars in own), abs=0.006)
+        assert profile["last_purchase_on"] == last.isoformat()
+        assert profile["recency_days"] in {str((date(1998, 1, day) - last).days) for day in (1, 2)}
+        assert profile["tier"] in ("gold", "silver", "bronze")
+
+
+def test_a_frame_of_one_task_is_uploaded_by_the_next(run_example, sandbox):
+    run = run_example("cdnow_dataframe")
+
+    assert set(run.states.values()) == {"success"}
+    assert run.result("upload")["rows_sent"] == 23_570
+    assert sandbox.profile("00001") == {
+        "average_order_value": "11.77",
+        "largest_order_cds": "1",
+        "favourite_weekday": "Wednesday",
+    }
+
+
+def test_bad_rows_within_the_limit_are_kept_and_told(run_example, sandbox):
+    run = run_example("cdnow_thresholds")
+
+    assert set(run.states.values()) == {"success"}
+    report = run.result("upload")
+    assert report["rejected_by_reason"] == {"missing_id": 5, "duplicate_id": 5}
+    assert report["rows_read"] == 1000
+    assert report["rows_sent"] == 990
+    assert pq.read_table(report["rejects_path"].removeprefix("file://")).num_rows == 10
+    assert run.result("account") == "990 of 1000 rows sent; rejected: 5 missing_id, 5 duplicate_id"
+    assert sandbox.profile("00002") == {"partner_segment": "garden"}
+
+
+def test_a_day_of_a_backfill_sends_the_orders_of_the_day_before(run_example, sandbox):
+    run = run_example("cdnow_backfill", "1997-01-31")
+
+    assert set(run.states.values()) == {"success"}
+    report = run.result("upload")
+    orders = [id_ for id_, day, _ in purchases() if day in (date(1997, 1, 30), date(1997, 1, 31))]
+    assert report["rows_sent"] == sandbox.batches[0].row_count > 100
+    assert {row["thirdPartyId"] for row in sandbox.batches[0].rows} <= set(orders)
+    assert len({row["last_order_on"] for row in sandbox.batches[0].rows}) == 1
