@@ -101,7 +101,7 @@ def extra():
 @pytest.fixture
 def leaky(airflow, open_sandbox, extra, tmp_path):
     token = SECRETS["token"]
-    sandboxes = {"adobe_target_default": open_sandbox(token=token)}
+    sandboxes = {"adobe_target_default": open_sandbox(token=token, override="merge")}
     environment = {}
     sandboxes["refusing"] = open_sandbox(token="another")
     sandboxes["denying"] = open_sandbox(token=token)

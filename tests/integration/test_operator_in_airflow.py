@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from airflow import __version__ as airflow_version
 from real_airflow import connection
 
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
@@ -25,7 +26,8 @@ def records():
 @task
 def frame():
     import pandas
-    return pandas.DataFrame({"thirdPartyId": ["frame"], "score": [0.1], "missing": [None]})
+    rows = pandas.DataFrame({"thirdPartyId": ["frame"], "score": [0.1], "missing": [None]})
+    return rows.to_dict("records") if os.environ["FRAMES_IN_XCOM"] == "no" else rows
 
 @task
 def no_rows():
@@ -138,6 +140,8 @@ def ran(airflow, tmp_path_factory):
         run = airflow.run(
             DAG,
             FOLDER=str(folder),
+            # Airflow 2 puts a DataFrame into XCom in a way that pyarrow of today does not know.
+            FRAMES_IN_XCOM="no" if airflow_version.startswith("2.") else "yes",
             AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=connection(sandbox),
             AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
         )
@@ -225,7 +229,8 @@ def test_the_counts_of_a_report_add_up_and_bad_rows_are_kept(ran):
 
 def test_bad_rows_can_be_kept_in_object_storage(ran):
     path = ran.run.result("from_memory")["rejects_path"]
-    assert path.startswith("memory://bucket/rejects/")
+    assert path.startswith("memory:")
+    assert "/bucket/rejects/" in path
     assert ran.run.result("read_rejects") == 1
 
 
@@ -271,8 +276,6 @@ def test_the_folder_of_batch_files_is_gone_however_the_task_ends(run_dag, sandbo
     scratch.mkdir()
     run = run_dag(
         """
-        import tempfile
-        tempfile.tempdir = os.environ["SCRATCH"]
         rows = [{"thirdPartyId": f"F{number}", "tier": "gold"} for number in range(2)]
         common = dict(data=rows, max_rows_per_file=1, wait_for_completion=False)
         good = BulkProfileUpdateOperator(task_id="good", **common)
@@ -284,21 +287,14 @@ def test_the_folder_of_batch_files_is_gone_however_the_task_ends(run_dag, sandbo
             task_id="too_slow", **common, execution_timeout=datetime.timedelta(seconds=1)
         )
 
-        @task(trigger_rule="all_done")
-        def left():
-            found = [name for name in os.listdir(os.environ["SCRATCH"]) if name.startswith("adobe-target-")]
-            tempfile.tempdir = None
-            return found
-
         bad_rows.trigger_rule = refused.trigger_rule = too_slow.trigger_rule = "all_done"
-        good >> bad_rows >> refused >> too_slow >> left()
+        good >> bad_rows >> refused >> too_slow
         """,
-        SCRATCH=str(scratch),
+        TMPDIR=str(scratch),
     )
-    assert run.states == {
-        "good": "success", "bad_rows": "failed", "refused": "failed", "too_slow": "failed", "left": "success"
-    }  # fmt: skip
+    failed = dict.fromkeys(("bad_rows", "refused", "too_slow"), "failed")
+    assert run.states == {"good": "success", **failed}
     assert "Timeout" in run.log("too_slow")
-    assert run.result("left") == []
+    assert [file.name for file in scratch.iterdir() if file.name.startswith("adobe-target-")] == []
     assert len(sandbox.batches) == 4  # two, none, one, and the one that was under way at the timeout
     assert len(run.xcoms["too_slow"]["batches"]) == 1
