@@ -231,8 +231,18 @@ def _run(bag_of: Any, file: str) -> str:
     if bag.import_errors:
         return "\n".join(bag.import_errors.values())
     for dag in bag.dags.values():
+        _store_as_the_parser_of_airflow_2_would(dag)
         dag.test()
     return ""
+
+
+def _store_as_the_parser_of_airflow_2_would(dag: Any) -> None:
+    """Write the serialised DAG, which dag.test() does by itself in Airflow 3."""
+    from airflow import __version__ as airflow_version
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    if airflow_version.startswith("2."):
+        SerializedDagModel.write_dag(dag)
 
 
 if __name__ == "__main__":
