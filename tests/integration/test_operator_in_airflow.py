@@ -142,8 +142,8 @@ def ran(airflow, tmp_path_factory):
         run = airflow.run(
             DAG,
             FOLDER=str(folder),
-            # Before 3.2 Airflow does not put a DataFrame of pandas 3 into XCom: its class has another name.
-            FRAMES_IN_XCOM="yes" if Version(airflow_version) >= Version("3.2") or pd.__version__ < "3" else "no",
+            # Before 3.3 Airflow does not put a DataFrame of pandas 3 into XCom: its class has another name.
+            FRAMES_IN_XCOM="yes" if Version(airflow_version) >= Version("3.3") or pd.__version__ < "3" else "no",
             AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=connection(sandbox),
             AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
         )
