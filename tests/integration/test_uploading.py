@@ -43,8 +43,8 @@ def events(sandbox, monkeypatch):
     happened: list[tuple[str, int]] = []
     files = ProfileRun.files
 
-    def noted(run):
-        for number, file in enumerate(files(run)):
+    def noted(run, batches):
+        for number, file in enumerate(files(run, batches)):
             happened.append(("made", number))
             assert isinstance(file, BatchFile)
             yield file
@@ -68,7 +68,7 @@ def events(sandbox, monkeypatch):
 
 def test_the_next_file_is_made_while_one_is_on_its_way(upload, sandbox, events):
     sandbox.script("submit", *[Answer.real(delay=0.3)] * 4)
-    upload()
+    upload(max_concurrent_uploads=1)
     # Two are made before the first answer is there, and no more than one is ahead.
     assert events[0] == ("made", 0)
     assert events.index(("made", 1)) < events.index(("submitted", 1))
@@ -102,7 +102,9 @@ def terminate(number, frame):
 signal.signal(signal.SIGTERM, terminate)
 tempfile.tempdir = sys.argv[1]
 rows = [{"thirdPartyId": f"U{number}", "tier": "gold"} for number in range(4)]
-operator = BulkProfileUpdateOperator(task_id="up", data=rows, max_rows_per_file=1, deferrable=False)
+operator = BulkProfileUpdateOperator(
+    task_id="up", data=rows, max_rows_per_file=1, max_concurrent_uploads=1, deferrable=False
+)
 pushed = SimpleNamespace(xcom_push=lambda key, value: print("pushed", len(value)))
 try:
     operator.execute({"ti": pushed})
