@@ -9,6 +9,7 @@ sandbox (``adobe-target-sandbox``) reads and keeps what it gets, which takes lon
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,10 +68,8 @@ def main() -> None:
     Handler.delay = arguments.delay
     with ThreadingHTTPServer(("127.0.0.1", arguments.port), Handler) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
-        except KeyboardInterrupt:
-            pass
 
 
 if __name__ == "__main__":
