@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -228,15 +228,13 @@ class BulkProfileUpdateOperator(BaseOperator):
         rules = self._rules()
         sent: dict[int, Batch] = {}  # by the file's number: files may be accepted in another order
         self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
-        with self._folder as folder:
+        with self._full_disk_explained(sent), self._folder as folder:
             run = ProfileRun(self._rows(), rules, Path(folder), keep_rejects=bool(self.rejects_path))
             try:
                 self._send_all(run, sent, rules)
-            except BaseException as error:
+            except BaseException:
                 self._push_batches(context, _in_order(sent))
                 self._rescue_rejects(context, run)
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise self._no_space(error, sent) from error
                 raise
             self._push_batches(context, _in_order(sent))
             rejects_path = self._write_rejects(context, run)
@@ -329,19 +327,25 @@ class BulkProfileUpdateOperator(BaseOperator):
         context["ti"].xcom_push(key="batches", value=entries)
         return entries
 
-    def _no_space(self, error: OSError, sent: Mapping[int, Batch]) -> OSError:
-        """Say of a full disk what is full, what is needed, and what was sent before; Airflow may retry this."""
-        places = filter(None, [tempfile.gettempdir(), self.rejects_path])
-        accepted = [batch for batch in _in_order(sent) if not batch.is_planned]
-        return OSError(
-            error.errno,
-            f"No space is left in {' or '.join(places)}. Room is needed for {self._uploads_at_once + 1} files of "
-            f"max_bytes_per_file={self.max_bytes_per_file:,} (for all files, where all rows are checked before the "
-            "first call), for all ids, and for rows that have to wait. Make room, let the environment variable TMPDIR "
-            "name a folder that has it, or lower max_bytes_per_file. Before this, Adobe Target accepted "
-            f"{len(accepted)} files with {sum(batch.rows or 0 for batch in accepted):,} rows: they are in XCom under "
-            "'batches'.",
-        )
+    @contextmanager
+    def _full_disk_explained(self, sent: Mapping[int, Batch]) -> Iterator[None]:
+        """Say of a full disk what is full, what is needed, and what was sent before, in an error Airflow may retry."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            places = filter(None, [tempfile.gettempdir(), self.rejects_path])
+            accepted = [batch for batch in _in_order(sent) if not batch.is_planned]
+            raise OSError(
+                error.errno,
+                f"No space is left in {' or '.join(places)}. Room is needed for {self._uploads_at_once + 1} files of "
+                f"max_bytes_per_file={self.max_bytes_per_file:,} (for all files, where all rows are checked before the "
+                "first call), for all ids, and for rows that have to wait. Make room, let the environment variable "
+                "TMPDIR name a folder that has it, or lower max_bytes_per_file. Before this, Adobe Target accepted "
+                f"{len(accepted)} files with {sum(batch.rows or 0 for batch in accepted):,} rows: they are in XCom "
+                "under 'batches'.",
+            ) from error
 
     def _rescue_rejects(self, context: Context, run: ProfileRun) -> None:
         """Write the bad rows of a run that failed, if that can be done: its own error matters more."""

@@ -229,6 +229,24 @@ def test_bad_rows_that_cannot_be_kept_do_not_hide_why_the_task_failed(run_number
     assert "TMPDIR" in str(error)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk can be had that is full")
+def test_a_disk_that_is_full_when_bad_rows_are_kept_is_told_too(run_numbered, monkeypatch, tmp_path_factory):
+    write = Rejects.write_parquet
+
+    def write_to_full_disk(rejects, file):
+        with open("/dev/full", "wb") as full:
+            write(rejects, full)
+
+    monkeypatch.setattr(Rejects, "write_parquet", write_to_full_disk)
+    rejects_path = str(tmp_path_factory.mktemp("rejects"))
+    rows = [{"thirdPartyId": None, "tier": "gold"}, *NUMBERED[:3]]
+    pushed, error = run_numbered(0, data=rows, rejects_path=rejects_path)
+    assert error.errno == errno.ENOSPC
+    assert rejects_path in str(error)
+    assert "accepted 3 files" in str(error)
+    assert pushed == SIZES[:3]
+
+
 # ------ a task that is ended
 
 PROGRAM = """
