@@ -155,7 +155,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     @cached_property
     def hook(self) -> AdobeTargetHook:
         """The connection to Adobe Target."""
-        return AdobeTargetHook(self.adobe_target_conn_id)
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the rows, and wait for what becomes of them.

@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.profiles.spool import Spool
 
 _FIELD_WORDS = 2**22  # of 64 bits: 32 MiB
 _WAITING_BLOCK_ROWS = 65_536
-_NOTED_BLOCK_ROWS = 1_048_576
+_NOTED_BLOCK_ROWS = 262_144
 
 
 def first_of_each_id(
