@@ -167,7 +167,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     @cached_property
     def hook(self) -> AdobeTargetHook:
         """The connection to Adobe Target."""
-        return AdobeTargetHook(self.adobe_target_conn_id)
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     @property
     def _uploads_at_once(self) -> int:

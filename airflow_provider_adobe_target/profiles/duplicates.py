@@ -23,12 +23,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_adobe_target.profiles.encoding import string_bytes
+from airflow_provider_adobe_target.profiles.encoding import cell_starts, string_bytes
 from airflow_provider_adobe_target.profiles.spool import Spool
 
 _FIELD_WORDS = 2**22  # of 64 bits: 32 MiB
 _WAITING_BLOCK_ROWS = 65_536
-_NOTED_BLOCK_ROWS = 1_048_576
+_NOTED_BLOCK_ROWS = 262_144
 
 
 def first_of_each_id(
@@ -128,11 +128,10 @@ class SeenIds:
 
 def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
     """Hash each string, eight bytes at a time. Equal strings have equal hashes, on every machine and version."""
-    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    offsets = cell_starts(strings)
     data = np.append(string_bytes(strings), np.zeros(8, np.uint8))
     words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from every byte on
-    starts = (offsets[:-1] - offsets[0]).astype(np.int64)
-    lengths = np.diff(offsets).astype(np.int64)
+    starts, lengths = offsets[:-1], np.diff(offsets)
     hashes = lengths.astype(np.uint64)
     rows: npt.NDArray[np.int64] | slice = slice(None)
     for done in range(0, int(lengths.max(initial=0)), 8):

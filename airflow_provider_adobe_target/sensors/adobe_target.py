@@ -74,7 +74,7 @@ class BatchStatusSensor(BaseSensorOperator):
     @cached_property
     def hook(self) -> AdobeTargetHook:
         """The connection to Adobe Target."""
-        return AdobeTargetHook(self.adobe_target_conn_id)
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     def execute(self, context: Context) -> Any:
         """Wait, in the way that was chosen."""

@@ -27,6 +27,7 @@ class BatchStatusTrigger(BaseTrigger):
 
     def __init__(
         self,
+        *,
         adobe_target_conn_id: str,
         batches: Sequence[dict[str, Any]],
         poll_interval: float,
