@@ -261,14 +261,15 @@ def test_batches_that_were_accepted_are_known_where_a_later_file_is_refused(run_
     sandbox.script("submit", Answer.real(), Answer.real(), refused)
     run = run_dag(
         """
-        rows = [{"thirdPartyId": f"R{number}", "tier": "gold"} for number in range(4)]
+        rows = [{"thirdPartyId": f"R{number}", "tier": "gold"} for number in range(9)]
         BulkProfileUpdateOperator(task_id="up", data=rows, max_rows_per_file=1)
         """
     )
     assert run.states == {"up": "failed"}
     assert "Enough for today" in run.log("up")
-    assert [batch["batch_id"] for batch in run.xcoms["up"]["batches"]] == [batch.batch_id for batch in sandbox.batches]
-    assert len(sandbox.calls) == 3
+    accepted = {batch.batch_id for batch in sandbox.batches}
+    assert {batch["batch_id"] for batch in run.xcoms["up"]["batches"]} == accepted
+    assert len(sandbox.calls) <= 4  # one may have been on its way, too
 
 
 def test_the_folder_of_batch_files_is_gone_however_the_task_ends(run_dag, sandbox, tmp_path):
@@ -298,5 +299,5 @@ def test_the_folder_of_batch_files_is_gone_however_the_task_ends(run_dag, sandbo
     assert run.states == {"good": "success", **failed}
     assert "Timeout" in run.log("too_slow")
     assert [file.name for file in scratch.iterdir() if file.name.startswith("adobe-target-")] == []
-    assert len(sandbox.batches) == 4  # two, none, one, and the one that was under way at the timeout
+    assert len(sandbox.batches) == 5  # two, one, two
     assert len(run.xcoms["too_slow"]["batches"]) == 1
