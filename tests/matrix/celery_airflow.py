@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,8 @@ class CeleryAirflow:
             for survivor in alive:
                 survivor.kill()
             process.wait(10)
+            with suppress(ProcessLookupError):  # what outlived a leader that had ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
         self._processes.clear()
 
     def _show_logs(self) -> None:
