@@ -5,7 +5,7 @@ than one task. One sensor waits for the batches of all, and judges them together
 
 Adobe Target's 50 calls a minute are for all tasks together. Each task has a budget of its own, so the connection's
 ``calls_per_minute`` is to be its share: ``50 // (4 uploads + 1 sensor)``, which is 10. The pool bounds how many
-uploads read the warehouse at a time. It has to be there before the first run::
+uploads read the warehouse at a time. Without it they are never scheduled (``airflow dags test`` does without)::
 
     airflow pools set adobe_target 2 "Uploads to Adobe Target at a time"
 
