@@ -31,7 +31,6 @@ from airflow_provider_adobe_target.operators.uploads import check_concurrency, s
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 from airflow_provider_adobe_target.target.versions import check_version
-from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger, batches_of_event
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -190,6 +189,8 @@ class BulkProfileUpdateOperator(BaseOperator):
                 return report
             deadline = clocks.SYSTEM.now() + self.timeout
             if self.deferrable:
+                from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
+
                 self.defer(
                     trigger=BatchStatusTrigger(
                         adobe_target_conn_id=self.adobe_target_conn_id,
@@ -204,6 +205,8 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""
+        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
+
         with airflow_failures():
             return self._conclude(context, event["report"], batches_of_event(event))
 

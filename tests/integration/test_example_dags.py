@@ -39,7 +39,7 @@ def purchases(before=date.max):
 
 
 def test_every_example_has_a_test_here():
-    tested = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill"}
+    tested = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill", "cdnow_partitions"}
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -96,3 +96,22 @@ def test_a_day_of_a_backfill_sends_the_orders_of_the_day_before(run_example, san
     assert report["rows_sent"] == sandbox.batches[0].row_count > 100
     assert {row["thirdPartyId"] for row in sandbox.batches[0].rows} <= set(orders)
     assert len({row["last_order_on"] for row in sandbox.batches[0].rows}) == 1
+
+
+def test_four_mapped_tasks_send_every_customer_once_and_come_to_one_account(run_example, sandbox):
+    run = run_example("cdnow_partitions")
+
+    assert set(run.states.values()) == {"success"}
+    assert run.result("account") == {
+        "rows_read": 23_570,
+        "rows_sent": 23_570,
+        "rows_rejected": 0,
+        "rows_empty": 0,
+        "rows_unchanged": 0,
+        "files": 4,
+    }
+    assert [batch["status"] for batch in run.result("landed")] == ["complete"] * 4
+    ids = [row["thirdPartyId"] for batch in sandbox.batches for row in batch.rows]
+    assert len(ids) == len(set(ids)) == 23_570
+    shares = [run.result(("upload", number))["rows_sent"] for number in range(4)]
+    assert max(shares) - min(shares) <= 1
