@@ -1,6 +1,6 @@
 """What a whole upload takes, beside what each of its stages takes alone.
 
-    python benchmarks/end_to_end.py [--rows 2000000] [--runs 5] [--delay 0.5]
+    python benchmarks/end_to_end.py [--rows 2000000] [--runs 5] [--delay 0.5] [--json FILE]
 
 A Parquet file goes through the operator to a sink on this machine (``sink.py``), once as fast as it takes the files and
 once with a delay before each answer. Reading, encoding and uploading proceed side by side: the whole should take hardly
@@ -11,25 +11,20 @@ compares runs of one turn.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from encoding import whole_walk, write_parquet
+from measuring import Report, apart, in_turn, measured, medians, options
 
 from airflow_provider_adobe_target.profiles.files import rows_from_files
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
@@ -96,29 +91,10 @@ WORKS = {**STAGES, "whole": whole}
 
 
 def measure(name: str, path: Path) -> dict[str, float]:
-    """Run one of the works in this process."""
+    """Run one of the works in this process, first with few rows."""
     with tempfile.TemporaryDirectory() as small_folder, tempfile.TemporaryDirectory() as folder:
         WORKS[name](small(path), Path(small_folder))()
-        work = WORKS[name](path, Path(folder))
-        before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-        work()
-        after, ended = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall": ended - started, "cpu": cpu, "peak": after.ru_maxrss / 1024}
-
-
-def measured_apart(name: str, path: Path, url: str) -> dict[str, float]:
-    """Run one of the works in a fresh process."""
-    connection = {"conn_type": "adobe_target", "login": "acme", "host": url, "extra": {"calls_per_minute": 50}}
-    environment = {
-        **os.environ,
-        "AIRFLOW_HOME": str(path.parent),
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-        "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
-    }
-    command = [sys.executable, __file__, "--one", name, "--path", str(path)]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return dict(json.loads(result.stdout.splitlines()[-1]))
+        return measured(WORKS[name](path, Path(folder)))
 
 
 @contextmanager
@@ -133,47 +109,51 @@ def sink(delay: float) -> Iterator[str]:
             process.terminate()
 
 
-def compare(path: Path, rows: int, runs: int, delay: float) -> Iterable[str]:
-    """Yield the lines of the table that compares the whole with its stages."""
-    figures: dict[str, list[dict[str, float]]] = {name: [] for name in WORKS}
+def compare(report: Report, path: Path, rows: int, runs: int, delay: float) -> None:
+    """Add the table that compares the whole with its stages."""
     with sink(delay) as url:
-        for _ in range(runs):
-            for name in WORKS:
-                figures[name].append(measured_apart(name, path, url))
-    yield f"{rows:,} rows, {AT_ONCE} uploads at once, {delay} s before each answer; medians of {runs} runs"
-    yield ""
-    yield "| what | wall s | CPU s | peak MiB |"
-    yield "|---|---|---|---|"
+        connection = {"conn_type": "adobe_target", "login": "acme", "host": url, "extra": {"calls_per_minute": 50}}
+        environment = {
+            "AIRFLOW_HOME": str(path.parent),
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
+        }
+        figures = in_turn(WORKS, runs, lambda name: apart(__file__, "--one", name, "--path", path, **environment))
+    slowest = [max(turn) for turn in zip(*([run["wall"] for run in figures[name]] for name in STAGES), strict=True)]
+    records = []
     for name in WORKS:
-        wall, cpu, peak = (statistics.median(run[key] for run in figures[name]) for key in ("wall", "cpu", "peak"))
-        yield f"| {name} | {wall:.2f} | {cpu:.2f} | {peak:.0f} |"
-    turns = [{name: figures[name][turn]["wall"] for name in WORKS} for turn in range(runs)]
-    ratios = [turn["whole"] / max(turn[name] for name in STAGES) for turn in turns]
-    yield ""
-    yield f"whole / slowest stage: {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
+        ratio = statistics.median(run["wall"] / most for run, most in zip(figures[name], slowest, strict=True))
+        records.append({"what": name, **medians(figures[name]), "ratio": ratio})
+    report.add(
+        f"delay_{delay}",
+        f"{rows:,} rows, {AT_ONCE} uploads at once, {delay} s before each answer; medians of {runs} runs",
+        {
+            "what": ("what", "{}"),
+            "wall": ("wall s", "{:.2f}"),
+            "ratio": ("wall, times the slowest stage", "{:.2f}"),
+            "cpu": ("CPU s", "{:.2f}"),
+            "peak": ("peak MiB", "{:.0f}"),
+        },
+        records,
+    )
 
 
 def main() -> None:
     """Print both tables, or one run's figures as JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--runs", type=int, default=5)
+    parser = options(__doc__, runs=5, rows=2_000_000)
     parser.add_argument("--delay", type=float, default=0.5, help="seconds before each answer of the slow sink")
-    parser.add_argument("--one", choices=WORKS, help=argparse.SUPPRESS)
-    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--path", type=Path, help="with --one")
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one, arguments.path)))
         return
-    print(f"Python {platform.python_version()}, pyarrow {pa.__version__}, {os.cpu_count()} cores\n")
+    report = Report(arguments.json, "pyarrow", "apache-airflow")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "profiles.parquet"
         write_parquet(path, arguments.rows)
         write_parquet(small(path), 1_000)
         for delay in (0.0, arguments.delay):
-            for line in compare(path, arguments.rows, arguments.runs, delay):
-                print(line, flush=True)
-            print()
+            compare(report, path, arguments.rows, arguments.runs, delay)
 
 
 if __name__ == "__main__":
