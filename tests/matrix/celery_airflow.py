@@ -29,7 +29,7 @@ from celery import Celery
 
 LOOPBACK = "127.0.0.1"
 WORKERS = ("w1", "w2")
-START_SECONDS = 180  # the machine may be slow, and all of Airflow starts at once
+START_SECONDS = 300  # the machine may be slow, and all of Airflow starts at once
 
 
 @dataclass(frozen=True)
