@@ -47,7 +47,7 @@ class AdobeTargetHook(BaseHook):
     conn_type = "adobe_target"
     hook_name = "Adobe Target"
 
-    def __init__(self, adobe_target_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, *, adobe_target_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.adobe_target_conn_id = adobe_target_conn_id
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, ObjectStoragePath, conf
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.operators.handover import hand_over
 from airflow_provider_adobe_target.operators.rows import (
     RowsArgument,
     RowsPartial,
@@ -21,13 +27,14 @@ from airflow_provider_adobe_target.operators.rows import (
     rows_from_sql,
     with_hidden_rows,
 )
-from airflow_provider_adobe_target.operators.uploads import send_in_order
+from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 from airflow_provider_adobe_target.target.versions import check_version
-from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger, batches_of_event
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
     from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
@@ -53,6 +60,8 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
     :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
     :param guaranteed_upload: wait in the worker until Adobe Target has finished a file before sending the next
+    :param max_concurrent_uploads: how many files may be on their way at once, 1 to 10; with ``guaranteed_upload`` it
+        is one
     :param max_rows_per_file: at most 499,999
     :param max_bytes_per_file: encoded, below 50,000,000
     :param dry_run: do everything but the calls
@@ -101,6 +110,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         api_version: Literal["v1", "v2"] = "v2",
         guaranteed_upload: bool = False,
+        max_concurrent_uploads: int = 2,
         max_rows_per_file: int = 50_000,
         max_bytes_per_file: int = 49_000_000,
         dry_run: bool = False,
@@ -130,6 +140,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.adobe_target_conn_id = adobe_target_conn_id
         self.api_version = api_version
         self.guaranteed_upload = guaranteed_upload
+        self.max_concurrent_uploads = max_concurrent_uploads
         self.max_rows_per_file = max_rows_per_file
         self.max_bytes_per_file = max_bytes_per_file
         self.is_dry_run = dry_run  # Airflow has a method of the argument's name
@@ -155,7 +166,11 @@ class BulkProfileUpdateOperator(BaseOperator):
     @cached_property
     def hook(self) -> AdobeTargetHook:
         """The connection to Adobe Target."""
-        return AdobeTargetHook(self.adobe_target_conn_id)
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
+
+    @property
+    def _uploads_at_once(self) -> int:
+        return 1 if self.guaranteed_upload else self.max_concurrent_uploads
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the rows, and wait for what becomes of them.
@@ -164,14 +179,18 @@ class BulkProfileUpdateOperator(BaseOperator):
         :raises AirflowFailException: where a retry cannot help
         :raises AirflowSensorTimeout: where a batch is unfinished at the ``timeout``
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        :raises OSError: where the disk is full
         """
         with airflow_failures():
             check_limits(self.max_failed_pct, self.max_not_found_pct)
+            check_concurrency(self.max_concurrent_uploads)
             report, batches = self._upload(context)
             if self.is_dry_run or not self.wait_for_completion or not batches:
                 return report
             deadline = clocks.SYSTEM.now() + self.timeout
             if self.deferrable:
+                from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
+
                 self.defer(
                     trigger=BatchStatusTrigger(
                         adobe_target_conn_id=self.adobe_target_conn_id,
@@ -186,17 +205,21 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""
+        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
+
         with airflow_failures():
             return self._conclude(context, event["report"], batches_of_event(event))
 
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
         if self._folder:
-            self._folder.cleanup()
+            removed = f"{self._folder.name}.removed"
+            with suppress(OSError):  # gone already
+                os.rename(self._folder.name, removed)  # so that the thread that makes files can add none
+            shutil.rmtree(removed, ignore_errors=True)
 
     def _conclude(self, context: Context, report: dict[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
-        report = {**report, "batches": [batch.to_dict() for batch in batches]}
-        context["ti"].xcom_push(key="batches", value=report["batches"])
+        report = {**report, "batches": self._push_batches(context, batches)}
         for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
             self.log.warning(warning)
         return report
@@ -206,21 +229,18 @@ class BulkProfileUpdateOperator(BaseOperator):
         from airflow_provider_adobe_target.profiles.run import ProfileRun
 
         rules = self._rules()
-        sent: list[Batch] = []
-        started = clocks.SYSTEM.monotonic()
-        rejects_path = None
+        sent: dict[int, Batch] = {}  # by the file's number: files may be accepted in another order
         self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
-        with self._folder as folder:
+        with self._full_disk_explained(sent), self._folder as folder:
             run = ProfileRun(self._rows(), rules, Path(folder), keep_rejects=bool(self.rejects_path))
             try:
-                files = self._files(run)
-                send_in_order(
-                    list(files) if rules.checks_all_rows_first else files,
-                    lambda file, clock: self._send(file, sent, started, clock),
-                )
-            finally:
-                context["ti"].xcom_push(key="batches", value=[batch.to_dict() for batch in sent])
-                rejects_path = self._write_rejects(context, run)
+                self._send_all(run, sent, rules)
+            except BaseException:
+                self._push_batches(context, _in_order(sent))
+                self._rescue_rejects(context, run)
+                raise
+            self._push_batches(context, _in_order(sent))
+            rejects_path = self._write_rejects(context, run)
         self.log.info(
             "Rows read: %s; %s: %s, files: %s; rejected: %s %s; without a value: %s",
             f"{run.rows_read:,}",
@@ -231,12 +251,30 @@ class BulkProfileUpdateOperator(BaseOperator):
             dict(run.rejects.by_reason),
             f"{run.rows_empty:,}",
         )
-        return self._report(run, sent, rejects_path), sent
+        return self._report(run, _in_order(sent), rejects_path), _in_order(sent)
 
-    def _files(self, run: ProfileRun) -> Iterator[BatchFile]:
+    def _send_all(self, run: ProfileRun, sent: dict[int, Batch], rules: ProfileRules) -> None:
+        """Read the rows here, make files of them in a second thread, and send these in others."""
+        stop = threading.Event()
+        started = clocks.SYSTEM.monotonic()
+        # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
+        settings, _ = self.hook.settings, self.hook.budget
+        check_version(self.api_version, run.key, settings.uses_ecid)
+
+        def make_and_send(batches: Iterator[RecordBatch]) -> None:
+            files = self._files(run, batches)
+            send_files(
+                list(files) if rules.checks_all_rows_first else files,
+                lambda number, file, clock: self._send(number, file, sent, started, clock),
+                at_once=self._uploads_at_once,
+                stop=stop,
+            )
+
+        hand_over(run.batches(), make_and_send, stop)
+
+    def _files(self, run: ProfileRun, batches: Iterator[RecordBatch]) -> Iterator[BatchFile]:
         """Make the files, and refuse them where Adobe warns of their key with this version."""
-        check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
-        for file in run.files():
+        for file in run.files(batches):
             # Only now the columns of sql are known.
             check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
             yield file
@@ -260,21 +298,23 @@ class BulkProfileUpdateOperator(BaseOperator):
             raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
         return rows_from_sql(database_hook(self.sql_conn_id), str(self.sql), self.parameters)
 
-    def _send(self, file: BatchFile, sent: list[Batch], started: float, clock: Clock) -> None:
+    def _send(self, number: int, file: BatchFile, sent: dict[int, Batch], started: float, clock: Clock) -> None:
         """Send one file, note what it became, and remove it."""
         if self.is_dry_run:
-            sent.append(Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256))
+            sent[number] = Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256)
         else:
-            if self.guaranteed_upload and sent:
-                sent[-1] = self._finished(sent[-1], clock)
-            sent.append(self.hook.submit(file.path, file.rows, file.size, file.sha256, self.api_version, clock))
+            if self.guaranteed_upload and number:
+                sent[number - 1] = self._finished(sent[number - 1], clock)
+            batch = self.hook.submit(file.path, file.rows, file.size, file.sha256, self.api_version, clock)
+            sent[number] = batch
+            so_far = _in_order(sent)
             self.log.info(
                 "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",
-                sent[-1].batch_id,
+                batch.batch_id,
                 f"{file.rows:,}",
-                len(sent),
-                f"{sum(batch.rows or 0 for batch in sent):,}",
-                f"{sum(batch.bytes or 0 for batch in sent):,}",
+                len(so_far),
+                f"{sum(batch.rows or 0 for batch in so_far):,}",
+                f"{sum(batch.bytes or 0 for batch in so_far):,}",
                 clock.monotonic() - started,
             )
         file.path.unlink()
@@ -284,6 +324,38 @@ class BulkProfileUpdateOperator(BaseOperator):
         [batch] = self.hook.wait([batch], self.poll_interval, clock.now() + self.timeout, clock)
         judge([batch], max_failed_pct=100, max_not_found_pct=None)
         return batch
+
+    def _push_batches(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+        entries = [batch.to_dict() for batch in batches]
+        context["ti"].xcom_push(key="batches", value=entries)
+        return entries
+
+    @contextmanager
+    def _full_disk_explained(self, sent: Mapping[int, Batch]) -> Iterator[None]:
+        """Say of a full disk what is full, what is needed, and what was sent before, in an error Airflow may retry."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            places = filter(None, [tempfile.gettempdir(), self.rejects_path])
+            accepted = [batch for batch in _in_order(sent) if not batch.is_planned]
+            raise OSError(
+                error.errno,
+                f"No space is left in {' or '.join(places)}. Room is needed for {self._uploads_at_once + 1} files of "
+                f"max_bytes_per_file={self.max_bytes_per_file:,} (for all files, where all rows are checked before the "
+                "first call), for all ids, and for rows that have to wait. Make room, let the environment variable "
+                "TMPDIR name a folder that has it, or lower max_bytes_per_file. Before this, Adobe Target accepted "
+                f"{len(accepted)} files with {sum(batch.rows or 0 for batch in accepted):,} rows: they are in XCom "
+                "under 'batches'.",
+            ) from error
+
+    def _rescue_rejects(self, context: Context, run: ProfileRun) -> None:
+        """Write the bad rows of a run that failed, if that can be done: its own error matters more."""
+        try:
+            self._write_rejects(context, run)
+        except Exception as error:
+            self.log.warning("The bad rows cannot be kept: %s", error)
 
     def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
         if not self.rejects_path:
@@ -315,3 +387,8 @@ class BulkProfileUpdateOperator(BaseOperator):
             "rejects_path": rejects_path,
             "batches": [batch.to_dict() for batch in batches],
         }
+
+
+def _in_order(sent: Mapping[int, Batch]) -> list[Batch]:
+    """Return the batches in the order of their files, however these came to be accepted."""
+    return [sent[number] for number in sorted(sent)]

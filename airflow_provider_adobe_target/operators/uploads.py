@@ -1,43 +1,93 @@
-"""Sending batch files in order, one while the next is being made."""
+"""Sending batch files, some at once, while the next is being made."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.target import clock
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
+_MOST_UPLOADS = 10
+
+_logger = logging.getLogger(__name__)
+
 
 class UploadStoppedError(Exception):
-    """The task ended while a file was waiting for its next try."""
+    """The task ended while a file was being made, or was waiting for its next try."""
 
 
-def send_in_order(files: Iterable[BatchFile], send: Callable[[BatchFile, clock.Clock], None]) -> None:
+def check_concurrency(max_concurrent_uploads: int) -> None:
+    """Check how many files may be sent at once.
+
+    :raises AdobeTargetError: where it is no whole number from 1 to 10
+    """
+    value = max_concurrent_uploads
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_UPLOADS:
+        raise AdobeTargetError(f"max_concurrent_uploads={value!r} is not a whole number from 1 to {_MOST_UPLOADS}.")
+
+
+def send_files(
+    files: Iterable[BatchFile],
+    send: Callable[[int, BatchFile, clock.Clock], None],
+    *,
+    at_once: int,
+    stop: threading.Event,
+) -> None:
     """Call ``send`` for each file in a thread of its own, while the next file is being made.
 
-    Where anything fails, a call that is under way is still waited for, since its outcome counts, but not tried again.
+    No file is asked for while ``at_once`` are under way and one is waiting: ``at_once + 1`` is the most there are.
 
-    :param files: finished files; the next is asked for once all but the newest were sent
-    :param send: sends a file; the clock it gets ends its waiting when the task ends
+    Where anything fails no further file is begun. Calls that are under way are waited for, since their outcome counts,
+    but not tried again. The first error is raised, others are logged.
+
+    :param files: finished files
+    :param send: sends a file, of which it gets the number, from 0 on; the clock it gets ends its waiting when the task
+        ends
+    :param at_once: how many files may be under way
+    :param stop: set where anything fails; where somebody else sets it, this ends without an error
     """
-    stop = threading.Event()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="adobe-target-upload") as thread:
-        under_way: Future[None] | None = None
+    errors: list[BaseException] = []
+    room = threading.Semaphore(at_once)
+
+    def fail(error: BaseException) -> None:
+        errors.append(error)
+        stop.set()
+
+    def upload(number: int, file: BatchFile) -> None:
         try:
-            for file in files:
-                if under_way:
-                    under_way.result()
-                under_way = thread.submit(send, file, _StoppableClock(stop))
-            if under_way:
-                under_way.result()
-        except BaseException:
-            stop.set()
-            raise
+            send(number, file, _StoppableClock(stop))
+        except UploadStoppedError:
+            _logger.warning(
+                "A file of %s rows is not tried again, as the task ends. Whether Adobe Target took it is unknown.",
+                f"{file.rows:,}",
+            )
+        except BaseException as error:
+            fail(error)
+        finally:
+            room.release()
+
+    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="adobe-target-upload") as threads:
+        try:
+            for number, file in enumerate(files):
+                room.acquire()
+                if stop.is_set():
+                    break
+                threads.submit(upload, number, file)
+        except UploadStoppedError:
+            pass
+        except BaseException as error:
+            fail(error)
+    for other in errors[1:]:
+        _logger.error("This failed, too: %s", other)
+    if errors:
+        raise errors[0]
 
 
 class _StoppableClock:

@@ -93,7 +93,7 @@ class _OpenFile:
         budget = start + max_bytes - self._size
         fitting = int(np.searchsorted(lines.starts, budget, side="right")) - 1
         end = max(row, min(fitting, row + max_rows - self.rows))
-        self._append(memoryview(lines.data)[start : int(lines.starts[end])])
+        self._append(lines.data[start : int(lines.starts[end])].data)
         self.rows += end - row
         return end
 

@@ -26,14 +26,10 @@ MAX_ID_CHARACTERS = {"thirdPartyId": 256, "pcId": 128}  # Adobe's limits page; i
 _WARN_ID_CHARACTERS = 128  # Adobe's own SDKs refuse to link longer ones
 _WARN_VALUE_CHARACTERS = 256  # what page calls and the Delivery API take
 _MAX_PROFILE_BYTES = 64_000  # Adobe's bulk page: 64 KB of external data a profile, read as decimal to be safe
-_RISKY = r"\r\n|[,\r\n]"
+_RISKY_CHARACTERS = r"\r\n|[,\r\n]"
 
-_RISKY_BYTES = np.zeros(256, bool)
-_RISKY_BYTES[list(b",\r\n")] = True
-_SUSPECT_IN_ID = np.ones(
-    256, bool
-)  # any byte but these is reason to look closer: blanks, controls, + / , and non-ASCII
-_SUSPECT_IN_ID[[byte for byte in range(0x21, 0x7F) if byte not in b"+/,"]] = False
+_RISKY_BYTES = (b",", b"\r", b"\n")
+_FINE_IN_ID = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"+/,")  # any other byte is worth a closer look
 
 
 @dataclass
@@ -87,7 +83,7 @@ def check_ids(
         verdicts.reject(_mask(ids.unsupported), "unsupported_value", f"{column}: its type has no text form")
     if text.null_count:
         verdicts.reject(_mask(text.is_null()), "missing_id", column)
-    suspect = not ids.plain and _SUSPECT_IN_ID[string_bytes(text)].any()
+    suspect = not ids.plain and bool(string_bytes(text).tobytes().translate(None, _FINE_IN_ID))
     if suspect:
         verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
     _check_length(text, MAX_ID_CHARACTERS[key], _WARN_ID_CHARACTERS, "id_too_long", column, verdicts, warnings)
@@ -128,12 +124,12 @@ def check_values(
     text = values.text
     if values.unsupported is not None:
         verdicts.reject(_mask(values.unsupported), "unsupported_value", f"{column}: its type has no text form")
-    if not values.plain and _RISKY_BYTES[string_bytes(text)].any():
+    if not values.plain and _holds_risky_bytes(text):
         if on_risky_value == "replace":
-            text = pc.replace_substring_regex(text, _RISKY, " ")
+            text = pc.replace_substring_regex(text, _RISKY_CHARACTERS, " ")
         elif on_risky_value == "reject":
             verdicts.reject(
-                _mask(pc.match_substring_regex(text, _RISKY)),
+                _mask(pc.match_substring_regex(text, _RISKY_CHARACTERS)),
                 "risky_value",
                 f"{column}: a comma or line break",
             )
@@ -185,6 +181,11 @@ def _check_length(
             column,
             f"Some texts in %s have more than {warn_above} characters; other parts of Adobe Target take no more.",
         )
+
+
+def _holds_risky_bytes(text: pa.StringArray) -> bool:
+    data = string_bytes(text).tobytes()
+    return any(byte in data for byte in _RISKY_BYTES)
 
 
 def _longest(text: pa.StringArray) -> int:

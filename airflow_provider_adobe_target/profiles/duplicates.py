@@ -23,12 +23,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_adobe_target.profiles.encoding import string_bytes
+from airflow_provider_adobe_target.profiles.encoding import cell_starts, string_bytes
 from airflow_provider_adobe_target.profiles.spool import Spool
 
 _FIELD_WORDS = 2**22  # of 64 bits: 32 MiB
 _WAITING_BLOCK_ROWS = 65_536
-_NOTED_BLOCK_ROWS = 1_048_576
+_NOTED_BLOCK_ROWS = 262_144
 
 
 def first_of_each_id(
@@ -89,13 +89,16 @@ class SeenIds:
     def surely_new(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
         """Tell which ids cannot have come before, neither earlier nor higher up in ``ids``, and note these."""
         hashes = hash_strings(ids)
-        order = np.argsort(hashes, kind="stable")  # so that the field is walked from its begin to its end
+        order = np.argsort(hashes)  # so that the field is walked from its begin to its end
+        again = hashes[order[1:]] == hashes[order[:-1]]
+        if again.any():
+            order = np.argsort(hashes, kind="stable")  # slower, but the first row of equals comes first
         hashes = hashes[order]
         words = hashes // np.uint64(2**64 // _FIELD_WORDS)
         bits = np.uint64(1) << (hashes & np.uint64(63)) | np.uint64(1) << (hashes >> np.uint64(6) & np.uint64(63))
         unset = self._field[words] & bits != bits
-        unset[1:] &= hashes[1:] != hashes[:-1]
-        np.bitwise_or.at(self._field, words, bits)
+        unset[1:] &= ~again
+        self._set(words, bits)
         new = np.empty(len(ids), bool)
         new[order] = unset
         self._note(ids if new.all() else ids.filter(pa.array(new)))
@@ -114,23 +117,29 @@ class SeenIds:
         self._note(ids.filter(pa.array(first)))
         return first
 
+    def _set(self, words: npt.NDArray[np.uint64], bits: npt.NDArray[np.uint64]) -> None:
+        """Set bits in the field's words, which are in order and may repeat."""
+        starts = np.flatnonzero(np.diff(words, prepend=words[:1] + np.uint64(1)))
+        self._field[words[starts]] |= np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
+
     def _note(self, ids: pa.StringArray) -> None:
         self._noted.write(pa.record_batch([ids], names=["id"]))
 
 
 def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
     """Hash each string, eight bytes at a time. Equal strings have equal hashes, on every machine and version."""
-    offsets = np.frombuffer(strings.buffers()[1], np.int32)[strings.offset : strings.offset + len(strings) + 1]
+    offsets = cell_starts(strings)
     data = np.append(string_bytes(strings), np.zeros(8, np.uint8))
     words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from every byte on
-    starts = (offsets[:-1] - offsets[0]).astype(np.int64)
-    lengths = np.diff(offsets).astype(np.int64)
+    starts, lengths = offsets[:-1], np.diff(offsets)
     hashes = lengths.astype(np.uint64)
-    rows = np.arange(len(strings))
+    rows: npt.NDArray[np.int64] | slice = slice(None)
     for done in range(0, int(lengths.max(initial=0)), 8):
-        rows = rows[lengths[rows] > done]
-        unused_bits = (8 - np.minimum(lengths[rows] - done, 8)).astype(np.uint64) * np.uint64(8)
-        word = words[starts[rows] + done] << unused_bits  # cuts off what belongs to the next string
+        if lengths.min() <= done:
+            rows = np.flatnonzero(lengths > done)
+        left = np.minimum(lengths[rows] - done, 8)
+        # What belongs to the next string is shifted out.
+        word = words[starts[rows] + done] << (np.uint64(8) * (8 - left).astype(np.uint64))
         mixed = (hashes[rows] ^ word) * np.uint64(0x9E3779B97F4A7C15)
         hashes[rows] = mixed ^ (mixed >> np.uint64(32))
     return hashes * np.uint64(0xD6E8FEB86659FD93)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -114,15 +114,21 @@ class ProfileRun:
         """Rows that left with a reason."""
         return self.rejects.by_reason.total()
 
-    def files(self) -> Iterator[BatchFile]:
-        """Read, check and encode the rows, and hand out each file when it is finished.
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+        """Read the rows, of no more columns than are needed; see ``Rows.batches``."""
+        yield from self._rows.batches(self._mapping.columns if self._mapping else None)
 
+    def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
+        """Check and encode the rows, and hand out each file when it is finished.
+
+        :param batches: what :meth:`batches` reads, where that happens in another thread; by default it is read here
         :raises ProfileDataError: where the columns cannot become profiles, or a limit on bad rows is broken. With
             :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none
             of them may be sent before
         """
         one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
-        blocks = map(self._encode, one_of_each(self._good_profiles(), self._folder, self._reject_duplicates))
+        good = self._good_profiles(self.batches() if batches is None else batches)
+        blocks = map(self._encode, one_of_each(good, self._folder, self._reject_duplicates))
         limits = {"max_rows": self._rules.max_rows_per_file, "max_bytes": self._rules.max_bytes_per_file}
         for file in cut_files(blocks, self._folder, key=lambda: self.key, **limits):
             self.rows_sent += file.rows
@@ -148,13 +154,12 @@ class ProfileRun:
         self._mapping, self._mapped = mapping, schema
         return mapping
 
-    def _good_profiles(self) -> Iterator[pa.RecordBatch]:
-        """Read the rows, and pass on those that can be sent as text.
+    def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass on the rows that can be sent as text.
 
         Columns are ``row_number``, ``id``, then the attributes, each as ``profile.`` and its name.
         """
-        columns = self._mapping.columns if self._mapping else None
-        for batch in self._rows.batches(columns):
+        for batch in batches:
             if len(batch):
                 yield self._check(batch, self._map(batch.schema, complete=False))
 

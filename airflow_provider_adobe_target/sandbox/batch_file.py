@@ -73,3 +73,21 @@ class BatchFile:
     def _cells(self, line: str) -> list[str]:
         cells = line.split(",")
         return [unquote(cell) for cell in cells] if self._decodes_cells and "%" in line else cells
+
+
+class CountedFile(BatchFile):
+    """A batch body of which only the header and the number of rows are kept; all rows must have all cells.
+
+    :raises RefusedFileError: as :class:`BatchFile`, or if there are too many or too few cells.
+    """
+
+    def __init__(self, body: bytes, order: DecodeOrder) -> None:
+        self._count = body.count(b"\n", 0, -1)  # the last line may end, too
+        super().__init__(b"\n".join(body.split(b"\n", 2)[:2]), order)
+        if body.count(b",") != (1 + self._count) * len(self.names):
+            raise RefusedFileError("A row has more or fewer cells than the header")
+        self._lines.clear()
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._count

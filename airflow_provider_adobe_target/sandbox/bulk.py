@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from airflow_provider_adobe_target.sandbox.answers import Answer, Call, method_not_allowed, text_answer
-from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, RefusedFileError
+from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, CountedFile, RefusedFileError
 from airflow_provider_adobe_target.sandbox.settings import COUNTERS
 
 if TYPE_CHECKING:
@@ -32,12 +32,15 @@ def submit(state: State, call: Call) -> Answer:
     if settings.reject_content_type and content_type(call) != FORM:
         return refusal(state, f"The content type must be {FORM}")
     try:
-        file = BatchFile(call.body, settings.decode_order)
+        file = (BatchFile if settings.keep_profiles else CountedFile)(call.body, settings.decode_order)
     except RefusedFileError as error:
         return refusal(state, str(error))
     if len(file) > settings.max_rows:
         return refusal(state, "The file has too many rows")
     batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call.body, file)
+    if not settings.keep_profiles:
+        batch.forget_body()
+        call.body = b""
     fields = [
         ("success", "true"),
         ("batchStatus", _status_url(state, call, batch)),

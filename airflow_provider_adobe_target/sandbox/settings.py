@@ -69,6 +69,7 @@ class SandboxSettings:
     fail_ids: tuple[str, ...] = _setting((), "ids whose rows fail")
     loss_rate: float = _setting(0.0, "share of rows, 0 to 1, that count as successful but are not stored")
     seed: int = _setting(0, "seed of what happens by chance: loss and noise")
+    keep_profiles: bool = _setting(True, "keep what was sent; off: only count rows and cells, for loads of any size")
     visible_after_seconds: float = _setting(0.0, "seconds from the writing of a value until fetch shows it")
     max_profile_bytes: int = _setting(65_536, "bytes of names and values that one profile may hold")
 

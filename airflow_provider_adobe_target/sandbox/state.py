@@ -11,6 +11,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_adobe_target.sandbox.answers import Answer, Call
+from airflow_provider_adobe_target.sandbox.batch_file import CountedFile
 from airflow_provider_adobe_target.sandbox.profile_store import Origin, ProfileStore
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Batch:
         """The number of rows, good or bad."""
         return len(self.file)
 
-    @property
+    @cached_property
     def body_bytes(self) -> int:
         """The size of the HTTP body."""
         return len(self.body)
@@ -88,6 +89,11 @@ class Batch:
     def sha256(self) -> str:
         """The SHA-256 of the HTTP body, in hex."""
         return hashlib.sha256(self.body).hexdigest()
+
+    def forget_body(self) -> None:
+        """Keep of the body only its size and hash."""
+        self.body_bytes, self.sha256  # noqa: B018 - both are cached
+        self.body = b""
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
@@ -173,6 +179,8 @@ class State:
         origin = self.profiles.origin("v1 batch" if batch.version == "v1" else "v2 batch", batch.due_at, batch.batch_id)
         # How much of a stuck batch was applied is not documented: half of it keeps both assumptions honest.
         last = batch.row_count // 2 if batch.final_status == "stuck" else batch.row_count
+        if isinstance(batch.file, CountedFile):
+            batch.consumed = batch.successful = last
         seen: set[str] = set()
         for number, row in enumerate(batch.file):
             if number == last:

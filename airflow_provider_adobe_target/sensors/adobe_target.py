@@ -23,7 +23,6 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.target import clock
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
-from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger, batches_of_event
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
@@ -74,7 +73,7 @@ class BatchStatusSensor(BaseSensorOperator):
     @cached_property
     def hook(self) -> AdobeTargetHook:
         """The connection to Adobe Target."""
-        return AdobeTargetHook(self.adobe_target_conn_id)
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     def execute(self, context: Context) -> Any:
         """Wait, in the way that was chosen."""
@@ -84,6 +83,8 @@ class BatchStatusSensor(BaseSensorOperator):
         done = self._as_poked(lambda: self.poke(context))
         if isinstance(done, PokeReturnValue):
             return done.xcom_value
+        from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
+
         return self.defer(
             trigger=BatchStatusTrigger(
                 adobe_target_conn_id=self.adobe_target_conn_id,
@@ -112,6 +113,7 @@ class BatchStatusSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Judge what the trigger saw."""
+        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
 
         def judge_event() -> list[dict[str, Any]]:
             with airflow_failures():

@@ -12,6 +12,7 @@ import socket
 import ssl
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -103,25 +104,33 @@ class RequestsTransport:
 class HttpxTransport:
     """Send requests from an event loop, over one client. An asynchronous context manager.
 
-    Follows the same rules as :class:`RequestsTransport`, and trusts the same certificates.
+    Follows the same rules as :class:`RequestsTransport`, and trusts the same certificates. A triggerer has a thousand
+    of these for hours, so that between requests it can :meth:`rest`.
 
     :param settings: certificates and proxies.
     """
 
     def __init__(self, settings: TargetSettings) -> None:
         self._settings = settings
+        self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> HttpxTransport:
-        self._client = await asyncio.to_thread(self._open)  # reading the certificates would hold up the loop
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self.rest()
 
-    def _open(self) -> httpx.AsyncClient:
-        verify = _certificates(self._settings.verify)
+    async def rest(self) -> None:
+        """Hold no connection, an open file each that the server will have closed soon, until the next request."""
+        client, self._client = self._client, None
+        if client:
+            await client.aclose()
+
+    async def _open(self) -> httpx.AsyncClient:
+        # Reading the certificates would hold up the loop.
+        verify = await asyncio.to_thread(_certificates, self._settings.verify)
         mounts: dict[str, httpx.AsyncBaseTransport | None] = {}
         for key, proxy in self._settings.proxies.items():
             if key == "no_proxy":
@@ -134,8 +143,9 @@ class HttpxTransport:
     async def send(self, request: Request) -> Answer:
         """Send one request and read the whole answer.
 
-        :raises OSError: where the batch file cannot be read.
+        :raises OSError: where the batch file or the certificates cannot be read.
         """
+        self._client = self._client or await self._open()
         body = _body(request)
         headers = dict(request.headers)
         blocks = body.for_event_loop() if isinstance(body, _FileBlocks) else body
@@ -183,6 +193,7 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
         while True:
             answer: Answer | None = None
             if isinstance(command, Wait):
+                await transport.rest()
                 await clock.asleep(command.seconds)
             else:
                 answer = await transport.send(command.request)
@@ -236,11 +247,18 @@ def _leave_headers_alone(request: requests.PreparedRequest) -> requests.Prepared
 def _certificates(verify: bool | str) -> ssl.SSLContext | bool:
     """Return for ``httpx`` what ``requests`` trusts: also the bundle its environment variables name."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") if verify is True else verify
-    if not isinstance(bundle, str):
-        return bool(verify)
-    if os.path.isdir(bundle):
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
+    if bundle is False:
+        return False
+    path = bundle if isinstance(bundle, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
+    return _trusting(path, os.stat(path).st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _trusting(path: str, changed_at: int) -> ssl.SSLContext:
+    """Read certificates once for all who trust them, until they change: each time takes 50 ms and 0.7 MB."""
+    if os.path.isdir(path):
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
 
 
 def _too_long(request: Request) -> TransportFailure:

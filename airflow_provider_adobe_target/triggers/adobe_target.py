@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -20,13 +21,14 @@ class BatchStatusTrigger(BaseTrigger):
 
     :param adobe_target_conn_id: the connection, of type ``adobe_target``
     :param batches: as :meth:`~airflow_provider_adobe_target.target.outcomes.Batch.to_event` writes them
-    :param poll_interval: seconds before the first time of asking, growing to five times as many
+    :param poll_interval: seconds before the first time of asking, up to a quarter more, growing to five times as many
     :param deadline: epoch seconds at which to give up
     :param report: handed back in the event as it is, for an operator that needs it after the wait
     """
 
     def __init__(
         self,
+        *,
         adobe_target_conn_id: str,
         batches: Sequence[dict[str, Any]],
         poll_interval: float,
@@ -62,7 +64,9 @@ class BatchStatusTrigger(BaseTrigger):
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
         budget = CallBudget(settings.calls_per_minute, clock.SYSTEM)
         batches = [Batch.from_event(batch) for batch in self.batches]
-        flow = flows.wait_for_batches(settings, budget, clock.SYSTEM, batches, self.poll_interval, self.deadline)
+        # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
+        interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311 - no secret
+        flow = flows.wait_for_batches(settings, budget, clock.SYSTEM, batches, interval, self.deadline)
         async with HttpxTransport(settings) as transport:
             return await arun(flow, transport, clock.SYSTEM)
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.encoding import encode_header, encode_lines
 
 cells = st.one_of(st.none(), st.text(), st.text(alphabet="ab,\r\n%&=+ |\"'\x00~é漢😀", max_size=20))
@@ -43,11 +42,16 @@ def test_slices_of_columns_are_encoded_as_what_they_show():
     )
 
 
-@pytest.mark.parametrize("mark", [b"\xff", b"\xfe", b"a\xffb"], ids=["cell mark", "line mark", "cell mark inside"])
-def test_a_byte_that_would_forge_a_separator_is_refused(mark):
-    forged = pa.Array.from_buffers(pa.string(), 1, pa.array([mark], pa.binary()).buffers())
-    with pytest.raises(ProfileDataError, match="UTF-8"):
-        encode_lines([pa.array(["U1"]), forged])
+@pytest.mark.parametrize("cell", [b"\xff", b"\xfe", b"a\xc3", b"\x80,\n"], ids=["FF", "FE", "cut off", "separators"])
+def test_bytes_that_are_not_utf_8_cannot_forge_a_separator(cell):
+    forged = pa.Array.from_buffers(pa.string(), 1, pa.array([cell], pa.binary()).buffers())
+    lines = encode_lines([pa.array(["U1"]), forged])
+    assert bytes(lines.data) == b"\nU1," + quote(cell, safe="").encode()
+
+
+def test_no_rows_are_no_lines():
+    lines = encode_lines([pa.array([], pa.string())] * 2)
+    assert (len(lines), len(lines.data)) == (0, 0)
 
 
 def test_the_header_is_encoded_too():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
 from urllib.parse import urlsplit
@@ -115,3 +116,37 @@ def test_a_caller_who_goes_away_in_the_middle_of_the_body_leaves_no_batch(target
     assert target.submit(ONE_ROW).status_code == 200
     assert [batch.row_count for batch in target.sandbox.batches] == [1]
     assert target.sandbox.calls[0].status is None
+
+
+class TestCountingOnly:
+    """What the sandbox does with ``keep_profiles=False``."""
+
+    @pytest.fixture(autouse=True)
+    def _count_only(self, target):
+        target.sandbox.settings.keep_profiles = False
+
+    @pytest.mark.parametrize("end", [b"", b"\n"])
+    def test_tells_all_of_a_batch_but_keeps_nothing_of_it(self, target, end):
+        body = b"batch=thirdPartyId,tier,city\nU1,gold,New%20York\nU2,,Z%C3%BCrich" + end
+        status = target.load(body)
+        (batch,) = target.sandbox.batches
+        assert (status["status"], status["batchSize"], status["successfulUpdates"]) == ("complete", "2", "2")
+        assert (batch.key, batch.names, batch.row_count) == ("thirdPartyId", ["tier", "city"], 2)
+        assert (batch.body_bytes, batch.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+        assert (batch.body, batch.rows, target.sandbox.calls[0].body) == (b"", [], b"")
+        assert target.sandbox.profile("U1") is None
+
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            ("batch=thirdPartyId,tier", "empty"),
+            ("batch=thirdPartyId,tier\nU1,gold,old\nU2,silver", "cells"),
+            ("batch=thirdPartyId,tier\nU1,gold\nU2", "cells"),
+            ("batch=thirdPartyId,profile.tier\nU1,gold", "profile."),
+        ],
+    )
+    def test_refuses_what_is_no_whole_table(self, target, read_fields, body, reason):
+        answer = read_fields(target.submit(body))
+        assert answer["success"] == "false"
+        assert reason in answer["message"]
+        assert target.sandbox.batches == []

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import requests
 
 from airflow_provider_adobe_target.target.protocol import (
     BatchBody,
@@ -192,6 +196,57 @@ def test_a_flow_is_closed_when_its_driver_is_cancelled(clock):
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(drive())
     assert closed == [True]
+
+
+def two_requests_with_a_wait_between(url):
+    request = Request("GET", url, {}, None, (2, 2), 1 << 20)
+    yield Send(request)
+    yield Wait(60)
+    yield Send(request)
+
+
+def test_no_connection_is_held_open_while_a_triggerer_waits(make_settings, clock):
+    connections = []
+
+    async def answer(reader, writer):
+        closed = asyncio.get_running_loop().create_future()
+        connections.append(closed)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        closed.set_result(await reader.read() == b"")
+        writer.close()
+
+    class Watching(type(clock)):
+        async def asleep(self, seconds):
+            assert await asyncio.wait_for(connections[0], 5)
+            await super().asleep(seconds)
+
+    async def drive():
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        flow = two_requests_with_a_wait_between(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with server, HttpxTransport(make_settings()) as transport:
+            await arun(flow, transport, Watching())
+
+    asyncio.run(drive())
+    assert len(connections) == 2
+
+
+def test_a_triggerer_reads_certificates_again_only_where_they_changed(server, make_settings, clock, tmp_path, mocker):
+    server.reply()
+    bundle = tmp_path / "trusted.pem"
+    bundle.write_bytes(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes())
+    read = mocker.spy(ssl, "create_default_context")
+
+    async def drive():
+        async with HttpxTransport(make_settings(verify=str(bundle))) as transport:
+            await arun(two_requests_with_a_wait_between(server.url), transport, clock)
+
+    asyncio.run(drive())
+    asyncio.run(drive())
+    assert read.call_count == 1
+    os.utime(bundle, (0, 0))
+    asyncio.run(drive())
+    assert read.call_count == 2
 
 
 def test_only_this_module_loads_an_http_library():

@@ -1,0 +1,115 @@
+"""What all benchmarks share: a candidate in a process of its own, what it took, and where the figures go."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, float]
+
+
+def cpu_seconds() -> float:
+    """User and system time of all threads of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_mib() -> float:
+    """The most memory this process has had."""
+    try:
+        # Not ru_maxrss: that begins with the memory of the process that started this one.
+        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) / 1024
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def measured(work: Callable[[], object]) -> Figures:
+    """Do some work in this process, and return the seconds it took and the memory there was before and at most."""
+    memory, cpu, wall = peak_mib(), cpu_seconds(), time.perf_counter()
+    work()
+    return {
+        "cpu": cpu_seconds() - cpu,
+        "wall": time.perf_counter() - wall,
+        "before": memory,
+        "peak": peak_mib(),
+    }
+
+
+def apart(script: str, *arguments: object, **environment: str) -> Figures:
+    """Run one candidate in a fresh process, whose last line of output is its figures as JSON."""
+    command = [sys.executable, script, *map(str, arguments)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    if result.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with code {result.returncode}.")
+    return dict(json.loads(result.stdout.splitlines()[-1]))
+
+
+def in_turn(candidates: Iterable[str], runs: int, run: Callable[[str], Figures]) -> dict[str, list[Figures]]:
+    """Run the candidates one after the other, and that several times, so that a busy minute hits them all."""
+    names = list(candidates)
+    figures: dict[str, list[Figures]] = {name: [] for name in names}
+    for _ in range(runs):
+        for name in names:
+            figures[name].append(run(name))
+    return figures
+
+
+def medians(runs: Sequence[Figures]) -> Figures:
+    """Return the median of each figure."""
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+class Report:
+    """Tables, printed as they come, and kept as JSON where a file is named.
+
+    :param path: the file, or None
+    :param packages: distributions whose versions matter
+    """
+
+    def __init__(self, path: Path | None, *packages: str) -> None:
+        versions = ", ".join(f"{package} {version(package)}" for package in packages)
+        self._path = path
+        self._content: dict[str, Any] = {
+            "machine": f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores"
+        }
+        print(self._content["machine"], flush=True)
+
+    def add(self, key: str, title: str, columns: Mapping[str, tuple[str, str]], records: list[dict[str, Any]]) -> None:
+        """Add a table.
+
+        :param key: its name in the JSON
+        :param columns: a record's key to the column's heading and how a figure is written
+        :param records: the rows
+        """
+        self._content[key] = records
+        print(f"\n{title}\n\n| {' | '.join(heading for heading, _ in columns.values())} |")
+        print("|---" * len(columns) + "|")
+        for record in records:
+            cells = (form.format(record[name]) for name, (_, form) in columns.items())
+            print(f"| {' | '.join(cells)} |", flush=True)
+        if self._path:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(json.dumps(self._content, indent=1) + "\n")
+
+
+def options(description: str | None, *, runs: int, rows: int | None = None) -> argparse.ArgumentParser:
+    """Return a parser of what all benchmarks have: how many runs, of how many rows, and a file for the figures."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=runs)
+    if rows is not None:
+        parser.add_argument("--rows", type=int, default=rows)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser

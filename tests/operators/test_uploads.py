@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
+from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
+from airflow_provider_adobe_target.profiles.batch_files import BatchFile
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def file(number):
+    return BatchFile(Path(f"batch-{number}"), 1, 1, "")
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_no_more_files_than_allowed_are_under_way_and_one_more_is_there(at_once):
+    lock, under_way, there, most = threading.Lock(), set(), set(), []
+
+    def made():
+        for number in range(40):
+            with lock:
+                there.add(number)
+                most.append((len(under_way), len(there)))
+            yield file(number)
+
+    def send(number, _, clock):
+        with lock:
+            under_way.add(number)
+            most.append((len(under_way), len(there)))
+        time.sleep(number % 7 / 500)
+        with lock:
+            under_way.remove(number)
+            there.remove(number)
+
+    send_files(made(), send, at_once=at_once, stop=threading.Event())
+    assert not there
+    assert max(uploads for uploads, _ in most) == at_once
+    assert max(files for _, files in most) == at_once + 1
+
+
+def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_more_is_begun():
+    begun, ended, stop = [], [], threading.Event()
+    both = threading.Barrier(2, timeout=10)
+
+    def send(number, _, clock):
+        begun.append(number)
+        both.wait()
+        if number == 0:
+            raise LookupError("refused")
+        assert stop.wait(10)
+        time.sleep(0.05)
+        ended.append(number)
+
+    with pytest.raises(LookupError, match="refused"):
+        send_files(map(file, range(10)), send, at_once=2, stop=stop)
+    assert sorted(begun) == [0, 1]
+    assert ended == [1]
+
+
+def test_the_first_error_is_raised_and_others_are_logged(caplog):
+    both = threading.Barrier(2, timeout=10)
+
+    def send(number, _, clock):
+        both.wait()
+        time.sleep(0.2 if number == 0 else 0)
+        raise LookupError(f"refused {number}")
+
+    with pytest.raises(LookupError, match="refused 1"):
+        send_files(map(file, range(10)), send, at_once=2, stop=threading.Event())
+    assert "refused 0" in caplog.text
+
+
+def test_a_file_that_waits_for_its_next_try_is_given_up_and_told_of_when_another_fails(caplog):
+    caplog.set_level(logging.WARNING)
+    both = threading.Barrier(2, timeout=10)
+
+    def send(number, _, clock):
+        both.wait()
+        if number == 0:
+            raise LookupError("refused")
+        clock.sleep(60)
+
+    started = time.monotonic()
+    with pytest.raises(LookupError):
+        send_files(map(file, range(2)), send, at_once=2, stop=threading.Event())
+    assert time.monotonic() - started < 10
+    assert "not tried again" in caplog.text
+
+
+def test_an_error_while_a_file_is_made_is_raised_after_those_under_way_have_ended():
+    ended = []
+
+    def made():
+        yield file(0)
+        raise LookupError("no more")
+
+    def send(number, _, clock):
+        time.sleep(0.1)
+        ended.append(number)
+
+    with pytest.raises(LookupError, match="no more"):
+        send_files(made(), send, at_once=2, stop=threading.Event())
+    assert ended == [0]
+
+
+def test_it_ends_without_an_error_where_somebody_else_says_stop():
+    stop, begun = threading.Event(), []
+
+    def send(number, _, clock):
+        begun.append(number)
+        stop.set()
+        clock.sleep(60)
+
+    started = time.monotonic()
+    send_files(map(file, range(10)), send, at_once=1, stop=stop)
+    assert time.monotonic() - started < 10
+    assert begun == [0]
+
+
+@pytest.mark.parametrize("wrong", [0, 11, -1, 2.0, "2", True, None])
+def test_how_many_at_once_is_a_number_from_1_to_10(wrong):
+    with pytest.raises(AdobeTargetError, match=r"max_concurrent_uploads=.* whole number from 1 to 10"):
+        check_concurrency(wrong)
+
+
+@pytest.mark.parametrize("right", [1, 2, 10])
+def test_1_to_10_at_once_are_fine(right):
+    check_concurrency(right)
