@@ -29,7 +29,7 @@ from celery import Celery
 
 LOOPBACK = "127.0.0.1"
 WORKERS = ("w1", "w2")
-START_SECONDS = 180  # the machine may be slow, and all of Airflow starts at once
+START_SECONDS = 300  # the machine may be slow, and all of Airflow starts at once
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,10 @@ class CeleryAirflow:
         self._processes.clear()
 
     def _show_logs(self) -> None:
-        for log in sorted(self.logs.iterdir()):
+        """Show how all processes and all tasks ended."""
+        for log in sorted(self.home.rglob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-25:]
-            print(f"--- the last lines of {log.name}", *lines, sep="\n", file=sys.stderr)
+            print(f"--- the last lines of {log.relative_to(self.home)}", *lines, sep="\n", file=sys.stderr)
 
 
 @contextmanager
