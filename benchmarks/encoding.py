@@ -9,24 +9,21 @@ machine may be shared: trust the ratios, which compare runs of one turn, more th
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
+from measuring import Figures, Report, apart, in_turn, measured, medians, options
 
 from airflow_provider_adobe_target.profiles.batch_files import cut_files
 from airflow_provider_adobe_target.profiles.encoding import encode_lines
@@ -133,23 +130,18 @@ def write_parquet(path: Path, rows: int) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def measure(name: str, rows: int) -> dict[str, float]:
+def measure(name: str, rows: int) -> Figures:
     """Run one candidate in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        work = prepare(name, rows, Path(folder))
-        before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-        work()
-        after, ended = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    scale = rows / NAIVE_ROWS if name == "pandas, itertuples and quote" else 1
-    return {"cpu": cpu * scale, "wall": (ended - started) * scale, "peak": after.ru_maxrss / 1024}
+        figures = measured(prepare(name, rows, Path(folder)))
+    if name == "pandas, itertuples and quote":
+        figures.update({key: figures[key] * rows / NAIVE_ROWS for key in ("cpu", "wall")})
+    return figures
 
 
-def measured_apart(name: str, rows: int) -> dict[str, float]:
+def measured_apart(name: str, rows: int) -> Figures:
     """Run one candidate in a fresh process."""
-    command = [sys.executable, __file__, "--one", name, "--rows", str(rows)]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return dict(json.loads(result.stdout.splitlines()[-1]))
+    return apart(__file__, "--one", name, "--rows", rows)
 
 
 CANDIDATES = (
@@ -162,52 +154,49 @@ CANDIDATES = (
 )
 
 
-def compare(rows: int, runs: int) -> Iterable[str]:
-    """Yield the lines of the table that compares the candidates."""
-    figures: dict[str, list[dict[str, float]]] = {name: [] for name in CANDIDATES}
-    for _ in range(runs):
-        for name in CANDIDATES:
-            figures[name].append(measured_apart(name, rows))
-    yield f"{rows:,} rows, an id and ten attributes; medians of {runs} runs"
-    yield ""
-    yield "| from, what | CPU s | wall s | CPU, times write_csv | peak MiB |"
-    yield "|---|---|---|---|---|"
+COLUMNS = {
+    "name": ("from, what", "{}"),
+    "cpu": ("CPU s", "{:.2f}"),
+    "wall": ("wall s", "{:.2f}"),
+    "times": ("CPU, times write_csv", "{:.1f}"),
+    "peak": ("peak MiB", "{:.0f}"),
+}
+GROWTH_COLUMNS = {
+    "rows": ("rows", "{:,}"),
+    "microseconds": ("CPU µs a row", "{:.2f}"),
+    "peak": ("peak MiB", "{:.0f}"),
+}
+
+
+def compare(rows: int, runs: int) -> list[dict[str, Any]]:
+    """Measure the candidates, and how many times the CPU of ``write_csv`` each takes."""
+    figures = in_turn(CANDIDATES, runs, partial(measured_apart, rows=rows))
     base = [run["cpu"] for run in figures[CANDIDATES[0]]]
-    for name in CANDIDATES:
-        cpu, wall, peak = (statistics.median(run[key] for run in figures[name]) for key in ("cpu", "wall", "peak"))
-        ratio = statistics.median(run["cpu"] / one for run, one in zip(figures[name], base, strict=True))
-        yield f"| {name} | {cpu:.2f} | {wall:.2f} | {ratio:.1f} | {peak:.0f} |"
+    for measured_runs in figures.values():
+        for run, one in zip(measured_runs, base, strict=True):
+            run["times"] = run["cpu"] / one
+    return [{"name": name, **medians(figures[name])} for name in CANDIDATES]
 
 
-def growth(runs: int) -> Iterable[str]:
-    """Yield the lines of the table that shows memory and CPU as rows become more."""
-    yield "Parquet, whole walk, as rows become more"
-    yield ""
-    yield "| rows | CPU µs a row | peak MiB |"
-    yield "|---|---|---|"
+def growth(runs: int) -> list[dict[str, Any]]:
+    """Measure memory and CPU as rows become more."""
+    records = []
     for rows in (100_000, 1_000_000, 5_000_000):
-        measured = [measured_apart("Parquet, whole walk", rows) for _ in range(runs if rows < 5_000_000 else 1)]
-        cpu, peak = (statistics.median(run[key] for run in measured) for key in ("cpu", "peak"))
-        yield f"| {rows:,} | {cpu / rows * 1e6:.2f} | {peak:.0f} |"
+        figures = medians([measured_apart("Parquet, whole walk", rows) for _ in range(runs if rows < 5_000_000 else 1)])
+        records.append({"rows": rows, "microseconds": figures["cpu"] / rows * 1e6, **figures})
+    return records
 
 
 def main() -> None:
     """Print all tables, or one run's figures as JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--one", choices=CANDIDATES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = options(__doc__, rows=1_000_000, runs=5).parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one, arguments.rows)))
         return
-    versions = f"pyarrow {pa.__version__}, pandas {pd.__version__}, numpy {np.__version__}"
-    print(f"Python {platform.python_version()}, {versions}, {os.cpu_count()} cores\n")
-    for line in compare(arguments.rows, arguments.runs):
-        print(line, flush=True)
-    print()
-    for line in growth(arguments.runs):
-        print(line, flush=True)
+    report = Report(arguments.json, "pyarrow", "pandas", "numpy")
+    title = f"{arguments.rows:,} rows, an id and ten attributes; medians of {arguments.runs} runs"
+    report.add("encoding", title, COLUMNS, compare(arguments.rows, arguments.runs))
+    report.add("growth", "Parquet, whole walk, as rows become more", GROWTH_COLUMNS, growth(arguments.runs))
 
 
 if __name__ == "__main__":

@@ -50,9 +50,9 @@ def measured(work: Callable[[], object]) -> Figures:
 def apart(script: str, *arguments: object, **environment: str) -> Figures:
     """Run one candidate in a fresh process, whose last line of output is its figures as JSON."""
     command = [sys.executable, script, *map(str, arguments)]
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     if result.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with code {result.returncode}.")
+        raise SystemExit(f"{result.stderr}\n{' '.join(command)} ended with code {result.returncode}.")
     return dict(json.loads(result.stdout.splitlines()[-1]))
 
 

@@ -114,7 +114,12 @@ def deferred(number: int, deadline: float) -> Any:
     """Build a trigger as a triggerer does: from the text that a deferred sensor left in the database."""
     from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
 
-    trigger = BatchStatusTrigger("adobe_target_default", [batch(number).to_event()], POLL_INTERVAL, deadline)
+    trigger = BatchStatusTrigger(
+        adobe_target_conn_id="adobe_target_default",
+        batches=[batch(number).to_event()],
+        poll_interval=POLL_INTERVAL,
+        deadline=deadline,
+    )
     return BatchStatusTrigger(**json.loads(json.dumps(trigger.serialize()[1])))
 
 

