@@ -14,6 +14,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+    from airflow_provider_adobe_target.profiles.datasets import DatasetFile
     from airflow_provider_adobe_target.profiles.sources import Rows
 
 
@@ -129,7 +130,7 @@ def database_hook(conn_id: str) -> DbApiHook:
 
 
 def rows_from_paths(paths: str | Sequence[str]) -> Rows:
-    """Read files, local or in object storage, in the order given, those of a glob sorted by name.
+    """Read files, local or in object storage, in the order given, those of a folder or a glob sorted by name.
 
     :raises ProfileDataError: where nothing is there
     """
@@ -141,6 +142,8 @@ def rows_from_paths(paths: str | Sequence[str]) -> Rows:
 
 
 def _files(path: str) -> list[Any]:
+    from airflow_provider_adobe_target.profiles.datasets import dataset_files
+
     before_glob = re.match(r"[^*?\[]*/|", path)
     folder = before_glob.group() if before_glob else ""
     pattern = path[len(folder) :]
@@ -148,12 +151,23 @@ def _files(path: str) -> list[Any]:
         file = ObjectStoragePath(path)
         if not file.exists():
             raise ProfileDataError(f"There is no file {path!r}.")
-        if file.is_dir():
-            raise ProfileDataError(
-                f"{path!r} is a folder. Name its files with a glob, such as {path.rstrip('/')}/*.parquet."
-            )
-        return [file]
-    files = sorted((file for file in ObjectStoragePath(folder or ".").glob(pattern) if file.is_file()), key=str)
+        return _parquet_files(file) if file.is_dir() else [file]
+    files = dataset_files(ObjectStoragePath(folder or "."), pattern)
     if not files:
         raise ProfileDataError(f"No file matches {path!r}.")
+    return files
+
+
+def _parquet_files(folder: ObjectStoragePath) -> list[DatasetFile]:
+    from airflow_provider_adobe_target.profiles.datasets import dataset_files
+
+    files = dataset_files(folder)
+    if not files:
+        raise ProfileDataError(f"There is no Parquet file in {str(folder)!r}.")
+    for file in files:
+        if not file.name.lower().endswith(".parquet"):  # to pass it over might be to lose rows
+            raise ProfileDataError(
+                f"The folder {str(folder)!r} is read as Parquet, and {str(file)!r} is none. Take it away, or name the "
+                "files to read with a glob."
+            )
     return files
