@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import BaseHook, ObjectStoragePath, ResolveMixin
+from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath, ResolveMixin
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.operators.sql_rows import database_hook, rows_from_sql
 
 if TYPE_CHECKING:
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-
     from airflow_provider_adobe_target.profiles.datasets import DatasetFile
     from airflow_provider_adobe_target.profiles.sources import Rows
+
+__all__ = ["RowsArgument", "RowsPartial", "database_hook", "hidden_rows", "rows_from_paths", "rows_from_sql"]
 
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
@@ -79,54 +79,6 @@ def with_hidden_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def hidden_rows(data: Any) -> Any:
     """Return rows that are there already as :class:`RowsArgument`, and an upstream task's output as it is."""
     return data if data is None or isinstance(data, ResolveMixin) else RowsArgument(data)
-
-
-def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
-    """Stream the result of one statement, with a server-side cursor where the driver would else hold it whole."""
-    from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
-
-    @contextmanager
-    def open_cursor() -> Iterator[Any]:
-        with closing(hook.get_conn()) as connection, closing(_streaming_cursor(connection)) as cursor:
-            if parameters is None:
-                cursor.execute(sql)
-            else:
-                cursor.execute(sql, parameters)
-            yield cursor
-
-    return rows_from_cursor(open_cursor)
-
-
-def _streaming_cursor(connection: Any) -> Any:
-    """Open a cursor that does not fetch the whole result at once; psycopg and the MySQL drivers must be told so."""
-    driver = type(connection).__module__.partition(".")[0]
-    if driver in ("psycopg", "psycopg2"):
-        return connection.cursor(name="adobe_target")
-    if driver == "pymysql":
-        from pymysql.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    if driver == "MySQLdb":
-        from MySQLdb.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    return connection.cursor()
-
-
-def database_hook(conn_id: str) -> DbApiHook:
-    """Return the hook of a database connection.
-
-    :raises ProfileDataError: where the connection is not one to a database
-    """
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-
-    hook = BaseHook.get_hook(conn_id)
-    if not isinstance(hook, DbApiHook):
-        raise ProfileDataError(
-            f"sql_conn_id={conn_id!r} is a connection of type {type(hook).__name__}, which runs no SQL. Name one "
-            "to a database."
-        )
-    return hook
 
 
 def rows_from_paths(paths: str | Sequence[str]) -> Rows:
