@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import BaseHook, ObjectStoragePath, ResolveMixin
+from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath, ResolveMixin
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.operators.sql_rows import database_hook, rows_from_sql
 
 if TYPE_CHECKING:
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-
+    from airflow_provider_adobe_target.profiles.datasets import DatasetFile
     from airflow_provider_adobe_target.profiles.sources import Rows
+
+__all__ = ["RowsArgument", "RowsPartial", "database_hook", "hidden_rows", "rows_from_paths", "rows_from_sql"]
 
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
@@ -80,56 +81,8 @@ def hidden_rows(data: Any) -> Any:
     return data if data is None or isinstance(data, ResolveMixin) else RowsArgument(data)
 
 
-def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
-    """Stream the result of one statement, with a server-side cursor where the driver would else hold it whole."""
-    from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
-
-    @contextmanager
-    def open_cursor() -> Iterator[Any]:
-        with closing(hook.get_conn()) as connection, closing(_streaming_cursor(connection)) as cursor:
-            if parameters is None:
-                cursor.execute(sql)
-            else:
-                cursor.execute(sql, parameters)
-            yield cursor
-
-    return rows_from_cursor(open_cursor)
-
-
-def _streaming_cursor(connection: Any) -> Any:
-    """Open a cursor that does not fetch the whole result at once; psycopg and the MySQL drivers must be told so."""
-    driver = type(connection).__module__.partition(".")[0]
-    if driver in ("psycopg", "psycopg2"):
-        return connection.cursor(name="adobe_target")
-    if driver == "pymysql":
-        from pymysql.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    if driver == "MySQLdb":
-        from MySQLdb.cursors import SSCursor
-
-        return connection.cursor(SSCursor)
-    return connection.cursor()
-
-
-def database_hook(conn_id: str) -> DbApiHook:
-    """Return the hook of a database connection.
-
-    :raises ProfileDataError: where the connection is not one to a database
-    """
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-
-    hook = BaseHook.get_hook(conn_id)
-    if not isinstance(hook, DbApiHook):
-        raise ProfileDataError(
-            f"sql_conn_id={conn_id!r} is a connection of type {type(hook).__name__}, which runs no SQL. Name one "
-            "to a database."
-        )
-    return hook
-
-
 def rows_from_paths(paths: str | Sequence[str]) -> Rows:
-    """Read files, local or in object storage, in the order given, those of a glob sorted by name.
+    """Read files, local or in object storage, in the order given, those of a folder or a glob sorted by name.
 
     :raises ProfileDataError: where nothing is there
     """
@@ -141,6 +94,8 @@ def rows_from_paths(paths: str | Sequence[str]) -> Rows:
 
 
 def _files(path: str) -> list[Any]:
+    from airflow_provider_adobe_target.profiles.datasets import dataset_files
+
     before_glob = re.match(r"[^*?\[]*/|", path)
     folder = before_glob.group() if before_glob else ""
     pattern = path[len(folder) :]
@@ -148,12 +103,23 @@ def _files(path: str) -> list[Any]:
         file = ObjectStoragePath(path)
         if not file.exists():
             raise ProfileDataError(f"There is no file {path!r}.")
-        if file.is_dir():
-            raise ProfileDataError(
-                f"{path!r} is a folder. Name its files with a glob, such as {path.rstrip('/')}/*.parquet."
-            )
-        return [file]
-    files = sorted((file for file in ObjectStoragePath(folder or ".").glob(pattern) if file.is_file()), key=str)
+        return _parquet_files(file) if file.is_dir() else [file]
+    files = dataset_files(ObjectStoragePath(folder or "."), pattern)
     if not files:
         raise ProfileDataError(f"No file matches {path!r}.")
+    return files
+
+
+def _parquet_files(folder: ObjectStoragePath) -> list[DatasetFile]:
+    from airflow_provider_adobe_target.profiles.datasets import dataset_files
+
+    files = dataset_files(folder)
+    if not files:
+        raise ProfileDataError(f"There is no Parquet file in {str(folder)!r}.")
+    for file in files:
+        if not file.name.lower().endswith(".parquet"):  # to pass it over might be to lose rows
+            raise ProfileDataError(
+                f"The folder {str(folder)!r} is read as Parquet, and {str(file)!r} is none. Take it away, or name the "
+                "files to read with a glob."
+            )
     return files

@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.arrow_cursors import arrow_batches
 from airflow_provider_adobe_target.profiles.columns import from_objects
-from airflow_provider_adobe_target.profiles.record_batches import Pace, check_names, record_batch, wanted
+from airflow_provider_adobe_target.profiles.record_batches import Pace, check_names, record_batch, recut, wanted
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def rows_from_cursor(open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000) -> Rows:
-    """Read the result of a statement as it comes, never whole.
+    """Read the result of a statement as it comes, never whole; as Arrow, where the cursor hands that out.
 
     :param open_cursor: opens a DB-API cursor that already ran its statement, and closes it on leaving.
         It should be a server-side one where the driver has them: others hold the whole result in memory.
@@ -52,17 +53,25 @@ class CursorRows:
         return self._read(columns)
 
     def _read(self, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
-        pace = Pace()
         with self._open_cursor() as cursor:
+            batches = arrow_batches(cursor)
+            if batches is None:
+                yield from self._fetched(cursor, columns)
+            else:
+                for batch in batches:
+                    yield from recut(batch.select(wanted(batch.schema.names, columns)))
+
+    def _fetched(self, cursor: Any, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
+        pace = Pace()
+        rows = cursor.fetchmany(self._fetch_size)
+        # Only now, as psycopg2's named cursors have no description before the first fetch.
+        names = _column_names(cursor)
+        chosen = wanted(names, columns)
+        while rows:
+            values = dict(zip(names, _transposed(rows, names), strict=True))
+            convert = partial(_convert, {name: values[name] for name in chosen})
+            yield from pace.batches(len(rows), convert)
             rows = cursor.fetchmany(self._fetch_size)
-            # Only now, as psycopg2's named cursors have no description before the first fetch.
-            names = _column_names(cursor)
-            chosen = wanted(names, columns)
-            while rows:
-                values = dict(zip(names, _transposed(rows, names), strict=True))
-                convert = partial(_convert, {name: values[name] for name in chosen})
-                yield from pace.batches(len(rows), convert)
-                rows = cursor.fetchmany(self._fetch_size)
 
 
 def _convert(values: Mapping[str, Sequence[object]], start: int, stop: int) -> pa.RecordBatch:

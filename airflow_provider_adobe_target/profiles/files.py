@@ -17,6 +17,8 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.datasets import DatasetFile, FileRows, RowsInFolders
+from airflow_provider_adobe_target.profiles.mapping import floats_in, has_point, mark_floats
 from airflow_provider_adobe_target.profiles.record_batches import (
     MAX_BYTES,
     MAX_ROWS,
@@ -51,18 +53,11 @@ class File(Protocol):
         """Open it to read bytes."""
 
 
-class _FileRows(Protocol):
-    @property
-    def schema(self) -> pa.Schema: ...
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]: ...
-
-
 def rows_from_files(files: Sequence[File]) -> Rows:
     """Read files one after the other, in memory that does not grow with them.
 
-    Their kinds, columns and types may differ; a column that a file does not have is null there. Of Parquet at
-    least one row group is held.
+    Their kinds, columns and types may differ; a column that a file does not have is null there. Of Parquet only the
+    columns asked for are read, and at least one row group of them is held.
 
     * Parquet (``.parquet``);
     * CSV (``.csv``, ``.csv.gz``): comma-separated UTF-8 with a header. Cells are text as they stand, empty
@@ -70,18 +65,20 @@ def rows_from_files(files: Sequence[File]) -> Rows:
     * NDJSON (``.ndjson``, ``.jsonl``, ``.json``, each also with ``.gz``): one JSON object a line, in UTF-8.
       Files are read twice, as only the last line may tell the last name.
 
-    :param files: paths, in the order in which their rows are to come.
+    :param files: paths, in the order in which their rows are to come; those that are a
+        :class:`~airflow_provider_adobe_target.profiles.datasets.DatasetFile` have the columns that their folders name.
     :raises ProfileDataError: where a name has another suffix. What is wrong within a file is told when it is
         read. What the storage itself raises, for example ``FileNotFoundError``, is passed on.
     """
     return FilesRows([_file_rows(file) for file in files])
 
 
-def _file_rows(file: File) -> _FileRows:
+def _file_rows(file: File) -> FileRows:
     name = file.name.lower()
     for suffixes, kind in _KINDS.items():
         if name.endswith(suffixes):
-            return kind(file)
+            rows = kind(file)
+            return RowsInFolders(rows, file.folder_values) if isinstance(file, DatasetFile) else rows
     accepted = ", ".join(suffix for suffixes in _KINDS for suffix in suffixes)
     raise ProfileDataError(f"{file} is of no known kind. Give files that end in {accepted}.")
 
@@ -92,16 +89,22 @@ class FilesRows:
     :param files: the rows of each.
     """
 
-    def __init__(self, files: Sequence[_FileRows]) -> None:
+    def __init__(self, files: Sequence[FileRows]) -> None:
         self._files = files
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns of all files, in order of first appearance.
+        """The columns of all files, in order of first appearance, with the first file's mark where one holds floats.
 
         :raises ProfileDataError: where a file cannot be read, or a column is nested in some files only.
         """
-        return merge_schemas(file.schema for file in self._files)
+        merged = merge_schemas(file.schema for file in self._files)
+        marks: dict[str, str] = {}
+        for file in self._files:
+            for field in file.schema:
+                if mark := floats_in(field):
+                    marks.setdefault(field.name, mark)
+        return pa.schema([mark_floats(field, marks[field.name]) if field.name in marks else field for field in merged])
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
@@ -122,10 +125,16 @@ class ParquetRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns that the footer tells."""
+        """The columns that the footer tells, marked where they hold floats."""
         with _parquet(self._file) as parquet:
             check_schema(parquet.schema_arrow, str(self._file))
-            return parquet.schema_arrow
+            empty = _empty_columns(parquet.metadata)
+            return pa.schema(
+                [
+                    mark_floats(field, str(self._file)) if has_point(field.type) and field.name not in empty else field
+                    for field in parquet.schema_arrow
+                ]
+            )
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
@@ -142,6 +151,17 @@ class ParquetRows:
 def _parquet(file: File) -> Iterator[pq.ParquetFile]:
     with file.open("rb") as stream, _damage_named(file):
         yield pq.ParquetFile(stream, pre_buffer=False)
+
+
+def _empty_columns(metadata: pq.FileMetaData) -> set[str]:
+    """Tell which columns hold nothing but null, so that their type says nothing."""
+    empty = {metadata.schema.column(number).path for number in range(metadata.num_columns)}
+    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+        for column in (group.column(number) for number in range(group.num_columns)):
+            statistics = column.statistics
+            if group.num_rows and not (statistics and statistics.null_count == group.num_rows):
+                empty.discard(column.path_in_schema)
+    return empty
 
 
 def _rows_a_batch(metadata: pq.FileMetaData) -> int:
@@ -299,7 +319,7 @@ def _record(line: bytes) -> dict[str, Any]:
     return record
 
 
-_KINDS: dict[tuple[str, ...], Callable[[File], _FileRows]] = {
+_KINDS: dict[tuple[str, ...], Callable[[File], FileRows]] = {
     (".parquet",): ParquetRows,
     (".csv", ".csv.gz"): CsvRows,
     (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz", ".json", ".json.gz"): NdjsonRows,

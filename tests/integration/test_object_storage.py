@@ -1,0 +1,105 @@
+"""Files in S3, over sockets: moto answers for Amazon, and Airflow's own object storage asks."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from real_airflow import connection
+
+from airflow_provider_adobe_target.airflow_compat import AirflowFailException, ObjectStoragePath
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+
+moto_server = pytest.importorskip("moto.server")
+boto3 = pytest.importorskip("boto3")
+pytest.importorskip("s3fs")
+
+
+def parquet(**columns):
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns), stream)
+    return stream.getvalue()
+
+
+OBJECTS = {
+    "set/day=2026-01-01/b.parquet": parquet(thirdPartyId=["P2"], v=[2]),
+    "set/day=2026-01-01/a.parquet": parquet(thirdPartyId=["P1"], v=[1]),
+    "set/day=2026-01-02/a.parquet": parquet(thirdPartyId=["P3"], v=[3]),
+    "set/_temporary/0/a.parquet": parquet(thirdPartyId=["unfinished"], v=[0]),
+    "set/_SUCCESS": b"",
+    "rows.csv": b"thirdPartyId,v\nC1,1\n",
+    "rows.csv.gz": gzip.compress(b"thirdPartyId,v\nC2,1\n"),
+    "rows.ndjson": b'{"thirdPartyId": "N1", "v": 1}\n{"v": 2}\n',
+    "mixed/a.parquet": parquet(thirdPartyId=["M1"], v=[1]),
+    "mixed/b.csv": b"thirdPartyId,v\nM2,1\n",
+}
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    keys = {"aws_access_key_id": "loader", "aws_secret_access_key": "of-the-tests", "region_name": "us-east-1"}
+    client = boto3.client("s3", endpoint_url=url, **keys)
+    client.create_bucket(Bucket="lake")
+    for key, body in OBJECTS.items():
+        client.put_object(Bucket="lake", Key=key, Body=body)
+    extra = {"region_name": "us-east-1", "endpoint_url": url}
+    yield json.dumps({"conn_type": "aws", "login": "loader", "password": "of-the-tests", "extra": extra})
+    server.stop()
+
+
+@pytest.fixture
+def upload(s3, sandbox, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", s3)
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", connection(sandbox))
+    ti = SimpleNamespace(dag_id="d", task_id="up", run_id="r", map_index=-1, xcom_push=lambda **_: None)
+
+    def run(path, **arguments):
+        operator = BulkProfileUpdateOperator(task_id="up", path=path, poll_interval=0.1, deferrable=False, **arguments)
+        return operator.execute({"ti": ti})
+
+    return run
+
+
+@pytest.mark.parametrize("path", ["s3://lake@lake/set", "s3://lake@lake/set/", "s3://lake@lake/set/**/*.parquet"])
+def test_a_dataset_is_read_with_its_folders_as_columns(upload, sandbox, path):
+    assert upload(path)["rows_read"] == 3
+    assert sandbox.profile("P1") == {"v": "1", "day": "2026-01-01"}
+    assert sandbox.profile("P3") == {"v": "3", "day": "2026-01-02"}
+
+
+def test_the_files_of_one_folder_are_named_by_a_glob(upload, sandbox):
+    assert upload("s3://lake@lake/set/day=2026-01-01/*.parquet")["rows_read"] == 2
+    assert sandbox.profile("P2") == {"v": "2"}
+
+
+@pytest.mark.parametrize(("name", "profile"), [("rows.csv", "C1"), ("rows.csv.gz", "C2"), ("rows.ndjson", "N1")])
+def test_files_of_each_kind_are_read(upload, sandbox, name, profile):
+    upload(f"s3://lake@lake/{name}")
+    assert sandbox.profile(profile) == {"v": "1"}
+
+
+def test_rejects_are_written(upload):
+    report = upload("s3://lake@lake/rows.ndjson", rejects_path="s3://lake@lake/rejects")
+    with ObjectStoragePath(report["rejects_path"]).open("rb") as stream:
+        (row,) = pq.read_table(io.BytesIO(stream.read())).to_pylist()
+    assert (row["row_number"], row["reject_reason"], row["v"]) == (1, "missing_id", "2")
+
+
+def test_a_folder_with_files_of_other_kinds_is_refused(upload):
+    with pytest.raises(AirflowFailException, match=r"is read as Parquet, and 's3://lake@lake/mixed/b\.csv' is none"):
+        upload("s3://lake@lake/mixed")
+
+
+@pytest.mark.parametrize("path", ["s3://lake@lake/nothing.csv", "s3://lake@lake/nothing/*.csv"])
+def test_what_is_not_there_is_told(upload, path):
+    with pytest.raises(AirflowFailException, match="There is no file|No file matches"):
+        upload(path)

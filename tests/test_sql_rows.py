@@ -1,0 +1,132 @@
+"""Cursors that hand out Arrow: DuckDB's own, and stand-ins for those of services that cannot be had here."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from walk import walk
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.operators.sql_rows import rows_from_sql
+
+TYPES = """
+    SELECT 'U' || i AS "thirdPartyId", i AS whole, 12.340::DECIMAL(10, 3) AS amount, 0.1::DOUBLE AS ratio,
+           0.1::FLOAT AS narrow, 170141183460469231731687303715884105727::HUGEINT AS huge, true AS flag,
+           DATE '2026-01-31' AS day, TIMESTAMP '2026-01-31 23:59:59.12' AS moment, TIME '10:00:00.5' AS clock,
+           'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::UUID AS reference, MAP {'city': 'Zürich'} AS home,
+           {'lat': 47.5, 'name': 'x'} AS geo, ['a', NULL, 'b'] AS tags, 'b'::ENUM ('a', 'b') AS choice,
+           CASE WHEN i % 2 = 0 THEN 'even' END AS sometimes
+    FROM range(5) AS numbers (i) ORDER BY i
+"""
+
+
+class Hook(DbApiHook):
+    def __init__(self, connection):
+        super().__init__()
+        self._connection = connection
+
+    def get_conn(self):
+        return self._connection
+
+
+class RowsOnly:
+    """A connection whose cursors hand out rows, and no Arrow."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def cursor(self):
+        return RowsOnly(self._connection.cursor())
+
+    def execute(self, *arguments):
+        self._connection.execute(*arguments)
+
+    def fetchmany(self, size):
+        return self._connection.fetchmany(size)
+
+    @property
+    def description(self):
+        return self._connection.description
+
+    def close(self):
+        self._connection.close()
+
+
+class ArrowOnly:
+    """A connection whose cursor hands out Arrow under one service's names, and no rows."""
+
+    def __init__(self, **methods):
+        self.__dict__.update(methods)
+        self.closed = 0
+
+    def cursor(self):
+        return self
+
+    def execute(self, sql, parameters=None):
+        pass
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def duckdb():
+    return pytest.importorskip("duckdb")
+
+
+def walk_sql(connection, sql, parameters=None, **rules):
+    return walk(rows_from_sql(Hook(connection), sql, parameters), **rules)
+
+
+def test_duckdb_s_arrow_is_the_same_text_as_its_rows(duckdb):
+    arrow = walk_sql(duckdb.connect(), TYPES)
+    assert arrow.bodies == walk_sql(RowsOnly(duckdb.connect()), TYPES).bodies
+    assert arrow.sent == 5
+
+
+def test_duckdb_takes_parameters(duckdb):
+    sql = """SELECT 'U1' AS "thirdPartyId", ? AS v"""
+    assert walk_sql(duckdb.connect(), sql, ["x"]).lines == ["U1,x"]
+
+
+def test_columns_of_one_name_are_refused_in_arrow_too(duckdb):
+    with pytest.raises(ProfileDataError, match="2 columns named 'v'"):
+        walk_sql(duckdb.connect(), """SELECT 'U1' AS "thirdPartyId", 1 AS v, 2 AS v""")
+
+
+def test_only_the_columns_asked_for_are_sent(duckdb):
+    assert walk_sql(duckdb.connect(), TYPES, attributes=["whole"]).lines[0] == "U0,0"
+
+
+PARTS = [pa.table({"thirdPartyId": ["U1", "U2"], "v": [1, 2]}), pa.table({"thirdPartyId": ["U3"], "v": [3]})]
+
+
+def tables_of(parts):
+    left = [*parts, parts[0].slice(0, 0)]
+    return lambda size: left.pop(0)
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        {"fetch_arrow_batches": lambda: iter(PARTS)},  # Snowflake
+        {"fetchmany_arrow": tables_of(PARTS)},  # Databricks
+        {"fetch_record_batch": lambda: pa.concat_tables(PARTS).to_reader()},  # ADBC, DuckDB
+    ],
+    ids=lambda methods: next(iter(methods)),
+)
+def test_a_cursor_that_offers_arrow_is_asked_for_it_and_closed(methods):
+    connection = ArrowOnly(**methods)
+    assert walk_sql(connection, "SELECT").lines == ["U1,1", "U2,2", "U3,3"]
+    assert connection.closed == 2  # the cursor and the connection, here one
+
+
+def test_an_empty_result_is_no_rows():
+    assert walk_sql(ArrowOnly(fetch_arrow_batches=lambda: iter([])), "SELECT").read == 0
+
+
+def test_large_batches_are_cut():
+    table = pa.table({"thirdPartyId": [f"U{number}" for number in range(100_000)], "v": range(100_000)})
+    rows = rows_from_sql(Hook(ArrowOnly(fetch_arrow_batches=lambda: iter([table]))), "SELECT", None)
+    assert max(batch.num_rows for batch in rows.batches()) <= 32_768
