@@ -22,6 +22,9 @@ TYPES = """
 
 
 class Hook(DbApiHook):
+    conn_name_attr = "conn_id"
+    default_conn_name = "warehouse"
+
     def __init__(self, connection):
         super().__init__()
         self._connection = connection
