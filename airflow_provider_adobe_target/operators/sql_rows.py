@@ -53,6 +53,8 @@ def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping
             cursor = None
             if parameters is None and _driver(connection) in ("psycopg", "psycopg2"):
                 cursor = _adbc_cursor(connection, sql, opened)
+            elif parameters is None and _driver(connection) in ("duckdb", "_duckdb"):
+                cursor = connection.sql(sql)  # a relation, which streams; DuckDB's cursors hold the whole result
             if cursor is None:
                 cursor = opened.enter_context(closing(_streaming_cursor(connection)))
                 cursor.execute(*[sql] if parameters is None else [sql, parameters])

@@ -19,10 +19,10 @@ def arrow_batches(cursor: Any) -> _Batches | None:
     """Return the result of a cursor that hands out Arrow; None where it hands out rows only.
 
     Told by the names of its methods, so that no driver has to be imported: those of DuckDB (``to_arrow_reader``,
-    before version 1.4 ``fetch_record_batch``), ADBC (``fetch_record_batch``), Snowflake (``fetch_arrow_batches``) and
+    in older versions ``fetch_arrow_reader``), ADBC (``fetch_record_batch``), Snowflake (``fetch_arrow_batches``) and
     Databricks (``fetchmany_arrow``).
 
-    :param cursor: a DB-API cursor that already ran its statement.
+    :param cursor: a DB-API cursor that already ran its statement, or a relation of DuckDB's.
     """
     for method, read in _READERS.items():
         if callable(getattr(cursor, method, None)):
@@ -44,6 +44,7 @@ _READERS: dict[str, Callable[[Any], _Batches]] = {
     "fetch_arrow_batches": _fetched_batches,
     "fetchmany_arrow": _fetched_tables,
     "to_arrow_reader": lambda cursor: iter(cursor.to_arrow_reader(MAX_ROWS)),
+    "fetch_arrow_reader": lambda cursor: iter(cursor.fetch_arrow_reader(MAX_ROWS)),
     "fetch_record_batch": lambda cursor: iter(cursor.fetch_record_batch()),
 }
 
