@@ -156,7 +156,10 @@ async def wait_in_one_loop(sensors: int, seconds: float) -> Figures:
     started, cpu = time.perf_counter(), cpu_seconds()
     watcher = asyncio.create_task(watch())
     deadline = time.time() + 3_600
-    tasks = [asyncio.create_task(first_event(deferred(number, deadline))) for number in range(sensors)]
+    tasks = []
+    for number in range(sensors):
+        tasks.append(asyncio.create_task(first_event(deferred(number, deadline))))
+        await asyncio.sleep(0)  # as Airflow's triggerer does
     if sensors:
         await asyncio.wait([asyncio.create_task(all_wait.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
     begun, begun_cpu = time.perf_counter() - started, cpu_seconds() - cpu
