@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from itertools import chain, islice
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -97,6 +99,8 @@ def _adbc_cursor(connection: Any, sql: str, opened: ExitStack) -> Any | None:
         from adbc_driver_postgresql.dbapi import connect
     except ImportError:
         return None
+    from pyarrow import ArrowException
+
     from airflow_provider_adobe_target.profiles.arrow_cursors import columns_that_differ
 
     with ExitStack() as tried:
@@ -110,7 +114,9 @@ def _adbc_cursor(connection: Any, sql: str, opened: ExitStack) -> Any | None:
             differing = columns_that_differ(cursor.adbc_execute_schema(sql), is_utc=is_utc)
             if not differing:
                 cursor.execute(sql)
-        except Error as error:
+                reader = iter(cursor.fetch_record_batch())
+                first = list(islice(reader, 1))  # now, as PostgreSQL's own errors come with it
+        except (Error, ArrowException, OSError) as error:
             # Whose message may hold values; the connection's own cursor fails in the same way, or it need not.
             differing = [f"({type(error).__name__})"]
         if differing:
@@ -118,7 +124,7 @@ def _adbc_cursor(connection: Any, sql: str, opened: ExitStack) -> Any | None:
             return None
         opened.push(tried.pop_all())
         log.info("The statement is read through ADBC")
-        return cursor
+        return SimpleNamespace(fetch_record_batch=lambda: chain(first, reader))
 
 
 def _libpq_uri(connection: Any) -> str:
