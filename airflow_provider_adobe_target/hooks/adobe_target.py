@@ -27,6 +27,7 @@ from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.budget import CallBudget
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.settings import TargetSettings
+from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.target.clock import Clock
@@ -87,11 +88,14 @@ class AdobeTargetHook(BaseHook):
         :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
         :returns: ``batch_id``, ``status_url``, ``rows``, ``bytes``, ``sha256``, ``submitted_at``, ``status``
             ("submitted"), and the counters of a status, each ``None``
+        :raises ConnectionSettingsError: for a file keyed by ``pcId`` with v2 where the site uses ECID
         :raises TargetRefusedError: where Adobe Target does not take the file
         :raises AdobeTargetUnavailableError: where it gives no usable answer
         """
         body = Path(file).read_bytes()
-        rows = len(body.split(b"\n", 1)[1].splitlines()) if b"\n" in body else 0
+        rows = body.rstrip(b"\n").count(b"\n")
+        key = body.partition(b"\n")[0].removeprefix(b"batch=").partition(b",")[0]
+        check_version(api_version, key.decode("ascii", "replace"), self.settings.uses_ecid)
         return self.submit(Path(file), rows, len(body), hashlib.sha256(body).hexdigest(), api_version).to_dict()
 
     def get_batch_status(self, status_url: str) -> dict[str, Any]:
