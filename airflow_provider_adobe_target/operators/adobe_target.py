@@ -238,6 +238,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         report, batches = self._upload(context, receipts)
         if self.is_dry_run or not self.wait_for_completion or not batches:
             return report
+        if all(batch.final for batch in batches):  # what an earlier try saw
+            return self._conclude(context, report, batches, receipts)
         deadline = clocks.SYSTEM.now() + self.timeout
         if self.deferrable:
             from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
@@ -272,8 +274,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         Otherwise the files of those that ended badly lose their receipt, so that they are sent when somebody clears the
         task.
         """
-        for number, batch in batches.items():
-            receipts.finish(number, batch)
+        receipts.finish(batches)
         choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
         again = {
             number: batch.status

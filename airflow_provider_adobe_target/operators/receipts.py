@@ -118,10 +118,11 @@ class Receipts:
         """Note that a file that was to be sent did not arrive."""
         self._note(number, replace(self._batches[number], status=_TO_SEND))
 
-    def finish(self, number: int, batch: Batch) -> None:
-        """Note what became of a batch."""
-        if self._batches.get(number) != batch:
-            self._note(number, batch)
+    def finish(self, batches: Mapping[int, Batch]) -> None:
+        """Note what became of batches."""
+        with self._lock:
+            self._batches.update(batches)
+            self._write(None)
 
     def send_again(self, number: int, *reasons: str) -> None:
         """Note that a file is to be sent, at the next walk through the rows.

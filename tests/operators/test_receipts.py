@@ -83,7 +83,7 @@ def test_what_became_of_a_batch_is_kept(store):
     receipts = Receipts(store(), "acme v2")
     send(receipts, 0)
     complete = Batch.from_dict({**accepted(0).to_dict(), "status": "complete", "batch_size": 5})
-    receipts.finish(0, complete)
+    receipts.finish({0: complete})
     assert Receipts(store(), "acme v2").begin(0, file(0)) == complete
 
 
