@@ -51,7 +51,7 @@ def deliver(state: State, call: Call) -> Answer:
         return Answer(204, content_type="")
     content = {
         "status": 200,
-        "requestId": request.request_id or _random_id(state),
+        "requestId": request.request_id or state.random_id(),
         "client": state.settings.client_code,
         "id": known_ids,
         "edgeHost": urlsplit(edge_base(state, call)).netloc,
@@ -84,7 +84,7 @@ def _visit(state: State, ids: dict[str, str], values: dict[str, str]) -> dict[st
     """Link the ids, write the values, and return the ids, now with a Target id in any case."""
     origin = state.profiles.origin("delivery", state.settle())
     keys: list[Key] = [(kind, ids[name]) for name, kind in ID_TYPES.items() if name in ids]
-    target_id = ids.get("tntId") or _known_target_id(state, keys, origin.at) or _random_id(state)
+    target_id = ids.get("tntId") or _known_target_id(state, keys, origin.at) or state.random_id()
     if "." not in target_id:
         target_id += LOCATION
     keys.append(("pcId", target_id))
@@ -96,7 +96,3 @@ def _visit(state: State, ids: dict[str, str], values: dict[str, str]) -> dict[st
 def _known_target_id(state: State, keys: list[Key], at: float) -> str | None:
     profiles = (state.profiles.find(key, at) for key in keys)
     return next((known for profile in profiles if profile and (known := profile.id_of("pcId"))), None)
-
-
-def _random_id(state: State) -> str:
-    return f"{state.random.getrandbits(128):032x}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.sandbox.answers import Answer, method_not_allowed
 from airflow_provider_adobe_target.sandbox.facts import CALLS_SHOWN, facts
-from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
+from airflow_provider_adobe_target.sandbox.settings import SECRETS, SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -172,7 +172,7 @@ def _settings(settings: dict[str, Any]) -> list[Markup]:
     rows = []
     for setting in fields(SandboxSettings):
         value = settings[setting.name]
-        is_default = value == setting.default or (setting.name == "token" and value == "none")
+        is_default = value == setting.default or (setting.name in SECRETS and value == "none")
         shown = ", ".join(value) if isinstance(value, tuple) else value
         rows.append([setting.name, shown if is_default else tag("strong", shown), setting.metadata["meaning"]])
     return [tag("h2", "Settings"), _table(["setting", "value", "meaning"], rows)]

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+SECRETS = ("token", "client_secret")
 COUNTERS = ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
 
 
@@ -24,13 +25,34 @@ class SandboxSettings:
 
     client_code: str = _setting("acme", "the client code that paths and ?client= must name")
     token: str | None = _setting(None, "the profile token that bulk, single update and fetch demand; none: no token")
+    require_token: bool = _setting(True, "whether they demand it, once there is one")
     missing_token_status: Literal[403, 401, 200] = _setting(
         403, "HTTP status for a missing or wrong token; 200 comes with success=false"
     )
+    token_seconds: int = _setting(7_775_999, "seconds that a profile token lives, from when it was made or set")
+    expires_in: Literal["remaining", "original"] = _setting(
+        "remaining", "which life of a token the Admin API tells: what is left of it, or all of it"
+    )
+    no_token_status: Literal[404, 200] = _setting(
+        404, "HTTP status of the Admin API where there is no token; 200 comes with an empty accessToken"
+    )
+    rotation_invalidates: bool = _setting(True, "whether the making of a profile token ends the life of the one before")
+    token_scope_parameter: Literal["authorizationScope", "scope"] = _setting(
+        "authorizationScope", "the query parameter that names the scope of a token"
+    )
+
+    tenant_id: str = _setting("acmeinc", "the tenant that paths of the Admin API must name")
+    client_id: str | None = _setting(None, "the OAuth client id that IMS and X-Api-Key must name; none: any")
+    client_secret: str | None = _setting(None, "its secret; none: any")
+    ims_token_seconds: int = _setting(86_399, "seconds that a token of IMS lives")
+    ims_tokens_per_minute: int | None = _setting(
+        None, "requests for tokens in any 60 seconds, beyond which IMS answers 429; none: no limit"
+    )
+    ims_refuse_status: Literal[400, 401] = _setting(400, "HTTP status for a wrong client id or secret")
 
     calls_per_minute: int | None = _setting(
         50,
-        "submits and polls in any 60 seconds, refused ones too; beyond it 503; none: no limit",
+        "submits, polls and Admin calls in any 60 seconds, refused ones too; beyond it 503; none: no limit",
     )
     retry_after: int | None = _setting(None, "seconds to name in Retry-After of that 503; none: no such header")
     reject_content_type: bool = _setting(False, "refuse submits that are not application/x-www-form-urlencoded")
@@ -92,9 +114,9 @@ class SandboxSettings:
         object.__setattr__(self, name, value)
 
     def public(self) -> dict[str, Any]:
-        """Return all settings by name, with only 'set' or 'none' for the token."""
+        """Return all settings by name, with only 'set' or 'none' for what is secret."""
         values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
-        return {**values, "token": "set" if self.token is not None else "none"}
+        return {**values, **{name: "none" if values[name] is None else "set" for name in SECRETS}}
 
 
 _TYPES = get_type_hints(SandboxSettings)
