@@ -101,6 +101,16 @@ class SandboxSettings:
     single_post_bytes: int = _setting(61_440, "size of a POST single update: path, query and body")
 
     property_tokens: tuple[str, ...] = _setting((), "property tokens that Delivery knows; none named: any is accepted")
+    integration_codes: tuple[str, ...] = _setting(
+        (), "data sources of customerIds that Delivery knows; none named: any is"
+    )
+    link_without_mbox: bool = _setting(
+        False, "whether Delivery stores what a request has that executes, prefetches and notifies nothing"
+    )
+    accept_ims_org: bool = _setting(True, "whether Delivery takes imsOrgId, as Adobe's SDKs send it, instead of client")
+    ims_org_id: str | None = _setting(
+        None, "the IMS organization that such calls, and the Edge Network's, must name; none: any"
+    )
     delivery_value_length: int = _setting(256, "characters a profile parameter's value may have in Delivery")
     session_concurrency: int = _setting(100, "Delivery calls of one session at a time, beyond which the answer is 420")
 
