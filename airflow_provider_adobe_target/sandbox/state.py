@@ -129,6 +129,7 @@ class State:
         self.random = Random(settings.seed)  # noqa: S311 - chance that can be repeated is what is wanted
         self.tokens = Tokens(settings, self.clock())
         self.ims_tokens = Meter(60)
+        self.interact_units, self.collect_units = Meter(1), Meter(1)
         self._limited_calls = Meter(60)
         self._scripts: dict[str, deque[Answer]] = {}
         self._endless: set[str] = set()
