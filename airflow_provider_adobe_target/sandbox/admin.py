@@ -59,15 +59,11 @@ def client_settings(state: State, call: Call) -> Answer:
 
 def _check(state: State, call: Call) -> Answer | None:
     """Return the refusal of a call to another tenant, without rights, of another version or too many, or None."""
-    settings = state.settings
-    if call.segments[0] != settings.tenant_id:
+    if call.segments[0] != state.settings.tenant_id:
         return text_answer(404, "Unknown tenant")
     fault = token_fault(state, call)
     if fault is not None:
         return _error(state, 401, f"The access token is {fault}")
-    api_key = call.headers.get("x-api-key")
-    if not api_key or settings.client_id not in (None, api_key):
-        return _error(state, 401, "X-Api-Key must be the client id")
     version = call.headers.get("accept" if call.method == "GET" else "content-type", "")
     if ANY_VERSION in version and MEDIA_TYPE not in version:
         return _error(state, 406, f"Only {MEDIA_TYPE} can be had")

@@ -45,7 +45,7 @@ TITLES = {
     "0505-401": "Required authorization token scope is missing",
     "0506-401": "Sandbox not accessible for write",
 }
-FAULTS = {"missing": "0500-401", "unknown": "0502-401", "expired": "0503-401"}
+FAULTS = {"missing": "0500-401", "unknown": "0502-401", "expired": "0503-401", "not of this x-api-key": "0502-401"}
 REFUSALS = {"product-context": "0504-401", "scope": "0505-401", "sandbox": "0506-401"}
 
 
@@ -115,14 +115,12 @@ def _check_rights(state: State, call: Call) -> None:
     )
     if is_anonymous:
         return
-    api_key, organization = call.headers.get("x-api-key"), call.headers.get("x-gw-ims-org-id")
-    if not (bearer(call) and api_key and organization):
+    organization = call.headers.get("x-gw-ims-org-id")
+    if not (bearer(call) and call.headers.get("x-api-key") and organization):
         raise EdgeError("0500-401", "Authorization, x-api-key and x-gw-ims-org-id are needed")
     fault = token_fault(state, call)
     if fault is not None:
         raise EdgeError(FAULTS[fault], f"The token is {fault}")
-    if settings.client_id not in (None, api_key):
-        raise EdgeError("0502-401", "The token belongs to another x-api-key")
     if settings.ims_org_id not in (None, organization):
         raise EdgeError("0504-401", "The token belongs to another x-gw-ims-org-id")
     if settings.edge_refusal != "none":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.answers import Answer, Call
     from airflow_provider_adobe_target.sandbox.state import State
 
+Fault = Literal["missing", "unknown", "expired", "not of this x-api-key"]
+
 
 def token(state: State, call: Call) -> Answer:
     """Answer a request for an access token by client credentials."""
@@ -42,7 +44,7 @@ def _refusal(status: int, error: str, description: str) -> Answer:
     return json_answer(status, {"error": error, "error_description": description})
 
 
-def token_fault(state: State, call: Call) -> Literal["missing", "unknown", "expired"] | None:
+def token_fault(state: State, call: Call) -> Fault | None:
     """Return what is wrong with the IMS token that a call carries, or None where it is good."""
     value = bearer(call)
     if not value:
@@ -50,4 +52,6 @@ def token_fault(state: State, call: Call) -> Literal["missing", "unknown", "expi
     given = state.tokens.given.get(value)
     if given is None:
         return "unknown"
-    return None if state.clock() < given.expires_at else "expired"
+    if state.clock() >= given.expires_at:
+        return "expired"
+    return None if call.headers.get("x-api-key") == given.client_id else "not of this x-api-key"

@@ -42,7 +42,7 @@ class SandboxSettings:
     )
 
     tenant_id: str = _setting("acmeinc", "the tenant that paths of the Admin API must name")
-    client_id: str | None = _setting(None, "the OAuth client id that IMS and X-Api-Key must name; none: any")
+    client_id: str | None = _setting(None, "the OAuth client id that IMS must be told; none: any")
     client_secret: str | None = _setting(None, "the OAuth client secret that IMS must be told; none: any")
     ims_token_seconds: int = _setting(86_399, "seconds that a token of IMS lives")
     ims_tokens_per_minute: int | None = _setting(

@@ -201,6 +201,7 @@ class TestRefusals:
     def test_name_a_datastream_that_is_missing_unknown_or_disabled(self, target, edge, send):
         call = getattr(edge, send)
         assert code(call(event(), datastreamId=None)) == "0002-400"
+        assert code(call(event(), datastreamId=None, configId="ds1")) == "0002-400"
         target.sandbox.settings.datastream_id = "ds1"
         assert code(call(event(), datastreamId="ds2")) == "0003-400"
         target.sandbox.settings.datastream_enabled = False
@@ -314,10 +315,8 @@ class TestAuthentication:
 
     def test_is_of_the_client_and_the_organization(self, target, edge):
         edge.authenticate()
-        target.sandbox.settings.client_id = "other"
-        assert code(edge.interact(event(), host=target.sandbox.url)) == "0502-401"
-        target.sandbox.reset(ims_org_id="OTHER@AdobeOrg")
-        edge.authenticate()
+        assert code(edge.interact(event(), host=target.sandbox.url, headers={"x-api-key": "other"})) == "0502-401"
+        target.sandbox.settings.ims_org_id = "OTHER@AdobeOrg"
         assert code(edge.interact(event(), host=target.sandbox.url)) == "0504-401"
 
     @pytest.mark.parametrize(

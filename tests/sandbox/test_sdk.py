@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytest.importorskip("target_python_sdk", reason="Adobe's SDK is not installed: pip install --group sdk")
+pytest.importorskip("target_python_sdk", reason="Adobe's SDK is not installed; make test installs it")
 
 from delivery_api_client import (
     AuthenticatedState,
