@@ -191,9 +191,10 @@ class TestCollect:
         assert target.sandbox.profile("42", "marketingCloudVisitorId") == {"tier": "gold"}
 
     def test_names_the_event_without_a_primary_identity(self, edge):
-        answer = edge.collect(event(), event({"ECID": [{"id": "43"}]}))
-        assert code(answer) == "0306-400"
-        assert "#1" in answer.json()["detail"]
+        bare = event({"ECID": [{"id": "43"}]})
+        for number, answer in enumerate([edge.interact(bare), edge.collect(event(), bare)]):
+            assert code(answer) == "0306-400"
+            assert f"#{number}" in answer.json()["detail"]
 
 
 class TestRefusals:
@@ -282,6 +283,13 @@ class TestRefusals:
         assert code(answer).endswith("-429")
         target.clock.move(seconds=int(answer.headers["Retry-After"]))
         assert call(event()).status_code in (200, 202)
+
+    def test_count_a_request_unit_for_every_8_kilobytes_begun(self, target, edge):
+        target.sandbox.settings.interact_units_per_second = 1
+        body = json.dumps({"event": event()}).encode()
+        assert edge.interact(None, data=body.ljust(8_192)).status_code == 200
+        target.clock.move(seconds=1)
+        assert edge.interact(None, data=body.ljust(8_193)).status_code == 429
 
     def test_do_not_count_as_one_of_fifty_calls_a_minute(self, target, edge):
         target.sandbox.settings.calls_per_minute = 1
