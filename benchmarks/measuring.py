@@ -56,6 +56,20 @@ def apart(script: str, *arguments: object, **environment: str) -> Figures:
     return dict(json.loads(result.stdout.splitlines()[-1]))
 
 
+def airflow_environment(home: Path | str, host: str) -> dict[str, str]:
+    """Return an environment in which Airflow is quiet, and its connection to Adobe Target leads to ``host``.
+
+    :param home: a folder for what Airflow writes
+    :param host: a URL
+    """
+    connection = {"conn_type": "adobe_target", "login": "acme", "host": host, "extra": {"calls_per_minute": 50}}
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
+    }
+
+
 def in_turn(candidates: Iterable[str], runs: int, run: Callable[[str], Figures]) -> dict[str, list[Figures]]:
     """Run the candidates one after the other, and that several times, so that a busy minute hits them all."""
     names = list(candidates)
