@@ -79,7 +79,11 @@ def checked(rows: int, figures: Any, counted: dict[str, int]) -> dict[str, Any]:
         "megabytes": sum(batch["bytes"] for batch in batches) / 1e6,
     }
     accounts = {record[name] for name in ("rows", "read", "sent", "batch_rows", "successful", "counted")}
-    if len(accounts) > 1 or record["files"] != counted["files"] or {batch["status"] for batch in batches} != {"complete"}:
+    if (
+        len(accounts) > 1
+        or record["files"] != counted["files"]
+        or {batch["status"] for batch in batches} != {"complete"}
+    ):
         raise SystemExit(f"The rows are not all accounted for: {record}")
     return record
 

@@ -34,7 +34,7 @@ from airflow_provider_adobe_target.profiles.text import to_text
 LOOP_ROWS = 100_000  # what a loop over rows does of the rows: it would take minutes for all
 DICT_ROWS = 250_000  # a dict takes a hundred times the memory of its columns
 FEW_ROWS = 1_000  # what each candidate does before it is measured: much is imported only then
-ROWS_A_BATCH = 32_768
+ROWS_A_BATCH = 16_384
 
 BASE = "Arrow, pyarrow.csv.write_csv (no encoding)"
 LOOP = "pandas, itertuples and urllib.parse.quote (no checks)"
@@ -102,7 +102,7 @@ def duckdb_lines(path: Path, folder: Path) -> None:
 
     columns = ", ',', ".join(text(field) for field in pq.read_schema(path))
     with duckdb.connect() as connection, (folder / "duckdb.txt").open("wb") as file:
-        lines = connection.sql(f"SELECT concat({columns}, chr(10)) AS line FROM '{path}'")  # noqa: S608
+        lines = connection.sql(f"SELECT concat({columns}, chr(10)) AS line FROM '{path}'")
         for batch in lines.to_arrow_reader(ROWS_A_BATCH):
             file.write(string_bytes(batch.column("line")))
 

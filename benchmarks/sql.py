@@ -92,6 +92,9 @@ def measure(name: str) -> Figures:
     import airflow_provider_adobe_target.operators.rows
     import airflow_provider_adobe_target.profiles.run  # noqa: F401
 
+    if find_spec(ADBC):
+        import adbc_driver_postgresql.dbapi  # noqa: F401
+
     database, _, work = name.partition(": ")
     hook = BaseHook.get_hook(database.lower())
     hook.get_conn().close()

@@ -136,4 +136,4 @@ def test_an_empty_result_is_no_rows():
 def test_large_batches_are_cut():
     table = pa.table({"thirdPartyId": [f"U{number}" for number in range(100_000)], "v": range(100_000)})
     rows = rows_from_sql(Hook(ArrowOnly(fetch_arrow_batches=lambda: iter([table]))), "SELECT", None)
-    assert max(batch.num_rows for batch in rows.batches()) <= 32_768
+    assert max(batch.num_rows for batch in rows.batches()) <= 16_384
