@@ -1,16 +1,26 @@
 """Columns of text to the lines of a batch file, percent-encoded a whole column at a time.
 
+Cell by cell, which is what the tests hold it to, it would be::
+
+    b"".join(b"\\n" + ",".join(quote(cell or "", safe="") for cell in row).encode() for row in rows)
+
 How two rows walk through (⏎ is LF)::
 
     id   tier                 each column encoded              joined to lines, in one buffer
     U1   50% off       ─▶     U1   50%25%20off          ─▶     ⏎U1,50%25%20off⏎U2,Z%C3%BCrich
     U2   Zürich               U2   Z%C3%BCrich
 
-An Arrow column is one buffer of bytes with the offset at which each cell begins. A byte either stands for itself or
-becomes ``%XX``, so that a cell grows by two for each of the latter, and every cell's new offset is its old one plus the
-growth before it. A column in which nothing grows stays as it is. The others are looked up in a table, two bytes at a
-time, padded with NUL, which is then cut out. No value can forge a separator: a comma or a line break in it is encoded
-before separators are put in.
+An Arrow column is one buffer of bytes, and the starts of its cells in it. A column of unreserved bytes alone stays as
+it is. Of the others the bytes are taken two by two, whatever cells they belong to, and each pair is a number that is
+looked up in an Arrow column of all 65,536 encoded pairs. That gives the encoded bytes, and where those of each pair
+begin, which tells where the cells do::
+
+    bytes     5 0 │ % ␣    │ o f │ f Z │ C3 BC  │ r i │ c h      the cells begin at 0, 7, end at 14
+                                   ╰ the second cell
+    encoded   50  │ %25%20 │ of  │ fZ  │ %C3%BC │ ri  │ ch       the pairs begin at 0, 2, 8, 10, 12, 18, 20, end at 22
+
+Byte 7 is the second of the fourth pair, which begins at 10; the encoded ``f`` has one byte, so that the cell begins
+at 11. No value can forge a separator: a comma or a line break in it is encoded before separators are put in.
 
 A line begins with its LF, so that a file ends without one: an empty last line might be counted as a row.
 """
