@@ -1,8 +1,8 @@
-"""Columns of text to the lines of a batch file, percent-encoded a whole column at a time.
+r"""Columns of text to the lines of a batch file, percent-encoded a whole column at a time.
 
 Cell by cell, which is what the tests hold it to, it would be::
 
-    b"".join(b"\\n" + ",".join(quote(cell or "", safe="") for cell in row).encode() for row in rows)
+    b"".join(b"\n" + ",".join(quote(cell or "", safe="") for cell in row).encode() for row in rows)
 
 How two rows walk through (⏎ is LF)::
 
