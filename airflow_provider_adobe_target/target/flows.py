@@ -207,15 +207,15 @@ def _call(
     first_setback: float | None = None
     reason = "no call was left in the budget"
     while True:
-        while (pause := budget.begin()) > 0:
-            yield _wait(pause, clock, deadline, subject, reason)
-        try:
+        with budget.place() as place:
+            while (pause := place.begin()) > 0:
+                yield _wait(pause, clock, deadline, subject, reason)
             answer = yield Send(request)
-        finally:
-            budget.end()
         outcome = _outcome(answer, read, clock.now())
         if not isinstance(outcome, Setback):
             return outcome
+        if outcome.throttled:
+            place.throttled(outcome.wait or 0.0)
         reason = outcome.reason
         tries += 1
         failures += not outcome.throttled

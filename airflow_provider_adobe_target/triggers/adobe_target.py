@@ -58,11 +58,11 @@ class BatchStatusTrigger(BaseTrigger):
 
     async def _wait(self) -> list[Batch]:
         from airflow_provider_adobe_target.target import flows
-        from airflow_provider_adobe_target.target.budget import CallBudget
+        from airflow_provider_adobe_target.target.budget import shared_budget
         from airflow_provider_adobe_target.target.transports import HttpxTransport, arun
 
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
-        budget = CallBudget(settings.calls_per_minute, clock.SYSTEM)
+        budget = shared_budget(settings, clock.SYSTEM)
         batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
         interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311 - no secret
