@@ -223,7 +223,8 @@ def _call(
         wait = policy.wait(outcome, failures, clock.monotonic() - first_setback)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target gave no usable answer to {subject} in {tries} tries. The last: {reason}. Try later."
+                f"Target gave no usable answer to {subject} in {tries} tries. The last: {reason}. Try later.",
+                retry_after=outcome.wait if outcome.throttled else None,
             )
         _logger.warning("No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
         yield _wait(wait, clock, deadline, subject, reason)

@@ -52,7 +52,9 @@ class BatchStatusTrigger(BaseTrigger):
         try:
             batches = await self._wait()
         except exceptions.AdobeTargetError as error:
-            yield TriggerEvent({"error": type(error).__name__, "message": str(error), "report": self.report})
+            retry_after = getattr(error, "retry_after", None)
+            event = {"error": type(error).__name__, "message": str(error), "retry_after": retry_after}
+            yield TriggerEvent({**event, "report": self.report})
         else:
             yield TriggerEvent({"batches": [batch.to_event() for batch in batches], "report": self.report})
 
@@ -77,5 +79,8 @@ def batches_of_event(event: dict[str, Any]) -> list[Batch]:
     :raises AdobeTargetError: what ended the wait, if something did
     """
     if "error" in event:
-        raise getattr(exceptions, event["error"])(event["message"])
+        error = getattr(exceptions, event["error"])(event["message"])
+        if isinstance(error, exceptions.AdobeTargetUnavailableError):
+            error.retry_after = event.get("retry_after")
+        raise error
     return [Batch.from_event(batch) for batch in event["batches"]]
