@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from airflow_provider_adobe_target.operators.rows import (
     rows_from_sql,
     with_hidden_rows,
 )
+from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, batch_problems, check_limits, judge
@@ -201,7 +202,8 @@ class BulkProfileUpdateOperator(BaseOperator):
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
             self._check_choices()
-            return self._upload_and_wait(context, self._receipts(context))
+            with nullcontext() if self.is_dry_run else turn_of(self, context, self.hook.settings):
+                return self._upload_and_wait(context, self._receipts(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""

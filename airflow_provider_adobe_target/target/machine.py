@@ -42,10 +42,14 @@ def shared_folder() -> Path:
     return folder
 
 
+def digest(*words: str) -> str:
+    """Return what stands for words in the name or the content of a file, without showing them."""
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:24]
+
+
 def account_digest(settings: TargetSettings) -> str:
-    """Return what names an account, the place that answers for it and its client code, without showing either."""
-    account = f"{settings.base_url}\n{settings.client_code}".lower()
-    return hashlib.sha256(account.encode()).hexdigest()[:24]
+    """Return what stands for an account: the place that answers for it, and its client code."""
+    return digest(settings.base_url.lower(), settings.client_code.lower())
 
 
 def lock(path: Path) -> int:
@@ -57,6 +61,27 @@ def lock(path: Path) -> int:
     descriptor = os.open(path, _OPEN, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def join(path: Path, group: str) -> int | None:
+    """Lock a file together with others of a group. Two who join at a time are to be kept apart.
+
+    :return: its descriptor, and closing it ends this one's share in the lock; None where another group holds it.
+    """
+    descriptor = os.open(path, _OPEN, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            write_line(descriptor, group.encode())
+        except BlockingIOError:
+            if read_line(descriptor) != group.encode():
+                os.close(descriptor)
+                return None
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BaseException:
         os.close(descriptor)
         raise
