@@ -68,12 +68,12 @@ class Warnings:
 
 
 def check_ids(
-    values: pa.Array, column: str, key: str, on_risky_value: RiskyValue, verdicts: Verdicts, warnings: Warnings
+    values: pa.Array, column: str, key: str, on_risky_value: RiskyValue | None, verdicts: Verdicts, warnings: Warnings
 ) -> pa.StringArray:
     """Mark rows whose id is missing, too long, or holds what an id must not hold, and return the ids. None is altered.
 
     Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. A comma may tear
-    the row, so that it is refused unless ``on_risky_value`` is ``encode``.
+    the row, so that it is refused unless ``on_risky_value`` is ``encode``, or None for 'no risk'.
     """
     ids = to_text(values)
     text = ids.text
@@ -91,6 +91,8 @@ def check_ids(
         return text
     forbidden = pc.match_substring_regex(text, r"[+/\p{Cc}]")
     verdicts.reject(_mask(forbidden), "id_forbidden_character", f"{column}: '+', '/' or a control character")
+    if on_risky_value is None:
+        return text
     commas = _mask(pc.match_substring(text, ","))
     if on_risky_value == "encode":
         if (commas & verdicts.good).any():
@@ -116,15 +118,18 @@ def check_values(
     values: TextColumn,
     column: str,
     max_value_length: int,
-    on_risky_value: RiskyValue,
+    on_risky_value: RiskyValue | None,
     verdicts: Verdicts,
     warnings: Warnings,
 ) -> pa.StringArray:
-    """Mark rows whose value has no text form, is too long or risky, and return the texts to send."""
+    """Mark rows whose value has no text form, is too long or risky, and return the texts to send.
+
+    :param on_risky_value: None where a comma or a line break is no risk
+    """
     text = values.text
     if values.unsupported is not None:
         verdicts.reject(_mask(values.unsupported), "unsupported_value", f"{column}: its type has no text form")
-    if not values.plain and _holds_risky_bytes(text):
+    if on_risky_value and not values.plain and _holds_risky_bytes(text):
         if on_risky_value == "replace":
             text = pc.replace_substring_regex(text, _RISKY_CHARACTERS, " ")
         elif on_risky_value == "reject":
