@@ -75,6 +75,8 @@ class TargetSettings:
         :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
         :raises ConnectionSettingsError: naming the field that cannot be used.
         """
+        if extra is not None and not isinstance(extra, Mapping):
+            raise ConnectionSettingsError("extra is to be a JSON object.")
         fields = dict(extra or {})
         client_code = _client_code(login)
         scheme, authority = _base(client_code, host, port, schema)
@@ -131,13 +133,15 @@ def _client_code(login: str | None) -> str:
 
 def _base(client_code: str, host: str | None, port: int | str | None, schema: str | None) -> tuple[str, str]:
     """Return scheme and authority of the base URL, the scheme's own port left out."""
-    text = _present(host)
+    text, given_scheme = _present(host), _present(schema)
     if text is None:
         return "https", f"{client_code.lower()}{TARGET_DOMAIN}"
+    if not isinstance(text, str) or not isinstance(given_scheme, str | None):
+        raise ConnectionSettingsError("host and schema are to be text.")
     match = _BASE_URL.fullmatch(text)
     if match is None:
         raise ConnectionSettingsError("host has a path, a query or a fragment: give scheme, host name and port only.")
-    scheme = (match["scheme"] or _present(schema) or "https").lower()
+    scheme = (match["scheme"] or given_scheme or "https").lower()
     if scheme not in ("http", "https"):
         raise ConnectionSettingsError("host is to begin with https:// or http:// (as schema is to be one of the two).")
     try:
@@ -170,7 +174,7 @@ def _boolean(name: str, value: Any, *, default: bool) -> bool:
     value = _present(value)
     if value is None:
         return default
-    word = str(value).lower() if isinstance(value, (bool, int, str)) else ""
+    word = str(value).lower() if isinstance(value, (bool, str)) or value in (0, 1) else ""
     if word not in _TRUE | _FALSE:
         raise ConnectionSettingsError(f"{name} is to be true or false.")
     return word in _TRUE

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 from airflow_provider_adobe_target.target.settings import TargetSettings
@@ -190,21 +186,3 @@ def test_a_token_that_cannot_be_a_header_is_refused_unseen(token):
 def test_no_secret_shows_in_the_repr():
     found = read(password="SECRET", property_token="SECRET", proxies={"all": "http://u:SECRET@p:1"})
     assert "SECRET" not in repr(found)
-
-
-@settings(deadline=None)
-@given(
-    st.one_of(st.none(), st.text()),
-    st.one_of(st.none(), st.integers(), st.text()),
-    st.dictionaries(
-        st.sampled_from(["uses_ecid", "calls_per_minute", "allowed_status_hosts", "timeout", "proxies"]),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-            max_leaves=5,
-        ),
-    ),
-)
-def test_whatever_the_fields_hold_only_a_settings_error_comes_out(host, port, extra):
-    with suppress(ConnectionSettingsError):
-        TargetSettings.from_fields("acme", "token", host, port, extra)
