@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 from airflow_provider_adobe_target.target.hosts import is_loopback, parse_authority, parse_host, parse_port
@@ -86,6 +87,12 @@ class TargetSettings:
                 f"host is http://{authority}: the token would travel in clear text. Use https, or take the "
                 "token out of password."
             )
+        proxies = _proxies(fields.get("proxies"))
+        if token is not None and scheme == "http" and not all(map(_sees_no_clear_text, proxies.items())):
+            raise ConnectionSettingsError(
+                "proxies names another machine for http, and host is plain http: the token would travel in clear text "
+                "to the proxy. Leave that proxy out."
+            )
         return cls(
             client_code=client_code,
             base_url=f"{scheme}://{authority}",
@@ -95,7 +102,7 @@ class TargetSettings:
             allowed_status_hosts=_hosts(fields.get("allowed_status_hosts")),
             timeout=_timeout(fields.get("timeout")),
             verify=_verify(fields.get("verify")),
-            proxies=_proxies(fields.get("proxies")),
+            proxies=proxies,
             property_token=_token("property_token", fields.get("property_token")),
         )
 
@@ -278,6 +285,11 @@ def _proxy(key: str, proxy: Any) -> str:
     except ValueError:
         raise ConnectionSettingsError(f"proxies is to hold a URL as http://proxy.example.com:3128 for {key}.") from None
     return url
+
+
+def _sees_no_clear_text(entry: tuple[str, str]) -> bool:
+    key, proxy = entry
+    return key == "no_proxy" or key.startswith("https") or is_loopback(urlsplit(proxy).hostname or "")
 
 
 def _json(name: str, text: str) -> Any:

@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import requests
 import urllib3
 
+from airflow_provider_adobe_target.target.hosts import is_loopback
 from airflow_provider_adobe_target.target.protocol import (
     Answer,
     BatchBody,
@@ -102,6 +104,8 @@ class RequestsTransport:
         no_proxy = proxies.get("no_proxy")
         if no_proxy is not None and requests.utils.should_bypass_proxies(url, no_proxy):
             return {"no_proxy": no_proxy}
+        if url.startswith("http://") and _environment_would_tell(self._settings):
+            return {"no_proxy": self._settings.base_host}
         return proxies
 
 
@@ -136,6 +140,8 @@ class HttpxTransport:
         # Reading the certificates would hold up the loop.
         verify = await asyncio.to_thread(_certificates, self._settings.verify)
         mounts: dict[str, httpx.AsyncBaseTransport | None] = {}
+        if _environment_would_tell(self._settings):
+            mounts["http://"] = None
         for key, proxy in self._settings.proxies.items():
             if key == "no_proxy":
                 mounts.update({f"all://*{host.strip()}": None for host in proxy.split(",") if host.strip()})
@@ -247,6 +253,15 @@ def _body(request: Request) -> _FileBlocks | bytes | None:
 def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Stand where credentials would be, or ``requests`` would look for some in ``.netrc``."""
     return request
+
+
+def _environment_would_tell(settings: TargetSettings) -> bool:
+    """Say whether the environment names another machine as proxy for what goes to this one in clear text."""
+    url = settings.base_url
+    if not settings.plain_http or settings.token is None or requests.utils.select_proxy(url, settings.proxies):
+        return False
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    return proxy is not None and not is_loopback(urlsplit(proxy).hostname or "")
 
 
 def _certificates(verify: bool | str) -> ssl.SSLContext | bool:
