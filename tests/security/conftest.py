@@ -12,6 +12,8 @@ import pytest
 # The ways to wait, and connections to sandboxes, are those of the tests of a real Airflow.
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
+from test_ways_to_wait import clock, context  # noqa: F401
+
 TOKEN = "canary-token-5c1f"
 
 

@@ -79,18 +79,6 @@ def test_a_host_that_is_more_or_less_than_a_host_is_refused(host):
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("host", ["http://localhost", "http://a.localhost", "http://127.9.9.9", "http://[::1]"])
-def test_a_token_may_travel_in_clear_text_to_this_machine(host):
-    assert read(host=host, password="token").token == "token"
-
-
-@pytest.mark.parametrize("host", ["http://example.com", "http://10.0.0.1", "http://localhost.evil.com"])
-def test_a_token_never_travels_in_clear_text_to_another_machine(host):
-    with pytest.raises(ConnectionSettingsError, match="token"):
-        read(host=host, password="token")
-    assert read(host=host).plain_http
-
-
 @pytest.mark.parametrize(
     ("text", "value"),
     [("true", True), ("False", False), ("1", True), ("0", False), (False, False), (1, True)],
