@@ -8,7 +8,12 @@ from __future__ import annotations
 
 
 class AdobeTargetError(Exception):
-    """Anything this provider raises on purpose. Its text never holds a row's value or a secret."""
+    """Anything this provider raises on purpose. Its text never holds a row's value or a secret.
+
+    :ivar maybe_accepted: whether Adobe Target may have taken a batch file all the same: its answer never came
+    """
+
+    maybe_accepted = False
 
 
 class ConnectionSettingsError(AdobeTargetError):
@@ -40,4 +45,11 @@ class BatchTimeoutError(AdobeTargetError):
 
 
 class AdobeTargetUnavailableError(AdobeTargetError):
-    """Adobe Target gave no usable answer for as long as this client tries; trying later may help."""
+    """Adobe Target gave no usable answer for as long as this client tries; trying later may help.
+
+    :param retry_after: seconds after which another call may be made, where Target asked for patience (429, 503)
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -24,7 +24,7 @@ from airflow_provider_adobe_target.exceptions import (
     BatchTimeoutError,
 )
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.budget import CallBudget
+from airflow_provider_adobe_target.target.budget import CallBudget, shared_budget
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.settings import TargetSettings
 from airflow_provider_adobe_target.target.versions import check_version
@@ -77,8 +77,8 @@ class AdobeTargetHook(BaseHook):
 
     @cached_property
     def budget(self) -> CallBudget:
-        """The calls a minute that this hook may make, submits and polls together."""
-        return CallBudget(self.settings.calls_per_minute, clocks.SYSTEM)
+        """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
+        return shared_budget(self.settings, clocks.SYSTEM)
 
     def upload_batch(self, file: str | os.PathLike[str], api_version: ApiVersion = "v2") -> dict[str, Any]:
         """Send one batch file as it is, and return its receipt: Adobe Target has queued it, not yet written it.
@@ -106,7 +106,11 @@ class AdobeTargetHook(BaseHook):
         :raises StatusLostError: where Adobe Target no longer knows the batch
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
-        return self.poll([Batch.from_status_url(status_url)])[0].to_dict()
+        from airflow_provider_adobe_target.target import flows
+
+        clock, batch = clocks.SYSTEM, Batch.from_status_url(status_url)
+        status = self._run(flows.batch_status(self.settings, self.budget, clock, batch), clock)
+        return batch.with_status(status).to_dict()
 
     def submit(
         self, path: Path, rows: int, size: int, sha256: str, api_version: ApiVersion, clock: Clock | None = None
@@ -142,6 +146,15 @@ class AdobeTargetHook(BaseHook):
         clock = clock or clocks.SYSTEM
         flow = flows.wait_for_batches(self.settings, self.budget, clock, batches, poll_interval, deadline)
         return self._run(flow, clock)
+
+    def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
+        """Return the ids that Adobe Target lists as failed in batches; errors as :meth:`get_batch_status`."""
+        from airflow_provider_adobe_target.target import flows
+
+        clock, ids = clocks.SYSTEM, set()
+        for batch in batches:
+            ids |= self._run(flows.failed_ids(self.settings, self.budget, clock, batch), clock)
+        return ids
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""

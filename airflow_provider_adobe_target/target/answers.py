@@ -12,7 +12,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+<<<<<<< HEAD
 from typing import TYPE_CHECKING, Any
+=======
+from typing import Any
+>>>>>>> main
 from xml.etree.ElementTree import ParseError  # the error only: the parser is the defused one
 
 from defusedxml.ElementTree import DefusedXMLParser
@@ -28,9 +32,13 @@ _NAMES = frozenset({"success", "batchStatus", "message", "status", *_COUNTERS})
 _CHECKED = _NAMES | {"response", "profile"}
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
+<<<<<<< HEAD
 _MAX_PARTS = 2_500_000  # elements of XML; brackets, braces and commas of JSON
 _MAX_TAGS = 1_000  # different names of elements, attributes and name spaces
 _FEED_BYTES = 1 << 16
+=======
+_MAX_FAILED_IDS = 100_000
+>>>>>>> main
 _MAX_WORD = 64
 _MAX_MESSAGE = 500
 _COUNTER = re.compile(r"[0-9]{1,12}")
@@ -60,10 +68,17 @@ class StatusAnswer:
 
 @dataclass
 class _Fields:
-    """The children of the answer's root, and how many of its ``profile`` entries failed. Ids are not kept."""
+    """The children of the answer's root, how many of its ``profile`` entries failed, and the first of their ids."""
 
     values: dict[str, str] = field(default_factory=dict)
     failures: int = 0
+    failed_ids: set[str] = field(default_factory=set, repr=False)
+
+    def add_row(self, row_id: str, status: str) -> None:
+        if status in _FAILURE_WORDS:
+            self.failures += 1
+            if len(self.failed_ids) < _MAX_FAILED_IDS:
+                self.failed_ids.add(row_id)
 
     def note(self, name: str, text: str) -> None:
         if self.values.setdefault(name, text) != text:
@@ -101,6 +116,14 @@ def parse_status(body: bytes) -> StatusAnswer:
     size, consumed, successful, not_found, failed = map(fields.counter, _COUNTERS)
     status = BatchStatus(word, size, consumed, successful, not_found, failed, fields.failures)
     return StatusAnswer(fields.success(), status)
+
+
+def parse_failed_ids(body: bytes) -> set[str]:
+    """Read the ids of the rows that a status answer lists as failed, 100,000 of them at most.
+
+    :raises UnreadableAnswerError: where it is neither XML nor JSON.
+    """
+    return _read(body).failed_ids - {""}
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
@@ -162,10 +185,18 @@ def _read_json(text: bytes) -> _Fields:
         values = values["response"]
     entries = values.pop("profile", None) or []
     rows = entries if isinstance(entries, list) else [entries]
+<<<<<<< HEAD
     failures = sum(1 for row in rows if isinstance(row, dict) and _text(row.get("status")) in _FAILURE_WORDS)
     return _Fields(
         {name: _text(value) for name, value in values.items() if name in _NAMES and value is not None}, failures
     )
+=======
+    fields = _Fields({name: _text(value) for name, value in values.items() if name in _NAMES and value is not None})
+    for row in rows:
+        if isinstance(row, dict):
+            fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
+    return fields
+>>>>>>> main
 
 
 def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -190,9 +221,13 @@ class _Collector:
         self.moved = False
         self._path: list[str] = []
         self._text: list[str] = []
+<<<<<<< HEAD
         self._row_failed = False
         self._parts = 0
         self._tags: set[str] = set()
+=======
+        self._row: dict[str, str] = {}
+>>>>>>> main
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.note_tags([tag, *attributes])
@@ -219,10 +254,19 @@ class _Collector:
         self.moved = True
         match self._path:
             case [_, "profile"]:
+<<<<<<< HEAD
                 self.fields.failures += self._row_failed
                 self._row_failed = False
             case [_, name] if name in _NAMES:
                 self.fields.note(name, text)
             case [_, "profile", "status"]:
                 self._row_failed |= text in _FAILURE_WORDS
+=======
+                self.fields.add_row(self._row.get("id", ""), self._row.get("status", ""))
+                self._row = {}
+            case [_, name] if name in _NAMES:
+                self.fields.values[name] = text
+            case [_, "profile", "id" | "status" as name]:
+                self._row[name] = text
+>>>>>>> main
         self._path.pop()
