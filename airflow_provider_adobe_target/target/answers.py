@@ -12,12 +12,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-<<<<<<< HEAD
 from typing import TYPE_CHECKING, Any
-=======
-from typing import Any
->>>>>>> main
-from xml.etree.ElementTree import ParseError  # the error only: the parser is the defused one
+from xml.etree.ElementTree import ParseError  # nosec B405  # the error only: the parser is the defused one
 
 from defusedxml.ElementTree import DefusedXMLParser
 
@@ -32,13 +28,10 @@ _NAMES = frozenset({"success", "batchStatus", "message", "status", *_COUNTERS})
 _CHECKED = _NAMES | {"response", "profile"}
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
-<<<<<<< HEAD
 _MAX_PARTS = 2_500_000  # elements of XML; brackets, braces and commas of JSON
 _MAX_TAGS = 1_000  # different names of elements, attributes and name spaces
 _FEED_BYTES = 1 << 16
-=======
 _MAX_FAILED_IDS = 100_000
->>>>>>> main
 _MAX_WORD = 64
 _MAX_MESSAGE = 500
 _COUNTER = re.compile(r"[0-9]{1,12}")
@@ -185,18 +178,11 @@ def _read_json(text: bytes) -> _Fields:
         values = values["response"]
     entries = values.pop("profile", None) or []
     rows = entries if isinstance(entries, list) else [entries]
-<<<<<<< HEAD
-    failures = sum(1 for row in rows if isinstance(row, dict) and _text(row.get("status")) in _FAILURE_WORDS)
-    return _Fields(
-        {name: _text(value) for name, value in values.items() if name in _NAMES and value is not None}, failures
-    )
-=======
     fields = _Fields({name: _text(value) for name, value in values.items() if name in _NAMES and value is not None})
     for row in rows:
         if isinstance(row, dict):
             fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
     return fields
->>>>>>> main
 
 
 def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -221,13 +207,9 @@ class _Collector:
         self.moved = False
         self._path: list[str] = []
         self._text: list[str] = []
-<<<<<<< HEAD
-        self._row_failed = False
+        self._row: dict[str, str] = {}
         self._parts = 0
         self._tags: set[str] = set()
-=======
-        self._row: dict[str, str] = {}
->>>>>>> main
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.note_tags([tag, *attributes])
@@ -254,19 +236,10 @@ class _Collector:
         self.moved = True
         match self._path:
             case [_, "profile"]:
-<<<<<<< HEAD
-                self.fields.failures += self._row_failed
-                self._row_failed = False
-            case [_, name] if name in _NAMES:
-                self.fields.note(name, text)
-            case [_, "profile", "status"]:
-                self._row_failed |= text in _FAILURE_WORDS
-=======
                 self.fields.add_row(self._row.get("id", ""), self._row.get("status", ""))
                 self._row = {}
             case [_, name] if name in _NAMES:
-                self.fields.values[name] = text
-            case [_, "profile", "id" | "status" as name]:
+                self.fields.note(name, text)
+            case [_, "profile", "id" | "status" as name] if self._row.get(name) not in _FAILURE_WORDS:
                 self._row[name] = text
->>>>>>> main
         self._path.pop()
