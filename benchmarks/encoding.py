@@ -154,7 +154,7 @@ CANDIDATES: dict[str, Input] = {
 
 
 def measure(name: str, rows: int) -> Figures:
-    """Run one candidate in this process, and scale its figures where it does fewer rows."""
+    """Run one candidate in this process, with as many rows as it can have."""
     import airflow.providers.common.compat.sdk  # noqa: F401 - so that all candidates begin with the same memory
 
     make, work, most = CANDIDATES[name]
@@ -163,7 +163,13 @@ def measure(name: str, rows: int) -> Figures:
             data, place = make(Path(folder), some), Path(folder) / str(some)
             place.mkdir()
             figures = measured(partial(work, data, place))
-    return {**figures, **{key: figures[key] * rows / some for key in ("cpu", "wall")}}
+    return {**figures, "scale": rows / some}
+
+
+def measured_apart(name: str, rows: int, environment: dict[str, str]) -> Figures:
+    """Run one candidate in a fresh process, and tell what all rows would take."""
+    figures = apart(__file__, "--one", name, "--rows", rows, **environment)
+    return {**figures, **{key: figures[key] * figures["scale"] for key in ("cpu", "wall")}}
 
 
 COLUMNS = {
@@ -180,7 +186,7 @@ def compare(rows: int, runs: int) -> list[dict[str, Any]]:
     """Measure the candidates, and how many times the CPU of ``write_csv`` each takes."""
     with tempfile.TemporaryDirectory() as home:
         environment = airflow_environment(home, "https://adobe.invalid")  # which a dry run never calls
-        figures = in_turn(CANDIDATES, runs, lambda name: apart(__file__, "--one", name, "--rows", rows, **environment))
+        figures = in_turn(CANDIDATES, runs, partial(measured_apart, rows=rows, environment=environment))
     for name in figures:
         for run, base in zip(figures[name], figures[BASE], strict=True):
             run["times"] = run["cpu"] / base["cpu"]
