@@ -8,7 +8,7 @@ that a machine trusts. One more trigger sleeps 50 ms at a time and notes how lat
 that is what all other triggers of the process feel.
 
 A triggerer is two processes: a runner, in whose event loop triggers live, and its parent, which speaks with the
-database. Both are measured from outside, first with no sensor, then while all begin, and then while each polls.
+database. Both are measured from outside: first with no sensor, then until each has begun and polled once, then while they poll.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from typing import Any
 from measuring import Report, options
 
 POLL_INTERVAL = 60.0  # seconds, the default; the first poll comes after it
-IDLE, BEGINNING, POLLING = 15, 45, 90  # seconds of each phase
-STARTED_WITHIN = 120  # seconds
+IDLE, POLLING = 15, 90  # seconds of the first phase, and of the last
+STARTED_WITHIN, POLLED_WITHIN = 120, 600  # seconds
 COUNTED = "polls"
 DAG = """
 from datetime import datetime
@@ -236,9 +236,12 @@ def run_triggerer(sensors: int) -> tuple[list[Sample], list[tuple[float, float]]
             time.sleep(IDLE)
             samples.append(sample(process.pid, counted))
             subprocess.run([*waiting, str(sensors)], env=environment, check=True, capture_output=True)
-            for seconds in (BEGINNING, POLLING):
-                time.sleep(seconds)
-                samples.append(sample(process.pid, counted))
+            deadline = time.monotonic() + POLLED_WITHIN
+            while counted.stat().st_size < sensors and time.monotonic() < deadline:
+                time.sleep(0.1)
+            samples.append(sample(process.pid, counted))
+            time.sleep(POLLING)
+            samples.append(sample(process.pid, counted))
             lines = watch.read_text().splitlines()[:-1]
         finally:
             process.terminate()
@@ -250,7 +253,9 @@ def compare(sensors: int) -> list[dict[str, Any]]:
     """Measure each phase."""
     samples, late = run_triggerer(sensors)
     records = []
-    for phase, (before, after) in zip(("no sensor", "all begin", "all wait"), pairwise(samples), strict=True):
+    for phase, (before, after) in zip(
+        ("no sensor", "all begin, and poll once", "all wait and poll"), pairwise(samples), strict=True
+    ):
         delays = sorted(delay * 1e3 for at, delay in late if before.time <= at < after.time)
         records.append(
             {
@@ -268,13 +273,14 @@ def compare(sensors: int) -> list[dict[str, Any]]:
         )
     idle, beginning, polling = records
 
-    def milliseconds(phase: dict[str, Any], times: int) -> float:
-        return (phase["cpu"] - idle["cpu"] / idle["seconds"] * phase["seconds"]) / max(1, times) * 1e3
+    def seconds(phase: dict[str, Any]) -> float:
+        return phase["cpu"] - idle["cpu"] / idle["seconds"] * phase["seconds"]
 
+    poll = seconds(polling) / max(1, polling["polls"])
     print(
-        f"\nA sensor takes {milliseconds(beginning, sensors):.1f} ms of CPU to begin, "
-        f"{milliseconds(polling, polling['polls']):.1f} ms for each poll, and "
-        f"{(polling['memory'] - idle['memory']) / sensors * 1024:.0f} KiB of the runner's memory."
+        f"\nA sensor takes {(seconds(beginning) - poll * beginning['polls']) / sensors * 1e3:.1f} ms of CPU to begin, "
+        f"{poll * 1e3:.1f} ms for each poll, and {(polling['memory'] - idle['memory']) / sensors * 1024:.0f} KiB of the "
+        "runner's memory."
     )
     return records
 
