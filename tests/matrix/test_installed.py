@@ -21,11 +21,29 @@ FIELDS = set(connection_form.conn_fields())
 LABELS = {"login": "Client code", "password": "Profile API token", "host": "Base URL (other than Adobe's)"}
 
 
-def providers(*arguments):
-    """Return what an ``airflow providers`` command says of this provider."""
-    command = [sys.executable, "-m", "airflow", "providers", *arguments, "--output", "json"]
+# All of them in one process, as it takes many seconds to start one.
+COMMANDS = {"list": [], "get": [PACKAGE, "--full"], "hooks": [], "widgets": []}
+PROGRAM = """
+import json, sys
+from airflow.cli.cli_parser import get_parser
+for name, arguments in json.loads(sys.argv[1]).items():
+    print(f"== {name}", flush=True)
+    parsed = get_parser().parse_args(["providers", name, *arguments, "--output", "json"])
+    parsed.func(parsed)
+"""
+
+
+@pytest.fixture(scope="module")
+def told():
+    """What each ``airflow providers`` command says of this provider."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps(COMMANDS)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [row for row in json.loads(answer.splitlines()[-1]) if "dobe_target" in json.dumps(row).replace("-", "_")]
+    said = {}
+    for part in answer.split("== ")[1:]:
+        name, *lines = part.splitlines()
+        rows = json.loads(lines[-1]) if lines[-1].startswith("[{") else []
+        said[name] = [row for row in rows if "dobe_target" in json.dumps(row).replace("-", "_")]
+    return said
 
 
 def test_what_is_imported_is_the_wheel_and_not_the_project():
@@ -46,20 +64,20 @@ def test_the_wheel_holds_every_module_of_the_project():
     assert modules == {file.as_posix() for file in distribution(PACKAGE).files or [] if file.suffix in kinds}
 
 
-def test_airflow_lists_the_provider():
-    [row] = providers("list")
+def test_airflow_lists_the_provider(told):
+    [row] = told["list"]
     assert (row["package_name"], row["version"]) == (PACKAGE, airflow_provider_adobe_target.__version__)
 
 
-def test_airflow_tells_all_of_the_provider():
-    [info] = providers("get", PACKAGE, "--full")
+def test_airflow_tells_all_of_the_provider(told):
+    [info] = told["get"]
     [connection_type] = info["connection-types"]
     assert (connection_type["connection-type"], connection_type["hook-class-name"]) == ("adobe_target", HOOK)
     assert set(connection_type["conn-fields"]) == FIELDS
 
 
-def test_airflow_finds_the_hook():
-    [row] = providers("hooks")
+def test_airflow_finds_the_hook(told):
+    [row] = told["hooks"]
     assert (row["connection_type"], row["class"], row["hook_name"]) == ("adobe_target", HOOK, "Adobe Target")
     assert row["conn_id_attribute_name"] == "adobe_target_conn_id"
 
@@ -67,9 +85,10 @@ def test_airflow_finds_the_hook():
 @pytest.mark.skipif(
     airflow_version.startswith(("3.0", "3.1")), reason="Airflow 3.0 and 3.1 name fields only beside the FAB provider"
 )
-def test_airflow_finds_the_fields_of_the_connection():
-    rows = providers("widgets")
-    assert {row["connection_parameter_name"] for row in rows} == {f"extra__adobe_target__{name}" for name in FIELDS}
+def test_airflow_finds_the_fields_of_the_connection(told):
+    assert {row["connection_parameter_name"] for row in told["widgets"]} == {
+        f"extra__adobe_target__{name}" for name in FIELDS
+    }
 
 
 @pytest.mark.skipif(airflow_version.startswith("3.0"), reason="Airflow 3.0 shows fields only beside the FAB provider")
