@@ -191,8 +191,9 @@ def run_part(part: str, airflow: str, python: str, environment: Path, more: list
     how = ["-n", "2", "--dist", "loadfile"] if part == "dags" else ["-s"]
     paths = [TESTS / path for path in PARTS[part]]
     command = [environment / "bin" / "pytest", "-c", PROJECT / "pyproject.toml", "-p", "no:cacheprovider", *how]
+    command += [f"--basetemp={environment / 'tmp'}", f"--junit-xml={results}"]
     began = time.monotonic()
-    ended = subprocess.run([*command, f"--junit-xml={results}", *more, *paths], cwd=environment, env=variables)
+    ended = subprocess.run([*command, *more, *paths], cwd=environment, env=variables)
     seconds = time.monotonic() - began
     passed, skipped, failed = counts(results)
     return Outcome(airflow, python, part, passed, skipped, failed or int(ended.returncode != 0), seconds)

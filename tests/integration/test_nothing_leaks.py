@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow import __version__ as airflow_version
 from real_airflow import connection
 
 from airflow_provider_adobe_target.sandbox import Answer
@@ -81,6 +82,11 @@ for name, wrong in {
 }.items():
     BulkProfileUpdateOperator(task_id=name, data=rows, **common, **wrong)
 """
+# At this level Airflow's stand-in for the supervisor prints what passes through it, secrets to be masked included; and
+# on 3.0, dag.test() shows the local variables of a traceback, in boxes. Airflow's workers do neither.
+OF_DAG_TEST = ["loc=supervisor.py"]
+if airflow_version.startswith("3.0."):
+    OF_DAG_TEST += ["Sending request", "Received message from task runner", "│"]
 FAILING = {
     "refusing_worker", "refusing_deferrable", "denying_worker", "denying_deferrable", "throttling_worker",
     "throttling_deferrable", "listing_worker", "listing_deferrable", "echoing_worker", "echoing_deferrable",
@@ -133,8 +139,7 @@ def test_no_row_and_no_secret_is_kept_or_shown_by_airflow(leaky, airflow):
     assert VALUES["nested value"] in {row.get("home.city") for row in arrived}
     assert list(rejects.glob("*.parquet"))
 
-    # At this level Airflow's stand-in for the supervisor prints what passes through it, secrets to be masked included.
-    logged = "\n".join(line for line in run.output.splitlines() if "loc=supervisor.py" not in line)
+    logged = "\n".join(line for line in run.output.splitlines() if not any(word in line for word in OF_DAG_TEST))
     assert not found(logged)
     logs = {path: text for path, text in airflow.files() if path != str(airflow.output)}
     assert not {path: kinds for path, text in logs.items() if (kinds := found(text))}
