@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Route
+from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Moment, Route
 from airflow_provider_adobe_target.sandbox.app import make_app
 from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
 from airflow_provider_adobe_target.sandbox.state import Batch, State
@@ -161,6 +161,15 @@ class Sandbox:
             raise ValueError(f"The sandbox has no route {route!r}, only {', '.join(get_args(Route))}.")
         with self._state.lock:
             self._state.script(route, answers, forever=forever)
+
+
+    def watch(self, watcher: Callable[[Call, Moment], None]) -> None:
+        """Have a function called at each call's moments, in the sandbox's own thread: to end a caller there, say.
+
+        :param watcher: takes the call, and ``arrived`` (its body is not read yet), ``handled`` (a file is accepted, say,
+            and nothing answered yet) or ``ended``; to be quick, as the sandbox waits for it.
+        """
+        self._state.watcher = watcher
 
 
 def _listen(ports: tuple[int, ...]) -> list[socket.socket]:

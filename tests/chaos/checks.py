@@ -1,0 +1,198 @@
+"""What has to hold after every run."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from chaos.plans import names
+from chaos.runs import Record, Step
+
+# Who opens it is Airflow, to read a connection in a triggerer, and it stays until the process ends.
+_AIRFLOWS_THREAD = "ThreadPoolExecutor-0_0"
+
+Profiles = dict[str, dict[str, str]]
+
+_REASONS = {
+    "stuck": r"is stuck: Target will not complete it",
+    "status lost": r"status lost",
+    "limit": r"max_failed_pct|max_not_found_pct",
+    "refused": r"Target refused the batch",
+    "unavailable": r"Target gave no usable answer",
+    "timeout": r"No final status at the timeout|The time for .* is over|Sensor has timed out",
+    "bad rows": r"cannot be sent|has an id that an earlier row has|max_invalid_pct",
+}
+
+
+def outcome(record: Record) -> str:
+    """Name how a run ended: ``green``, or ``red`` and what it says."""
+    if record.is_green:
+        return "green"
+    return f"red: {_reason(record.last) or 'unexplained'}"
+
+
+def _reason(step: Step) -> str | None:
+    if step.end == "killed":
+        return "killed"
+    if step.outcome["errno"] == errno.EFBIG:
+        return "disk full"
+    return next((name for name, text in _REASONS.items() if re.search(text, step.outcome["message"])), None)
+
+
+def problems(record: Record) -> list[str]:
+    """Say what does not hold; the texts are for the reader of a failed test, and name ids."""
+    checks = (_ends, _lefts, _contents, _submissions, _order)
+    found = [problem for check in checks for problem in check(record)]
+    return found + (list(_report(record)) if record.is_green else list(_redness(record)))
+
+
+def _ends(record: Record) -> Iterator[str]:
+    """Every step that ends red says why in words of this provider."""
+    for step in record.steps:
+        if step.end == "red" and _reason(step) is None:
+            yield f"{step.name} ends red without a reason that is known: {step.outcome['error']}: {step.outcome['message']}"
+        if step.end == "red" and step.name == "trigger":
+            yield f"the trigger fails instead of saying so in an event: {step.outcome['message']}"
+
+
+def _lefts(record: Record) -> Iterator[str]:
+    """A step that ended by itself leaves no file, no thread, no connection."""
+    for step in record.steps:
+        if step.end == "killed":
+            continue
+        threads = [name for name in step.outcome["threads"] if name != _AIRFLOWS_THREAD]
+        left = {"files": step.left, "threads": threads, "open sockets": step.outcome["sockets"]}
+        yield from (f"{step.name} leaves {what}: {some}" for what, some in left.items() if some)
+
+
+def _contents(record: Record) -> Iterator[str]:
+    """Target holds what the source says, all of it after a green task, and nothing else in any case."""
+    plan, sandbox = record.plan, record.sandbox
+    wanted: Profiles = {**plan.seen_before}
+    for profile_id, values in plan.expected.profiles.items():
+        if profile_id in plan.seen_before or plan.arguments["api_version"] == "v2":
+            wanted[profile_id] = {**wanted.get(profile_id, {}), **values}
+    excused = {
+        profile_id for batch in sandbox.batches for profile_id in (*batch.lost_ids, *batch.failed_ids)
+    }
+    lacking = []
+    for profile_id, values in wanted.items():
+        held = sandbox.profile(profile_id, plan.id_type)  # type: ignore[arg-type]
+        if held == values:
+            continue
+        if held not in (None, plan.seen_before.get(profile_id)):
+            yield f"{profile_id!r} holds {held}, and should hold {values}"
+        elif profile_id not in excused:
+            lacking.append(profile_id)
+    if lacking and _claims_all(record):
+        yield f"WRONG GREEN: Target lacks {len(lacking)} of {len(wanted)} profiles, such as {lacking[0]!r}"
+    sent = {row[batch.key] for batch in sandbox.batches for row in batch.rows}
+    strange = sent - set(plan.expected.profiles)
+    if strange:
+        yield f"{len(strange)} profiles were sent that should not be, such as {min(strange)!r}"
+
+
+def _claims_all(record: Record) -> bool:
+    return record.is_green and record.batches is not None
+
+
+def _submissions(record: Record) -> Iterator[str]:
+    """No file comes twice but where its acknowledgement was lost, or somebody asked for it."""
+    for name, sums in _extra(record).items():
+        if name == "without need":
+            yield from (f"the file {checksum} was sent again without need" for checksum in sums)
+
+
+def extra_submissions(record: Record) -> Counter[str]:
+    """Count the files that came again, by the reason for it."""
+    return Counter({name: len(sums) for name, sums in _extra(record).items()})
+
+
+def lost_acknowledgements(record: Record) -> int:
+    """Count the files that were taken by Target without its saying so to anybody."""
+    return sum(not batch.call.is_acknowledged for batch in record.sandbox.batches)
+
+
+def _extra(record: Record) -> dict[str, list[str]]:
+    extra: dict[str, list[str]] = {}
+    earlier: dict[str, Any] = {}
+    for batch in record.sandbox.batches:
+        before = earlier.get(batch.sha256)
+        if before is not None:
+            extra.setdefault(_why_again(before), []).append(batch.sha256)
+        earlier[batch.sha256] = batch
+    return extra
+
+
+def _why_again(before: Any) -> str:
+    return "without need" if before.call.is_acknowledged else "acknowledgement lost"
+
+
+def _order(record: Record) -> Iterator[str]:
+    """With ``guaranteed_upload`` no file comes before Target has finished the one before it."""
+    if not record.plan.arguments["guaranteed_upload"]:
+        return
+    told = [batch for batch in record.sandbox.batches if batch.call.is_acknowledged]
+    for former, latter in zip(told, told[1:], strict=False):
+        if latter.received_at < former.due_at and latter.sha256 != former.sha256:
+            yield f"batch {latter.batch_id} came before {former.batch_id} was finished"
+
+
+def _report(record: Record) -> Iterator[str]:
+    """The report's counts add up, and its batches are those Target took."""
+    report, plan = record.report, record.plan
+    expected = plan.expected
+    assert report is not None
+    counts = {
+        "rows_read": len(plan.rows.rows),
+        "rows_sent": len(expected.profiles),
+        "rows_rejected": expected.rejected.total(),
+        "rows_empty": expected.empty,
+        "rows_unchanged": 0,
+        "rejected_by_reason": dict(expected.rejected),
+    }
+    for name, count in counts.items():
+        if report[name] != count:
+            yield f"the report's {name} is {report[name]}, and should be {count}"
+    if sum(batch["rows"] for batch in report["batches"]) != report["rows_sent"]:
+        yield "the rows of the report's batches are not rows_sent"
+    taken = {batch.batch_id: batch for batch in record.sandbox.batches}
+    for entry in [*report["batches"], *(record.batches or [])]:
+        batch = taken.get(entry["batch_id"].replace("4-", "-", 1)) or taken.get(entry["batch_id"])
+        if batch is None or (batch.sha256, batch.row_count) != (entry["sha256"], entry["rows"]):
+            yield f"the report names {entry['batch_id']}, which Target does not know like that"
+    for entry in record.batches or []:
+        if entry["status"] != "complete":
+            yield f"WRONG GREEN: {entry['batch_id']} is {entry['status']}"
+    if {entry["sha256"] for entry in report["batches"]} != {batch.sha256 for batch in record.sandbox.batches}:
+        yield "files were taken that the report does not name"
+
+
+def _redness(record: Record) -> Iterator[str]:
+    """A task is red only where something happened, and of that it speaks."""
+    plan, sandbox = record.plan, record.sandbox
+    submits, polls = names(plan.submit_faults), names(plan.status_faults)
+    faults = (submits | polls) - {"none", "slow"}
+    is_late = "finished late" in submits or bool(plan.jumps) or bool(polls)
+    can_be = {
+        "stuck": "stuck" in submits,
+        "status lost": "status lost" in polls or plan.sandbox["status_kept_seconds"] < 86_400 or "finished late" in submits,
+        "limit": any(batch.failed or batch.not_found for batch in sandbox.batches),
+        "refused": bool(submits & {"success=false", "garbage", "HTML", "lost: garbage instead"}),
+        "unavailable": bool(faults),
+        "timeout": is_late,
+        "bad rows": plan.expected.refusal is not None,
+        "disk full": bool(plan.disk),
+        "killed": True,
+    }
+    reason = _reason(record.last)
+    if reason and not can_be[reason]:
+        yield f"red without a cause: {record.last.outcome['message']}"
+    if plan.expected.refusal:
+        if sandbox.calls:
+            yield "Target was called before all rows were checked"
+        if plan.expected.refusal not in record.last.outcome["message"]:
+            yield f"the message does not name {plan.expected.refusal!r}: {record.last.outcome['message']}"

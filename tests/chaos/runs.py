@@ -1,0 +1,309 @@
+"""One run from its plan to its end, and the record of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from chaos.clock import SharedTime
+from chaos.plans import Kill, Plan
+
+from airflow_provider_adobe_target.sandbox import Sandbox
+
+_LONGEST_STEP = 120.0  # seconds, these real ones
+_RETRY_DELAY = 300.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one process did.
+
+    :param name: of the step, as in :mod:`chaos.task`.
+    :param end: ``green``, ``red``, ``deferred`` or ``killed``.
+    :param outcome: what it said at its end.
+    :param files: the number of files that had been accepted before it, and after it.
+    :param receipts: the text of what the operator keeps, after it.
+    :param left: what it left in the folder for temporary files.
+    """
+
+    name: str
+    end: str
+    outcome: dict[str, Any] = field(repr=False)
+    files: tuple[int, int]
+    receipts: str = field(repr=False)
+    left: list[str]
+
+
+@dataclass
+class Record:
+    """What happened in a run."""
+
+    plan: Plan
+    sandbox: Sandbox = field(repr=False)
+    steps: list[Step] = field(default_factory=list)
+    report: dict[str, Any] | None = None
+    batches: list[dict[str, Any]] | None = None
+    calls: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def last(self) -> Step:
+        """What the run ended with."""
+        return self.steps[-1]
+
+    @property
+    def is_green(self) -> bool:
+        return self.last.end == "green"
+
+    @property
+    def kills(self) -> int:
+        return sum(step.end == "killed" for step in self.steps)
+
+
+class Zygote:
+    """A process that has imported Airflow, and forks one for each step. A context manager."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="chaos-airflow-")
+        tests = Path(__file__).parents[1]
+        environment = {
+            **os.environ,
+            "AIRFLOW_HOME": self._folder.name,
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+            "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")]),
+        }
+        command = [sys.executable, str(tests / "chaos" / "task.py")]
+        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self) -> Zygote:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._process:
+            assert self._process.stdin
+            self._process.stdin.close()
+        self._folder.cleanup()
+
+    def begin(self, order: dict[str, Any]) -> int:
+        """Begin a step, and return its process id."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{json.dumps(order)}\n".encode())
+        self._process.stdin.flush()
+        return self._line(_LONGEST_STEP)
+
+    def end(self, child: int) -> int:
+        """Wait for the end of a step, and return its exit code."""
+        try:
+            return self._line(_LONGEST_STEP)
+        except TimeoutError:
+            os.kill(child, signal.SIGABRT)
+            self._line(_LONGEST_STEP)
+            raise
+
+    def _line(self, timeout: float) -> int:
+        assert self._process.stdout
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
+            raise TimeoutError(f"A step has not ended after {timeout:.0f} s.")
+        return int(self._process.stdout.readline())
+
+
+class Watcher:
+    """Sees every call in the sandbox, counts those that are under way, and ends the caller where that is planned."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._under_way = 0
+        self._moments: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+        self._kill: Kill | None = None
+        self._child: int | None = None
+        sandbox.watch(self)
+
+    def __call__(self, call: Any, moment: str) -> None:
+        with self._lock:
+            self._under_way += {"arrived": 1, "ended": -1}.get(moment, 0)
+            self._moments[call.route, moment] += 1
+            kill = self._kill
+            if kill and (call.route, moment) == (kill.route, kill.moment):
+                if self._moments[call.route, moment] == kill.number:
+                    self._end(kill.delay)
+
+    @contextmanager
+    def killing(self, child: int, kill: Kill | None) -> Iterator[None]:
+        """End a process at the planned moment, while the block lasts."""
+        with self._lock:
+            self._kill, self._child = kill, child
+        if kill and kill.route is None:
+            self._end(kill.delay)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._kill = self._child = None
+                self._moments.clear()
+
+    def _end(self, delay: float) -> None:
+        child = self._child
+
+        def end() -> None:
+            if self._child == child and child is not None:
+                os.kill(child, signal.SIGKILL)
+
+        if delay:
+            threading.Timer(delay, end).start()
+        else:
+            end()
+
+    def settle(self) -> None:
+        """Wait until the sandbox is done with all calls of a process that has ended."""
+        time.sleep(0.01)  # until it has seen what is in the sockets
+        end = time.monotonic() + 10
+        while self._under_way and time.monotonic() < end:
+            time.sleep(0.002)
+
+
+class Run:
+    """Carries out a plan.
+
+    :param zygote: forks the processes.
+    :param sandbox: begins anew.
+    :param plan: what happens.
+    :param folder: for all files of the run; empty.
+    """
+
+    def __init__(self, zygote: Zygote, plan: Plan, folder: Path) -> None:
+        self._zygote = zygote
+        self._plan = plan
+        self._folder = folder
+        self._temporary = folder / "temporary"
+        self._temporary.mkdir()
+        self._time = SharedTime(folder / "time")
+
+    def carry_out(self) -> Record:
+        """Do all steps and tries, and return the record."""
+        plan = self._plan
+        with Sandbox(clock=self._time.now, **plan.sandbox) as sandbox:
+            self._record = Record(plan, sandbox)
+            self._watcher = Watcher(sandbox)
+            for profile_id, values in plan.seen_before.items():
+                sandbox.put_profile(profile_id, values, plan.id_type)  # type: ignore[arg-type]
+            sandbox.script("submit", *(fault.answer for fault in plan.submit_faults))
+            sandbox.script("status", *(fault.answer for fault in plan.status_faults))
+            report = self._tries("execute", None)
+            if self._record.is_green:
+                self._record.report = report
+                if plan.wait.endswith("sensor"):
+                    self._record.batches = self._tries("sense", report)
+                else:
+                    self._record.batches = report["batches"]
+            self._record.calls = Counter(call.route for call in sandbox.calls)
+        return self._record
+
+    def _tries(self, name: str, given: Any) -> Any:
+        """Do a task until it ends for good, and return its result."""
+        retries, clears = self._plan.retries, self._plan.clears
+        while True:
+            step = self._with_deferral(name, given)
+            if step.end == "green":
+                return step.outcome["result"]
+            if step.end == "killed" or step.outcome["may_be_retried"]:
+                if not retries:
+                    return None
+                retries -= 1
+            elif clears:
+                clears -= 1
+            else:
+                return None
+            self._time.pass_by(_RETRY_DELAY)
+
+    def _with_deferral(self, name: str, given: Any) -> Step:
+        step = self._step(name, given)
+        if step.end != "deferred":
+            return step
+        trigger = self._step("trigger", step.outcome["result"])
+        while trigger.end == "killed":  # a triggerer that starts again begins its triggers anew
+            trigger = self._step("trigger", step.outcome["result"])
+        if trigger.end == "red":
+            return trigger
+        return self._step({"execute": "resume", "sense": "conclude"}[name], trigger.outcome["result"])
+
+    def _step(self, name: str, given: Any) -> Step:
+        number = len(self._record.steps)
+        plan = self._plan
+        accepted = len(self._record.sandbox.batches)
+        there = set(os.listdir(self._temporary))
+        outcome_file = self._folder / "outcome.json"
+        outcome_file.unlink(missing_ok=True)
+        child = self._zygote.begin(
+            {
+                "seed": plan.seed,
+                "run": plan.number,
+                "step": number,
+                "name": name,
+                "given": given,
+                "folder": str(self._folder),
+                "environment": self._environment(),
+            }
+        )
+        with self._watcher.killing(child, plan.kills[number] if number < len(plan.kills) else None):
+            code = self._zygote.end(child)
+        self._watcher.settle()
+        if code == 0:
+            outcome = json.loads(outcome_file.read_text())
+        elif code == -signal.SIGKILL:
+            outcome = {"end": "killed"}
+        else:
+            log = (self._folder / "log.txt").read_text()
+            raise RuntimeError(f"The process of the step {name!r} ended with code {code}:\n{log[-4_000:]}")
+        step = Step(
+            name,
+            outcome["end"],
+            outcome,
+            (accepted, len(self._record.sandbox.batches)),
+            self._receipts(),
+            sorted(set(os.listdir(self._temporary)) - there),
+        )
+        self._record.steps.append(step)
+        return step
+
+    def _receipts(self) -> str:
+        return "".join(path.read_text() for path in sorted(self._folder.glob("receipts*")) if path.is_file())
+
+    def _environment(self) -> dict[str, str]:
+        connection = {
+            "conn_type": "adobe_target",
+            "login": "acme",
+            "password": self._plan.sandbox["token"],
+            "host": self._record.sandbox.url,
+            "extra": self._plan.connection,
+        }
+        return {
+            "TMPDIR": str(self._temporary),
+            "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self._folder / "rows.sqlite")}),
+        }
+
+
+def carry_out(zygote: Zygote, plan: Plan, *, keep: bool = False) -> Record:
+    """Carry out a plan in a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    try:
+        return Run(zygote, plan, folder).carry_out()
+    finally:
+        if not keep:
+            shutil.rmtree(folder)

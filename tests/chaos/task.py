@@ -1,0 +1,208 @@
+"""What a worker and a triggerer do with a task, each step in a process of its own.
+
+Run as a program, this file imports Airflow once, and then forks a process for each step it is told to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import signal
+import stat
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from chaos.clock import SharedTime, TaskClock
+from chaos.plans import Plan, make_plan
+from chaos.rows import write
+
+from airflow_provider_adobe_target import airflow_compat
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
+from airflow_provider_adobe_target.target import clock
+
+# What is imported late is imported here, or each process would have to do it.
+_LATE = (
+    "airflow.providers.sqlite.hooks.sqlite",
+    "airflow.sdk.execution_time.cache",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow_provider_adobe_target.profiles.cursors",
+    "airflow_provider_adobe_target.profiles.files",
+    "airflow_provider_adobe_target.profiles.run",
+    "airflow_provider_adobe_target.target.flows",
+    "airflow_provider_adobe_target.target.transports",
+    "airflow_provider_adobe_target.triggers.adobe_target",
+    "anyio._backends._asyncio",
+    "asgiref.sync",
+    "encodings.idna",
+    "pandas",
+)
+FINAL_ERRORS = (airflow_compat.AirflowFailException, airflow_compat.AirflowSensorTimeout)
+
+
+class Step:
+    """One step of a run, in the process that does it.
+
+    :param plan: the run.
+    :param number: of the step, from 0 on.
+    :param folder: of the run.
+    """
+
+    def __init__(self, plan: Plan, number: int, folder: Path) -> None:
+        self._plan = plan
+        self._number = number
+        self._folder = folder
+        ids = {"dag_id": "chaos", "task_id": "upload", "run_id": "run", "map_index": -1, "try_number": number + 1}
+        self.context: Any = {"ti": SimpleNamespace(xcom_push=self._push, **ids)}
+
+    def _push(self, *, key: str, value: Any) -> None:
+        (self._folder / f"xcom-{key}.json").write_text(json.dumps(value))
+
+    def execute(self, _: Any) -> Any:
+        return self._upload().execute(self.context)
+
+    def trigger(self, deferred: Any) -> Any:
+        module, _, name = deferred["classpath"].rpartition(".")
+        trigger = getattr(import_module(module), name)(**deferred["kwargs"])
+
+        async def first_event() -> Any:
+            async for event in trigger.run():
+                return event.payload
+
+        return asyncio.run(first_event())
+
+    def resume(self, event: Any) -> Any:
+        return self._upload().execute_complete(self.context, event)
+
+    def sense(self, report: Any) -> Any:
+        return self._sensor(report).execute(self.context)
+
+    def conclude(self, event: Any) -> Any:
+        return self._sensor(None).execute_complete(self.context, event)
+
+    def _upload(self) -> BulkProfileUpdateOperator:
+        return BulkProfileUpdateOperator(
+            task_id="upload",
+            **write(self._plan.rows, self._folder),
+            **self._plan.arguments,
+            wait_for_completion=self._plan.wait in ("worker", "deferred"),
+            deferrable=self._plan.wait == "deferred",
+        )
+
+    def _sensor(self, report: Any) -> BatchStatusSensor:
+        names = ("timeout", "max_failed_pct", "max_not_found_pct")
+        return BatchStatusSensor(
+            task_id="landed",
+            batches=report,
+            deferrable=self._plan.wait == "deferred sensor",
+            poke_interval=self._plan.arguments["poll_interval"],
+            **{name: self._plan.arguments[name] for name in names},
+        )
+
+
+def do(plan: Plan, number: int, folder: Path, name: str, given: Any) -> dict[str, Any]:
+    """Do one step, and return what came of it and what it left behind."""
+    clock.SYSTEM = TaskClock(SharedTime(folder / "time"), plan.jumps)
+    sensor = sys.modules[airflow_compat.BaseSensorOperator.__module__]
+    sensor.time = clock.SYSTEM  # type: ignore[attr-defined]
+    before = _open_sockets()
+    limit = plan.disk[number] if number < len(plan.disk) else None
+    try:
+        with _disk(limit):
+            outcome = {"end": "green", "result": getattr(Step(plan, number, folder), name)(given)}
+    except BaseException as error:
+        outcome = _ended_by(error)
+    threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    return {**outcome, "threads": threads, "sockets": _open_sockets() - before}
+
+
+def _ended_by(error: BaseException) -> dict[str, Any]:
+    if type(error).__name__ == "TaskDeferred":
+        deferred: Any = error
+        classpath, kwargs = deferred.trigger.serialize()
+        return {"end": "deferred", "result": {"classpath": classpath, "kwargs": kwargs}}
+    traceback.print_exception(error)
+    return {
+        "end": "red",
+        "result": None,
+        "error": type(error).__name__,
+        "errno": getattr(error, "errno", None),
+        "message": str(error),
+        "may_be_retried": not isinstance(error, FINAL_ERRORS),
+    }
+
+
+class _disk:
+    """Let no file grow beyond so many bytes: what a full disk is, for a process without rights."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+
+    def __enter__(self) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if self._limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, most))
+
+    def __exit__(self, *_: object) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+def _open_sockets() -> int:
+    return sum(map(_is_socket, os.listdir("/dev/fd")))
+
+
+def _is_socket(number: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(int(number)).st_mode)
+    except OSError:  # the folder that is being listed
+        return False
+
+
+def _in_child(order: dict[str, Any]) -> None:
+    folder = Path(order["folder"])
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ.update(order["environment"])
+    outcome = do(make_plan(order["seed"], order["run"]), order["step"], folder, order["name"], order["given"])
+    (folder / "outcome.partial").write_text(json.dumps(outcome))
+    (folder / "outcome.partial").rename(folder / "outcome.json")
+
+
+def main() -> None:
+    """Do steps, each in a fork, one at a time: an order a line comes in, a line goes out at its start and its end."""
+    for module in _LATE:
+        with suppress(ImportError):
+            import_module(module)
+    gc.collect()
+    gc.freeze()  # so that the processes share these pages for long
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this ends it
+    write_line: Callable[[object], None] = lambda text: os.write(1, f"{text}\n".encode()) and None  # noqa: E731
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            try:
+                _in_child(json.loads(line))
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        write_line(child)
+        _, status = os.waitpid(child, 0)
+        write_line(os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    main()
