@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from chaos.checks import extra_submissions, lost_acknowledgements, outcome, problems
 from chaos.plans import make_plan
-from chaos.runs import Record, Zygote, carry_out
+from chaos.runs import Record, Stage
 
 
 @dataclass
@@ -73,12 +73,12 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count)
 
 
-def run_all(zygote: Zygote, seed: str, numbers: Iterable[int]) -> Figures:
+def run_all(stage: Stage, seed: str, numbers: Iterable[int]) -> Figures:
     """Carry out these runs of a seed."""
     figures = Figures(seed)
     for number in numbers:
         try:
-            figures.add(carry_out(zygote, make_plan(seed, number)))
+            figures.add(stage.carry_out(make_plan(seed, number)))
         except Exception as error:
             figures.failures.append(f"Run {number} of seed {seed} broke: {type(error).__name__}: {error}")
     return figures
@@ -93,8 +93,8 @@ def main() -> None:
     arguments = parser.parse_args()
     numbers = range(arguments.runs) if arguments.only is None else [arguments.only]
     begun = time.monotonic()
-    with Zygote() as zygote:
-        figures = run_all(zygote, arguments.seed or secrets.token_hex(4), numbers)
+    with Stage() as stage:
+        figures = run_all(stage, arguments.seed or secrets.token_hex(4), numbers)
     sys.stdout.write(f"{figures}\n{time.monotonic() - begun:.0f} s\n")
     sys.exit(bool(figures.failures))
 

@@ -14,6 +14,8 @@ from chaos.runs import Record, Step
 # Who opens it is Airflow, to read a connection in a triggerer, and it stays until the process ends.
 _AIRFLOWS_THREAD = "ThreadPoolExecutor-0_0"
 
+_NO_NEED = "without need"
+
 Profiles = dict[str, dict[str, str]]
 
 _REASONS = {
@@ -44,7 +46,7 @@ def _reason(step: Step) -> str | None:
 
 def problems(record: Record) -> list[str]:
     """Say what does not hold; the texts are for the reader of a failed test, and name ids."""
-    checks = (_ends, _lefts, _contents, _submissions, _order)
+    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order)
     found = [problem for check in checks for problem in check(record)]
     return found + (list(_report(record)) if record.is_green else list(_redness(record)))
 
@@ -101,9 +103,28 @@ def _claims_all(record: Record) -> bool:
 
 def _submissions(record: Record) -> Iterator[str]:
     """No file comes twice but where its acknowledgement was lost, or somebody asked for it."""
-    for name, sums in _extra(record).items():
-        if name == "without need":
-            yield from (f"the file {checksum} was sent again without need" for checksum in sums)
+    yield from (f"the file {checksum} was sent again without need" for checksum in _extra(record).get(_NO_NEED, ()))
+
+
+def _receipts(record: Record) -> Iterator[str]:
+    """What is kept is what was accepted: no file before, and none long after."""
+    if record.plan.receipts == "none":
+        return
+    taken = {batch.sha256 for batch in record.sandbox.batches}
+    for step in record.steps:
+        early = set(re.findall(r"\b[0-9a-f]{64}\b", step.receipts)) - taken
+        if early:
+            yield f"there is a receipt after {step.name} for {len(early)} files that Target never took"
+        missing = {batch.sha256 for batch in _told(record, step) if batch.sha256 not in step.receipts}
+        allowed = {"killed": record.plan.at_once, "green": len(missing)}.get(step.end, 0)
+        if len(missing) > allowed:
+            yield f"there is no receipt after {step.name} {step.end} for {len(missing)} files that Target took"
+
+
+def _told(record: Record, step: Step) -> list[Any]:
+    """Return the files that Target took in a step, and said so."""
+    first, end = step.files
+    return [batch for batch in record.sandbox.batches[first:end] if batch.call.is_acknowledged]
 
 
 def extra_submissions(record: Record) -> Counter[str]:
@@ -117,28 +138,57 @@ def lost_acknowledgements(record: Record) -> int:
 
 
 def _extra(record: Record) -> dict[str, list[str]]:
+    """Return the files that came again, under the reason for it: each reason is good for one time."""
     extra: dict[str, list[str]] = {}
-    earlier: dict[str, Any] = {}
-    for batch in record.sandbox.batches:
-        before = earlier.get(batch.sha256)
-        if before is not None:
-            extra.setdefault(_why_again(before), []).append(batch.sha256)
-        earlier[batch.sha256] = batch
+    earlier: dict[str, list[tuple[Step, Any]]] = {}
+    for step in record.steps:
+        first, end = step.files
+        for batch in record.sandbox.batches[first:end]:
+            former = earlier.setdefault(batch.sha256, [])
+            if former:
+                reasons = [_why_again(record, known, before, step) for known, before in former]
+                spent = [name for name, sums in extra.items() for known in sums if known == batch.sha256]
+                left = list((Counter(reasons) - Counter(spent)).elements())
+                needs = sorted(set(left) - {_NO_NEED})
+                extra.setdefault(needs[0] if needs else _NO_NEED, []).append(batch.sha256)
+            former.append((step, batch))
     return extra
 
 
-def _why_again(before: Any) -> str:
-    return "without need" if before.call.is_acknowledged else "acknowledgement lost"
+def _why_again(record: Record, step: Step, batch: Any, now: Step) -> str:
+    """Say why a file may come again that came before."""
+    plan = record.plan
+    if not batch.call.is_acknowledged:
+        return "acknowledgement lost"
+    if plan.receipts == "none" and now is not step:
+        return "no receipts kept"
+    if step.end == "killed" and batch.sha256 not in step.receipts:
+        return "killed before its receipt"
+    if plan.arguments.get("on_stuck") == "resubmit" and batch.final_status == "stuck":
+        return "stuck"
+    if plan.arguments.get("on_status_lost") == "resubmit" and _is_forgotten(record):
+        return "status lost"
+    return _NO_NEED
+
+
+def _is_forgotten(record: Record) -> bool:
+    plan = record.plan
+    return "status lost" in names(plan.status_faults) or plan.sandbox["status_kept_seconds"] < 86_400
 
 
 def _order(record: Record) -> Iterator[str]:
     """With ``guaranteed_upload`` no file comes before Target has finished the one before it."""
     if not record.plan.arguments["guaranteed_upload"]:
         return
-    told = [batch for batch in record.sandbox.batches if batch.call.is_acknowledged]
-    for former, latter in zip(told, told[1:], strict=False):
-        if latter.received_at < former.due_at and latter.sha256 != former.sha256:
-            yield f"batch {latter.batch_id} came before {former.batch_id} was finished"
+    known: list[Any] = []
+    for step in record.steps:
+        if record.plan.receipts == "none":
+            known = []
+        for batch in _told(record, step):
+            if known and batch.received_at < known[-1].due_at and batch.sha256 != known[-1].sha256:
+                yield f"batch {batch.batch_id} came before {known[-1].batch_id} was finished"
+            if step.end != "killed" or batch.sha256 in step.receipts:
+                known.append(batch)
 
 
 def _report(record: Record) -> Iterator[str]:

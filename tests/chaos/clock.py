@@ -24,6 +24,10 @@ class SharedTime:
             self._memory = mmap.mmap(file.fileno(), _FORM.size)
         self._lock = threading.Lock()
 
+    def begin(self) -> None:
+        """Begin anew."""
+        self._memory[:] = _FORM.pack(0.0)
+
     @property
     def passed(self) -> float:
         """Seconds since the beginning."""

@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import cached_property
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
 from chaos.rows import Expected, Table, expected, random_table
 
+from airflow_provider_adobe_target import operators
 from airflow_provider_adobe_target.sandbox import Answer
 
 _SEEN_BEFORE = {"seen": "before"}
 _HTML = "<html><body>Sign in to the guest network</body></html>"
+# Until the operator keeps receipts, a retry sends everything again.
+HAS_RECEIPTS = "checkpoint_path" in Path(operators.__path__[0], "adobe_target.py").read_text()
 _SLOW = 0.02  # seconds, these real ones
 _FOREVER = 60.0
 _PATIENCE = 0.5
@@ -110,9 +115,18 @@ class Kill:
         return f"at a {self.route} that has {self.moment}" if self.route else "at some time"
 
 
-def _kill(random: Random) -> Kill | None:
-    if random.random() < 0.4:
-        return None
+def _kills(random: Random) -> tuple[Kill | None, ...]:
+    """Return for the first processes when they are killed: for most runs never."""
+    if random.random() < 0.55:
+        return ()
+    return tuple(_kill(random) if random.random() < 0.7 else None for _ in range(random.randint(1, 4)))
+
+
+def _disk(random: Random) -> tuple[int | None, ...]:
+    return () if random.random() < 0.93 else (random.choice([200, 5_000, 50_000]),)
+
+
+def _kill(random: Random) -> Kill:
     route: Any = random.choice(["submit", "submit", "submit", "status", None])
     moment: Any = random.choice(["arrived", "handled", "handled", "ended"])
     delay = random.uniform(0, 0.25) if route is None else random.choice([0, 0, random.uniform(0, 0.006)])
@@ -154,7 +168,7 @@ class Plan:
     retries: int
     clears: int
 
-    @property
+    @cached_property
     def expected(self) -> Expected:
         """What is to become of the rows."""
         return expected(self.rows, self.id_type, self.arguments)
@@ -201,6 +215,11 @@ def make_plan(seed: str, number: int) -> Plan:
         "max_failed_pct": random.choice([0, 0, 0, 100]),
         "max_not_found_pct": random.choice([None, None, None, 100, 10]),
     }
+    receipts: Any = random.choice(["none", "file", "file", "store", "store"]) if HAS_RECEIPTS else "none"
+    if HAS_RECEIPTS:
+        arguments["durable"] = receipts != "none"
+        arguments["on_stuck"] = random.choice(["fail", "resubmit"])
+        arguments["on_status_lost"] = random.choice(["fail", "resubmit"])
     share = random.choice([0, 0.1, 0.1, 0.3, 0.6])
     submit_faults = _faults(random, share, _submit_fault)
     status_faults = _faults(random, random.choice([0, share]), _status_fault)
@@ -215,7 +234,7 @@ def make_plan(seed: str, number: int) -> Plan:
         known=known,
         arguments=arguments,
         wait=random.choice(["worker", "worker", "deferred", "deferred", "poked sensor", "deferred sensor"]),
-        receipts="none",
+        receipts=receipts,
         connection={
             "calls_per_minute": random.choice([5, 30, 50]),
             "uses_ecid": api_version == "v1" or id_type == "thirdPartyId",
@@ -224,11 +243,11 @@ def make_plan(seed: str, number: int) -> Plan:
         sandbox=_sandbox(random, rows),
         submit_faults=submit_faults,
         status_faults=status_faults,
-        kills=(),
-        disk=(),
+        kills=_kills(random),
+        disk=_disk(random),
         jumps=_jumps(random),
-        retries=0,
-        clears=0,
+        retries=random.choice([0, 1, 3, 5]),
+        clears=random.choice([0, 0, 1]),
     )
 
 

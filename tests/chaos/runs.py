@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -75,30 +75,24 @@ class Record:
 
 
 class Zygote:
-    """A process that has imported Airflow, and forks one for each step. A context manager."""
+    """A process that has imported Airflow, and forks one for each step."""
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="chaos-airflow-")
+    def __init__(self, airflow_home: Path) -> None:
         tests = Path(__file__).parents[1]
         environment = {
             **os.environ,
-            "AIRFLOW_HOME": self._folder.name,
+            "AIRFLOW_HOME": str(airflow_home),
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
             "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")]),
         }
         command = [sys.executable, str(tests / "chaos" / "task.py")]
         self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def __enter__(self) -> Zygote:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the process."""
         with self._process:
             assert self._process.stdin
             self._process.stdin.close()
-        self._folder.cleanup()
 
     def begin(self, order: dict[str, Any]) -> int:
         """Begin a step, and return its process id."""
@@ -177,42 +171,57 @@ class Watcher:
             time.sleep(0.002)
 
 
-class Run:
-    """Carries out a plan.
+class Stage:
+    """Where all runs take place, one after the other. A context manager."""
 
-    :param zygote: forks the processes.
-    :param sandbox: begins anew.
-    :param plan: what happens.
-    :param folder: for all files of the run; empty.
-    """
+    def __enter__(self) -> Stage:
+        with ExitStack() as opened:
+            self.folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+            self.time = SharedTime(self.folder / "time")
+            self.sandbox = opened.enter_context(Sandbox(clock=self.time.now))
+            self.watcher = Watcher(self.sandbox)
+            self.zygote = Zygote(self.folder / "airflow")
+            opened.callback(self.zygote.close)
+            self._opened = opened.pop_all()
+        return self
 
-    def __init__(self, zygote: Zygote, plan: Plan, folder: Path) -> None:
-        self._zygote = zygote
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def carry_out(self, plan: Plan) -> Record:
+        """Carry out a plan; its record is good until the next one is."""
+        folder = self.folder / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        self.time.begin()
+        self.sandbox.reset(**plan.sandbox)
+        return _Run(self, plan, folder).carry_out()
+
+
+class _Run:
+    def __init__(self, stage: Stage, plan: Plan, folder: Path) -> None:
+        self._stage = stage
         self._plan = plan
+        self._record = Record(plan, stage.sandbox)
         self._folder = folder
         self._temporary = folder / "temporary"
         self._temporary.mkdir()
-        self._time = SharedTime(folder / "time")
 
     def carry_out(self) -> Record:
         """Do all steps and tries, and return the record."""
-        plan = self._plan
-        with Sandbox(clock=self._time.now, **plan.sandbox) as sandbox:
-            self._record = Record(plan, sandbox)
-            self._watcher = Watcher(sandbox)
-            for profile_id, values in plan.seen_before.items():
-                sandbox.put_profile(profile_id, values, plan.id_type)  # type: ignore[arg-type]
-            sandbox.script("submit", *(fault.answer for fault in plan.submit_faults))
-            sandbox.script("status", *(fault.answer for fault in plan.status_faults))
-            report = self._tries("execute", None)
-            if self._record.is_green:
-                self._record.report = report
-                if plan.wait.endswith("sensor"):
-                    self._record.batches = self._tries("sense", report)
-                else:
-                    self._record.batches = report["batches"]
-            self._record.calls = Counter(call.route for call in sandbox.calls)
-        return self._record
+        plan, sandbox, record = self._plan, self._stage.sandbox, self._record
+        for profile_id, values in plan.seen_before.items():
+            sandbox.put_profile(profile_id, values, plan.id_type)  # type: ignore[arg-type]
+        sandbox.script("submit", *(fault.answer for fault in plan.submit_faults))
+        sandbox.script("status", *(fault.answer for fault in plan.status_faults))
+        report = self._tries("execute", None)
+        if record.is_green:
+            record.report = report
+            record.batches = self._tries("sense", report) if plan.wait.endswith("sensor") else report["batches"]
+        record.calls = Counter(call.route for call in sandbox.calls)
+        return record
 
     def _tries(self, name: str, given: Any) -> Any:
         """Do a task until it ends for good, and return its result."""
@@ -229,7 +238,7 @@ class Run:
                 clears -= 1
             else:
                 return None
-            self._time.pass_by(_RETRY_DELAY)
+            self._stage.time.pass_by(_RETRY_DELAY)
 
     def _with_deferral(self, name: str, given: Any) -> Step:
         step = self._step(name, given)
@@ -249,7 +258,7 @@ class Run:
         there = set(os.listdir(self._temporary))
         outcome_file = self._folder / "outcome.json"
         outcome_file.unlink(missing_ok=True)
-        child = self._zygote.begin(
+        child = self._stage.zygote.begin(
             {
                 "seed": plan.seed,
                 "run": plan.number,
@@ -257,12 +266,13 @@ class Run:
                 "name": name,
                 "given": given,
                 "folder": str(self._folder),
+                "time": str(self._stage.folder / "time"),
                 "environment": self._environment(),
             }
         )
-        with self._watcher.killing(child, plan.kills[number] if number < len(plan.kills) else None):
-            code = self._zygote.end(child)
-        self._watcher.settle()
+        with self._stage.watcher.killing(child, plan.kills[number] if number < len(plan.kills) else None):
+            code = self._stage.zygote.end(child)
+        self._stage.watcher.settle()
         if code == 0:
             outcome = json.loads(outcome_file.read_text())
         elif code == -signal.SIGKILL:
@@ -282,7 +292,7 @@ class Run:
         return step
 
     def _receipts(self) -> str:
-        return "".join(path.read_text() for path in sorted(self._folder.glob("receipts*")) if path.is_file())
+        return "".join(path.read_text() for path in sorted(self._folder.glob("receipts-*.json")) if path.is_file())
 
     def _environment(self) -> dict[str, str]:
         connection = {
@@ -297,13 +307,3 @@ class Run:
             "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self._folder / "rows.sqlite")}),
         }
-
-
-def carry_out(zygote: Zygote, plan: Plan, *, keep: bool = False) -> Record:
-    """Carry out a plan in a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    try:
-        return Run(zygote, plan, folder).carry_out()
-    finally:
-        if not keep:
-            shutil.rmtree(folder)

@@ -50,6 +50,35 @@ _LATE = (
 FINAL_ERRORS = (airflow_compat.AirflowFailException, airflow_compat.AirflowSensorTimeout)
 
 
+class StateStore:
+    """What a task of Airflow 3.3 finds in its context to keep things over its tries."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._read().get(key, default)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        if value is None or len(json.dumps(value)) > 65_535:
+            raise ValueError("The state store takes no null, and no more than 65,535 bytes.")
+        self._write({**self._read(), key: value})
+
+    def delete(self, key: str) -> None:
+        self._write({name: value for name, value in self._read().items() if name != key})
+
+    def clear(self) -> None:
+        self._write({})
+
+    def _read(self) -> dict[str, Any]:
+        return dict(json.loads(self._path.read_text())) if self._path.exists() else {}
+
+    def _write(self, content: dict[str, Any]) -> None:
+        partial = self._path.with_suffix(".partial")  # a database takes all or nothing
+        partial.write_text(json.dumps(content))
+        partial.rename(self._path)
+
+
 class Step:
     """One step of a run, in the process that does it.
 
@@ -64,6 +93,8 @@ class Step:
         self._folder = folder
         ids = {"dag_id": "chaos", "task_id": "upload", "run_id": "run", "map_index": -1, "try_number": number + 1}
         self.context: Any = {"ti": SimpleNamespace(xcom_push=self._push, **ids)}
+        if plan.receipts == "store":
+            self.context["task_state_store"] = StateStore(folder / "receipts-store.json")
 
     def _push(self, *, key: str, value: Any) -> None:
         (self._folder / f"xcom-{key}.json").write_text(json.dumps(value))
@@ -91,8 +122,10 @@ class Step:
         return self._sensor(None).execute_complete(self.context, event)
 
     def _upload(self) -> BulkProfileUpdateOperator:
+        kept = {"checkpoint_path": str(self._folder / "receipts-file.json")} if self._plan.receipts == "file" else {}
         return BulkProfileUpdateOperator(
             task_id="upload",
+            **kept,
             **write(self._plan.rows, self._folder),
             **self._plan.arguments,
             wait_for_completion=self._plan.wait in ("worker", "deferred"),
@@ -110,18 +143,18 @@ class Step:
         )
 
 
-def do(plan: Plan, number: int, folder: Path, name: str, given: Any) -> dict[str, Any]:
+def do(step: Step, name: str, given: Any, disk: int | None) -> dict[str, Any]:
     """Do one step, and return what came of it and what it left behind."""
-    clock.SYSTEM = TaskClock(SharedTime(folder / "time"), plan.jumps)
     sensor = sys.modules[airflow_compat.BaseSensorOperator.__module__]
     sensor.time = clock.SYSTEM  # type: ignore[attr-defined]
+    gc.collect()
     before = _open_sockets()
-    limit = plan.disk[number] if number < len(plan.disk) else None
     try:
-        with _disk(limit):
-            outcome = {"end": "green", "result": getattr(Step(plan, number, folder), name)(given)}
+        with _disk(disk):
+            outcome = {"end": "green", "result": getattr(step, name)(given)}
     except BaseException as error:
         outcome = _ended_by(error)
+    gc.collect()  # urllib3 drops a broken connection's last reference in a cycle
     threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     return {**outcome, "threads": threads, "sockets": _open_sockets() - before}
 
@@ -175,7 +208,10 @@ def _in_child(order: dict[str, Any]) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(order["environment"])
-    outcome = do(make_plan(order["seed"], order["run"]), order["step"], folder, order["name"], order["given"])
+    plan, number = make_plan(order["seed"], order["run"]), order["step"]
+    clock.SYSTEM = TaskClock(SharedTime(Path(order["time"])), plan.jumps)
+    disk = plan.disk[number] if number < len(plan.disk) else None
+    outcome = do(Step(plan, number, folder), order["name"], order["given"], disk)
     (folder / "outcome.partial").write_text(json.dumps(outcome))
     (folder / "outcome.partial").rename(folder / "outcome.json")
 
