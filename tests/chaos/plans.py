@@ -11,10 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from chaos.rows import Expected, Table, expected, random_table
-
 from airflow_provider_adobe_target import operators
 from airflow_provider_adobe_target.sandbox import Answer
+from chaos.rows import Expected, Table, expected, random_table
 
 _SEEN_BEFORE = {"seen": "before"}
 _HTML = "<html><body>Sign in to the guest network</body></html>"
@@ -85,7 +84,9 @@ def _status_fault(random: Random) -> Fault:
         Fault("HTML", Answer(200, _HTML, content_type="text/html")),
     ]
     if random.random() < 0.04:
-        return Fault("status lost", random.choice([Answer(404), Answer(200, "<response><batchId>1</batchId></response>")]))
+        return Fault(
+            "status lost", random.choice([Answer(404), Answer(200, "<response><batchId>1</batchId></response>")])
+        )
     return random.choice(curable)
 
 
@@ -191,7 +192,7 @@ class Plan:
 
 def make_plan(seed: str, number: int) -> Plan:
     """Make up one run; the same two numbers make the same run."""
-    random = Random(f"{seed}-{number}")
+    random = Random(f"{seed}-{number}")  # noqa: S311 - chance that can be repeated is what is wanted
     api_version = random.choice(["v1", "v2", "v2", "v2"])
     id_type = random.choice(["thirdPartyId", "thirdPartyId", "pcId"])
     id_column = id_type if random.random() < 0.7 else "customer_id"
@@ -268,7 +269,9 @@ def _sandbox(random: Random, rows: Table) -> dict[str, Any]:
         "retry_after": random.choice([None, 5]),
         "noise": random.random() < 0.3,
         "answer_format": random.choice(["xml", "xml", "json"]),
-        "omit_counters": () if fails else random.choice([(), (), (), ("failedUpdates",), ("batchSize", "consumedCount")]),
+        "omit_counters": ()
+        if fails
+        else random.choice([(), (), (), ("failedUpdates",), ("batchSize", "consumedCount")]),
         "fail_ids": tuple(random.sample(ids, min(2, len(ids)))) if fails else (),
         "loss_rate": random.choice([0, 0, 0.001]),
         "override": random.choice(["replace", "merge"]),

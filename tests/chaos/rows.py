@@ -6,6 +6,7 @@ import csv
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,7 +20,22 @@ Row = dict[str, Any]
 
 SOURCES = ("records", "arrow", "parquet", "csv", "sql")
 _MAX_ID = {"thirdPartyId": 256, "pcId": 128}
-_WORDS = ("gold", "Zürich", "50%", "%2C", "a&b=c", "x + y", "{{ ds }}", "<b>", '"quoted"', "\t", "€ 12", "😀", "NULL", "-")
+_WORDS = (
+    "gold",
+    "Zürich",
+    "50%",
+    "%2C",
+    "a&b=c",
+    "x + y",
+    "{{ ds }}",
+    "<b>",
+    '"quoted"',
+    "\t",
+    "€ 12",
+    "😀",
+    "NULL",
+    "-",
+)
 _RISKY = ("gold, old", "line\nfeed", "return\r\nand feed", "only\rreturn")
 _ARROW = {
     "text": pa.string(),
@@ -76,7 +92,9 @@ def random_table(random: Random, id_column: str, id_type: str, max_value_length:
 def _id_maker(random: Random, kind: str) -> Any:
     if kind == "whole":
         return lambda number: 70_000_000 + number
-    form = random.choice(["U{}", "customer {}", "Ü-{}", "{:08d}", "{}@example.com", "a,{}" if random.random() < 0.2 else "{}"])
+    form = random.choice(
+        ["U{}", "customer {}", "Ü-{}", "{:08d}", "{}@example.com", "a,{}" if random.random() < 0.2 else "{}"]
+    )
     return lambda number: form.format(number)
 
 
@@ -119,35 +137,41 @@ def _spoil(
         row[id_column] = "L" * (max_id + 1)
 
 
-def write(table: Table, folder: Path) -> dict[str, Any]:
-    """Put the rows where they are read from, and return the operator's arguments that name that place."""
-    columns = [table.id_column, *table.kinds]
+def arguments(table: Table, folder: Path) -> dict[str, Any]:
+    """Return the operator's arguments that name the rows."""
     if table.source == "records":
         return {"data": table.rows}
-    if table.source in ("arrow", "parquet"):
-        kinds = {table.id_column: table.id_kind, **table.kinds}
-        arrow = pa.Table.from_pylist(table.rows, pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()]))
-        if table.source == "arrow":
-            return {"data": arrow}
-        pq.write_table(arrow, folder / "rows.parquet", row_group_size=500)
-        return {"path": str(folder / "rows.parquet")}
-    if table.source == "csv":
+    if table.source == "arrow":
+        return {"data": _arrow(table)}
+    if table.source == "sql":
+        return {"sql": "SELECT * FROM profiles ORDER BY rowid", "sql_conn_id": "warehouse"}
+    return {"path": str(folder / f"rows.{table.source}")}
+
+
+def _arrow(table: Table) -> pa.Table:
+    kinds = {table.id_column: table.id_kind, **table.kinds}
+    return pa.Table.from_pylist(table.rows, pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()]))
+
+
+def write(table: Table, folder: Path) -> None:
+    """Put the rows where they are read from, in place of others."""
+    columns = [table.id_column, *table.kinds]
+    if table.source == "parquet":
+        pq.write_table(_arrow(table), folder / "rows.parquet", row_group_size=500)
+    elif table.source == "csv":
         with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(columns)
             writer.writerows([[text_of(row[name]) for name in columns] for row in table.rows])
-        return {"path": str(folder / "rows.csv")}
-    path = folder / "rows.sqlite"
-    if not path.exists():
-        with sqlite3.connect(path) as database:
+    elif table.source == "sql":
+        with closing(sqlite3.connect(folder / "rows.sqlite")) as database, database:
             kinds = {table.id_column: _SQL[table.id_kind], **{name: _SQL[kind] for name, kind in table.kinds.items()}}
             declared = ", ".join(f'"{name}" {kind}' for name, kind in kinds.items())
+            database.execute("DROP TABLE IF EXISTS profiles")
             database.execute(f"CREATE TABLE profiles ({declared})")
             marks = ", ".join("?" * len(columns))
             values = [[row[name] for name in columns] for row in table.rows]
             database.executemany(f"INSERT INTO profiles VALUES ({marks})", values)
-        database.close()
-    return {"sql": "SELECT * FROM profiles ORDER BY rowid", "sql_conn_id": "warehouse"}
 
 
 def text_of(value: Any) -> str:
@@ -187,7 +211,9 @@ def expected(table: Table, id_type: str, arguments: Mapping[str, Any]) -> Expect
     for row in table.rows:
         profile_id = text_of(row[table.id_column])
         values = {name: text_of(row[name]) for name in table.kinds if text_of(row[name])}
-        reason = _id_reason(profile_id, id_type, arguments["on_risky_value"]) or _value_reason(values.values(), arguments)
+        reason = _id_reason(profile_id, id_type, arguments["on_risky_value"]) or _value_reason(
+            values.values(), arguments
+        )
         if reason:
             rejected[reason] += 1
         elif not values:

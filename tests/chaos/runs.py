@@ -20,10 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from airflow_provider_adobe_target.sandbox import Sandbox
 from chaos.clock import SharedTime
 from chaos.plans import Kill, Plan
-
-from airflow_provider_adobe_target.sandbox import Sandbox
+from chaos.rows import write
 
 _LONGEST_STEP = 120.0  # seconds, these real ones
 _RETRY_DELAY = 300.0
@@ -133,9 +133,9 @@ class Watcher:
             self._under_way += {"arrived": 1, "ended": -1}.get(moment, 0)
             self._moments[call.route, moment] += 1
             kill = self._kill
-            if kill and (call.route, moment) == (kill.route, kill.moment):
-                if self._moments[call.route, moment] == kill.number:
-                    self._end(kill.delay)
+            number = self._moments[call.route, moment]
+            if kill and (call.route, moment, number) == (kill.route, kill.moment, kill.number):
+                self._end(kill.delay)
 
     @contextmanager
     def killing(self, child: int, kill: Kill | None) -> Iterator[None]:
@@ -216,6 +216,7 @@ class _Run:
             sandbox.put_profile(profile_id, values, plan.id_type)  # type: ignore[arg-type]
         sandbox.script("submit", *(fault.answer for fault in plan.submit_faults))
         sandbox.script("status", *(fault.answer for fault in plan.status_faults))
+        write(plan.rows, self._folder)
         report = self._tries("execute", None)
         if record.is_green:
             record.report = report

@@ -15,21 +15,20 @@ import stat
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from chaos.clock import SharedTime, TaskClock
-from chaos.plans import Plan, make_plan
-from chaos.rows import write
-
 from airflow_provider_adobe_target import airflow_compat
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from airflow_provider_adobe_target.target import clock
+from chaos.clock import SharedTime, TaskClock
+from chaos.plans import Plan, make_plan
+from chaos.rows import arguments
 
 # What is imported late is imported here, or each process would have to do it.
 _LATE = (
@@ -126,7 +125,7 @@ class Step:
         return BulkProfileUpdateOperator(
             task_id="upload",
             **kept,
-            **write(self._plan.rows, self._folder),
+            **arguments(self._plan.rows, self._folder),
             **self._plan.arguments,
             wait_for_completion=self._plan.wait in ("worker", "deferred"),
             deferrable=self._plan.wait == "deferred",
@@ -150,7 +149,7 @@ def do(step: Step, name: str, given: Any, disk: int | None) -> dict[str, Any]:
     gc.collect()
     before = _open_sockets()
     try:
-        with _disk(disk):
+        with _disk_of(disk):
             outcome = {"end": "green", "result": getattr(step, name)(given)}
     except BaseException as error:
         outcome = _ended_by(error)
@@ -175,19 +174,14 @@ def _ended_by(error: BaseException) -> dict[str, Any]:
     }
 
 
-class _disk:
+@contextmanager
+def _disk_of(limit: int | None) -> Iterator[None]:
     """Let no file grow beyond so many bytes: what a full disk is, for a process without rights."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-
-    def __enter__(self) -> None:
-        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-        if self._limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, most))
-
-    def __exit__(self, *_: object) -> None:
-        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most if limit is None else limit, most))
+    try:
+        yield
+    finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
@@ -224,7 +218,6 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # so that the processes share these pages for long
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this ends it
-    write_line: Callable[[object], None] = lambda text: os.write(1, f"{text}\n".encode()) and None  # noqa: E731
     for line in sys.stdin:
         child = os.fork()
         if not child:
@@ -235,9 +228,9 @@ def main() -> None:
                 traceback.print_exc()
             finally:
                 os._exit(1)
-        write_line(child)
+        os.write(1, f"{child}\n".encode())
         _, status = os.waitpid(child, 0)
-        write_line(os.waitstatus_to_exitcode(status))
+        os.write(1, f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 if __name__ == "__main__":
