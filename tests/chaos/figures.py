@@ -33,7 +33,7 @@ class Figures:
         """Count a run, and check it."""
         plan = record.plan
         self.runs += 1
-        self.rows += len(plan.rows.rows)
+        self.rows += len(record.rows.rows)
         self.files += len(record.sandbox.batches)
         self.calls += record.calls.total()
         self.tries += sum(step.name == "execute" for step in record.steps)
@@ -47,9 +47,10 @@ class Figures:
         found = problems(record)
         if found:
             told = "\n".join(f"  - {problem}" for problem in found)
+            steps = [f"{step.name} {step.end}" for step in record.steps]
             self.failures.append(
-                f"Run {plan.number} of seed {plan.seed}: {plan.rows.source}, {len(plan.rows.rows)} rows, {plan.wait}, "
-                f"{[f'{step.name} {step.end}' for step in record.steps]}\n{told}\n"
+                f"Run {plan.number} of seed {plan.seed}: {plan.rows.source}, {len(record.rows.rows)} rows, "
+                f"{plan.wait}, receipts: {plan.receipts}; {', '.join(steps)}\n{told}\n"
                 f"  Repeat it: make chaos SEED={plan.seed} ONLY={plan.number}"
             )
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from airflow_provider_adobe_target import operators
 from airflow_provider_adobe_target.sandbox import Answer
-from chaos.rows import Expected, Table, expected, random_table
+from chaos.rows import Expected, Table, changed_table, expected, random_table
 
 _SEEN_BEFORE = {"seen": "before"}
 _HTML = "<html><body>Sign in to the guest network</body></html>"
@@ -139,7 +139,7 @@ class Plan:
     """One run.
 
     :param rows: what is uploaded.
-    :param changed: the rows that are there from the second try on, where they change in between.
+    :param changed: what the rows are from the second try on, where they change in between.
     :param known: for v1, the ids that Target knows before.
     :param wait: ``worker``, ``deferred``, or ``poked`` or ``deferred sensor``, which wait in another task.
     :param receipts: ``none``, ``file`` or ``store``: where the operator keeps them.
@@ -173,6 +173,11 @@ class Plan:
     def expected(self) -> Expected:
         """What is to become of the rows."""
         return expected(self.rows, self.id_type, self.arguments)
+
+    @cached_property
+    def expected_after_change(self) -> Expected:
+        """What is to become of the changed rows."""
+        return expected(self.changed or self.rows, self.id_type, self.arguments)
 
     @property
     def at_once(self) -> int:
@@ -230,7 +235,7 @@ def make_plan(seed: str, number: int) -> Plan:
         seed=seed,
         number=number,
         rows=rows,
-        changed=None,
+        changed=changed_table(random, rows) if random.random() < 0.08 else None,
         id_type=id_type,
         known=known,
         arguments=arguments,
@@ -269,9 +274,7 @@ def _sandbox(random: Random, rows: Table) -> dict[str, Any]:
         "retry_after": random.choice([None, 5]),
         "noise": random.random() < 0.3,
         "answer_format": random.choice(["xml", "xml", "json"]),
-        "omit_counters": ()
-        if fails
-        else random.choice([(), (), (), ("failedUpdates",), ("batchSize", "consumedCount")]),
+        "omit_counters": random.choice([(), (), ("failedUpdates",), ("batchSize", "consumedCount")]),
         "fail_ids": tuple(random.sample(ids, min(2, len(ids)))) if fails else (),
         "loss_rate": random.choice([0, 0, 0.001]),
         "override": random.choice(["replace", "merge"]),

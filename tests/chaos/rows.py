@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
@@ -135,6 +135,16 @@ def _spoil(
         row[id_column] = random.choice(_FORBIDDEN)
     else:
         row[id_column] = "L" * (max_id + 1)
+
+
+def changed_table(random: Random, table: Table) -> Table:
+    """Return the table as somebody changed it: other values, fewer rows, more rows."""
+    rows = [dict(row) for row in table.rows if random.random() < 0.95]
+    for row in rows:
+        if random.random() < 0.2:
+            row.update({name: _value(random, kind) for name, kind in table.kinds.items()})
+    more = [{**row, table.id_column: f"new {row[table.id_column]}"} for row in rows[:7] if table.id_kind == "text"]
+    return replace(table, rows=rows + more)
 
 
 def arguments(table: Table, folder: Path) -> dict[str, Any]:

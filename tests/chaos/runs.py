@@ -23,7 +23,7 @@ from typing import Any
 from airflow_provider_adobe_target.sandbox import Sandbox
 from chaos.clock import SharedTime
 from chaos.plans import Kill, Plan
-from chaos.rows import write
+from chaos.rows import Expected, Table, write
 
 _LONGEST_STEP = 120.0  # seconds, these real ones
 _RETRY_DELAY = 300.0
@@ -59,6 +59,17 @@ class Record:
     report: dict[str, Any] | None = None
     batches: list[dict[str, Any]] | None = None
     calls: Counter[str] = field(default_factory=Counter)
+    is_changed: bool = False
+
+    @property
+    def rows(self) -> Table:
+        """What there was to upload at the end."""
+        return self.plan.changed if self.is_changed and self.plan.changed else self.plan.rows
+
+    @property
+    def expected(self) -> Expected:
+        """What was to become of it."""
+        return self.plan.expected_after_change if self.is_changed else self.plan.expected
 
     @property
     def last(self) -> Step:
@@ -240,6 +251,9 @@ class _Run:
             else:
                 return None
             self._stage.time.pass_by(_RETRY_DELAY)
+            if name == "execute" and self._plan.changed and not self._record.is_changed:
+                self._record.is_changed = True
+                write(self._plan.changed, self._folder)
 
     def _with_deferral(self, name: str, given: Any) -> Step:
         step = self._step(name, given)
@@ -266,6 +280,7 @@ class _Run:
                 "step": number,
                 "name": name,
                 "given": given,
+                "changed": self._record.is_changed,
                 "folder": str(self._folder),
                 "time": str(self._stage.folder / "time"),
                 "environment": self._environment(),

@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from airflow_provider_adobe_target.target import clock
 from chaos.clock import SharedTime, TaskClock
 from chaos.plans import Plan, make_plan
-from chaos.rows import arguments
+from chaos.rows import Table, arguments
 
 # What is imported late is imported here, or each process would have to do it.
 _LATE = (
@@ -84,12 +84,13 @@ class Step:
     :param plan: the run.
     :param number: of the step, from 0 on.
     :param folder: of the run.
+    :param table: what there is to upload.
     """
 
-    def __init__(self, plan: Plan, number: int, folder: Path) -> None:
+    def __init__(self, plan: Plan, number: int, folder: Path, table: Table) -> None:
         self._plan = plan
-        self._number = number
         self._folder = folder
+        self._table = table
         ids = {"dag_id": "chaos", "task_id": "upload", "run_id": "run", "map_index": -1, "try_number": number + 1}
         self.context: Any = {"ti": SimpleNamespace(xcom_push=self._push, **ids)}
         if plan.receipts == "store":
@@ -125,7 +126,7 @@ class Step:
         return BulkProfileUpdateOperator(
             task_id="upload",
             **kept,
-            **arguments(self._plan.rows, self._folder),
+            **arguments(self._table, self._folder),
             **self._plan.arguments,
             wait_for_completion=self._plan.wait in ("worker", "deferred"),
             deferrable=self._plan.wait == "deferred",
@@ -205,7 +206,8 @@ def _in_child(order: dict[str, Any]) -> None:
     plan, number = make_plan(order["seed"], order["run"]), order["step"]
     clock.SYSTEM = TaskClock(SharedTime(Path(order["time"])), plan.jumps)
     disk = plan.disk[number] if number < len(plan.disk) else None
-    outcome = do(Step(plan, number, folder), order["name"], order["given"], disk)
+    table = plan.changed if order["changed"] and plan.changed else plan.rows
+    outcome = do(Step(plan, number, folder, table), order["name"], order["given"], disk)
     (folder / "outcome.partial").write_text(json.dumps(outcome))
     (folder / "outcome.partial").rename(folder / "outcome.json")
 
