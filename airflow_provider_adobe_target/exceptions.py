@@ -8,7 +8,12 @@ from __future__ import annotations
 
 
 class AdobeTargetError(Exception):
-    """Anything this provider raises on purpose. Its text never holds a row's value or a secret."""
+    """Anything this provider raises on purpose. Its text never holds a row's value or a secret.
+
+    :ivar maybe_accepted: whether Adobe Target may have taken a batch file all the same: its answer never came
+    """
+
+    maybe_accepted = False
 
 
 class ConnectionSettingsError(AdobeTargetError):

@@ -106,7 +106,11 @@ class AdobeTargetHook(BaseHook):
         :raises StatusLostError: where Adobe Target no longer knows the batch
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
-        return self.poll([Batch.from_status_url(status_url)])[0].to_dict()
+        from airflow_provider_adobe_target.target import flows
+
+        clock, batch = clocks.SYSTEM, Batch.from_status_url(status_url)
+        status = self._run(flows.batch_status(self.settings, self.budget, clock, batch), clock)
+        return batch.with_status(status).to_dict()
 
     def submit(
         self, path: Path, rows: int, size: int, sha256: str, api_version: ApiVersion, clock: Clock | None = None
@@ -142,6 +146,15 @@ class AdobeTargetHook(BaseHook):
         clock = clock or clocks.SYSTEM
         flow = flows.wait_for_batches(self.settings, self.budget, clock, batches, poll_interval, deadline)
         return self._run(flow, clock)
+
+    def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
+        """Return the ids that Adobe Target lists as failed in batches; errors as :meth:`get_batch_status`."""
+        from airflow_provider_adobe_target.target import flows
+
+        clock, ids = clocks.SYSTEM, set()
+        for batch in batches:
+            ids |= self._run(flows.failed_ids(self.settings, self.budget, clock, batch), clock)
+        return ids
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""

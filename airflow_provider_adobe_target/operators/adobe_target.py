@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, ObjectStoragePath, conf
-from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.exceptions import AdobeTargetError, ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.handover import hand_over
+from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.rows import (
     RowsArgument,
     RowsPartial,
@@ -29,7 +30,7 @@ from airflow_provider_adobe_target.operators.rows import (
 )
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
+from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, batch_problems, check_limits, judge
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param timeout: seconds of waiting until an unfinished batch ends the task with ``AirflowSensorTimeout``
     :param max_failed_pct: the per cent of all rows, 0 to 100, that may have failed
     :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile; ``None``: any
+    :param on_stuck: what to do about a batch that Adobe Target will not complete: ``fail``, or ``resubmit`` the same
+        bytes, once
+    :param on_status_lost: the same about a batch that Adobe Target no longer knows
+    :param durable: keep a receipt of each file that Adobe Target accepted, so that another try of the task sends only
+        what has none: in Airflow's task state store (3.3 and newer), or at ``checkpoint_path``
+    :param checkpoint_path: a file for the receipts, local or in object storage, one for each task (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -89,6 +96,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         "parameters",
         "path",
         "rejects_path",
+        "checkpoint_path",
         "sql_conn_id",
         "adobe_target_conn_id",
     )
@@ -126,6 +134,10 @@ class BulkProfileUpdateOperator(BaseOperator):
         timeout: float = 24 * 60 * 60,
         max_failed_pct: float = 0.0,
         max_not_found_pct: float | None = None,
+        on_stuck: Literal["fail", "resubmit"] = "fail",
+        on_status_lost: Literal["fail", "resubmit"] = "fail",
+        durable: bool = True,
+        checkpoint_path: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -156,6 +168,10 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.timeout = timeout
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
+        self.on_stuck = on_stuck
+        self.on_status_lost = on_status_lost
+        self.durable = durable
+        self.checkpoint_path = checkpoint_path
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -184,31 +200,16 @@ class BulkProfileUpdateOperator(BaseOperator):
         with airflow_failures():
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
-            report, batches = self._upload(context)
-            if self.is_dry_run or not self.wait_for_completion or not batches:
-                return report
-            deadline = clocks.SYSTEM.now() + self.timeout
-            if self.deferrable:
-                from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
-
-                self.defer(
-                    trigger=BatchStatusTrigger(
-                        adobe_target_conn_id=self.adobe_target_conn_id,
-                        batches=[batch.to_event() for batch in batches],
-                        poll_interval=self.poll_interval,
-                        deadline=deadline,
-                        report=report,
-                    ),
-                    method_name="execute_complete",
-                )
-            return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline))
+            self._check_choices()
+            return self._upload_and_wait(context, self._receipts(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
 
         with airflow_failures():
-            return self._conclude(context, event["report"], batches_of_event(event))
+            batches = batches_of_event(event)
+            return self._conclude(context, event["report"], batches, self._receipts(context, batches))
 
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
@@ -218,14 +219,95 @@ class BulkProfileUpdateOperator(BaseOperator):
                 os.rename(self._folder.name, removed)  # so that the thread that makes files can add none
             shutil.rmtree(removed, ignore_errors=True)
 
-    def _conclude(self, context: Context, report: dict[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
+    def _check_choices(self) -> None:
+        for name in ("on_stuck", "on_status_lost"):
+            if getattr(self, name) not in ("fail", "resubmit"):
+                raise AdobeTargetError(f"{name}={getattr(self, name)!r} is neither 'fail' nor 'resubmit'.")
+
+    def _receipts(self, context: Context, batches: Sequence[Batch] | None = None) -> Receipts:
+        """Return the receipts of earlier tries, or of the batches that this one sent before it was deferred."""
+        store = find_store(context, self.checkpoint_path) if self.durable and not self.is_dry_run else None
+        if store is None and self.durable and not self.is_dry_run:
+            self.log.info(
+                "No checkpoint_path, and no state store (Airflow 3.3): another try would send all files again."
+            )
+        settings = self.hook.settings
+        return Receipts(store, f"{settings.base_url} {settings.client_code} {self.api_version}", batches)
+
+    def _upload_and_wait(self, context: Context, receipts: Receipts) -> dict[str, Any]:
+        report, batches = self._upload(context, receipts)
+        if self.is_dry_run or not self.wait_for_completion or not batches:
+            return report
+        if all(batch.final for batch in batches):  # what an earlier try saw
+            return self._conclude(context, report, batches, receipts)
+        deadline = clocks.SYSTEM.now() + self.timeout
+        if self.deferrable:
+            from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
+
+            self.defer(
+                trigger=BatchStatusTrigger(
+                    adobe_target_conn_id=self.adobe_target_conn_id,
+                    batches=[batch.to_event() for batch in batches],
+                    poll_interval=self.poll_interval,
+                    deadline=deadline,
+                    report=report,
+                ),
+                method_name="execute_complete",
+            )
+        return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline), receipts)
+
+    def _conclude(
+        self, context: Context, report: dict[str, Any], batches: Sequence[Batch], receipts: Receipts
+    ) -> dict[str, Any]:
+        """Judge batches that are final, unless some of them are to be sent again."""
         report = {**report, "batches": self._push_batches(context, batches)}
+        if self._are_to_be_sent_again(dict(enumerate(batches)), receipts):
+            return self._upload_and_wait(context, receipts)
+        report = self._with_refused_rows(context, report, batches)
         for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
             self.log.warning(warning)
         return report
 
-    def _upload(self, context: Context) -> tuple[dict[str, Any], list[Batch]]:
-        """Send all files; return the report and the batches as submitted, which are in XCom before anything waits."""
+    def _are_to_be_sent_again(self, batches: Mapping[int, Batch], receipts: Receipts) -> bool:
+        """Note what became of batches, and say whether one of them is to be sent again now.
+
+        Otherwise the files of those that ended badly lose their receipt, so that they are sent when somebody clears the
+        task.
+        """
+        receipts.finish(batches)
+        choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
+        again = {
+            number: batch.status
+            for number, batch in batches.items()
+            if choices.get(batch.status) == "resubmit" and batch.status not in batch.resubmitted_after
+        }
+        for number, status in again.items():
+            self.log.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, status)
+            receipts.send_again(number, status)
+        if not again:
+            for number in (number for number, batch in batches.items() if batch_problems(batch)):
+                receipts.send_again(number)
+        return bool(again)
+
+    def _upload(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
+        """Send all files that have no receipt; return the report and all batches as far as they are known."""
+        while True:
+            try:
+                return self._walk(context, receipts)
+            except SourceChangedError as change:
+                self.log.warning(
+                    "The rows are not those that an earlier try read: %s All of them are sent again, when Adobe "
+                    "Target has finished what it has of them. A query should say in which order (ORDER BY) it returns "
+                    "its rows.",
+                    change,
+                )
+                self.hook.wait(receipts.accepted, self.poll_interval, clocks.SYSTEM.now() + self.timeout)
+                receipts.start_over()
+            except _SendAgainError:
+                continue
+
+    def _walk(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
+        """Walk through all rows once. The batches are in XCom before anything waits for them."""
         from airflow_provider_adobe_target.profiles.run import ProfileRun
 
         rules = self._rules()
@@ -234,7 +316,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         with self._full_disk_explained(sent), self._folder as folder:
             run = ProfileRun(self._rows(), rules, Path(folder), keep_rejects=bool(self.rejects_path))
             try:
-                self._send_all(run, sent, rules)
+                self._send_all(run, sent, rules, receipts)
             except BaseException:
                 self._push_batches(context, _in_order(sent))
                 self._rescue_rejects(context, run)
@@ -253,7 +335,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         )
         return self._report(run, _in_order(sent), rejects_path), _in_order(sent)
 
-    def _send_all(self, run: ProfileRun, sent: dict[int, Batch], rules: ProfileRules) -> None:
+    def _send_all(self, run: ProfileRun, sent: dict[int, Batch], rules: ProfileRules, receipts: Receipts) -> None:
         """Read the rows here, make files of them in a second thread, and send these in others."""
         stop = threading.Event()
         started = clocks.SYSTEM.monotonic()
@@ -262,22 +344,26 @@ class BulkProfileUpdateOperator(BaseOperator):
         check_version(self.api_version, run.key, settings.uses_ecid)
 
         def make_and_send(batches: Iterator[RecordBatch]) -> None:
-            files = self._files(run, batches)
+            files = self._files(run, batches, receipts)
             send_files(
                 list(files) if rules.checks_all_rows_first else files,
-                lambda number, file, clock: self._send(number, file, sent, started, clock),
+                lambda number, file, clock: self._send(number, file, sent, receipts, started, clock),
                 at_once=self._uploads_at_once,
                 stop=stop,
             )
 
         hand_over(run.batches(), make_and_send, stop)
 
-    def _files(self, run: ProfileRun, batches: Iterator[RecordBatch]) -> Iterator[BatchFile]:
+    def _files(self, run: ProfileRun, batches: Iterator[RecordBatch], receipts: Receipts) -> Iterator[BatchFile]:
         """Make the files, and refuse them where Adobe warns of their key with this version."""
+        count = 0
         for file in run.files(batches):
             # Only now the columns of sql are known.
             check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
+            receipts.check(count, file)
+            count += 1
             yield file
+        receipts.check_count(count)
 
     def _rules(self) -> ProfileRules:
         from airflow_provider_adobe_target.profiles.run import ProfileRules
@@ -298,30 +384,49 @@ class BulkProfileUpdateOperator(BaseOperator):
             raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
         return rows_from_sql(database_hook(self.sql_conn_id), str(self.sql), self.parameters)
 
-    def _send(self, number: int, file: BatchFile, sent: dict[int, Batch], started: float, clock: Clock) -> None:
-        """Send one file, note what it became, and remove it."""
+    def _send(
+        self, number: int, file: BatchFile, sent: dict[int, Batch], receipts: Receipts, started: float, clock: Clock
+    ) -> None:
+        """Send one file unless it has a receipt, note what it became, and remove it."""
         if self.is_dry_run:
             sent[number] = Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256)
         else:
             if self.guaranteed_upload and number:
-                sent[number - 1] = self._finished(sent[number - 1], clock)
-            batch = self.hook.submit(file.path, file.rows, file.size, file.sha256, self.api_version, clock)
-            sent[number] = batch
-            so_far = _in_order(sent)
-            self.log.info(
-                "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",
-                batch.batch_id,
-                f"{file.rows:,}",
-                len(so_far),
-                f"{sum(batch.rows or 0 for batch in so_far):,}",
-                f"{sum(batch.bytes or 0 for batch in so_far):,}",
-                clock.monotonic() - started,
-            )
+                sent[number - 1] = self._finished(number - 1, sent[number - 1], receipts, clock)
+            if batch := receipts.begin(number, file):
+                sent[number] = batch
+                self.log.info("Batch %s was accepted with these %s rows before.", batch.batch_id, f"{file.rows:,}")
+            else:
+                sent[number] = self._submit(number, file, receipts, clock)
+                so_far = _in_order(sent)
+                self.log.info(
+                    "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",
+                    sent[number].batch_id,
+                    f"{file.rows:,}",
+                    len(so_far),
+                    f"{sum(batch.rows or 0 for batch in so_far):,}",
+                    f"{sum(batch.bytes or 0 for batch in so_far):,}",
+                    clock.monotonic() - started,
+                )
         file.path.unlink()
 
-    def _finished(self, batch: Batch, clock: Clock) -> Batch:
-        """Wait until Adobe Target has finished a batch, so that the next cannot overtake it."""
+    def _submit(self, number: int, file: BatchFile, receipts: Receipts, clock: Clock) -> Batch:
+        try:
+            batch = self.hook.submit(file.path, file.rows, file.size, file.sha256, self.api_version, clock)
+        except AdobeTargetError as error:
+            if not error.maybe_accepted:
+                receipts.withdraw(number)
+            raise
+        return receipts.accept(number, batch)
+
+    def _finished(self, number: int, batch: Batch, receipts: Receipts, clock: Clock) -> Batch:
+        """Wait until Adobe Target has finished a batch, so that the next cannot overtake it.
+
+        :raises BatchOutcomeError: where it did not end well
+        """
         [batch] = self.hook.wait([batch], self.poll_interval, clock.now() + self.timeout, clock)
+        if self._are_to_be_sent_again({number: batch}, receipts):
+            raise _SendAgainError
         judge([batch], max_failed_pct=100, max_not_found_pct=None)
         return batch
 
@@ -357,6 +462,31 @@ class BulkProfileUpdateOperator(BaseOperator):
         except Exception as error:
             self.log.warning("The bad rows cannot be kept: %s", error)
 
+    def _with_refused_rows(self, context: Context, report: dict[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
+        """Add the rows that Adobe Target lists as failed to the bad rows. The source is read again for them.
+
+        They were sent: the report's counts stay as they are, and ``failed_updates`` of the batches counts them.
+        """
+        refused = [batch for batch in batches if batch.listed_failures]
+        if not refused or not self.rejects_path:
+            return report
+        from airflow_provider_adobe_target.profiles.run import ProfileRun
+
+        try:
+            ids = self.hook.failed_ids(refused)
+            with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+                run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=True, refused_ids=ids)
+                for file in run.files():
+                    file.path.unlink()
+                path = self._write_rejects(context, run)
+        except Exception as error:  # the verdict matters more
+            self.log.warning("The rows that Adobe Target refused cannot be kept: %s", error)
+            return report
+        found = run.rejects.by_reason["refused_by_target"]
+        if found < len(ids):
+            self.log.warning("%s of %s refused ids are not among the rows as they are now.", len(ids) - found, len(ids))
+        return {**report, "rejects_path": path}
+
     def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
         if not self.rejects_path:
             return None
@@ -387,6 +517,10 @@ class BulkProfileUpdateOperator(BaseOperator):
             "rejects_path": rejects_path,
             "batches": [batch.to_dict() for batch in batches],
         }
+
+
+class _SendAgainError(Exception):
+    """A file that was sent before is to be sent again: walk through the rows once more."""
 
 
 def _in_order(sent: Mapping[int, Batch]) -> list[Batch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -88,14 +88,24 @@ class ProfileRun:
     :param rules: what the user decided
     :param folder: an existing, private folder for batch files and for what has to wait; the caller removes it
     :param keep_rejects: whether bad rows are kept for :attr:`rejects` to write, or only counted
+    :param refused_ids: ids whose rows, as they were sent, are among the bad rows, too: Adobe Target refused them
     """
 
-    def __init__(self, rows: Rows, rules: ProfileRules, folder: Path, *, keep_rejects: bool = False) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        rules: ProfileRules,
+        folder: Path,
+        *,
+        keep_rejects: bool = False,
+        refused_ids: Collection[str] = (),
+    ) -> None:
         self.rejects = Rejects(Spool(folder / "rejects") if keep_rejects else None)
         self.rows_read = self.rows_sent = self.rows_empty = 0
         self._rows = rows
         self._rules = rules
         self._folder = folder
+        self._refused_ids = pa.array(refused_ids, pa.string()) if refused_ids else None
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
         self._mapped: pa.Schema | None = None
@@ -231,6 +241,10 @@ class ProfileRun:
         self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles))
 
     def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
+        if self._refused_ids is not None:
+            refused = profiles.filter(pc.is_in(profiles.column("id"), self._refused_ids))
+            detail = "Adobe Target took the row, and lists it as failed"
+            self._reject(refused, ["refused_by_target"] * len(refused), [detail] * len(refused))
         return _attributes(profiles), encode_lines(profiles.columns[1:])
 
     def _check_share_of_bad_rows(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from xml.etree.ElementTree import ParseError  # the error only: the parser is the defused one
 
@@ -22,6 +22,7 @@ _COUNTERS = ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFoun
 _NAMES = frozenset({"success", "batchStatus", "message", "status", *_COUNTERS})
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
+_MAX_FAILED_IDS = 100_000
 _MAX_WORD = 64
 _MAX_MESSAGE = 500
 _COUNTER = re.compile(r"[0-9]{1,12}")
@@ -51,10 +52,17 @@ class StatusAnswer:
 
 @dataclass
 class _Fields:
-    """The children of the answer's root, and how many of its ``profile`` entries failed. Ids are not kept."""
+    """The children of the answer's root, how many of its ``profile`` entries failed, and the first of their ids."""
 
     values: dict[str, str]
     failures: int = 0
+    failed_ids: set[str] = field(default_factory=set, repr=False)
+
+    def add_row(self, row_id: str, status: str) -> None:
+        if status in _FAILURE_WORDS:
+            self.failures += 1
+            if len(self.failed_ids) < _MAX_FAILED_IDS:
+                self.failed_ids.add(row_id)
 
     def success(self) -> bool | None:
         word = self.values.get("success", "").lower()
@@ -88,6 +96,14 @@ def parse_status(body: bytes) -> StatusAnswer:
     size, consumed, successful, not_found, failed = map(fields.counter, _COUNTERS)
     status = BatchStatus(word, size, consumed, successful, not_found, failed, fields.failures)
     return StatusAnswer(fields.success(), status)
+
+
+def parse_failed_ids(body: bytes) -> set[str]:
+    """Read the ids of the rows that a status answer lists as failed, 100,000 of them at most.
+
+    :raises UnreadableAnswerError: where it is neither XML nor JSON.
+    """
+    return _read(body).failed_ids - {""}
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
@@ -138,11 +154,11 @@ def _read_json(text: bytes) -> _Fields:
         values = values["response"]
     entries = values.pop("profile", None) or []
     rows = entries if isinstance(entries, list) else [entries]
-    failures = sum(1 for row in rows if isinstance(row, dict) and _text(row.get("status")) in _FAILURE_WORDS)
-    return _Fields(
-        {name: _text(value) for name, value in values.items() if name in _NAMES and value is not None},
-        failures,
-    )
+    fields = _Fields({name: _text(value) for name, value in values.items() if name in _NAMES and value is not None})
+    for row in rows:
+        if isinstance(row, dict):
+            fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
+    return fields
 
 
 def _text(value: Any) -> str:
@@ -159,7 +175,7 @@ class _Collector:
         self.fields = _Fields({})
         self._path: list[str] = []
         self._text: list[str] = []
-        self._row_status = ""
+        self._row: dict[str, str] = {}
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self._path.append(tag.rpartition("}")[2])
@@ -175,10 +191,10 @@ class _Collector:
         self._text = []
         match self._path:
             case [_, "profile"]:
-                self.fields.failures += self._row_status in _FAILURE_WORDS
-                self._row_status = ""
+                self.fields.add_row(self._row.get("id", ""), self._row.get("status", ""))
+                self._row = {}
             case [_, name] if name in _NAMES:
                 self.fields.values[name] = text
-            case [_, "profile", "status"]:
-                self._row_status = text
+            case [_, "profile", "id" | "status" as name]:
+                self._row[name] = text
         self._path.pop()

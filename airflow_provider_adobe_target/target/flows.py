@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, BatchTimeoutError
+from airflow_provider_adobe_target.exceptions import (
+    AdobeTargetError,
+    AdobeTargetUnavailableError,
+    BatchTimeoutError,
+    StatusLostError,
+)
 from airflow_provider_adobe_target.target.protocol import (
     Answer,
     BatchBody,
@@ -26,6 +32,7 @@ from airflow_provider_adobe_target.target.protocol import (
 )
 from airflow_provider_adobe_target.target.readings import (
     FetchedProfile,
+    read_failed_ids,
     read_profile,
     read_status,
     read_submit,
@@ -68,18 +75,24 @@ def submit_batch(
     :param api_version: ``v2`` creates profiles for unknown ids, ``v1`` does not.
     :raises TokenRefusedError: where Target does not take the token.
     :raises TargetRefusedError: where Target refuses the file, or gives no usable status URL.
-    :raises AdobeTargetUnavailableError: after 5 tries without an answer, or 30 minutes of being throttled.
+    :raises AdobeTargetUnavailableError: after 5 tries without an answer, 2 whose answer was lost, or 30 minutes of
+        being throttled. Each error says whether Target may have taken the file.
     """
-    request = submit_request(settings, body, api_version)
-    receipt = yield from _call(
-        budget,
-        clock,
-        request,
-        lambda response: read_submit(settings, response, clock.now()),
-        policy=SUBMIT_POLICY,
-        subject=f"the batch file of {body.size:,} bytes",
-    )
-    return receipt
+    setbacks: list[Setback] = []
+    try:
+        receipt = yield from _call(
+            budget,
+            clock,
+            submit_request(settings, body, api_version),
+            lambda response: read_submit(settings, response, clock.now()),
+            policy=SUBMIT_POLICY,
+            subject=f"the batch file of {body.size:,} bytes",
+            setbacks=setbacks,
+        )
+    except AdobeTargetError as error:
+        error.maybe_accepted = any(setback.maybe_accepted for setback in setbacks)
+        raise
+    return replace(receipt, answer_was_lost=any(setback.maybe_accepted for setback in setbacks))
 
 
 def batch_status(
@@ -124,7 +137,7 @@ def poll_once(
     polled = []
     for batch in batches:
         if not batch.final:
-            batch = batch.with_status((yield from batch_status(settings, budget, clock, batch, deadline)))
+            batch = yield from _with_status(settings, budget, clock, batch, deadline)
         polled.append(batch)
     _check_deadline(polled, clock, deadline)
     return polled
@@ -157,10 +170,9 @@ def wait_for_batches(
             if batch.final:
                 continue
             try:
-                status = yield from batch_status(settings, budget, clock, batch, deadline)
+                current[index] = yield from _with_status(settings, budget, clock, batch, deadline)
             except BatchTimeoutError as error:
                 raise _timed_out(current, str(error)) from None
-            current[index] = batch.with_status(status)
         unfinished = sum(not batch.final for batch in current)
         if unfinished:
             _check_deadline(current, clock, deadline)
@@ -168,6 +180,23 @@ def wait_for_batches(
                 "%s of %s batches are not finished; asking again in %.0f s.", unfinished, len(current), interval
             )
     return current
+
+
+def failed_ids(settings: TargetSettings, budget: CallBudget, clock: Clock, batch: Batch) -> Flow[set[str]]:
+    """Ask once more for a batch's status, for the ids that it lists as failed: they are never logged.
+
+    :raises AdobeTargetError: as :func:`batch_status`.
+    """
+    return (
+        yield from _call(
+            budget,
+            clock,
+            status_request(settings, batch.status_url or ""),
+            lambda response: read_failed_ids(settings, response, batch.batch_id),
+            policy=POLL_POLICY,
+            subject=f"the failed rows of batch {batch.batch_id}",
+        )
+    )
 
 
 def fetch_profile(
@@ -192,6 +221,17 @@ def fetch_profile(
     )
 
 
+def _with_status(
+    settings: TargetSettings, budget: CallBudget, clock: Clock, batch: Batch, deadline: float
+) -> Flow[Batch]:
+    """Ask once for a batch's status; that Target has forgotten it is an end like others, for the verdict to judge."""
+    try:
+        return batch.with_status((yield from batch_status(settings, budget, clock, batch, deadline)))
+    except StatusLostError as error:
+        _logger.warning("%s", error)
+        return batch.lost()
+
+
 def _call(
     budget: CallBudget,
     clock: Clock,
@@ -201,9 +241,13 @@ def _call(
     policy: RetryPolicy,
     subject: str,
     deadline: float = math.inf,
+    setbacks: list[Setback] | None = None,
 ) -> Flow[T]:
-    """Send a request within the budget, as often as another try may better the answer, and read that."""
-    failures = tries = 0
+    """Send a request within the budget, as often as another try may better the answer, and read that.
+
+    :param setbacks: an empty list, to learn what happened on the way.
+    """
+    setbacks = [] if setbacks is None else setbacks
     first_setback: float | None = None
     reason = "no call was left in the budget"
     while True:
@@ -217,13 +261,12 @@ def _call(
         if not isinstance(outcome, Setback):
             return outcome
         reason = outcome.reason
-        tries += 1
-        failures += not outcome.throttled
+        setbacks.append(outcome)
         first_setback = clock.monotonic() if first_setback is None else first_setback
-        wait = policy.wait(outcome, failures, clock.monotonic() - first_setback)
+        wait = policy.wait(setbacks, clock.monotonic() - first_setback)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target gave no usable answer to {subject} in {tries} tries. The last: {reason}. Try later."
+                f"Target gave no usable answer to {subject} in {len(setbacks)} tries. The last: {reason}. Try later."
             )
         _logger.warning("No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
         yield _wait(wait, clock, deadline, subject, reason)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 SUBMITTED = "submitted"
 COMPLETE = "complete"
 STUCK = "stuck"
+LOST = "status_lost"
 DRY_RUN = "dry_run"
-_FINAL = frozenset({COMPLETE, STUCK})
+LOST_ANSWER = "lost_answer"
+_FINAL = frozenset({COMPLETE, STUCK, LOST})
 _COUNTERS = ("batch_size", "consumed_count", "successful_updates", "profiles_not_found", "failed_updates")
 
 
@@ -27,11 +29,13 @@ class BatchReceipt:
     :param batch_id: Target's name of the batch.
     :param status_url: where its status is asked, checked, without ``showDetails``.
     :param submitted_at: time of the answer, UTC, as in ``2026-01-01T00:00:00Z``.
+    :param answer_was_lost: whether the file had been sent before, and the answer never came: Target may have it twice.
     """
 
     batch_id: str
     status_url: str
     submitted_at: str
+    answer_was_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Batch:
     :param bytes: bytes of the HTTP body.
     :param sha256: digest of the HTTP body, in hex.
     :param listed_failures: rows Target listed as failed; the one field that is not in the report.
+    :param resubmitted_after: why the same bytes were sent before: ``lost_answer`` (Target may have taken them then),
+        ``stuck`` or ``status_lost``; in the report only where there is a reason.
     """
 
     batch_id: str | None
@@ -84,11 +90,13 @@ class Batch:
     profiles_not_found: int | None = None
     failed_updates: int | None = None
     listed_failures: int = 0
+    resubmitted_after: tuple[str, ...] = ()
 
     @classmethod
     def submitted(cls, receipt: BatchReceipt, *, rows: int, bytes: int, sha256: str) -> Batch:
         """Return the batch that Target has just queued."""
-        return cls(receipt.batch_id, receipt.status_url, rows, bytes, sha256, receipt.submitted_at)
+        batch = cls(receipt.batch_id, receipt.status_url, rows, bytes, sha256, receipt.submitted_at)
+        return batch.sent_before(LOST_ANSWER) if receipt.answer_was_lost else batch
 
     @classmethod
     def planned(cls, *, rows: int, bytes: int, sha256: str) -> Batch:
@@ -109,7 +117,9 @@ class Batch:
         known: dict[str, Any] = {}
         for name in (field.name for field in fields(cls) if field.name in entry):
             value = entry[name]
-            wanted = int if name in (*_COUNTERS, "rows", "bytes", "listed_failures") else str
+            wanted: Any = int if name in (*_COUNTERS, "rows", "bytes", "listed_failures") else str
+            if name == "resubmitted_after":
+                wanted, value = tuple, tuple(value) if isinstance(value, list) else value
             if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
                 raise AdobeTargetError(
                     f"A batch's {name} is not {wanted.__name__}: give batches as the report has them."
@@ -118,12 +128,15 @@ class Batch:
         status_url, batch_id = known.pop("status_url", None), known.pop("batch_id", None)
         known["status"] = known.get("status") or SUBMITTED
         known["listed_failures"] = known.get("listed_failures") or 0
+        known["resubmitted_after"] = known.get("resubmitted_after") or ()
         return cls(batch_id or (batch_id_of(status_url) if status_url else None), status_url, **known)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of the report: plain JSON."""
-        entry = asdict(self)
+        entry = self.to_event()
         del entry["listed_failures"]
+        if not self.resubmitted_after:
+            del entry["resubmitted_after"]
         return entry
 
     @classmethod
@@ -136,11 +149,19 @@ class Batch:
 
     def to_event(self) -> dict[str, Any]:
         """Return all that is known, for the way between a task and its trigger: plain JSON."""
-        return asdict(self)
+        return {**asdict(self), "resubmitted_after": list(self.resubmitted_after)}
 
     def with_status(self, status: BatchStatus) -> Batch:
         """Return the batch with what Target says now, and nothing of what it said before."""
         return replace(self, **asdict(status))
+
+    def lost(self) -> Batch:
+        """Return the batch as one that Target no longer knows."""
+        return self.with_status(BatchStatus(LOST))
+
+    def sent_before(self, *reasons: str) -> Batch:
+        """Return the batch with reasons for which the same bytes had been sent before."""
+        return replace(self, resubmitted_after=(*reasons, *self.resubmitted_after))
 
     @property
     def is_planned(self) -> bool:
@@ -176,13 +197,13 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     :param max_failed_pct: per cent, 0 to 100, of the rows of all batches that may have failed.
     :param max_not_found_pct: per cent of the rows whose id Target may not know; None for no limit.
     :return: warnings, for what Target left untold.
-    :raises BatchOutcomeError: naming every rule that is broken: ``stuck``, a ``batchSize`` that is not the
-        number of rows sent, ``max_failed_pct`` or ``max_not_found_pct``, with batch ids and counts.
+    :raises BatchOutcomeError: naming every rule that is broken: ``stuck``, 'status lost', a ``batchSize`` that is not
+        the number of rows sent, ``max_failed_pct`` or ``max_not_found_pct``, with batch ids and counts.
     :raises AdobeTargetError: where a limit is not within 0 to 100.
     """
     check_limits(max_failed_pct, max_not_found_pct)
     batches = [batch for batch in batches if not batch.is_planned]
-    problems = [problem for batch in batches for problem in _batch_problems(batch)]
+    problems = [problem for batch in batches for problem in batch_problems(batch)]
     problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
     if max_not_found_pct is not None:
         not_found = [batch.profiles_not_found for batch in batches]
@@ -192,9 +213,15 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     return [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
 
 
-def _batch_problems(batch: Batch) -> list[str]:
+def batch_problems(batch: Batch) -> list[str]:
+    """Say what is wrong with a batch by itself, whatever limits there are for rows."""
     if batch.status == STUCK:
         return [f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."]
+    if batch.status == LOST:
+        return [
+            f"Batch {batch.batch_id}: status lost. Target no longer knows it; what became of its rows is unknown. "
+            "Sending the same rows again is safe."
+        ]
     if batch.status != COMPLETE:
         return [f"Batch {batch.batch_id} has no final status: it is {batch.status}."]
     if None not in (batch.rows, batch.batch_size) and batch.rows != batch.batch_size:

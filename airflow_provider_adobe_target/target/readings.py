@@ -11,6 +11,7 @@ from airflow_provider_adobe_target.exceptions import StatusLostError, TargetRefu
 from airflow_provider_adobe_target.target.answers import (
     UnreadableAnswerError,
     excerpt,
+    parse_failed_ids,
     parse_json_object,
     parse_status,
     parse_submit,
@@ -97,6 +98,12 @@ def read_status(settings: TargetSettings, response: Response, batch_id: str | No
             "sending the same rows again is safe."
         )
     _refuse(settings, response, f"the status of batch {batch_id}", "")
+
+
+def read_failed_ids(settings: TargetSettings, response: Response, batch_id: str | None) -> set[str] | Setback:
+    """Read which ids a status answer lists as failed; returns and raises as :func:`read_status` otherwise."""
+    status = read_status(settings, response, batch_id)
+    return status if isinstance(status, Setback) else parse_failed_ids(response.body)
 
 
 def read_profile(settings: TargetSettings, response: Response) -> FetchedProfile:

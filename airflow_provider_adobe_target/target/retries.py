@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_adobe_target.target.protocol import Response, TransportFailure
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -24,11 +26,13 @@ class Setback:
     :param reason: what happened.
     :param wait: seconds Target asks for, or that its kind of answer demands; None to back off.
     :param throttled: whether Target only asked for patience (429, 503): counted by time, not by number.
+    :param maybe_accepted: whether the whole body had been sent and no answer came, so that Target may act on it.
     """
 
     reason: str
     wait: float | None = None
     throttled: bool = False
+    maybe_accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,31 +41,40 @@ class RetryPolicy:
 
     :param patience: seconds from the first setback within which tries may begin.
     :param max_tries: tries in all that may end otherwise than throttled; None for as many as time allows.
+    :param max_lost_answers: tries in all whose answer may be lost after the whole body was sent; None for any.
     :param first_wait: seconds before the second try; they double with each setback.
     :param longest_wait: seconds at which they stop to double.
     """
 
     patience: float = 30 * 60.0
     max_tries: int | None = None
+    max_lost_answers: int | None = None
     first_wait: float = 5.0
     longest_wait: float = 60.0
 
-    def wait(self, setback: Setback, failures: int, elapsed: float) -> float | None:
+    def wait(self, setbacks: Sequence[Setback], elapsed: float) -> float | None:
         """Say how long to wait after a setback.
 
-        :param failures: setbacks of this call so far that were not throttled, this one included.
-        :param elapsed: seconds since the call's first setback.
+        :param setbacks: all of this call so far.
+        :param elapsed: seconds since the first of them.
         :return: seconds, or None to give up.
         """
-        if not setback.throttled and self.max_tries is not None and failures >= self.max_tries:
+        failures = sum(not setback.throttled for setback in setbacks)
+        lost = sum(setback.maybe_accepted for setback in setbacks)
+        if not setbacks[-1].throttled and (_reached(failures, self.max_tries) or _reached(lost, self.max_lost_answers)):
             return None
-        wait = setback.wait
+        wait = setbacks[-1].wait
         if wait is None:
             wait = min(self.first_wait * 2.0 ** min(failures - 1, 30), self.longest_wait)
         return wait if elapsed + wait <= self.patience else None
 
 
-SUBMIT_POLICY = RetryPolicy(max_tries=5)
+def _reached(count: int, limit: int | None) -> bool:
+    return limit is not None and count >= limit
+
+
+# A file that Target may have taken is sent once more, and not again and again: each may be one more batch.
+SUBMIT_POLICY = RetryPolicy(max_tries=5, max_lost_answers=2)
 POLL_POLICY = RetryPolicy()
 
 _DEFAULT_WAITS = {429: 10.0, 503: 65.0}
@@ -70,7 +83,7 @@ _DEFAULT_WAITS = {429: 10.0, 503: 65.0}
 def failure_setback(failure: TransportFailure) -> Setback:
     """Return the setback that a request without an answer is."""
     sent = "; the whole body had been sent, so Target may act on it" if failure.after_body_sent else ""
-    return Setback(f"{failure.message}{sent}")
+    return Setback(f"{failure.message}{sent}", maybe_accepted=failure.after_body_sent)
 
 
 def response_setback(response: Response, now: float) -> Setback | None:

@@ -164,24 +164,51 @@ def test_a_demanded_token_is_told_from_a_refused_one(server, submit):
         ({"status": 429, "headers": {"Retry-After": "31"}}, [31, 31]),
         ({"status": 500}, [5, 10]),
         ({"status": 502, "body": HTML}, [5, 10]),
-        ({"reset": True}, [5, 10]),
-        ({"body": "<response><success>true</success>", "cut": True}, [5, 10]),
     ],
 )
 def test_a_passing_trouble_is_waited_out_and_the_same_bytes_sent(server, submit, clock, body, reply, waits):
     server.reply(times=2, **reply).queued()
-    assert submit().batch_id == "acme-1-1"
+    receipt = submit()
+    assert receipt.batch_id == "acme-1-1"
+    assert not receipt.answer_was_lost
     assert clock.waits == waits
     assert [request.body for request in server.requests] == [body.path.read_bytes()] * 3
 
 
-@pytest.mark.parametrize("reply", [{"status": 500}, {"reset": True}])
-def test_a_lasting_trouble_ends_a_submit_after_five_tries(server, submit, clock, reply):
-    server.reply(**reply)
-    with pytest.raises(AdobeTargetUnavailableError, match="5 tries"):
+def test_a_lasting_trouble_ends_a_submit_after_five_tries(server, submit, clock):
+    server.reply(500)
+    with pytest.raises(AdobeTargetUnavailableError, match="5 tries") as caught:
         submit()
+    assert not caught.value.maybe_accepted
     assert len(server.requests) == 5
     assert clock.waits == [5, 10, 20, 40]
+
+
+LOST_ANSWERS = [{"reset": True}, {"body": "<response><success>true</success>", "cut": True}]
+
+
+@pytest.mark.parametrize("reply", LOST_ANSWERS)
+def test_a_file_whose_answer_was_lost_is_sent_once_more(server, submit, clock, body, reply):
+    server.reply(**reply).queued()
+    assert submit().answer_was_lost
+    assert clock.waits == [5]
+    assert [request.body for request in server.requests] == [body.path.read_bytes()] * 2
+
+
+@pytest.mark.parametrize("reply", LOST_ANSWERS)
+def test_a_file_whose_answer_was_lost_twice_is_not_sent_again(server, submit, reply):
+    server.reply(times=2, **reply)
+    with pytest.raises(AdobeTargetUnavailableError, match="2 tries") as caught:
+        submit()
+    assert caught.value.maybe_accepted
+    assert len(server.requests) == 2
+
+
+def test_a_refusal_after_a_lost_answer_says_that_the_file_may_be_there(server, submit):
+    server.reply(reset=True).reply(400)
+    with pytest.raises(TargetRefusedError) as caught:
+        submit()
+    assert caught.value.maybe_accepted
 
 
 def test_a_submit_is_throttled_for_30_minutes_at_most(server, submit, clock):

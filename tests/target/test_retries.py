@@ -50,21 +50,30 @@ def test_the_wait_is_what_target_asks_for_or_what_its_answer_demands(status, ret
 
 
 def test_a_failed_request_backs_off():
-    waits = [POLL_POLICY.wait(failure_setback(TransportFailure("connect", False, "x")), n, 0) for n in range(1, 8)]
+    failure = failure_setback(TransportFailure("connect", False, "x"))
+    waits = [POLL_POLICY.wait([failure] * failures, 0) for failures in range(1, 8)]
     assert waits == [5, 10, 20, 40, 60, 60, 60]
 
 
 def test_a_submit_is_tried_five_times():
-    waits = [SUBMIT_POLICY.wait(Setback("x"), failures, 0) for failures in range(1, 6)]
+    waits = [SUBMIT_POLICY.wait([Setback("x")] * failures, 0) for failures in range(1, 6)]
     assert waits == [5, 10, 20, 40, None]
+
+
+def test_a_submit_whose_answer_was_lost_is_tried_once_more():
+    lost = failure_setback(TransportFailure("timeout", True, "x"))
+    assert SUBMIT_POLICY.wait([lost], 0) == 5
+    assert SUBMIT_POLICY.wait([lost, setback(503)], 0) == 65
+    assert SUBMIT_POLICY.wait([lost, setback(503), lost], 0) is None
+    assert POLL_POLICY.wait([lost, lost], 0) == 10
 
 
 @pytest.mark.parametrize("policy", [SUBMIT_POLICY, POLL_POLICY])
 def test_throttled_tries_end_after_30_minutes(policy):
-    throttled = setback(503)
-    assert policy.wait(throttled, 0, 1735) == 65
-    assert policy.wait(throttled, 0, 1736) is None
-    assert policy.wait(setback(503, "999999999"), 0, 0) is None
+    throttled = [setback(503)]
+    assert policy.wait(throttled, 1735) == 65
+    assert policy.wait(throttled, 1736) is None
+    assert policy.wait([setback(503, "999999999")], 0) is None
 
 
 def test_the_reason_says_what_may_have_been_queued():

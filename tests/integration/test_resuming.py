@@ -1,0 +1,336 @@
+"""What a task does when it is tried again, and when Adobe Target loses or drops a batch. The sandbox is the witness."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+from real_airflow import connection
+
+from airflow_provider_adobe_target.airflow_compat import AirflowFailException
+from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.sandbox import Answer
+from airflow_provider_adobe_target.target import clock
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:
+    from airflow.exceptions import TaskDeferred
+
+ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold" * number} for number in range(1, 6)]
+STUCK = Answer(200, "<response><status>stuck</status><batchSize>1</batchSize></response>")
+FORGOTTEN = Answer(404, "Unknown batch")
+REAL = Answer.real()
+LOST = Answer.real(reset="after")
+UNAVAILABLE = Answer(500)
+
+
+class Impatient(clock.SystemClock):
+    """The system's clock, for whose sleepers time flies."""
+
+    def __init__(self):
+        self.skipped = 0.0
+
+    def now(self):
+        return super().now() + self.skipped
+
+    def monotonic(self):
+        return super().monotonic() + self.skipped
+
+    def sleep(self, seconds):
+        super().sleep(min(seconds, 0.02))
+        self.skipped += max(0.0, seconds - 0.02)
+
+    async def asleep(self, seconds):
+        await super().asleep(min(seconds, 0.02))
+        self.skipped += max(0.0, seconds - 0.02)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(clock, "SYSTEM", Impatient())
+
+
+class Task:
+    """One task instance, which is tried as often as :meth:`run` is called."""
+
+    def __init__(self, tmp_path, **arguments):
+        self.arguments = {
+            "data": ROWS,
+            "max_rows_per_file": 1,
+            "max_concurrent_uploads": 1,
+            "poll_interval": 0.01,
+            "deferrable": False,
+            "checkpoint_path": str(tmp_path / "receipts.json"),
+            **arguments,
+        }
+        self.pushed = {}
+        ti = SimpleNamespace(dag_id="dag", task_id="up", run_id="run", map_index=-1)
+        ti.xcom_push = lambda key, value: self.pushed.update({key: value})
+        self.context = {"ti": ti}
+
+    def run(self, **arguments):
+        self.pushed.clear()
+        operator = BulkProfileUpdateOperator(task_id="up", **{**self.arguments, **arguments})
+        try:
+            return operator.execute(self.context)
+        except TaskDeferred as deferred:
+            return self.resume(operator, deferred)
+
+    def resume(self, operator, deferred):
+        """Do what the triggerer does, and what the worker does then."""
+
+        async def event():
+            async for event in deferred.trigger.run():
+                return json.loads(json.dumps(event.payload))
+
+        try:
+            return getattr(operator, deferred.method_name)(self.context, asyncio.run(event()))
+        except TaskDeferred as again:
+            return self.resume(operator, again)
+
+
+@pytest.fixture
+def task(sandbox, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", connection(sandbox))
+    return lambda **arguments: Task(tmp_path, **arguments)
+
+
+@pytest.fixture
+def logged(caplog, capsys):
+    """Return all that was logged so far: Airflow's task logger writes to standard output, or to logging."""
+    return lambda: caplog.text + capsys.readouterr().out
+
+
+def submits(sandbox):
+    """The ids that came in, a submit each, whether Target took them or not."""
+    return [
+        call.body.rpartition(b"\n")[2].partition(b",")[0].decode() for call in sandbox.calls if call.route == "submit"
+    ]
+
+
+WAITING = pytest.mark.parametrize(
+    "waiting",
+    [{"deferrable": False}, {"deferrable": True}, {"guaranteed_upload": True}],
+    ids=["in the worker", "deferred", "after each file"],
+)
+
+
+@WAITING
+def test_a_retry_sends_what_has_no_receipt_and_reports_the_whole(task, sandbox, waiting):
+    task = task(**waiting)
+    sandbox.script("submit", REAL, REAL, *[UNAVAILABLE] * 5)
+    with pytest.raises(AdobeTargetUnavailableError):
+        task.run()
+    assert len(task.pushed["batches"]) == 2
+    report = task.run()
+    assert submits(sandbox) == ["U1", "U2", *["U3"] * 5, "U3", "U4", "U5"]
+    assert len(sandbox.batches) == 5
+    assert report["rows_read"] == report["rows_sent"] == 5
+    assert [(batch["status"], batch["successful_updates"]) for batch in report["batches"]] == [("complete", 1)] * 5
+    assert [batch["batch_id"] for batch in report["batches"]] == [batch.batch_id for batch in sandbox.batches]
+    assert not any("resubmitted_after" in batch for batch in report["batches"])
+    assert task.pushed["batches"] == report["batches"]
+
+
+@WAITING
+def test_a_task_that_is_cleared_after_its_success_says_the_same_without_a_call(task, sandbox, waiting):
+    task = task(**waiting)
+    report = task.run()
+    calls = len(sandbox.calls)
+    assert task.run() == report
+    assert len(sandbox.calls) == calls
+
+
+def test_a_batch_that_was_under_way_is_waited_for(task, sandbox):
+    task = task()
+    sandbox.script("status", Answer(401), forever=True)
+    with pytest.raises(AirflowFailException, match="token"):
+        task.run()
+    sandbox.script("status")
+    assert [batch["status"] for batch in task.run()["batches"]] == ["complete"] * 5
+    assert len(sandbox.batches) == 5
+
+
+def test_without_receipts_a_retry_sends_all_again(task, sandbox):
+    task = task(durable=False)
+    task.run()
+    task.run()
+    assert len(sandbox.batches) == 10
+
+
+def test_a_dry_run_neither_looks_for_receipts_nor_leaves_any(task, sandbox, tmp_path):
+    task = task()
+    task.run(dry_run=True)
+    assert not (tmp_path / "receipts.json").exists()
+    task.run()
+    assert [batch["status"] for batch in task.run(dry_run=True)["batches"]] == ["dry_run"] * 5
+
+
+@WAITING
+def test_a_file_whose_answer_was_lost_is_sent_once_more_and_says_so(task, sandbox, waiting):
+    sandbox.script("submit", REAL, LOST, REAL)
+    report = task(**waiting).run()
+    assert submits(sandbox) == ["U1", "U2", "U2", "U3", "U4", "U5"]
+    assert [batch.get("resubmitted_after") for batch in report["batches"]] == [None, ["lost_answer"], None, None, None]
+
+
+def test_a_file_whose_answers_were_all_lost_says_so_when_a_retry_sends_it(task, sandbox):
+    task = task()
+    sandbox.script("submit", REAL, LOST, LOST)
+    with pytest.raises(AdobeTargetUnavailableError):
+        task.run()
+    report = task.run()
+    assert submits(sandbox) == ["U1", "U2", "U2", "U2", "U3", "U4", "U5"]
+    assert report["batches"][1]["resubmitted_after"] == ["lost_answer"]
+
+
+# ------ a source that has changed
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([*ROWS[:2], {"thirdPartyId": "U3", "tier": "new"}, *ROWS[3:]], id="another value"),
+        pytest.param(ROWS[:2], id="rows that are gone"),
+        pytest.param(ROWS[::-1], id="another order"),
+    ],
+)
+def test_a_changed_source_is_said_and_sent_whole(task, sandbox, logged, rows):
+    task = task()
+    sandbox.script("submit", REAL, REAL, REAL, *[UNAVAILABLE] * 5)
+    with pytest.raises(AdobeTargetUnavailableError):
+        task.run()
+    sandbox.script("submit")
+    before = len(sandbox.calls)
+    report = task.run(data=rows)
+    assert "rows are not those that an earlier try read" in logged()
+    assert submits(sandbox)[8:] == [row["thirdPartyId"] for row in rows]
+    # What an earlier try sent is finished before: it cannot come to lie over the newer rows.
+    assert [call.route for call in sandbox.calls[before:][:4]] == ["status"] * 3 + ["submit"]
+    assert report["rows_sent"] == len(rows)
+    assert len(report["batches"]) == len(rows)
+
+
+def test_another_account_gets_all_files(task, sandbox, open_sandbox, monkeypatch):
+    task = task()
+    task.run()
+    other = open_sandbox()
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", connection(other))
+    task.run()
+    assert len(sandbox.batches) == len(other.batches) == 5
+
+
+# ------ batches that do not end well
+
+
+@WAITING
+@pytest.mark.parametrize(
+    ("answer", "rule", "status"), [(STUCK, "on_stuck", "stuck"), (FORGOTTEN, "on_status_lost", "status_lost")]
+)
+def test_a_batch_is_sent_again_once_with_the_same_bytes_where_that_is_wanted(
+    task, sandbox, waiting, answer, rule, status
+):
+    sandbox.script("status", REAL, REAL, answer)
+    report = task(**waiting, **{rule: "resubmit"}).run()
+    bodies = {}
+    for batch in sandbox.batches:
+        bodies.setdefault(batch.body, []).append(batch.batch_id)
+    assert sorted(map(len, bodies.values())) == [1, 1, 1, 1, 2]
+    [again] = [batch for batch in report["batches"] if "resubmitted_after" in batch]
+    assert again["resubmitted_after"] == [status]
+    assert [again["batch_id"]] == [ids[1] for ids in bodies.values() if len(ids) == 2]
+    assert [batch["status"] for batch in report["batches"]] == ["complete"] * 5
+
+
+@WAITING
+@pytest.mark.parametrize(
+    ("answer", "rule", "word"), [(STUCK, "on_stuck", "is stuck"), (FORGOTTEN, "on_status_lost", "status lost")]
+)
+def test_a_batch_that_fails_again_fails_the_task(task, sandbox, waiting, answer, rule, word):
+    sandbox.script("status", answer, forever=True)
+    with pytest.raises(AirflowFailException, match=word):
+        task(data=ROWS[:1], **waiting, **{rule: "resubmit"}).run()
+    assert submits(sandbox) == ["U1", "U1"]
+
+
+@WAITING
+@pytest.mark.parametrize(("answer", "word"), [(STUCK, "is stuck"), (FORGOTTEN, "status lost")])
+def test_a_batch_that_ended_badly_fails_the_task_and_is_sent_again_when_that_is_cleared(
+    task, sandbox, waiting, answer, word
+):
+    task = task(data=ROWS[:2], **waiting)
+    sandbox.script("status", answer)
+    with pytest.raises(AirflowFailException, match=word):
+        task.run()
+    first = submits(sandbox)
+    report = task.run()
+    assert submits(sandbox)[len(first) :] == (["U1", "U2"] if first == ["U1"] else ["U1"])
+    assert not any("resubmitted_after" in batch for batch in report["batches"])
+
+
+def test_the_rest_is_waited_for_before_a_lost_status_fails_the_task(task, sandbox):
+    task = task(data=ROWS[:2])
+    sandbox.script("status", FORGOTTEN)
+    with pytest.raises(AirflowFailException, match="status lost"):
+        task.run()
+    assert [batch["status"] for batch in task.pushed["batches"]] == ["status_lost", "complete"]
+
+
+@pytest.mark.parametrize("rule", ["on_stuck", "on_status_lost"])
+def test_a_choice_that_is_none_is_refused_before_any_call(task, sandbox, rule):
+    with pytest.raises(AirflowFailException, match=f"{rule}='again'"):
+        task(**{rule: "again"}).run()
+    assert sandbox.calls == []
+
+
+# ------ rows that Target refuses
+
+
+@WAITING
+def test_rows_that_target_lists_as_failed_are_among_the_rejects(task, sandbox, tmp_path, waiting):
+    sandbox.settings.fail_ids = ("U2", "U4")
+    rows = [*ROWS, {"thirdPartyId": None, "tier": "x"}]
+    report = task(data=rows, max_failed_pct=50, rejects_path=str(tmp_path / "rejects"), **waiting).run()
+    rejects = pq.read_table(report["rejects_path"]).to_pylist()
+    assert [(row["row_number"], row["thirdPartyId"], row["tier"], row["reject_reason"]) for row in rejects] == [
+        (5, None, "x", "missing_id"),
+        (1, "U2", "gold" * 2, "refused_by_target"),
+        (3, "U4", "gold" * 4, "refused_by_target"),
+    ]
+    assert report["rejected_by_reason"] == {"missing_id": 1}
+    assert report["rows_sent"] == 5
+    assert sum(batch["failed_updates"] for batch in report["batches"]) == 2
+
+
+def test_refused_rows_are_kept_where_they_fail_the_task(task, sandbox, tmp_path):
+    sandbox.settings.fail_ids = ("U2",)
+    with pytest.raises(AirflowFailException, match="max_failed_pct"):
+        task(rejects_path=str(tmp_path / "rejects")).run()
+    [file] = (tmp_path / "rejects").iterdir()
+    assert pq.read_table(file)["thirdPartyId"].to_pylist() == ["U2"]
+
+
+def test_ids_that_target_refused_stay_out_of_xcom_and_receipts(task, sandbox, tmp_path, logged):
+    sandbox.settings.fail_ids = ("U2",)
+    task = task(max_failed_pct=50, rejects_path=str(tmp_path / "rejects"), deferrable=True)
+    report = task.run()
+    kept = (tmp_path / "receipts.json").read_text()
+    for text in (json.dumps(report), json.dumps(task.pushed), kept, logged()):
+        assert "U2" not in text
+
+
+def test_the_verdict_stands_where_refused_rows_cannot_be_kept(task, sandbox, tmp_path, logged, monkeypatch):
+    def failed_ids(hook, batches):
+        raise AdobeTargetUnavailableError("no answer")
+
+    monkeypatch.setattr(AdobeTargetHook, "failed_ids", failed_ids)
+    sandbox.settings.fail_ids = ("U2",)
+    report = task(max_failed_pct=50, rejects_path=str(tmp_path / "rejects")).run()
+    assert report["batches"][1]["failed_updates"] == 1
+    assert "cannot be kept: no answer" in logged()
