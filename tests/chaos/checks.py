@@ -46,7 +46,9 @@ def problems(record: Record) -> list[str]:
     """Say what does not hold; the texts are for the reader of a failed test, and name ids."""
     checks = (_ends, _lefts, _contents, _submissions, _receipts, _order)
     found = [problem for check in checks for problem in check(record)]
-    return found + (list(_report(record)) if record.is_green else list(_redness(record)))
+    if record.report is not None:
+        found += [*_report(record), *_resubmissions(record)]
+    return found if record.is_green else found + list(_redness(record))
 
 
 def _ends(record: Record) -> Iterator[str]:
@@ -124,10 +126,13 @@ def _receipts(record: Record) -> Iterator[str]:
         return
     taken = {batch.sha256 for batch in record.sandbox.batches}
     for step in record.steps:
-        early = set(re.findall(r"\b[0-9a-f]{64}\b", step.receipts)) - taken
+        early = step.receipts - taken
         if early:
             yield f"there is a receipt after {step.name} for {len(early)} files that Target never took"
-        missing = {batch.sha256 for batch in _told(record, step) if batch.sha256 not in step.receipts}
+        lasting = [
+            batch for batch in _told(record, step) if batch.final_status != "stuck" and not _is_forgotten(record)
+        ]
+        missing = {batch.sha256 for batch in lasting} - step.receipts
         allowed = {"killed": record.plan.at_once, "green": len(missing)}.get(step.end, 0)
         if len(missing) > allowed:
             yield f"there is no receipt after {step.name} {step.end} for {len(missing)} files that Target took"
@@ -176,11 +181,12 @@ def _why_again(record: Record, step: Step, batch: Any, now: Step) -> str:
         return "no receipts kept"
     if step.end == "killed" and batch.sha256 not in step.receipts:
         return "killed before its receipt"
-    if plan.arguments.get("on_stuck") == "resubmit" and batch.final_status == "stuck":
+    # Without being told to, a file that ended badly is sent again when somebody clears the task.
+    if batch.final_status == "stuck" and (plan.arguments["on_stuck"] == "resubmit" or now is not step):
         return "stuck"
-    if plan.arguments.get("on_status_lost") == "resubmit" and _is_forgotten(record):
+    if _is_forgotten(record) and (plan.arguments["on_status_lost"] == "resubmit" or now is not step):
         return "status lost"
-    return _NO_NEED
+    return "source changed" if record.is_changed and now is not step else _NO_NEED
 
 
 def _is_forgotten(record: Record) -> bool:
@@ -231,6 +237,17 @@ def _report(record: Record) -> Iterator[str]:
     untold = {batch.sha256 for batch in record.sandbox.batches} - {entry["sha256"] for entry in report["batches"]}
     if untold and not record.is_changed:
         yield "files were taken that the report does not name"
+
+
+def _resubmissions(record: Record) -> Iterator[str]:
+    """The report says of each file that was sent again, as far as its sender can know."""
+    assert record.report is not None
+    told = {entry["sha256"] for entry in record.report["batches"] if entry["resubmitted_after"]}
+    extra = _extra(record)
+    unheard = {batch.sha256 for batch in record.sandbox.batches if batch.call.status in (None, 200)}
+    known = {*extra.get("killed before its receipt", ()), *(unheard & set(extra.get("acknowledgement lost", ())))}
+    if record.plan.receipts != "none" and not record.is_changed and known - told:
+        yield f"the report does not say that {len(known - told)} files were sent again"
 
 
 def _redness(record: Record) -> Iterator[str]:

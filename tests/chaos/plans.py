@@ -7,18 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cached_property
-from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from airflow_provider_adobe_target import operators
 from airflow_provider_adobe_target.sandbox import Answer
 from chaos.rows import Expected, Table, changed_table, expected, random_table
 
 _SEEN_BEFORE = {"seen": "before"}
 _HTML = "<html><body>Sign in to the guest network</body></html>"
-# Until the operator keeps receipts, a retry sends everything again.
-HAS_RECEIPTS = "checkpoint_path" in Path(operators.__path__[0], "adobe_target.py").read_text()
 _SLOW = 0.02  # seconds, these real ones
 _FOREVER = 60.0
 _PATIENCE = 0.5
@@ -221,11 +217,10 @@ def make_plan(seed: str, number: int) -> Plan:
         "max_failed_pct": random.choice([0, 0, 0, 100]),
         "max_not_found_pct": random.choice([None, None, None, 100, 10]),
     }
-    receipts: Any = random.choice(["none", "file", "file", "store", "store"]) if HAS_RECEIPTS else "none"
-    if HAS_RECEIPTS:
-        arguments["durable"] = receipts != "none"
-        arguments["on_stuck"] = random.choice(["fail", "resubmit"])
-        arguments["on_status_lost"] = random.choice(["fail", "resubmit"])
+    receipts: Any = random.choice(["none", "file", "file", "store", "store"])
+    arguments["durable"] = receipts != "none"
+    arguments["on_stuck"] = random.choice(["fail", "resubmit"])
+    arguments["on_status_lost"] = random.choice(["fail", "resubmit"])
     share = random.choice([0, 0.1, 0.1, 0.3, 0.6])
     submit_faults = _faults(random, share, _submit_fault)
     status_faults = _faults(random, random.choice([0, share]), _status_fault)

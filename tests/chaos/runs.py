@@ -37,7 +37,7 @@ class Step:
     :param end: ``green``, ``red``, ``deferred`` or ``killed``.
     :param outcome: what it said at its end.
     :param files: the number of files that had been accepted before it, and after it.
-    :param receipts: the text of what the operator keeps, after it.
+    :param receipts: the checksums of the files for which the operator keeps a batch id, after it.
     :param left: what it left in the folder for temporary files.
     """
 
@@ -45,7 +45,7 @@ class Step:
     end: str
     outcome: dict[str, Any] = field(repr=False)
     files: tuple[int, int]
-    receipts: str = field(repr=False)
+    receipts: frozenset[str] = field(repr=False)
     left: list[str]
 
 
@@ -257,14 +257,14 @@ class _Run:
 
     def _with_deferral(self, name: str, given: Any) -> Step:
         step = self._step(name, given)
-        if step.end != "deferred":
-            return step
-        trigger = self._step("trigger", step.outcome["result"])
-        while trigger.end == "killed":  # a triggerer that starts again begins its triggers anew
+        while step.end == "deferred":
             trigger = self._step("trigger", step.outcome["result"])
-        if trigger.end == "red":
-            return trigger
-        return self._step({"execute": "resume", "sense": "conclude"}[name], trigger.outcome["result"])
+            while trigger.end == "killed":  # a triggerer that starts again begins its triggers anew
+                trigger = self._step("trigger", step.outcome["result"])
+            if trigger.end == "red":
+                return trigger
+            step = self._step({"execute": "resume", "sense": "conclude"}[name], trigger.outcome["result"])
+        return step
 
     def _step(self, name: str, given: Any) -> Step:
         number = len(self._record.steps)
@@ -307,8 +307,9 @@ class _Run:
         self._record.steps.append(step)
         return step
 
-    def _receipts(self) -> str:
-        return "".join(path.read_text() for path in sorted(self._folder.glob("receipts-*.json")) if path.is_file())
+    def _receipts(self) -> frozenset[str]:
+        kept = [json.loads(path.read_text()) for path in self._folder.glob("receipts-*.json")]
+        return frozenset(entry["sha256"] for entry in _entries(kept) if entry.get("batch_id"))
 
     def _environment(self) -> dict[str, str]:
         connection = {
@@ -323,3 +324,12 @@ class _Run:
             "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self._folder / "rows.sqlite")}),
         }
+
+
+def _entries(kept: Any) -> Iterator[dict[str, Any]]:
+    """Find what is kept of a file, wherever it is."""
+    if isinstance(kept, dict) and "sha256" in kept:
+        yield kept
+    elif isinstance(kept, (dict, list)):
+        for value in kept.values() if isinstance(kept, dict) else kept:
+            yield from _entries(value)
