@@ -242,7 +242,7 @@ def _report(record: Record) -> Iterator[str]:
 def _resubmissions(record: Record) -> Iterator[str]:
     """The report says of each file that was sent again, as far as its sender can know."""
     assert record.report is not None
-    told = {entry["sha256"] for entry in record.report["batches"] if entry["resubmitted_after"]}
+    told = {entry["sha256"] for entry in record.report["batches"] if entry.get("resubmitted_after")}
     extra = _extra(record)
     unheard = {batch.sha256 for batch in record.sandbox.batches if batch.call.status in (None, 200)}
     known = {*extra.get("killed before its receipt", ()), *(unheard & set(extra.get("acknowledgement lost", ())))}
@@ -275,5 +275,5 @@ def _redness(record: Record) -> Iterator[str]:
     if record.expected.refusal:
         if sandbox.calls:
             yield "Target was called before all rows were checked"
-        if reason != "killed" and record.expected.refusal not in record.last.outcome["message"]:
+        if reason not in ("killed", "disk full") and record.expected.refusal not in record.last.outcome["message"]:
             yield f"the message does not name {record.expected.refusal!r}: {record.last.outcome['message']}"
