@@ -134,8 +134,13 @@ def _receipts(record: Record) -> Iterator[str]:
         ]
         missing = {batch.sha256 for batch in lasting} - step.receipts
         allowed = {"killed": record.plan.at_once, "green": len(missing)}.get(step.end, 0)
-        if len(missing) > allowed:
+        if len(missing) > allowed and not _lost_by_disk(record, step):
             yield f"there is no receipt after {step.name} {step.end} for {len(missing)} files that Target took"
+
+
+def _lost_by_disk(record: Record, step: Step) -> bool:
+    """Whether there was no room for receipts in a step."""
+    return step.has_little_disk and record.plan.receipts == "file"
 
 
 def _told(record: Record, step: Step) -> list[Any]:
@@ -177,7 +182,7 @@ def _why_again(record: Record, step: Step, batch: Any, now: Step) -> str:
     plan = record.plan
     if not batch.call.is_acknowledged:
         return "acknowledgement lost"
-    if plan.receipts == "none" and now is not step:
+    if (plan.receipts == "none" or _lost_by_disk(record, step)) and now is not step:
         return "no receipts kept"
     if step.end == "killed" and batch.sha256 not in step.receipts:
         return "killed before its receipt"
@@ -244,7 +249,8 @@ def _resubmissions(record: Record) -> Iterator[str]:
     assert record.report is not None
     told = {entry["sha256"] for entry in record.report["batches"] if entry.get("resubmitted_after")}
     extra = _extra(record)
-    unheard = {batch.sha256 for batch in record.sandbox.batches if batch.call.status in (None, 200)}
+    untold = [batch for batch in record.sandbox.batches if not batch.call.is_acknowledged]
+    unheard = {batch.sha256 for batch in untold if batch.call.status in (None, 200)}
     known = {*extra.get("killed before its receipt", ()), *(unheard & set(extra.get("acknowledgement lost", ())))}
     if record.plan.receipts != "none" and not record.is_changed and known - told:
         yield f"the report does not say that {len(known - told)} files were sent again"

@@ -39,6 +39,7 @@ class Step:
     :param files: the number of files that had been accepted before it, and after it.
     :param receipts: the checksums of the files for which the operator keeps a batch id, after it.
     :param left: what it left in the folder for temporary files.
+    :param has_little_disk: whether its files could not become large.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Step:
     files: tuple[int, int]
     receipts: frozenset[str] = field(repr=False)
     left: list[str]
+    has_little_disk: bool
 
 
 @dataclass
@@ -303,6 +305,7 @@ class _Run:
             (accepted, len(self._record.sandbox.batches)),
             self._receipts(),
             sorted(set(os.listdir(self._temporary)) - there),
+            number < len(plan.disk) and plan.disk[number] is not None,
         )
         self._record.steps.append(step)
         return step

@@ -74,7 +74,8 @@ class StateStore:
 
     def _write(self, content: dict[str, Any]) -> None:
         partial = self._path.with_suffix(".partial")  # a database takes all or nothing
-        partial.write_text(json.dumps(content))
+        with _disk_of(None):
+            partial.write_text(json.dumps(content))
         partial.rename(self._path)
 
 
@@ -97,7 +98,8 @@ class Step:
             self.context["task_state_store"] = StateStore(folder / "receipts-store.json")
 
     def _push(self, *, key: str, value: Any) -> None:
-        (self._folder / f"xcom-{key}.json").write_text(json.dumps(value))
+        with _disk_of(None):  # this is Airflow's database
+            (self._folder / f"xcom-{key}.json").write_text(json.dumps(value))
 
     def execute(self, _: Any) -> Any:
         return self._upload().execute(self.context)
@@ -178,12 +180,12 @@ def _ended_by(error: BaseException) -> dict[str, Any]:
 @contextmanager
 def _disk_of(limit: int | None) -> Iterator[None]:
     """Let no file grow beyond so many bytes: what a full disk is, for a process without rights."""
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most if limit is None else limit, most))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (former, most))
 
 
 def _open_sockets() -> int:
