@@ -198,33 +198,41 @@ async def poll_once() -> None:
 
 
 def compare(sensors: int, seconds: float) -> list[dict[str, Any]]:
-    """Measure no sensor, and then all."""
+    """Measure no sensor, and then all: each with its own calls a minute, and all of them with 30 together."""
     with server() as environment:
-        none, some = (
-            apart(__file__, "--one", number, "--seconds", seconds if number else 10, **environment)
-            for number in (0, sensors)
-        )
-    if some["lost"]:
-        raise SystemExit(f"{some['lost']:,.0f} triggers ended before their time.")
-    idle = none["poll_cpu"] / 10
-    return [
-        {
-            **some,
-            "begin_cpu_ms": some["begin_cpu"] / sensors * 1e3,
-            "poll_cpu_ms": (some["poll_cpu"] - idle * seconds) / max(1, some["polls"]) * 1e3,
-            "kib": (some["peak"] - none["peak"]) / sensors * 1024,
-            **{f"{name}_ms": some[name] * 1e3 for name in ("late_begin", "late_median", "late_p99", "late_max")},
-            "idle_late_p99_ms": none["late_p99"] * 1e3,
-        }
-    ]
+        none = apart(__file__, "--one", 0, "--seconds", 10, **environment)
+        records = []
+        for budget, folder in (("its own", os.devnull), ("shared", f"{environment['AIRFLOW_HOME']}/shared")):
+            environment["ADOBE_TARGET_SHARED_FOLDER"] = folder  # where none can be, each has its own
+            some = apart(__file__, "--one", sensors, "--seconds", seconds, **environment)
+            if some["lost"]:
+                raise SystemExit(f"{some['lost']:,.0f} triggers ended before their time.")
+            records.append(record(none, some, sensors, seconds) | {"budget": budget})
+    return records
+
+
+def record(none: Figures, some: Figures, sensors: int, seconds: float) -> dict[str, Any]:
+    """Return a row of the table, from the figures without and with sensors."""
+    cpu = some["poll_cpu"] - none["poll_cpu"] / 10 * seconds
+    return {
+        **some,
+        "begin_cpu_ms": some["begin_cpu"] / sensors * 1e3,
+        "cpu_percent": 100 * cpu / seconds,
+        "poll_cpu_ms": cpu / max(1, some["polls"]) * 1e3,
+        "kib": (some["peak"] - none["peak"]) / sensors * 1024,
+        **{f"{name}_ms": some[name] * 1e3 for name in ("late_begin", "late_median", "late_p99", "late_max")},
+        "idle_late_p99_ms": none["late_p99"] * 1e3,
+    }
 
 
 COLUMNS = {
     "sensors": ("sensors", "{:,}"),
+    "budget": ("calls a minute", "{}"),
     "begin_seconds": ("s until all wait", "{:.1f}"),
     "begin_cpu_ms": ("CPU ms a sensor to begin", "{:.1f}"),
-    "polls": ("polls", "{:,}"),
-    "poll_cpu_ms": ("CPU ms a poll", "{:.1f}"),
+    "polls": ("polls, and questions for a turn", "{:,}"),
+    "poll_cpu_ms": ("CPU ms for one", "{:.1f}"),
+    "cpu_percent": ("CPU %", "{:.1f}"),
     "kib": ("KiB a sensor", "{:.0f}"),
     "late_begin_ms": ("loop late at most at the beginning, ms", "{:.0f}"),
     "late_median_ms": ("later: median ms", "{:.1f}"),

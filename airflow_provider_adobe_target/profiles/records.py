@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -49,7 +49,7 @@ def names_type(names: Names) -> pa.DataType:
     return pa.struct([(name, names_type(nested)) for name, nested in names.items()]) if names else pa.null()
 
 
-def objects_type(name: str, values: Iterable[object]) -> pa.DataType:
+def objects_type(name: str, values: Collection[object]) -> pa.DataType:
     """Look for dicts in a column of Python objects; see :func:`names_type`.
 
     :param name: the name of the column.
@@ -57,6 +57,8 @@ def objects_type(name: str, values: Iterable[object]) -> pa.DataType:
     :raises ProfileDataError: naming the column, where a key of a dict is not text.
     """
     names: Names = {}
+    if not any(issubclass(kind, dict) for kind in set(map(type, values))):
+        return names_type(names)
     try:
         for value in values:
             if isinstance(value, dict):

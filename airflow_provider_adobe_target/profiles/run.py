@@ -120,6 +120,11 @@ class ProfileRun:
         return self._mapping.key if self._mapping else self._rules.id_type or "thirdPartyId"
 
     @property
+    def checks_all_rows_first(self) -> bool:
+        """Whether no file may leave before the last row was checked."""
+        return self._rules.checks_all_rows_first
+
+    @property
     def rows_rejected(self) -> int:
         """Rows that left with a reason."""
         return self.rejects.by_reason.total()

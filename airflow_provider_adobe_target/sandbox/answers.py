@@ -10,7 +10,9 @@ from urllib.parse import parse_qsl, unquote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Route = Literal["submit", "status", "single", "fetch", "delivery", "page", "state", "unknown"]
+Route = Literal[
+    "submit", "status", "single", "fetch", "delivery", "ims", "admin", "interact", "collect", "page", "state", "unknown"
+]
 Moment = Literal["arrived", "handled", "ended"]
 
 
@@ -111,9 +113,20 @@ class Call:
         return dict(reversed(parse_qsl(self.query, keep_blank_values=True))).get(name)
 
 
-def json_answer(status: int, content: Mapping[str, Any]) -> Answer:
+def bearer(call: Call) -> str:
+    """Return the token of a call's ``Authorization: Bearer``, or nothing."""
+    kind, _, value = call.headers.get("authorization", "").partition(" ")
+    return value if kind == "Bearer" else ""
+
+
+def json_answer(
+    status: int,
+    content: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json;charset=UTF-8",
+) -> Answer:
     """Return a JSON answer."""
-    return Answer(status, json.dumps(content, indent=2), content_type="application/json;charset=UTF-8")
+    return Answer(status, json.dumps(content, indent=2), headers or {}, content_type)
 
 
 def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> Answer:

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 
-from airflow_provider_adobe_target.sandbox import bulk, delivery, facts, page, single
+from airflow_provider_adobe_target.sandbox import admin, bulk, delivery, edge_network, facts, ims, page, single
 from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Route, text_answer
 from airflow_provider_adobe_target.sandbox.state import State
 
@@ -40,6 +40,11 @@ def make_app(state: State) -> Router:
             route("/m2/{client}/profile/update", "single", single.update),
             route("/rest/v1/profiles/{id:path}", "fetch", single.fetch),
             route("/rest/v1/delivery", "delivery", delivery.deliver),
+            route("/ims/token/v3", "ims", ims.token),
+            route("/{tenant}/target/authentication/token", "admin", admin.authentication_token),
+            route("/{tenant}/target/clients/settings", "admin", admin.client_settings),
+            *(route(f"{base}/interact", "interact", edge_network.interact) for base in edge_network.BASES),
+            *(route(f"{base}/collect", "collect", edge_network.collect) for base in edge_network.BASES),
             route("/", "page", page.page),
             route("/state.json", "state", facts.state_json),
         ],

@@ -151,8 +151,8 @@ class Sandbox:
         After the last answer the real handling comes back; without any answer, at once. A scripted call is
         not checked and does not count as one of a minute, unless its answer is :meth:`Answer.real`.
 
-        :param route: ``submit``, ``status``, ``single``, ``fetch``, ``delivery``, ``page``, ``state`` or
-            ``unknown``, which is any other path.
+        :param route: ``submit``, ``status``, ``single``, ``fetch``, ``delivery``, ``ims``, ``admin``, ``interact``,
+            ``collect``, ``page``, ``state`` or ``unknown``, which is any other path.
         :param answers: the answers, in order.
         :param forever: repeat the last one without end.
         :raises ValueError: if there is no such route.

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Moment
 from airflow_provider_adobe_target.sandbox.batch_file import CountedFile
+from airflow_provider_adobe_target.sandbox.meter import Meter
 from airflow_provider_adobe_target.sandbox.profile_store import Origin, ProfileStore
+from airflow_provider_adobe_target.sandbox.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,7 +133,10 @@ class State:
         self.open_deliveries: Counter[str] = Counter()  # by session id
         self.session_uses: dict[tuple[str, str], tuple[str, float]] = {}  # what went with what, and when
         self.random = Random(settings.seed)  # noqa: S311 - chance that can be repeated is what is wanted
-        self._limited_calls: deque[float] = deque()
+        self.tokens = Tokens(settings, self.clock())
+        self.ims_tokens = Meter(60)
+        self.interact_units, self.collect_units = Meter(1), Meter(1)
+        self._limited_calls = Meter(60)
         self._scripts: dict[str, deque[Answer]] = {}
         self._endless: set[str] = set()
 
@@ -150,11 +155,11 @@ class State:
 
     def take_call(self) -> bool:
         """Count a call against the calls of a minute, and tell whether it is within them."""
-        now, limit = self.clock(), self.settings.calls_per_minute
-        while self._limited_calls and self._limited_calls[0] <= now - 60:
-            self._limited_calls.popleft()
-        self._limited_calls.append(now)
-        return not limit or len(self._limited_calls) <= limit
+        return self._limited_calls.take(self.clock(), self.settings.calls_per_minute)
+
+    def random_id(self) -> str:
+        """Return 32 hex digits by chance."""
+        return f"{self.random.getrandbits(128):032x}"
 
     @contextmanager
     def other_settings(self, changes: Mapping[str, Any]) -> Iterator[None]:

@@ -35,7 +35,8 @@ class TargetSettings:
     :param base_url: ``scheme://host[:port]``, without a slash at the end.
     :param token: the Profile API authentication token, or None to send no ``Authorization`` header.
     :param uses_ecid: whether the site identifies visitors by ECID.
-    :param calls_per_minute: calls, polls included, that one task may make in any 60 seconds: 1 to 50.
+    :param calls_per_minute: calls, polls included, that one task, and all of a machine together, may make in any 60
+        seconds: 1 to 50.
     :param allowed_status_hosts: hosts a status URL may name beside Target's and the base URL's own.
     :param timeout: seconds to connect, and to wait for the next byte of an answer.
     :param verify: whether server certificates are checked, or the path of those to trust.

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.machine import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox import Sandbox
@@ -161,7 +162,8 @@ class RealAirflow:
 
     def _run(self, file: Path, day: str | None, environment: dict[str, str]) -> DagRun:
         begin = self.output.stat().st_size
-        order = {"file": str(file), "day": day, "environment": environment}
+        shared = {name: value for name, value in os.environ.items() if name == FOLDER_VARIABLE}
+        order = {"file": str(file), "day": day, "environment": shared | environment}
         print(json.dumps(order), file=self._process.stdin, flush=True)
         reply = self._process.stdout.readline()
         with self.output.open("rb") as stream:

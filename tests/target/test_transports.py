@@ -250,8 +250,8 @@ def test_a_triggerer_reads_certificates_again_only_where_they_changed(server, ma
 
 
 def test_only_this_module_loads_an_http_library():
-    names = ["answers", "budget", "clock", "connection_check", "flows", "hosts", "outcomes", "protocol", "readings"]
-    names += ["retries", "settings", "urls", "versions"]
+    names = ["answers", "budget", "clock", "connection_check", "flows", "hosts", "ledger", "machine", "outcomes"]
+    names += ["protocol", "readings", "retries", "settings", "urls", "versions"]
     lines = [f"import airflow_provider_adobe_target.target.{name}" for name in names]
     lines += [
         "import sys",
