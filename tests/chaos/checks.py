@@ -44,7 +44,7 @@ def _reason(step: Step) -> str | None:
 
 def problems(record: Record) -> list[str]:
     """Say what does not hold; the texts are for the reader of a failed test, and name ids."""
-    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order)
+    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order, _pace)
     found = [problem for check in checks for problem in check(record)]
     if record.report is not None:
         found += [*_report(record), *_resubmissions(record)]
@@ -212,6 +212,13 @@ def _order(record: Record) -> Iterator[str]:
                 yield f"batch {batch.batch_id} came before {known[-1].batch_id} was finished"
             if step.end != "killed" or batch.sha256 in step.receipts:
                 known.append(batch)
+
+
+def _pace(record: Record) -> Iterator[str]:
+    """No more calls are made than Target allows, by all processes together."""
+    refused = [call for call in record.sandbox.calls if call.is_acknowledged and call.status == 503]
+    if refused:
+        yield f"{len(refused)} calls came beyond the 50 of a minute"
 
 
 def _report(record: Record) -> Iterator[str]:

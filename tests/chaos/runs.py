@@ -325,6 +325,7 @@ class _Run:
         }
         return {
             "TMPDIR": str(self._temporary),
+            "ADOBE_TARGET_SHARED_FOLDER": str(self._folder / "machine"),
             "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(self._folder / "rows.sqlite")}),
         }
