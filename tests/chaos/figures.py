@@ -24,6 +24,7 @@ class Figures:
     faults: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     kills: int = 0
+    left_by_kills: int = 0
     lost_rows: int = 0
     lost_acknowledgements: int = 0
     extra: Counter[str] = field(default_factory=Counter)
@@ -41,6 +42,7 @@ class Figures:
         self.faults["clock set"] += len(plan.jumps)
         self.outcomes[outcome(record)] += 1
         self.kills += record.kills
+        self.left_by_kills += sum(len(step.left) for step in record.steps if step.end == "killed")
         self.lost_rows += sum(len(batch.lost_ids) for batch in record.sandbox.batches)
         self.lost_acknowledgements += lost_acknowledgements(record)
         self.extra += extra_submissions(record)
@@ -61,7 +63,8 @@ class Figures:
             f"faults: {_listed(self.faults)}",
             f"outcomes: {_listed(self.outcomes)}",
             f"acknowledgements lost: {self.lost_acknowledgements}; files sent again: {_listed(self.extra) or 'none'}",
-            f"rows Target lost without saying so: {self.lost_rows}",
+            f"rows Target lost without saying so: {self.lost_rows}; "
+            f"folders that killed processes left: {self.left_by_kills}",
         ]
         return "\n".join([*lines, *self.failures, f"runs that failed: {len(self.failures)}"])
 

@@ -68,7 +68,7 @@ def _submit_fault(random: Random) -> Fault:
         Fault("lost: garbage instead", Answer(200, random.randbytes(80), is_processed=True)),
     ]
     kinds = [_failures(random), losses, fates, refusals]
-    return random.choice(random.choices(kinds, weights=[10, 6, 3, 1])[0])
+    return random.choice(random.choices(kinds, weights=[10, 6, 3, 2])[0])
 
 
 def _status_fault(random: Random) -> Fault:
