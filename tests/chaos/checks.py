@@ -266,8 +266,8 @@ def _resubmissions(record: Record) -> Iterator[str]:
 def _redness(record: Record) -> Iterator[str]:
     """A task is red only where something happened, and of that it speaks."""
     plan, sandbox = record.plan, record.sandbox
-    submits, polls = names(plan.submit_faults), names(plan.status_faults)
-    faults = (submits | polls) - {"none", "slow"}
+    submits, polls = names(plan.submit_faults), names(plan.status_faults) - {"none", "slow"}
+    faults = (submits - {"none", "slow"}) | polls
     is_late = "finished late" in submits or bool(plan.jumps) or bool(polls)
     can_be = {
         "stuck": "stuck" in submits,

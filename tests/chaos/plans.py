@@ -199,14 +199,14 @@ def make_plan(seed: str, number: int) -> Plan:
     id_column = id_type if random.random() < 0.7 else "customer_id"
     max_value_length = random.choice([60, 5_000])
     rows = random_table(random, id_column, id_type, max_value_length)
-    few_per_file = max(1, len(rows.rows) // random.randint(1, 14))
+    files = random.randint(1, 14) if random.random() < 0.9 else 60  # so many that calls have to wait
     arguments = {
         "id_column": id_column if id_column == "customer_id" else None,
         "id_type": id_type if id_column == "customer_id" else None,
         "api_version": api_version,
         "guaranteed_upload": random.random() < 0.2,
         "max_concurrent_uploads": random.choice([1, 2, 2, 3, 5]),
-        "max_rows_per_file": few_per_file,
+        "max_rows_per_file": max(1, len(rows.rows) // files),
         "skip_invalid_records": random.random() < 0.93,
         "max_invalid_pct": random.choice([None, None, None, None, None, 3.0, 50.0]),
         "on_duplicate_id": random.choice(["first", "first", "first", "last", "last", "fail"]),
@@ -237,7 +237,7 @@ def make_plan(seed: str, number: int) -> Plan:
         wait=random.choice(["worker", "worker", "deferred", "deferred", "poked sensor", "deferred sensor"]),
         receipts=receipts,
         connection={
-            "calls_per_minute": random.choice([5, 30, 50]),
+            "calls_per_minute": random.choice([5, 30, 50, 50]),
             "uses_ecid": api_version == "v1" or id_type == "thirdPartyId",
             "timeout": f"5, {_PATIENCE if is_late else 10}",
         },
