@@ -24,7 +24,11 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
+.PHONY: help demo test test-matrix chaos lint format bench clean
+=======
 .PHONY: help demo test test-matrix lint audit format bench clean
+>>>>>>> main
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -37,6 +41,11 @@ test: $(VENV)/test.stamp ## Run the tests
 
 test-matrix: $(UV) ## Run the wheel on each Airflow, also with all its processes killed and Celery (VERSIONS=..., PARTS=...)
 	@$(WITH_INDEX) $(LOCAL)/bootstrap/bin/python scripts/matrix.py --versions $(VERSIONS) --parts $(PARTS)
+
+RUNS ?= 1000
+
+chaos: $(VENV)/test.stamp ## Upload RUNS=1000 times while everything fails; repeat with SEED= and ONLY=
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def submit(state: State, call: Call) -> Answer:
         return refusal(state, str(error))
     if len(file) > settings.max_rows:
         return refusal(state, "The file has too many rows")
-    batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call.body, file)
+    batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call, file)
     if not settings.keep_profiles:
         batch.forget_body()
         call.body = b""
