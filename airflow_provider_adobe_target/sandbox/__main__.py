@@ -64,7 +64,7 @@ def _introduction(sandbox: Sandbox) -> str:
         connection["extra"] = {
             "tenant_id": settings.tenant_id,
             "client_id": settings.client_id,
-            "client_secret": "<the client secret>",
+            "client_secret": "<the client secret>",  # nosec B105
             "ims_host": sandbox.url,
             "admin_host": sandbox.url,
             "edge_host": sandbox.url,
