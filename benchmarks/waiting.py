@@ -8,7 +8,8 @@ that a machine trusts. One more trigger sleeps 50 ms at a time and notes how lat
 that is what all other triggers of the process feel.
 
 A triggerer is two processes: a runner, in whose event loop triggers live, and its parent, which speaks with the
-database. Both are measured from outside: first with no sensor, then until each has begun and polled once, then while they poll.
+database. Both are measured from outside: first with no sensor, then until each has begun and polled once, then while
+they poll.
 """
 
 from __future__ import annotations
@@ -281,8 +282,8 @@ def compare(sensors: int) -> list[dict[str, Any]]:
     poll = seconds(polling) / max(1, polling["polls"])
     print(
         f"\nA sensor takes {(seconds(beginning) - poll * beginning['polls']) / sensors * 1e3:.1f} ms of CPU to begin, "
-        f"{poll * 1e3:.1f} ms for each poll, and {(polling['memory'] - idle['memory']) / sensors * 1024:.0f} KiB of the "
-        "runner's memory."
+        f"{poll * 1e3:.1f} ms for each poll, and "
+        f"{(polling['memory'] - idle['memory']) / sensors * 1024:.0f} KiB of the runner's memory."
     )
     return records
 
