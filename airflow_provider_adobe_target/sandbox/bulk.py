@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406  # writes XML, and reads none
 
 from airflow_provider_adobe_target.sandbox.answers import Answer, Call, bearer, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, CountedFile, RefusedFileError

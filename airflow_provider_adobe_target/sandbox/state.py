@@ -132,7 +132,7 @@ class State:
         self.warnings: list[str] = []
         self.open_deliveries: Counter[str] = Counter()  # by session id
         self.session_uses: dict[tuple[str, str], tuple[str, float]] = {}  # what went with what, and when
-        self.random = Random(settings.seed)  # noqa: S311 - chance that can be repeated is what is wanted
+        self.random = Random(settings.seed)  # noqa: S311  # nosec B311  # chance that can be repeated is what is wanted
         self.tokens = Tokens(settings, self.clock())
         self.ims_tokens = Meter(60)
         self.interact_units, self.collect_units = Meter(1), Meter(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 import time
 
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, default=None, help="the number of one run")
     arguments = parser.parse_args()
     numbers = range(arguments.runs) if arguments.only is None else [arguments.only]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun = time.monotonic()
     with Stage() as stage:
         figures = run_all(stage, arguments.seed or secrets.token_hex(4), numbers)

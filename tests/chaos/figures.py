@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from chaos.checks import extra_submissions, lost_acknowledgements, outcome, problems
@@ -74,11 +75,12 @@ def _listed(counts: Counter[str]) -> str:
 
 
 def run_all(stage: Stage, seed: str, numbers: Iterable[int]) -> Figures:
-    """Carry out these runs of a seed."""
+    """Carry out these runs of a seed; when interrupted, return what there is."""
     figures = Figures(seed)
-    for number in numbers:
-        try:
-            figures.add(stage.carry_out(make_plan(seed, number)))
-        except Exception as error:
-            figures.failures.append(f"Run {number} of seed {seed} broke: {type(error).__name__}: {error}")
+    with suppress(KeyboardInterrupt):
+        for number in numbers:
+            try:
+                figures.add(stage.carry_out(make_plan(seed, number)))
+            except Exception as error:
+                figures.failures.append(f"Run {number} of seed {seed} broke: {type(error).__name__}: {error}")
     return figures
