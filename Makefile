@@ -12,6 +12,7 @@ LOCAL = .local
 UV = $(LOCAL)/bootstrap/bin/uv
 VENV = $(LOCAL)/venv
 BIN = $(VENV)/bin
+AUDIT = $(LOCAL)/audit
 
 # The Python found above is the one to use. The package index is the one pip is told to use, if uv is told of none.
 export UV_PYTHON_DOWNLOADS = never
@@ -23,7 +24,7 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format bench clean
+.PHONY: help demo test test-matrix chaos lint audit format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -37,11 +38,29 @@ test: $(VENV)/test.stamp ## Run the tests
 test-matrix: $(UV) ## Run the wheel on each Airflow, with real schedulers, kills and Celery (VERSIONS=..., PARTS=...)
 	@$(WITH_INDEX) $(LOCAL)/bootstrap/bin/python scripts/matrix.py --versions $(VERSIONS) --parts $(PARTS)
 
+RUNS ?= 1000
+
+chaos: $(VENV)/test.stamp ## Upload RUNS=1000 times while everything fails; repeat with SEED= and ONLY=
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
 lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+audit: $(AUDIT)/audit.stamp ## Look for insecure code, and ask PyPI and OSV for known flaws of what is needed
+	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target
+	@$(UV) pip compile --quiet --python $(AUDIT)/bin/python --no-header --no-annotate \
+	    --all-extras --output-file $(AUDIT)/requirements.txt pyproject.toml
+	@for service in pypi osv; do \
+	    echo "Asking $$service ..."; \
+	    $(AUDIT)/bin/pip-audit --strict --vulnerability-service $$service --disable-pip --no-deps \
+	        --requirement $(AUDIT)/requirements.txt 2>$(AUDIT)/$$service.log || { \
+	        grep -v '^  File\|^Traceback\|^    ' $(AUDIT)/$$service.log | tail -n 3 >&2; \
+	        echo "No clean answer from $$service: either it names flaws above, or it cannot be asked from here." >&2; \
+	        exit 1; }; \
+	done
 
 format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -51,12 +70,10 @@ format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 bench: export PYTHONDONTWRITEBYTECODE =
 bench: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(LOCAL)/pycache
 bench: $(VENV)/bench.stamp ## Measure speed and memory, and draw docs/performance.svg
-	@for benchmark in parsing encoding sql waiting; do \
+	@for benchmark in parsing encoding growth sql end_to_end account waiting; do \
 	    echo; echo "== $$benchmark"; \
 	    $(BIN)/python benchmarks/$$benchmark.py --json $(LOCAL)/bench/$$benchmark.json || exit 1; \
 	done
-	@echo; echo "== end_to_end"
-	@$(BIN)/python benchmarks/end_to_end.py
 	@$(BIN)/python benchmarks/plots.py $(LOCAL)/bench docs/performance.svg
 	@echo "The figures: $(LOCAL)/bench/*.json"
 
@@ -81,6 +98,14 @@ $(VENV)/demo.stamp: pyproject.toml Makefile | $(UV)
 $(VENV)/test.stamp: $(VENV)/demo.stamp
 	@echo "Installing what tests and checks need ..."
 	@$(INSTALL) --group test --group lint
+	@touch $@
+
+# Of its own: what audits is not to be among what is audited.
+$(AUDIT)/audit.stamp: VENV = $(AUDIT)
+$(AUDIT)/audit.stamp: pyproject.toml Makefile | $(UV)
+	@echo "Installing what audits in $(AUDIT) ..."
+	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(AUDIT)
+	@$(UV_INSTALL) --group audit
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/demo.stamp

@@ -24,7 +24,7 @@ from airflow_provider_adobe_target.exceptions import (
     BatchTimeoutError,
 )
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.budget import CallBudget
+from airflow_provider_adobe_target.target.budget import CallBudget, shared_budget
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.settings import TargetSettings
 from airflow_provider_adobe_target.target.versions import check_version
@@ -77,8 +77,8 @@ class AdobeTargetHook(BaseHook):
 
     @cached_property
     def budget(self) -> CallBudget:
-        """The calls a minute that this hook may make, submits and polls together."""
-        return CallBudget(self.settings.calls_per_minute, clocks.SYSTEM)
+        """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
+        return shared_budget(self.settings, clocks.SYSTEM)
 
     def upload_batch(self, file: str | os.PathLike[str], api_version: ApiVersion = "v2") -> dict[str, Any]:
         """Send one batch file as it is, and return its receipt: Adobe Target has queued it, not yet written it.

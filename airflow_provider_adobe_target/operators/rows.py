@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.datasets import DatasetFile
     from airflow_provider_adobe_target.profiles.sources import Rows
 
-__all__ = ["RowsArgument", "RowsPartial", "database_hook", "hidden_rows", "rows_from_paths", "rows_from_sql"]
+__all__ = ["RowsArgument", "RowsPartial", "find_rows", "hidden_rows", "rows_from_paths", "rows_from_sql"]
 
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
@@ -79,6 +79,32 @@ def with_hidden_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def hidden_rows(data: Any) -> Any:
     """Return rows that are there already as :class:`RowsArgument`, and an upstream task's output as it is."""
     return data if data is None or isinstance(data, ResolveMixin) else RowsArgument(data)
+
+
+def find_rows(
+    data: RowsArgument | None,
+    sql: str | None,
+    path: str | Sequence[str] | None,
+    sql_conn_id: str | None,
+    parameters: Any,
+) -> Rows:
+    """Return the rows of the one source that is given, by the operators' arguments.
+
+    :raises ProfileDataError: where not exactly one is given, or ``sql`` without a connection
+    """
+    sources = {"data": data, "sql": sql, "path": path}
+    given = [name for name, source in sources.items() if source is not None]
+    if len(given) != 1:
+        raise ProfileDataError(f"Give one of data, sql and path; given: {', '.join(given) or 'none'}.")
+    if data is not None:
+        from airflow_provider_adobe_target.profiles.sources import rows_from_data
+
+        return rows_from_data(data.value)
+    if path is not None:
+        return rows_from_paths(path)
+    if not sql_conn_id:
+        raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
+    return rows_from_sql(database_hook(sql_conn_id), str(sql), parameters)
 
 
 def rows_from_paths(paths: str | Sequence[str]) -> Rows:

@@ -120,6 +120,11 @@ class ProfileRun:
         return self._mapping.key if self._mapping else self._rules.id_type or "thirdPartyId"
 
     @property
+    def checks_all_rows_first(self) -> bool:
+        """Whether no file may leave before the last row was checked."""
+        return self._rules.checks_all_rows_first
+
+    @property
     def rows_rejected(self) -> int:
         """Rows that left with a reason."""
         return self.rejects.by_reason.total()
@@ -224,7 +229,7 @@ class ProfileRun:
         return profiles.filter(pc.invert(says_nothing)) if says_nothing.true_count else profiles
 
     def _reject(self, profiles: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
-        assert self._mapping is not None  # noqa: S101  # for the type checker
+        assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
         columns = [self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
         self.rejects.add(columns, profiles, reasons, details)
 

@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.sandbox import Sandbox, settings
 
@@ -56,9 +56,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _introduction(sandbox: Sandbox) -> str:
-    connection = {"conn_type": "adobe_target", "login": sandbox.settings.client_code, "host": sandbox.url}
-    if sandbox.settings.token is not None:
-        connection["password"] = "<the token>"  # noqa: S105 - the very point is not to print it
+    settings = sandbox.settings
+    connection: dict[str, Any] = {"conn_type": "adobe_target", "login": settings.client_code, "host": sandbox.url}
+    if settings.token is not None:
+        connection["password"] = "<the token>"  # noqa: S105  # nosec B105  # the very point is not to print it
+    if settings.client_id is not None:
+        connection["extra"] = {
+            "tenant_id": settings.tenant_id,
+            "client_id": settings.client_id,
+            "client_secret": "<the client secret>",
+            "ims_host": sandbox.url,
+            "admin_host": sandbox.url,
+            "edge_host": sandbox.url,
+        }
     return (
         f"Adobe Target sandbox: {sandbox.url} (edge host: {sandbox.edge_url})\n"
         f"AIRFLOW_CONN_ADOBE_TARGET_DEFAULT='{json.dumps(connection)}'"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406  # writes XML, and reads none
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call, method_not_allowed, text_answer
+from airflow_provider_adobe_target.sandbox.answers import Answer, Call, bearer, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, CountedFile, RefusedFileError
 from airflow_provider_adobe_target.sandbox.settings import COUNTERS
 
@@ -24,7 +23,7 @@ def submit(state: State, call: Call) -> Answer:
     settings = state.settings
     if call.method != "POST":
         return method_not_allowed("POST")
-    refused = check_client(state, call.segments[1]) or check_token(state, call) or _check_rate(state)
+    refused = check_client(state, call.segments[1]) or check_token(state, call) or check_rate(state)
     if refused is not None:
         return refused
     if len(call.body) >= settings.max_body_bytes:
@@ -37,7 +36,7 @@ def submit(state: State, call: Call) -> Answer:
         return refusal(state, str(error))
     if len(file) > settings.max_rows:
         return refusal(state, "The file has too many rows")
-    batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call.body, file)
+    batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call, file)
     if not settings.keep_profiles:
         batch.forget_body()
         call.body = b""
@@ -53,7 +52,7 @@ def status(state: State, call: Call) -> Answer:
     """Answer a batch status poll, with counters where ``showDetails=true`` asks for them."""
     if call.method != "GET":
         return method_not_allowed("GET")
-    refused = check_client(state, call.segments[1]) or check_token(state, call) or _check_rate(state)
+    refused = check_client(state, call.segments[1]) or check_token(state, call) or check_rate(state)
     if refused is not None:
         return refused
     now = state.settle()
@@ -76,16 +75,16 @@ def check_client(state: State, client_code: str | None) -> Answer | None:
 
 def check_token(state: State, call: Call) -> Answer | None:
     """Return the refusal of a missing or wrong profile token, or None where all is well."""
-    token = state.settings.token
-    given = call.headers.get("authorization", "")
-    if token is None or hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+    demands_token = state.settings.require_token and state.settings.token is not None
+    if not demands_token or state.tokens.opens_profiles(bearer(call), state.clock()):
         return None
     return refusal(
         state, "The profile authentication token is missing or not valid", state.settings.missing_token_status
     )
 
 
-def _check_rate(state: State) -> Answer | None:
+def check_rate(state: State) -> Answer | None:
+    """Return the refusal of a call beyond those of a minute, or None."""
     if state.take_call():
         return None
     retry_after = state.settings.retry_after

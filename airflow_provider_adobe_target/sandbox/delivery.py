@@ -9,29 +9,22 @@ from urllib.parse import urlsplit
 from airflow_provider_adobe_target.sandbox.answers import Answer, json_answer, method_not_allowed
 from airflow_provider_adobe_target.sandbox.bulk import check_client, edge_base
 from airflow_provider_adobe_target.sandbox.delivery_request import InvalidRequestError, read_request
+from airflow_provider_adobe_target.sandbox.visits import target_id, visit
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.answers import Call
-    from airflow_provider_adobe_target.sandbox.profile_store import Key
     from airflow_provider_adobe_target.sandbox.state import State
 
-LOCATION = ".45_0"
 MAX_BODY_BYTES = 60_000_000
 SESSION_SECONDS = 30 * 60
 SESSION_ID = re.compile(r"[!-~]{1,128}")
-# The customer id comes first: on a merge, its values win.
-ID_TYPES = {
-    "thirdPartyId": "thirdPartyId",
-    "tntId": "pcId",
-    "marketingCloudVisitorId": "marketingCloudVisitorId",
-}
 
 
 def deliver(state: State, call: Call) -> Answer:
     """Answer a Delivery call: check it, link the ids it names, write its profile parameters at once."""
     if call.method != "POST":
         return method_not_allowed("POST")
-    refused = check_client(state, call.parameter("client"))
+    refused = _check_account(state, call)
     if refused is not None:
         return refused
     if len(call.body) > MAX_BODY_BYTES:
@@ -46,19 +39,39 @@ def deliver(state: State, call: Call) -> Answer:
     except InvalidRequestError as error:
         return _error(400, str(error))
     _note_session(state, session, request.ids)
-    known_ids = _visit(state, request.ids, request.values)
+    if request.names_two_customers:
+        state.warnings.append(
+            "One Delivery request has a thirdPartyId and another customerIds: Target may merge wrongly."
+        )
+    ids = {"tntId": target_id(state, request.ids), **_without_target_id(request.ids)}
+    if request.parts or state.settings.link_without_mbox:
+        visit(state, ids, request.values, "delivery")
     if request.is_beacon:
         return Answer(204, content_type="")
     content = {
         "status": 200,
-        "requestId": request.request_id or _random_id(state),
+        "requestId": request.request_id or state.random_id(),
         "client": state.settings.client_code,
-        "id": known_ids,
+        "id": ids,
         "edgeHost": urlsplit(edge_base(state, call)).netloc,
     }
-    return json_answer(
-        200, content if request.executed is None else {**content, "execute": {"mboxes": request.executed}}
-    )
+    return json_answer(200, {**content, **request.parts})
+
+
+def _check_account(state: State, call: Call) -> Answer | None:
+    """Return the refusal of a call for nobody, or for somebody else, or None."""
+    settings = state.settings
+    client_code, organization = call.parameter("client"), call.parameter("imsOrgId")
+    if client_code is not None:
+        return check_client(state, client_code)
+    if not organization or not settings.accept_ims_org:
+        return _error(400, "client is required")
+    is_known = settings.ims_org_id in (None, organization)
+    return None if is_known else _error(404, "Unknown imsOrgId")
+
+
+def _without_target_id(ids: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in ids.items() if name != "tntId"}
 
 
 def _error(status: int, message: str) -> Answer:
@@ -78,25 +91,3 @@ def _note_session(state: State, session: str, ids: dict[str, str]) -> None:
             if before != other and now - at < SESSION_SECONDS:
                 state.warnings.append(f"{warning} within 30 minutes: Target's changes are then inconsistent.")
             state.session_uses[subject] = (other, now)
-
-
-def _visit(state: State, ids: dict[str, str], values: dict[str, str]) -> dict[str, str]:
-    """Link the ids, write the values, and return the ids, now with a Target id in any case."""
-    origin = state.profiles.origin("delivery", state.settle())
-    keys: list[Key] = [(kind, ids[name]) for name, kind in ID_TYPES.items() if name in ids]
-    target_id = ids.get("tntId") or _known_target_id(state, keys, origin.at) or _random_id(state)
-    if "." not in target_id:
-        target_id += LOCATION
-    keys.append(("pcId", target_id))
-    state.profiles.link(keys, origin.at)
-    state.profiles.write(keys[0], values, origin, create=True)
-    return {"tntId": target_id, **{name: value for name, value in ids.items() if name != "tntId"}}
-
-
-def _known_target_id(state: State, keys: list[Key], at: float) -> str | None:
-    profiles = (state.profiles.find(key, at) for key in keys)
-    return next((known for profile in profiles if profile and (known := profile.id_of("pcId"))), None)
-
-
-def _random_id(state: State) -> str:
-    return f"{state.random.getrandbits(128):032x}"

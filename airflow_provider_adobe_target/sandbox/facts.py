@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ def facts(state: State, call: Call) -> dict[str, Any]:
         "batches": [_batch(batch) for batch in reversed(state.batches.values())],
         "profile": _profile(state, call, now),
         "calls": [_call(known) for known in calls[:CALLS_SHOWN]],
+        "call_counts": Counter(call.route for call in calls),
         "settings": state.settings.public(),
     }
 

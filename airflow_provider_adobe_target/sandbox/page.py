@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.sandbox.answers import Answer, method_not_allowed
 from airflow_provider_adobe_target.sandbox.facts import CALLS_SHOWN, facts
-from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
+from airflow_provider_adobe_target.sandbox.settings import SECRETS, SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ def page(state: State, call: Call) -> Answer:
         *(tag("p", warning, class_="warning") for warning in known["warnings"]),
         *_batches(known["batches"]),
         *_profile(known["profile"]),
-        *_calls(known["calls"]),
+        *_calls(known["calls"], known["call_counts"]),
         *_settings(known["settings"]),
     )
     content = f"<!doctype html>{tag('html', head, body, lang='en')}"
@@ -151,7 +151,7 @@ def _profile(profile: dict[str, Any] | None) -> list[Markup]:
     return [*parts, tag("p", ids), _table(["attribute", "value", "from", "written", "in fetch"], rows)]
 
 
-def _calls(calls: list[dict[str, Any]]) -> list[Markup]:
+def _calls(calls: list[dict[str, Any]], counts: dict[str, int]) -> list[Markup]:
     rows = [
         [
             call["at"],
@@ -165,14 +165,15 @@ def _calls(calls: list[dict[str, Any]]) -> list[Markup]:
         for call in calls
     ]
     columns = ["at", "route", "method", "path", "host", "bytes", "answer"]
-    return [tag("h2", f"The last {CALLS_SHOWN} calls"), _table(columns, rows)]
+    total = ", ".join(f"{route} {count:,}" for route, count in sorted(counts.items()))
+    return [tag("h2", f"The last {CALLS_SHOWN} calls"), tag("p", f"In all: {total or 'none'}."), _table(columns, rows)]
 
 
 def _settings(settings: dict[str, Any]) -> list[Markup]:
     rows = []
     for setting in fields(SandboxSettings):
         value = settings[setting.name]
-        is_default = value == setting.default or (setting.name == "token" and value == "none")
+        is_default = value == setting.default or (setting.name in SECRETS and value == "none")
         shown = ", ".join(value) if isinstance(value, tuple) else value
         rows.append([setting.name, shown if is_default else tag("strong", shown), setting.metadata["meaning"]])
     return [tag("h2", "Settings"), _table(["setting", "value", "meaning"], rows)]

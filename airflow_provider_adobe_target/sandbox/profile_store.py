@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 IdType = Literal["thirdPartyId", "pcId", "marketingCloudVisitorId"]
 Key = tuple[str, str]  # id type and id
 Outcome = Literal["written", "not found", "too large"]
-VISITS = ("delivery", "visitor")
+Kind = Literal["v1 batch", "v2 batch", "single update", "delivery", "edge event", "visitor"]
+VISITS = ("delivery", "edge event", "visitor")
 
 
 @dataclass(frozen=True)
 class Origin:
     """Where attribute values came from.
 
-    :param kind: ``v1 batch``, ``v2 batch``, ``single update``, ``delivery`` or ``visitor``.
+    :param kind: by what way they came.
     :param at: when they were written, in seconds since the epoch.
     :param sequence: the order of writing, as times may be equal.
     :param batch_id: the batch, where it was one.
     """
 
-    kind: Literal["v1 batch", "v2 batch", "single update", "delivery", "visitor"]
+    kind: Kind
     at: float
     sequence: int
     batch_id: str | None = None
@@ -93,12 +94,7 @@ class ProfileStore:
     def __len__(self) -> int:
         return len({id(profile) for profile in self._profiles.values()})
 
-    def origin(
-        self,
-        kind: Literal["v1 batch", "v2 batch", "single update", "delivery", "visitor"],
-        at: float,
-        batch_id: str | None = None,
-    ) -> Origin:
+    def origin(self, kind: Kind, at: float, batch_id: str | None = None) -> Origin:
         """Return the origin of what is about to be written."""
         return Origin(kind, at, next(self._sequence), batch_id)
 

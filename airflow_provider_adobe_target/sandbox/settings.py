@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+SECRETS = ("token", "client_secret")
 COUNTERS = ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
 
 
@@ -24,13 +25,34 @@ class SandboxSettings:
 
     client_code: str = _setting("acme", "the client code that paths and ?client= must name")
     token: str | None = _setting(None, "the profile token that bulk, single update and fetch demand; none: no token")
+    require_token: bool = _setting(True, "whether the token is demanded, once there is one")
     missing_token_status: Literal[403, 401, 200] = _setting(
         403, "HTTP status for a missing or wrong token; 200 comes with success=false"
     )
+    token_seconds: int = _setting(7_775_999, "seconds that a profile token lives, from when it was made or set")
+    expires_in: Literal["remaining", "original"] = _setting(
+        "remaining", "which life of a token the Admin API tells: what is left of it, or all of it"
+    )
+    no_token_status: Literal[404, 200] = _setting(
+        404, "HTTP status of the Admin API where there is no token; 200 comes with an empty accessToken"
+    )
+    rotation_invalidates: bool = _setting(True, "whether the making of a profile token ends the life of the one before")
+    token_scope_parameter: Literal["authorizationScope", "scope"] = _setting(
+        "authorizationScope", "the query parameter that names the scope of a token"
+    )
+
+    tenant_id: str = _setting("acmeinc", "the tenant that paths of the Admin API must name")
+    client_id: str | None = _setting(None, "the OAuth client id that IMS must be told; none: any")
+    client_secret: str | None = _setting(None, "the OAuth client secret that IMS must be told; none: any")
+    ims_token_seconds: int = _setting(86_399, "seconds that a token of IMS lives")
+    ims_tokens_per_minute: int | None = _setting(
+        None, "requests for tokens in any 60 seconds, beyond which IMS answers 429; none: no limit"
+    )
+    ims_refuse_status: Literal[400, 401] = _setting(400, "HTTP status for a wrong client id or secret")
 
     calls_per_minute: int | None = _setting(
         50,
-        "submits and polls in any 60 seconds, refused ones too; beyond it 503; none: no limit",
+        "submits, polls and Admin calls in any 60 seconds, refused ones too; beyond it 503; none: no limit",
     )
     retry_after: int | None = _setting(None, "seconds to name in Retry-After of that 503; none: no such header")
     reject_content_type: bool = _setting(False, "refuse submits that are not application/x-www-form-urlencoded")
@@ -79,8 +101,53 @@ class SandboxSettings:
     single_post_bytes: int = _setting(61_440, "size of a POST single update: path, query and body")
 
     property_tokens: tuple[str, ...] = _setting((), "property tokens that Delivery knows; none named: any is accepted")
-    delivery_value_length: int = _setting(256, "characters a profile parameter's value may have in Delivery")
+    integration_codes: tuple[str, ...] = _setting(
+        (), "data sources of customerIds that Delivery knows; none named: all are"
+    )
+    link_without_mbox: bool = _setting(
+        False, "whether Delivery stores what a request has that executes, prefetches and notifies nothing"
+    )
+    accept_ims_org: bool = _setting(True, "whether Delivery takes imsOrgId, as Adobe's SDKs send it, instead of client")
+    ims_org_id: str | None = _setting(
+        None, "the IMS organization that such calls, and the Edge Network's, must name; none: any"
+    )
+    delivery_value_length: int = _setting(
+        256, "characters a profile parameter's value may have in Delivery and the Edge Network"
+    )
     session_concurrency: int = _setting(100, "Delivery calls of one session at a time, beyond which the answer is 420")
+
+    datastream_id: str | None = _setting(None, "the datastream that Edge Network calls must name; none: any")
+    datastream_enabled: bool = _setting(True, "whether the datastream is enabled")
+    third_party_namespace: str | None = _setting(
+        None, "the identity namespace that the datastream hands to Target as thirdPartyId; none: no such"
+    )
+    identity_namespaces: tuple[str, ...] = _setting(
+        ("Email", "Email_LC_SHA256", "Phone", "FPID"), "further namespaces of identityMap that are known, beside ECID"
+    )
+    edge_authentication: Literal["by-port", "always", "never"] = _setting(
+        "by-port",
+        "which Edge Network calls need an IMS token: those on the client host's port, as on server.adobedc.net, but not"
+        " those on the edge port, as on edge.adobedc.net; all, as where the datastream takes no other; or none",
+    )
+    edge_refusal: Literal["none", "product-context", "scope", "sandbox"] = _setting(
+        "none", "what the OAuth credential lacks for the Edge Network"
+    )
+    edge_needs_primary: bool = _setting(True, "whether an event without a primary identity is refused")
+    edge_writes: Literal["with-query", "interact", "interact-and-collect"] = _setting(
+        "with-query", "which Edge Network calls write profile attributes: interact with a query, any interact, or all"
+    )
+    target_data: Literal["nested", "flat", "both"] = _setting(
+        "nested", "where in an event's data attributes are found: __adobe: {target: …}, or '__adobe.target': …"
+    )
+    edge_consent: bool = _setting(
+        True, "whether events have consent; off: they are dropped with a warning and HTTP 200"
+    )
+    edge_target_fails: bool = _setting(False, "whether Target fails behind the Edge Network, which answers 207")
+    interact_units_per_second: int | None = _setting(
+        4_000,
+        "request units, of 8 KB each, that interact takes in a second, beyond which it answers 429; none: no limit",
+    )
+    collect_units_per_second: int | None = _setting(6_000, "the same for collect")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse what would be ignored in silence: a misspelled field or choice."""
@@ -92,9 +159,9 @@ class SandboxSettings:
         object.__setattr__(self, name, value)
 
     def public(self) -> dict[str, Any]:
-        """Return all settings by name, with only 'set' or 'none' for the token."""
+        """Return all settings by name, with only 'set' or 'none' for what is secret."""
         values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
-        return {**values, "token": "set" if self.token is not None else "none"}
+        return {**values, **{name: "none" if values[name] is None else "set" for name in SECRETS}}
 
 
 _TYPES = get_type_hints(SandboxSettings)

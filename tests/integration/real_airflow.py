@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.machine import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox import Sandbox
@@ -113,6 +114,7 @@ class RealAirflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            "AIRFLOW__CORE__FERNET_KEY": "",  # what Airflow would encrypt is to be read by tests
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
@@ -167,7 +169,8 @@ class RealAirflow:
 
     def _run(self, file: Path, day: str | None, environment: dict[str, str]) -> DagRun:
         begin = self.output.stat().st_size
-        order = {"file": str(file), "day": day, "environment": environment}
+        shared = {name: value for name, value in os.environ.items() if name == FOLDER_VARIABLE}
+        order = {"file": str(file), "day": day, "environment": shared | environment}
         print(json.dumps(order), file=self._process.stdin, flush=True)
         reply = self._process.stdout.readline()
         with self.output.open("rb") as stream:
@@ -198,6 +201,25 @@ class RealAirflow:
             return connection.execute(statement, parameters).fetchall()
         finally:
             connection.close()
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Keep each version of each row, also of those that are removed, such as triggers, in a table ``ever_…``."""
+        tables = [name for (name,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [name for name in tables if not name.startswith(("sqlite_", "ever_"))]
+        for table in tables:
+            self.query(f'CREATE TABLE "ever_{table}" AS SELECT * FROM "{table}"')
+            for event in ("INSERT", "UPDATE"):
+                self.query(
+                    f'CREATE TRIGGER "ever_{event}_{table}" AFTER {event} ON "{table}" BEGIN '
+                    f'INSERT INTO "ever_{table}" SELECT * FROM "{table}" WHERE rowid = new.rowid; END'
+                )
+        try:
+            yield
+        finally:
+            for table in tables:
+                for event in ("INSERT", "UPDATE"):
+                    self.query(f'DROP TRIGGER "ever_{event}_{table}"')
 
     def tables(self) -> Iterator[tuple[str, str]]:
         """Return all that stands in the metadata database: the name of each table, and a row of it as text."""

@@ -54,6 +54,18 @@ def test_the_command_tells_where_it_is_and_ends_at_a_signal(signal_number):
     assert settings["decode_order"] == "decode-then-split"
 
 
+def test_the_command_tells_where_oauth_goes_once_it_has_a_client_id():
+    options = ["--port", "0", "--client-id", "oauth-client", "--client-secret", "oauth-secret"]
+    with subprocess.Popen(COMMAND + options, stdout=subprocess.PIPE, text=True) as process:
+        url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+        connection = process.stdout.readline().strip().partition("=")[2]
+        process.terminate()
+    told = json.loads(connection.strip("'"))["extra"]
+    assert (told["client_id"], told["tenant_id"]) == ("oauth-client", "acmeinc")
+    assert {told["ims_host"], told["admin_host"], told["edge_host"]} == {url}
+    assert "oauth-secret" not in connection
+
+
 def test_a_taken_port_ends_the_command_with_one_clear_line(capsys):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

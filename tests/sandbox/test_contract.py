@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 from defusedxml import ElementTree
-
-from airflow_provider_adobe_target.sandbox import Answer
 
 ONE_ROW = "batch=thirdPartyId,tier\nU1,gold"
 TOKEN = {"Authorization": "Bearer secret"}
@@ -513,136 +509,6 @@ class TestFetch:
         target.clock.move(seconds=60)
         assert target.attributes("thirdPartyId/U1") == {"tier": "silver"}
         assert target.attributes("thirdPartyId/U2") == {"tier": "new"}
-
-
-class TestDelivery:
-    def test_answers_ids_with_a_target_id_and_an_edge_host(self, target):
-        content = target.deliver({"thirdPartyId": "U1"}, requestId="r1").json()
-        assert (content["status"], content["requestId"], content["client"]) == (200, "r1", "acme")
-        assert content["id"]["thirdPartyId"] == "U1"
-        assert content["id"]["tntId"].partition(".")[2] == "45_0"
-        assert f"http://{content['edgeHost']}" == target.sandbox.edge_url
-        assert content["execute"] == {"mboxes": [{"index": 0, "name": "warehouse-link"}]}
-
-    def test_needs_no_token(self, target):
-        target.sandbox.settings.token = "secret"
-        assert target.deliver().status_code == 200
-
-    def test_writes_profile_parameters_at_once(self, target):
-        target.sandbox.settings.visible_after_seconds = 60
-        target.deliver({"thirdPartyId": "U1"}, {"tier": "gold"})
-        assert target.attributes("thirdPartyId/U1") == {"tier": "gold"}
-
-    def test_links_ids_and_lets_the_value_under_the_customer_id_win(self, target):
-        target.load("batch=thirdPartyId,tier,city\nU1,gold,Rome")
-        target.load("batch=pcId,tier,shoe\n1.28_0,silver,42")
-        target.deliver({"thirdPartyId": "U1", "tntId": "1.28_0"})
-        linked = {"tier": "gold", "city": "Rome", "shoe": "42"}
-        assert target.attributes("thirdPartyId/U1") == target.attributes("1.28_0") == linked
-
-    def test_keeps_two_customers_apart_who_share_a_browser(self, target):
-        target.deliver({"thirdPartyId": "U1", "tntId": "1.28_0"}, {"a": "1"})
-        target.deliver({"thirdPartyId": "U2", "tntId": "1.28_0"}, {"a": "2"})
-        assert target.attributes("thirdPartyId/U1") == {"a": "1"}
-        assert target.attributes("thirdPartyId/U2") == target.attributes("1.28_0") == {"a": "2"}
-
-    def test_links_an_authenticated_customer_id_next_to_an_experience_cloud_id(self, target):
-        customer_id = {"id": "U1", "integrationCode": "crm", "authenticatedState": "authenticated"}
-        target.deliver({"marketingCloudVisitorId": "42", "customerIds": [customer_id]}, {"a": "x"})
-        assert target.attributes("thirdPartyId/U1") == {"a": "x"}
-        assert target.deliver({"customerIds": [customer_id]}).status_code == 400
-
-    def test_ignores_a_customer_id_that_is_not_authenticated(self, target):
-        customer_id = {"id": "U1", "integrationCode": "crm", "authenticatedState": "logged_out"}
-        target.deliver({"marketingCloudVisitorId": "42", "customerIds": [customer_id]}, {"a": "x"})
-        assert target.sandbox.profile("U1") is None
-
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"context": {}},
-            {"context": {"channel": "tv"}},
-            {"context": {"channel": "mobile"}},
-            {"context": {"channel": "mobile", "mobilePlatform": "phone"}},
-            {"property": {}},
-            {"property": {"token": ["x"]}},
-            {"id": {"thirdPartyId": 1}},
-            {"id": {"marketingCloudVisitorId": "42", "customerIds": [{"id": 1}]}},
-            {"execute": {"mboxes": [{"index": [], "name": "m"}]}},
-            {"id": {"thirdPartyId": "x" * 257}},
-            {"id": {"tntId": "a.b.c"}},
-            {"execute": {"mboxes": [{"index": n, "name": "m"} for n in range(51)]}},
-            {"execute": {"mboxes": [{"index": 0, "name": "m"}, {"index": 0, "name": "n"}]}},
-            {"execute": {"mboxes": [{"index": 0}]}},
-            {"execute": {"pageLoad": {"profileParameters": {"a": None}}}},
-            {"execute": {"pageLoad": {"profileParameters": {"a": "x" * 257}}}},
-            {"execute": {"pageLoad": {"profileParameters": {"profile.a": "x"}}}},
-            {"execute": {"pageLoad": {"profileParameters": {"n" * 129: "x"}}}},
-            {"execute": {"pageLoad": {"profileParameters": {f"n{n}": "x" for n in range(51)}}}},
-            {"execute": {"mboxes": None}},
-            {"execute": {"pageLoad": ["x"]}},
-        ],
-    )
-    def test_refuses_an_invalid_request_with_400_and_a_message(self, target, changes):
-        answer = target.deliver_body({"context": {"channel": "web"}, **changes})
-        assert answer.status_code == 400
-        assert answer.json()["status"] == 400
-        assert answer.json()["message"]
-
-    @pytest.mark.parametrize("body", ["text", [], None, {}])
-    def test_refuses_a_body_without_context(self, target, body):
-        assert target.deliver_body(body).status_code == 400
-
-    @pytest.mark.parametrize("session", ["", "a b", "a?", "a{", "a/b", "x" * 129, "ü"])
-    def test_refuses_a_bad_session_id(self, target, session):
-        assert target.deliver_body({"context": {"channel": "web"}}, session=session).status_code == 400
-
-    def test_for_another_client_code_is_unknown(self, target):
-        assert target.deliver_body({"context": {"channel": "web"}}, client="other").status_code == 404
-
-    def test_knows_only_the_property_tokens_that_are_set(self, target):
-        target.sandbox.settings.property_tokens = ("p1",)
-        assert target.deliver(property={"token": "p1"}).status_code == 200
-        assert target.deliver(property={"token": "p2"}).json()["message"] == "Invalid property token"
-
-    def test_answers_a_beacon_with_204_and_nothing(self, target):
-        answer = target.deliver({"thirdPartyId": "U1"}, {"a": "x"}, context={"channel": "web", "beacon": True})
-        assert (answer.status_code, answer.content) == (204, b"")
-        assert target.sandbox.profile("U1") == {"a": "x"}
-
-    def test_answers_420_to_too_many_calls_of_one_session_at_a_time(self, target):
-        target.sandbox.settings.session_concurrency = 1
-        target.sandbox.script("delivery", Answer.real(delay=0.5))
-        first = threading.Thread(target=target.deliver)
-        first.start()
-        while not target.sandbox.calls or not target.sandbox.calls[0].body:
-            time.sleep(0.01)
-        answer = target.deliver()
-        first.join()
-        assert (answer.status_code, answer.json()["message"]) == (
-            420,
-            "Too many requests with same session ID",
-        )
-        assert target.deliver().status_code == 200
-
-    def test_warns_of_one_id_in_two_sessions_within_thirty_minutes(self, target):
-        body = {"context": {"channel": "web"}, "id": {"thirdPartyId": "U1"}}
-        target.deliver_body(body, session="s1")
-        target.clock.move(seconds=1_800)
-        target.deliver_body(body, session="s2")
-        assert self.warnings(target) == []
-        target.deliver_body(body, session="s1")
-        assert len(self.warnings(target)) == 1
-
-    def test_warns_of_two_ids_in_one_session_within_thirty_minutes(self, target):
-        target.deliver({"thirdPartyId": "U1"})
-        assert self.warnings(target) == []
-        target.deliver({"thirdPartyId": "U2"})
-        assert len(self.warnings(target)) == 1
-
-    @staticmethod
-    def warnings(target) -> list[str]:
-        return requests.get(target.sandbox.url + "/state.json", timeout=10).json()["warnings"]
 
 
 class TestLifetime:

@@ -43,6 +43,7 @@ def test_it_shows_batches_calls_and_settings(target):
         target.sandbox.batches[0].batch_id,
         "complete",
         "broken off",
+        "In all: submit 2.",
         "decode_order",
         "repeats ids",
     ):

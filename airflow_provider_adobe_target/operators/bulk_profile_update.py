@@ -1,0 +1,466 @@
+"""Bringing many customer profiles into Adobe Target, in batch files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import fields
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.operators.handover import hand_over
+from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
+from airflow_provider_adobe_target.operators.reject_file import write_rejects
+from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.operators.sending import FileSender
+from airflow_provider_adobe_target.operators.turns import turn_of
+from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
+from airflow_provider_adobe_target.target import clock as clocks
+from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, batch_problems, check_limits, judge
+from airflow_provider_adobe_target.target.versions import check_version
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.profiles.batch_files import BatchFile
+    from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.target.clock import Clock
+
+
+class BulkProfileUpdateOperator(BaseOperator):
+    """Turn rows into batch files, send them to Adobe Target, and report truly what became of them.
+
+    :param sql: one statement whose result is the rows (templated, also a ``.sql`` file); give this, ``data`` or
+        ``path``
+    :param sql_conn_id: any database connection of Airflow's, read with a server-side cursor where the driver has one
+        (templated)
+    :param parameters: of the statement (templated)
+    :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these;
+        never rendered, and shown in Airflow as ``<rows>``
+    :param path: Parquet, CSV or NDJSON: a file, a glob or a list of these, local or in object storage (templated)
+    :param id_column: the column of ids; default: the one named thirdPartyId, third_party_id, mbox3rdPartyId, pcId,
+        pc_id, mboxPC or tntId
+    :param id_type: ``thirdPartyId`` or ``pcId``; default: told by the id column's name, else ``thirdPartyId``
+    :param attributes: columns to send, or ``{column: parameter name}``; default: every other column under its own name
+    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
+    :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
+    :param guaranteed_upload: wait in the worker until Adobe Target has finished a file before sending the next
+    :param max_concurrent_uploads: how many files may be on their way at once, 1 to 10; with ``guaranteed_upload`` it
+        is one
+    :param max_rows_per_file: at most 499,999
+    :param max_bytes_per_file: encoded, below 50,000,000
+    :param dry_run: do everything but the calls
+    :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
+        is sent
+    :param max_invalid_pct: more than this per cent of bad rows (other than duplicates) ends the task before anything
+        is sent
+    :param on_duplicate_id: which row of an id is sent, ``first`` or ``last``; ``fail`` ends the task before anything
+        is sent
+    :param on_risky_value: what becomes of a comma, CR or LF in a value: ``encode`` with a warning, ``replace`` by a
+        space, ``reject``
+    :param max_value_length: characters; a row with a longer value is a bad row
+    :param rejects_path: a folder for the bad rows, local or in object storage (templated)
+    :param wait_for_completion: wait until Adobe Target has finished all files, and judge what it says
+    :param deferrable: wait in the triggerer
+    :param poll_interval: seconds between two times of asking, growing to five times as many
+    :param timeout: seconds of waiting until an unfinished batch ends the task with ``AirflowSensorTimeout``
+    :param max_failed_pct: the per cent of all rows, 0 to 100, that may have failed
+    :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile; ``None``: any
+    :param on_stuck: what to do about a batch that Adobe Target will not complete: ``fail``, or ``resubmit`` the same
+        bytes, once
+    :param on_status_lost: the same about a batch that Adobe Target no longer knows
+    :param durable: keep a receipt of each file that Adobe Target accepted, so that another try of the task sends only
+        what has none: in Airflow's task state store (3.3 and newer), or at ``checkpoint_path``
+    :param checkpoint_path: a file for the receipts, local or in object storage, one for each task (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "data",
+        "sql",
+        "parameters",
+        "path",
+        "rejects_path",
+        "checkpoint_path",
+        "sql_conn_id",
+        "adobe_target_conn_id",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    ui_color = "#f6e1e1"
+
+    def __init__(
+        self,
+        *,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Iterable[Any] | Mapping[str, Any] | None = None,
+        data: Any = None,
+        path: str | Sequence[str] | None = None,
+        id_column: str | None = None,
+        id_type: Literal["thirdPartyId", "pcId"] | None = None,
+        attributes: Sequence[str] | Mapping[str, str] | None = None,
+        adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        api_version: Literal["v1", "v2"] = "v2",
+        guaranteed_upload: bool = False,
+        max_concurrent_uploads: int = 2,
+        max_rows_per_file: int = 50_000,
+        max_bytes_per_file: int = 49_000_000,
+        dry_run: bool = False,
+        skip_invalid_records: bool = True,
+        max_invalid_pct: float | None = None,
+        on_duplicate_id: Literal["first", "last", "fail"] = "first",
+        on_risky_value: Literal["encode", "replace", "reject"] = "encode",
+        max_value_length: int = 5_000,
+        rejects_path: str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 60,
+        timeout: float = 24 * 60 * 60,
+        max_failed_pct: float = 0.0,
+        max_not_found_pct: float | None = None,
+        on_stuck: Literal["fail", "resubmit"] = "fail",
+        on_status_lost: Literal["fail", "resubmit"] = "fail",
+        durable: bool = True,
+        checkpoint_path: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.path = path
+        self.id_column = id_column
+        self.id_type = id_type
+        self.attributes = attributes
+        self.adobe_target_conn_id = adobe_target_conn_id
+        self.api_version = api_version
+        self.guaranteed_upload = guaranteed_upload
+        self.max_concurrent_uploads = max_concurrent_uploads
+        self.max_rows_per_file = max_rows_per_file
+        self.max_bytes_per_file = max_bytes_per_file
+        self.is_dry_run = dry_run  # Airflow has a method of the argument's name
+        self.skip_invalid_records = skip_invalid_records
+        self.max_invalid_pct = max_invalid_pct
+        self.on_duplicate_id = on_duplicate_id
+        self.on_risky_value = on_risky_value
+        self.max_value_length = max_value_length
+        self.rejects_path = rejects_path
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.max_failed_pct = max_failed_pct
+        self.max_not_found_pct = max_not_found_pct
+        self.on_stuck = on_stuck
+        self.on_status_lost = on_status_lost
+        self.durable = durable
+        self.checkpoint_path = checkpoint_path
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
+        """Begin a mapped task, as with every operator; rows given here are shown as ``<rows>``, too."""
+        return RowsPartial(super().partial(**with_hidden_rows(arguments)))
+
+    @cached_property
+    def hook(self) -> AdobeTargetHook:
+        """The connection to Adobe Target."""
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
+
+    @property
+    def _uploads_at_once(self) -> int:
+        return 1 if self.guaranteed_upload else self.max_concurrent_uploads
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send the rows, and wait for what becomes of them.
+
+        :returns: the report: counts of rows by outcome, and the batches with their status; nothing of a row
+        :raises AirflowFailException: where a retry cannot help
+        :raises AirflowSensorTimeout: where a batch is unfinished at the ``timeout``
+        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        :raises OSError: where the disk is full
+        """
+        with airflow_failures():
+            check_limits(self.max_failed_pct, self.max_not_found_pct)
+            check_concurrency(self.max_concurrent_uploads)
+            self._check_choices()
+            with nullcontext() if self.is_dry_run else turn_of(self, context, self.hook.settings):
+                return self._upload_and_wait(context, self._receipts(context))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Judge what the trigger saw; returns and raises as :meth:`execute`."""
+        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
+
+        with airflow_failures():
+            batches = batches_of_event(event)
+            return self._conclude(context, event["report"], batches, self._receipts(context, batches))
+
+    def on_kill(self) -> None:
+        """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
+        if self._folder:
+            removed = f"{self._folder.name}.removed"
+            with suppress(OSError):  # gone already
+                os.rename(self._folder.name, removed)  # so that the thread that makes files can add none
+            shutil.rmtree(removed, ignore_errors=True)
+
+    def _check_choices(self) -> None:
+        for name in ("on_stuck", "on_status_lost"):
+            if getattr(self, name) not in ("fail", "resubmit"):
+                raise AdobeTargetError(f"{name}={getattr(self, name)!r} is neither 'fail' nor 'resubmit'.")
+
+    def _receipts(self, context: Context, batches: Sequence[Batch] | None = None) -> Receipts:
+        """Return the receipts of earlier tries, or of the batches that this one sent before it was deferred."""
+        store = find_store(context, self.checkpoint_path) if self.durable and not self.is_dry_run else None
+        if store is None and self.durable and not self.is_dry_run:
+            self.log.info(
+                "No checkpoint_path, and no state store (Airflow 3.3): another try would send all files again."
+            )
+        settings = self.hook.settings
+        return Receipts(store, f"{settings.base_url} {settings.client_code} {self.api_version}", batches)
+
+    def _upload_and_wait(self, context: Context, receipts: Receipts) -> dict[str, Any]:
+        report, batches = self._upload(context, receipts)
+        if self.is_dry_run or not self.wait_for_completion or not batches:
+            return report
+        if all(batch.final for batch in batches):  # what an earlier try saw
+            return self._conclude(context, report, batches, receipts)
+        deadline = clocks.SYSTEM.now() + self.timeout
+        if self.deferrable:
+            from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
+
+            self.defer(
+                trigger=BatchStatusTrigger(
+                    adobe_target_conn_id=self.adobe_target_conn_id,
+                    batches=[batch.to_event() for batch in batches],
+                    poll_interval=self.poll_interval,
+                    deadline=deadline,
+                    report=report,
+                ),
+                method_name="execute_complete",
+            )
+        return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline), receipts)
+
+    def _conclude(
+        self, context: Context, report: dict[str, Any], batches: Sequence[Batch], receipts: Receipts
+    ) -> dict[str, Any]:
+        """Judge batches that are final, unless some of them are to be sent again."""
+        report = {**report, "batches": self._push_batches(context, batches)}
+        if self._are_to_be_sent_again(dict(enumerate(batches)), receipts):
+            with turn_of(self, context, self.hook.settings):  # it ended where the task was deferred
+                return self._upload_and_wait(context, receipts)
+        report = self._with_refused_rows(context, report, batches)
+        for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
+            self.log.warning(warning)
+        return report
+
+    def _are_to_be_sent_again(self, batches: Mapping[int, Batch], receipts: Receipts) -> bool:
+        """Note what became of batches, and say whether one of them is to be sent again now.
+
+        Otherwise the files of those that ended badly lose their receipt, so that they are sent when somebody clears the
+        task.
+        """
+        receipts.finish(batches)
+        choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
+        again = {
+            number: batch.status
+            for number, batch in batches.items()
+            if choices.get(batch.status) == "resubmit" and batch.status not in batch.resubmitted_after
+        }
+        for number, status in again.items():
+            self.log.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, status)
+            receipts.send_again(number, status)
+        if not again:
+            for number in (number for number, batch in batches.items() if batch_problems(batch)):
+                receipts.send_again(number)
+        return bool(again)
+
+    def _upload(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
+        """Send all files that have no receipt; return the report and all batches as far as they are known."""
+        while True:
+            try:
+                return self._walk(context, receipts)
+            except SourceChangedError as change:
+                self.log.warning(
+                    "The rows are not those that an earlier try read: %s All of them are sent again, when Adobe "
+                    "Target has finished what it has of them. A query should say in which order (ORDER BY) it returns "
+                    "its rows.",
+                    change,
+                )
+                self.hook.wait(receipts.accepted, self.poll_interval, clocks.SYSTEM.now() + self.timeout)
+                receipts.start_over()
+            except _SendAgainError:
+                continue
+
+    def _walk(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
+        """Walk through all rows once. The batches are in XCom before anything waits for them."""
+        from airflow_provider_adobe_target.profiles.run import ProfileRun
+
+        sender = FileSender(
+            None if self.is_dry_run else self.hook,
+            receipts,
+            self.api_version,
+            partial(self._finished, receipts) if self.guaranteed_upload else None,
+        )
+        self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
+        with self._full_disk_explained(sender), self._folder as folder:
+            run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=bool(self.rejects_path))
+            try:
+                self._send_all(run, sender, receipts)
+            except BaseException:
+                self._push_batches(context, sender.batches)
+                self._rescue_rejects(context, run)
+                raise
+            self._push_batches(context, sender.batches)
+            rejects_path = self._write_rejects(context, run)
+        self.log.info(
+            "Rows read: %s; %s: %s, files: %s; rejected: %s %s; without a value: %s",
+            f"{run.rows_read:,}",
+            "to be sent" if self.is_dry_run else "sent",
+            f"{run.rows_sent:,}",
+            len(sender.batches),
+            f"{run.rows_rejected:,}",
+            dict(run.rejects.by_reason),
+            f"{run.rows_empty:,}",
+        )
+        return self._report(run, sender.batches, rejects_path), sender.batches
+
+    def _send_all(self, run: ProfileRun, sender: FileSender, receipts: Receipts) -> None:
+        """Read the rows here, make files of them in a second thread, and send these in others."""
+        stop = threading.Event()
+        # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
+        settings, _ = self.hook.settings, self.hook.budget
+        check_version(self.api_version, run.key, settings.uses_ecid)
+
+        def make_and_send(batches: Iterator[RecordBatch]) -> None:
+            files = self._files(run, batches, receipts)
+            at_once = self._uploads_at_once
+            send_files(list(files) if run.checks_all_rows_first else files, sender.send, at_once=at_once, stop=stop)
+
+        hand_over(run.batches(), make_and_send, stop)
+
+    def _files(self, run: ProfileRun, batches: Iterator[RecordBatch], receipts: Receipts) -> Iterator[BatchFile]:
+        """Make the files, and refuse them where Adobe warns of their key with this version."""
+        count = 0
+        for file in run.files(batches):
+            # Only now the columns of sql are known.
+            check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
+            receipts.check(count, file)
+            count += 1
+            yield file
+        receipts.check_count(count)
+
+    def _rules(self) -> ProfileRules:
+        from airflow_provider_adobe_target.profiles.run import ProfileRules
+
+        return ProfileRules(**{field.name: getattr(self, field.name) for field in fields(ProfileRules)})
+
+    def _rows(self) -> Rows:
+        return find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+
+    def _finished(self, receipts: Receipts, number: int, batch: Batch, clock: Clock) -> Batch:
+        """Wait until Adobe Target has finished a batch, so that the next cannot overtake it.
+
+        :raises BatchOutcomeError: where it did not end well
+        """
+        [batch] = self.hook.wait([batch], self.poll_interval, clock.now() + self.timeout, clock)
+        if self._are_to_be_sent_again({number: batch}, receipts):
+            raise _SendAgainError
+        judge([batch], max_failed_pct=100, max_not_found_pct=None)
+        return batch
+
+    def _push_batches(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+        entries = [batch.to_dict() for batch in batches]
+        context["ti"].xcom_push(key="batches", value=entries)
+        return entries
+
+    @contextmanager
+    def _full_disk_explained(self, sender: FileSender) -> Iterator[None]:
+        """Say of a full disk what is full, what is needed, and what was sent before, in an error Airflow may retry."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            places = filter(None, [tempfile.gettempdir(), self.rejects_path])
+            accepted = [batch for batch in sender.batches if not batch.is_planned]
+            raise OSError(
+                error.errno,
+                f"No space is left in {' or '.join(places)}. Room is needed for {self._uploads_at_once + 1} files of "
+                f"max_bytes_per_file={self.max_bytes_per_file:,} (for all files, where all rows are checked before the "
+                "first call), for all ids, and for rows that have to wait. Make room, let the environment variable "
+                "TMPDIR name a folder that has it, or lower max_bytes_per_file. Before this, Adobe Target accepted "
+                f"{len(accepted)} files with {sum(batch.rows or 0 for batch in accepted):,} rows: they are in XCom "
+                "under 'batches'.",
+            ) from error
+
+    def _rescue_rejects(self, context: Context, run: ProfileRun) -> None:
+        """Write the bad rows of a run that failed, if that can be done: its own error matters more."""
+        try:
+            self._write_rejects(context, run)
+        except Exception as error:
+            self.log.warning("The bad rows cannot be kept: %s", error)
+
+    def _with_refused_rows(self, context: Context, report: dict[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
+        """Add the rows that Adobe Target lists as failed to the bad rows. The source is read again for them.
+
+        They were sent: the report's counts stay as they are, and ``failed_updates`` of the batches counts them.
+        """
+        refused = [batch for batch in batches if batch.listed_failures]
+        if not refused or not self.rejects_path:
+            return report
+        from airflow_provider_adobe_target.profiles.run import ProfileRun
+
+        try:
+            ids = self.hook.failed_ids(refused)
+            with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+                run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=True, refused_ids=ids)
+                for file in run.files():
+                    file.path.unlink()
+                path = self._write_rejects(context, run)
+        except Exception as error:  # the verdict matters more
+            self.log.warning("The rows that Adobe Target refused cannot be kept: %s", error)
+            return report
+        found = run.rejects.by_reason["refused_by_target"]
+        if found < len(ids):
+            self.log.warning("%s of %s refused ids are not among the rows as they are now.", len(ids) - found, len(ids))
+        return {**report, "rejects_path": path}
+
+    def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
+        if not self.rejects_path:
+            return None
+        path = write_rejects(run.rejects, self.rejects_path, context["ti"])
+        if path:
+            self.log.info("%s bad rows are kept in %s", f"{run.rows_rejected:,}", path)
+        return path
+
+    def _report(self, run: ProfileRun, batches: Sequence[Batch], rejects_path: str | None) -> dict[str, Any]:
+        return {
+            "client_code": self.hook.settings.client_code,
+            "api_version": self.api_version,
+            "id_type": run.key,
+            "dry_run": self.is_dry_run,
+            "rows_read": run.rows_read,
+            "rows_sent": run.rows_sent,
+            "rows_rejected": run.rows_rejected,
+            "rows_empty": run.rows_empty,
+            "rows_unchanged": 0,
+            "rejected_by_reason": dict(run.rejects.by_reason),
+            "rejects_path": rejects_path,
+            "batches": [batch.to_dict() for batch in batches],
+        }
+
+
+class _SendAgainError(Exception):
+    """A file that was sent before is to be sent again: walk through the rows once more."""

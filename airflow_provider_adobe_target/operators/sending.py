@@ -1,0 +1,90 @@
+"""Handing batch files to Adobe Target, each once, and knowing what they became."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
+from airflow_provider_adobe_target.target import clock as clocks
+from airflow_provider_adobe_target.target.outcomes import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+    from airflow_provider_adobe_target.operators.receipts import Receipts
+    from airflow_provider_adobe_target.profiles.batch_files import BatchFile
+    from airflow_provider_adobe_target.target.clock import Clock
+
+
+_logger = logging.getLogger(__name__)
+
+
+class FileSender:
+    """Send the files of one walk through the rows; used from several threads.
+
+    :param hook: sends them, or None in a dry run
+    :param receipts: what an earlier try sent is not sent again
+    :param api_version: ``v1`` or ``v2``
+    :param finished: where a file may not be sent before the one before is finished: waits for that, and returns its
+        batch
+    """
+
+    def __init__(
+        self,
+        hook: AdobeTargetHook | None,
+        receipts: Receipts,
+        api_version: Any,
+        finished: Callable[[int, Batch, Clock], Batch] | None,
+    ) -> None:
+        self._hook = hook
+        self._receipts = receipts
+        self._api_version = api_version
+        self._finished = finished
+        self._started = clocks.SYSTEM.monotonic()
+        self._sent: dict[int, Batch] = {}
+
+    @property
+    def batches(self) -> list[Batch]:
+        """What the files became, in their order, in whatever order they came to be accepted."""
+        return [self._sent[number] for number in sorted(self._sent)]
+
+    def send(self, number: int, file: BatchFile, clock: Clock) -> None:
+        """Send a file unless it has a receipt, note what it became, and remove it.
+
+        :raises AdobeTargetError: where Adobe Target does not take it
+        """
+        if self._hook is None:
+            self._sent[number] = Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256)
+        else:
+            if self._finished and number:
+                self._sent[number - 1] = self._finished(number - 1, self._sent[number - 1], clock)
+            self._sent[number] = self._found(number, file) or self._submitted(self._hook, number, file, clock)
+        file.path.unlink()
+
+    def _found(self, number: int, file: BatchFile) -> Batch | None:
+        batch = self._receipts.begin(number, file)
+        if batch:
+            _logger.info("Batch %s was accepted with these %s rows before.", batch.batch_id, f"{file.rows:,}")
+        return batch
+
+    def _submitted(self, hook: AdobeTargetHook, number: int, file: BatchFile, clock: Clock) -> Batch:
+        try:
+            batch = hook.submit(file.path, file.rows, file.size, file.sha256, self._api_version, clock)
+        except AdobeTargetError as error:
+            if not error.maybe_accepted:
+                self._receipts.withdraw(number)
+            raise
+        batch = self._receipts.accept(number, batch)
+        so_far = [*self.batches, batch]
+        _logger.info(
+            "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",
+            batch.batch_id,
+            f"{file.rows:,}",
+            len(so_far),
+            f"{sum(batch.rows or 0 for batch in so_far):,}",
+            f"{sum(batch.bytes or 0 for batch in so_far):,}",
+            clock.monotonic() - self._started,
+        )
+        return batch
