@@ -29,7 +29,7 @@ TESTS = PROJECT / "tests"
 # What each part runs. "dags" is everything that touches Airflow and needs no process of it but one.
 PARTS = {
     "dags": [
-        *("matrix/test_installed.py", "integration", "hooks", "operators"),
+        *("matrix/test_installed.py", "integration", "hooks", "operators", "policies", "security"),
         *("test_connection_form.py", "test_provider_info.py", "test_sql_rows.py"),
     ],
     "processes": ["matrix/test_processes.py"],
