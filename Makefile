@@ -35,7 +35,7 @@ demo: $(VENV)/demo.stamp ## Run the day's example on real Airflow against a loca
 test: $(VENV)/test.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
 
-test-matrix: $(UV) ## Run the wheel on each Airflow, also with all its processes killed and Celery (VERSIONS=..., PARTS=...)
+test-matrix: $(UV) ## Run the wheel on each Airflow, with real schedulers, kills and Celery (VERSIONS=..., PARTS=...)
 	@$(WITH_INDEX) $(LOCAL)/bootstrap/bin/python scripts/matrix.py --versions $(VERSIONS) --parts $(PARTS)
 
 RUNS ?= 1000
