@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_adobe_target.airflow_compat import ResolveMixin, XComArg
-from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial
+from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, hidden_rows
 
 _NOTHING = "{##}"  # a comment of Jinja's, so that text that ends in ".sql" is no file's name
 
@@ -78,6 +78,8 @@ def with_hidden_profile(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hidden(name: str, value: Any) -> Any:
-    """Return an argument hidden if it is of a profile; an upstream task's output stays as it is."""
+    """Return an argument hidden if it is of a profile, or rows; an upstream task's output stays as it is."""
+    if name == "data":
+        return hidden_rows(value)
     is_hidden = name in ("profile_id", "attributes") and value is not None and not isinstance(value, ResolveMixin)
     return HiddenTemplate(value) if is_hidden else value

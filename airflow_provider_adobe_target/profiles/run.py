@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -151,6 +151,18 @@ class ProfileRun:
     def rows_rejected(self) -> int:
         """Rows that left with a reason."""
         return self.rejects.by_reason.total()
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """What became of all rows, as the report has it."""
+        return {
+            "rows_read": self.rows_read,
+            "rows_sent": self.rows_sent,
+            "rows_rejected": self.rows_rejected,
+            "rows_empty": self.rows_empty,
+            "rows_unchanged": 0,
+            "rejected_by_reason": dict(self.rejects.by_reason),
+        }
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Read the rows, of no more columns than are needed; see ``Rows.batches``."""

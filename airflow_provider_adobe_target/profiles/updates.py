@@ -11,7 +11,7 @@ import pyarrow as pa
 from airflow_provider_adobe_target.profiles.run import PROFILE_PREFIX
 from airflow_provider_adobe_target.profiles.sources import Rows, rows_from_data
 
-_BLOCK_ROWS = 100
+_BLOCK_ROWS = 25
 
 
 def one_row(profile_id: object, attributes: Mapping[str, Any]) -> tuple[str, Rows]:
@@ -46,7 +46,9 @@ class UpdateBlock:
 
     profiles: pa.RecordBatch = field(repr=False)
 
-    def __len__(self) -> int:
+    @property
+    def rows(self) -> int:
+        """How many there are."""
         return len(self.profiles)
 
     def updates(self) -> Iterator[ProfileUpdate]:
@@ -57,7 +59,7 @@ class UpdateBlock:
 
 
 def cut_blocks(profiles: Iterable[pa.RecordBatch]) -> Iterator[UpdateBlock]:
-    """Cut batches of profiles into blocks of at most 100."""
+    """Cut batches of profiles into blocks of at most 25."""
     for batch in profiles:
         for start in range(0, len(batch), _BLOCK_ROWS):
             yield UpdateBlock(batch.slice(start, _BLOCK_ROWS))

@@ -97,3 +97,47 @@ def test_a_deferred_task_looks_again_and_its_trigger_knows_nobody(airflow, run_d
         if ("canary-id" in row or "canary-no" in row) and run.dag_id in row and table != "dag_code"
     }
     assert found == set()
+
+
+ROWS = (
+    IMPORTS
+    + """
+@task(show_return_value_in_logs=False)
+def returns():
+    return [{"customer": name, "note": "{{ 7*7 }}canary-upstream"} for name in ("canary-id", "canary-no")]
+
+common = dict(id_column="customer", if_not_found="skip", rejects_path=os.environ["REJECTS"])
+rows = returns()
+Single(task_id="from_upstream", data=rows, **common)
+Single(task_id="from_path", path=os.environ["ROWS_FILE"], attributes=["tier"], **common)
+Single.partial(task_id="mapped", data=rows, **common).expand(attributes=[["note"]])
+Single(task_id="fails", path=os.environ["ROWS_FILE"], **{**common, "if_not_found": "fail"})
+"""
+)
+
+
+def test_rows_are_updated_and_shown_to_nobody(airflow, run_dag, sandbox, tmp_path):
+    sandbox.put_profile("canary-id", {})
+    (tmp_path / "rows.csv").write_text("customer,tier\ncanary-id,canary-value\ncanary-no,canary-value\n")
+    run = run_dag(ROWS, REJECTS=str(tmp_path / "rejects"), ROWS_FILE=str(tmp_path / "rows.csv"))
+
+    assert (run.states["from_upstream"], run.states["from_path"], run.states["mapped", 0], run.states["fails"]) == (
+        "success",
+        "success",
+        "success",
+        "failed",
+    )
+    assert sandbox.profile("canary-id") == {"note": "{{ 7*7 }}canary-upstream", "tier": "canary-value"}
+    report = run.result("from_path")
+    assert (report["rows_sent"], report["rejected_by_reason"]) == (1, {"profile_not_found": 1})
+    assert len(list((tmp_path / "rejects").glob("*.parquet"))) == 4
+
+    logged = "\n".join(line for line in run.output.splitlines() if "loc=supervisor.py" not in line)
+    assert not [canary for canary in CANARIES if canary in logged]
+    leaks = {
+        (table, canary)
+        for table, row in airflow.tables()
+        for canary in CANARIES
+        if canary in row and run.dag_id in row and "returns" not in row.split() and table != "dag_code"
+    }
+    assert leaks == set()
