@@ -67,7 +67,7 @@ class BatchStatusTrigger(BaseTrigger):
         budget = shared_budget(settings, clock.SYSTEM)
         batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
-        interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311 - no secret
+        interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
         flow = flows.wait_for_batches(settings, budget, clock.SYSTEM, batches, interval, self.deadline)
         async with HttpxTransport(settings) as transport:
             return await arun(flow, transport, clock.SYSTEM)
