@@ -44,6 +44,7 @@ def test_every_example_has_a_test_here():
         "cdnow_backfill",
         "cdnow_daily",
         "cdnow_dataframe",
+        "cdnow_landing",
         "cdnow_partitions",
         "cdnow_thresholds",
     }
@@ -123,6 +124,14 @@ def test_four_mapped_tasks_send_every_customer_once_and_come_to_one_account(run_
     assert len(ids) == len(set(ids)) == 23_570
     shares = [run.result(("upload", number))["rows_sent"] for number in range(4)]
     assert max(shares) - min(shares) <= 1
+
+
+def test_a_sample_of_an_upload_is_seen_in_the_profiles(run_example, sandbox):
+    run = run_example("cdnow_landing")
+
+    assert set(run.states.values()) == {"success"}
+    assert run.result("landed") == {"sampled": 100, "landed": 100, "not_found": 0, "different": 0}
+    assert sum(call.route == "fetch" for call in sandbox.calls) == 100
 
 
 def test_a_call_changes_one_profile_and_nothing_for_a_stranger(run_example, sandbox):
