@@ -39,7 +39,15 @@ def purchases(before=date.max):
 
 
 def test_every_example_has_a_test_here():
-    tested = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill", "cdnow_partitions"}
+    tested = {
+        "call_centre",
+        "cdnow_backfill",
+        "cdnow_daily",
+        "cdnow_dataframe",
+        "cdnow_landing",
+        "cdnow_partitions",
+        "cdnow_thresholds",
+    }
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -116,3 +124,27 @@ def test_four_mapped_tasks_send_every_customer_once_and_come_to_one_account(run_
     assert len(ids) == len(set(ids)) == 23_570
     shares = [run.result(("upload", number))["rows_sent"] for number in range(4)]
     assert max(shares) - min(shares) <= 1
+
+
+def test_a_sample_of_an_upload_is_seen_in_the_profiles(run_example, sandbox):
+    run = run_example("cdnow_landing")
+
+    assert set(run.states.values()) == {"success"}
+    assert run.result("landed") == {"sampled": 100, "landed": 100, "not_found": 0, "different": 0}
+    assert sum(call.route == "fetch" for call in sandbox.calls) == 100
+
+
+def test_a_call_changes_one_profile_and_nothing_for_a_stranger(run_example, sandbox):
+    assert run_example("call_centre").states == {"open_case": "success", "update_profile": "skipped"}
+    sandbox.put_profile("00001", {"tier": "gold"})
+
+    run = run_example("call_centre")
+
+    assert run.states == {"open_case": "success", "update_profile": "success"}
+    assert run.result("update_profile")["rows_sent"] == 1
+    assert sandbox.profile("00001") == {
+        "tier": "gold",
+        "service.last_call_on": "1998-01-01",
+        "service.topic": "delivery",
+        "service.wishes": "refund|call back",
+    }
