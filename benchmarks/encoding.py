@@ -1,6 +1,6 @@
 """What it costs to turn columns into batch files, beside what the same columns cost as plain CSV.
 
-    python benchmarks/encoding.py [--rows 1000000] [--runs 3]
+    python benchmarks/encoding.py [--rows 1000000] [--runs 3] [--only NAME]
 
 Each figure is the median of several runs, the candidates in turn, each run a process of its own: CPU seconds (user and
 system, all threads) of the work alone, without imports and making the data, and the peak of the process's memory. The
@@ -27,7 +27,6 @@ import pyarrow.parquet as pq
 import tables
 from measuring import Figures, Report, airflow_environment, apart, in_turn, measured, medians, options
 
-from airflow_provider_adobe_target.profiles.batch_files import cut_files
 from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
 from airflow_provider_adobe_target.profiles.text import to_text
 
@@ -47,13 +46,10 @@ def write_csv(data: pa.Table, folder: Path) -> None:
 
 
 def encode_only(data: pa.Table, folder: Path) -> None:
-    """Text, encoding and files, without a check."""
-    blocks = (
-        (batch.schema.names[1:], encode_lines([to_text(column).text for column in batch.columns]))
-        for batch in data.to_batches(max_chunksize=ROWS_A_BATCH)
-    )
-    for file in cut_files(blocks, folder, key=lambda: "thirdPartyId", max_rows=50_000, max_bytes=49_000_000):
-        file.path.unlink()
+    """Text, encoding and a file, without a check and a checksum, as ``write_csv`` has none."""
+    with (folder / "encoded.txt").open("wb") as file:
+        for batch in data.to_batches(max_chunksize=ROWS_A_BATCH):
+            file.write(encode_lines([to_text(column).text for column in batch.columns]).data)
 
 
 def whole_walk(folder: Path, **rows: object) -> None:
@@ -154,7 +150,7 @@ CANDIDATES: dict[str, Input] = {
 
 
 def measure(name: str, rows: int) -> Figures:
-    """Run one candidate in this process, and scale its figures where it does fewer rows."""
+    """Run one candidate in this process, with as many rows as it can have."""
     import airflow.providers.common.compat.sdk  # noqa: F401 - so that all candidates begin with the same memory
 
     make, work, most = CANDIDATES[name]
@@ -163,7 +159,13 @@ def measure(name: str, rows: int) -> Figures:
             data, place = make(Path(folder), some), Path(folder) / str(some)
             place.mkdir()
             figures = measured(partial(work, data, place))
-    return {**figures, **{key: figures[key] * rows / some for key in ("cpu", "wall")}}
+    return {**figures, "scale": rows / some}
+
+
+def measured_apart(name: str, rows: int, environment: dict[str, str]) -> Figures:
+    """Run one candidate in a fresh process, and tell what all rows would take."""
+    figures = apart(__file__, "--one", name, "--rows", rows, **environment)
+    return {**figures, **{key: figures[key] * figures["scale"] for key in ("cpu", "wall")}}
 
 
 COLUMNS = {
@@ -176,16 +178,17 @@ COLUMNS = {
 }
 
 
-def compare(rows: int, runs: int) -> list[dict[str, Any]]:
+def compare(names: list[str], rows: int, runs: int) -> list[dict[str, Any]]:
     """Measure the candidates, and how many times the CPU of ``write_csv`` each takes."""
     with tempfile.TemporaryDirectory() as home:
         environment = airflow_environment(home, "https://adobe.invalid")  # which a dry run never calls
-        figures = in_turn(CANDIDATES, runs, lambda name: apart(__file__, "--one", name, "--rows", rows, **environment))
+        figures = in_turn(names, runs, partial(measured_apart, rows=rows, environment=environment))
     for name in figures:
         for run, base in zip(figures[name], figures[BASE], strict=True):
             run["times"] = run["cpu"] / base["cpu"]
-    less = statistics.median(one["cpu"] / our["cpu"] for one, our in zip(figures[LOOP], figures[PANDAS], strict=True))
-    print(f"\nThe loop takes {less:.1f} times the CPU of the whole walk from the same DataFrame.")
+    if LOOP in names and PANDAS in names:
+        less = statistics.median(a["cpu"] / b["cpu"] for a, b in zip(figures[LOOP], figures[PANDAS], strict=True))
+        print(f"\nThe loop takes {less:.1f} times the CPU of the whole walk from the same DataFrame.")
     return [{"name": name, **medians(figures[name])} for name in figures]
 
 
@@ -212,13 +215,16 @@ def sizes() -> str:
 
 def main() -> None:
     """Print the table, or one run's figures as JSON."""
-    arguments = options(__doc__, rows=1_000_000, runs=3).parse_args()
+    parser = options(__doc__, rows=1_000_000, runs=3)
+    parser.add_argument("--only", action="append", choices=CANDIDATES)
+    arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one, arguments.rows)))
         return
     report = Report(arguments.json, "pyarrow", "pandas", "numpy", "polars", "duckdb")
     title = f"{arguments.rows:,} rows, an id and ten attributes; {sizes()}; medians of {arguments.runs} runs"
-    report.add("encoding", title, COLUMNS, compare(arguments.rows, arguments.runs))
+    names = [name for name in CANDIDATES if name in (BASE, *(arguments.only or CANDIDATES))]
+    report.add("encoding", title, COLUMNS, compare(names, arguments.rows, arguments.runs))
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def compare(sources: list[str], most: int) -> list[dict[str, Any]]:
                 figures = median(source, rows, RUNS if rows < ONCE_FROM else 1)
                 figures = {**figures, "microseconds": figures["cpu"] / rows * 1e6, "above": figures["peak"] - idle}
                 records.append({"source": source, "rows": rows, **figures})
+                print(f"{source}, {rows:,} rows: {figures['cpu']:.1f} s of CPU", flush=True)
     return records
 
 

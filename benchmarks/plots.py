@@ -2,7 +2,8 @@
 
     python benchmarks/plots.py FOLDER docs/performance.svg
 
-FOLDER holds ``encoding.json``, ``growth.json`` and ``sql.json``, as the benchmarks write them with ``--json``.
+FOLDER holds ``encoding.json``, ``growth.json`` and, unless it was left out, ``sql.json``, as the benchmarks write them
+with ``--json``.
 """
 
 from __future__ import annotations
@@ -50,25 +51,26 @@ def lines(axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit:
 def main() -> None:
     """Write the drawing."""
     folder, target = Path(sys.argv[1]), Path(sys.argv[2])
-    encoding, growth, sql = (
-        json.loads((folder / f"{name}.json").read_text()) for name in ("encoding", "growth", "sql")
-    )
+    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    heights = (1.6, 1, 1, 1.4) if "sql" in found else (1.6, 1, 1)
     mpl.rcParams.update({"svg.hashsalt": "benchmarks", "font.size": 9, "axes.spines.top": False})
     mpl.rcParams.update({"axes.spines.right": False, "axes.titlelocation": "left", "svg.fonttype": "none"})
-    figure = Figure(figsize=(8, 14), layout="constrained")
-    above, middle, cpu, memory = figure.subplots(4, height_ratios=(1.6, 1.4, 1, 1))
+    figure = Figure(figsize=(8, 3 * sum(heights)), layout="constrained")
+    above, cpu, memory, *below = figure.subplots(len(heights), height_ratios=heights)
     bars(
         above,
-        encoding["encoding"],
+        found["encoding"]["encoding"],
         "times",
         "Columns to batch files",
         "CPU, multiples of writing the same as plain CSV with pyarrow (the loop goes beyond the edge)",
         most=20,
     )
-    bars(middle, sql["sql"], "cpu", "Rows from a database", "CPU seconds of the reading process")
-    lines(cpu, growth["growth"], "microseconds", "CPU as rows become more (the operator's dry run)", "CPU, µs a row")
-    lines(memory, growth["growth"], "peak", "Memory as rows become more", "peak of the process, MiB")
-    figure.text(0.01, -0.01, f"{encoding['machine']}, a shared virtual machine", color="#777777", fontsize=7)
+    growth = found["growth"]["growth"]
+    lines(cpu, growth, "microseconds", "CPU as rows become more (the operator's dry run)", "CPU, µs a row")
+    lines(memory, growth, "peak", "Memory as rows become more", "peak of the process, MiB")
+    for axes in below:
+        bars(axes, found["sql"]["sql"], "cpu", "Rows from a database", "CPU seconds of the reading process")
+    figure.text(0.01, -0.01, f"{found['encoding']['machine']}, a shared virtual machine", color="#777777", fontsize=7)
     figure.savefig(target, bbox_inches="tight", metadata={"Date": None})
     print(f"Drawn: {target}")
 

@@ -1,3 +1,6 @@
+"""How many examples Hypothesis tries: ``HYPOTHESIS_PROFILE=long`` for a hundred times as many."""
+
+import os
 import uuid
 
 import pytest
@@ -5,13 +8,10 @@ from hypothesis import HealthCheck, settings
 
 from airflow_provider_adobe_target.target import budget, machine
 
-settings.register_profile(
-    "suite",
-    deadline=None,
-    max_examples=100,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.load_profile("suite")
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile("suite", deadline=None, max_examples=100, suppress_health_check=CHECKS)
+settings.register_profile("long", settings.get_profile("suite"), max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture(autouse=True)

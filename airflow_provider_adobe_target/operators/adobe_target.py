@@ -2,5 +2,6 @@
 
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.operators.identity_link import IdentityLinkOperator
+from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
 
-__all__ = ["BulkProfileUpdateOperator", "IdentityLinkOperator"]
+__all__ = ["BulkProfileUpdateOperator", "IdentityLinkOperator", "SingleProfileUpdateOperator"]

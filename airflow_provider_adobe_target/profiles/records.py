@@ -16,18 +16,25 @@ Names = dict[str, "Names"]
 """The keys of dicts, in order of first appearance, each with the keys of the dicts beneath it."""
 
 
-def note_names(names: Names, record: Mapping[Any, Any]) -> None:
+_MAX_DEPTH = 100
+
+
+def note_names(names: Names, record: Mapping[Any, Any], depth: int = 1) -> None:
     """Add the keys of a dict, and of the dicts in it.
 
     :param names: what was found before; changed in place.
     :param record: one row, or the value of a nested column.
-    :raises ProfileDataError: where a key is not text, or not text that can be written as UTF-8.
+    :param depth: how many dicts deep the record is.
+    :raises ProfileDataError: where a key is not text, or not text that can be written as UTF-8, or where there are
+        dicts within dicts for more than 100 levels.
     """
+    if depth > _MAX_DEPTH:
+        raise ProfileDataError(f"Its fields are nested more than {_MAX_DEPTH} levels deep. Leave them out.")
     for key, value in record.items():
         if key not in names:
             names[_checked_key(key)] = {}
         if isinstance(value, dict):
-            note_names(names[key], value)
+            note_names(names[key], value, depth + 1)
 
 
 def _checked_key(key: object) -> str:

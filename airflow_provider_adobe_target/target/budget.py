@@ -99,7 +99,7 @@ class Place:
         try:
             wait = self._ask()
         except BlockingIOError:
-            return _ASK_AGAIN * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+            return _ASK_AGAIN * random.uniform(0.5, 1.5)  # noqa: S311  # nosec B311  # no secret
         except OSError as error:
             _warn_once(error)
             self._store.vacate(self._name)
@@ -175,7 +175,7 @@ def _time_until_free(ledger: Ledger, more: int, hold: float) -> float:
     if more < len(ledger.ended):
         return max(hold, WINDOW - (ledger.at - ledger.ended[more]))
     # It is the place of a call that has not ended, or not begun. Who waits for these is not to ask all at once.
-    return hold + WINDOW * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    return hold + WINDOW * random.uniform(0.5, 1)  # noqa: S311  # nosec B311  # no secret
 
 
 _warned = threading.Event()

@@ -39,36 +39,57 @@ def context(run_id):
     return {"run_id": run_id, "ti": SimpleNamespace(xcom_push=lambda **_: None)}
 
 
-def another_run():
+def run(run_id, how_to_wait=None):
     settings = AdobeTargetHook().settings
-    return run_turn(settings, dag_id="loyalty", task_id="upload", run_id="monday", clock=clock.SYSTEM)
+    return run_turn(settings, dag_id="loyalty", task_id="upload", run_id=run_id, clock=how_to_wait or clock.SYSTEM)
 
 
-def test_the_second_sends_when_the_first_has_waited_for_its_batches(sandbox):
-    sandbox.settings.processing_seconds = 1.0
-    first, second = (
-        threading.Thread(target=operator().execute, args=(context(run_id),)) for run_id in ("monday", "tuesday")
-    )
-    first.start()
-    while not sandbox.calls:
-        time.sleep(0.01)
-    second.start()
-    first.join()
-    second.join()
-    routes = [call.route for call in sandbox.calls]
-    assert routes.count("submit") == 2
-    earlier, later = sandbox.batches
-    assert later.received_at >= earlier.due_at
+def test_a_run_sends_nothing_before_another_has_ended(sandbox):
+    other, ended = run("monday"), []
+    other.__enter__()
+
+    def end():
+        ended.append(time.time())
+        other.__exit__(None, None, None)
+
+    threading.Timer(0.5, end).start()
+    operator().execute(context("tuesday"))
+    assert sandbox.calls[0].at >= ended[0]
+
+
+def test_a_run_has_not_ended_while_it_waits_for_its_batches(sandbox, monkeypatch):
+    sandbox.settings.processing_seconds = 0.3
+    pauses = []
+
+    class WaitedError(Exception):
+        pass
+
+    class ImpatientClock(clock.SystemClock):
+        def sleep(self, seconds):
+            raise WaitedError
+
+    class WatchingClock(QuickClock):
+        def sleep(self, seconds):
+            with pytest.raises(WaitedError), run("tuesday", ImpatientClock()):
+                pass
+            pauses.append(seconds)
+            super().sleep(seconds)
+
+    monkeypatch.setattr(clock, "SYSTEM", WatchingClock())
+    operator().execute(context("monday"))
+    assert pauses
+    with run("tuesday", ImpatientClock()):
+        pass
 
 
 def test_a_mapped_task_of_the_same_run_does_not_wait(sandbox):
-    with another_run():
+    with run("monday"):
         operator().execute(context("monday"))
     assert len(sandbox.batches) == 1
 
 
 def test_a_dry_run_does_not_wait(sandbox):
-    with another_run():
+    with run("monday"):
         assert operator(dry_run=True).execute(context("tuesday"))["rows_sent"] == 1
     assert sandbox.calls == []
 

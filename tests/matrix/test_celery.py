@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery_airflow import WORKERS, CeleryAirflow
+from airflow_processes import WORKERS, AirflowProcesses
 
 from airflow_provider_adobe_target.sandbox import Sandbox
 
@@ -79,7 +79,7 @@ class Outcome:
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     began = time.monotonic()
-    airflow = CeleryAirflow(tmp_path_factory.mktemp("celery") / "home", os.environ["REDIS_SERVER"])
+    airflow = AirflowProcesses(tmp_path_factory.mktemp("celery") / "home", os.environ["REDIS_SERVER"])
     shutil.copytree(EXAMPLES, airflow.dags, dirs_exist_ok=True)
     for example in airflow.dags.glob("*.py"):  # the others would begin with their backlog of days
         if example.stem != "cdnow_partitions":
@@ -97,12 +97,14 @@ def outcomes(tmp_path_factory):
     ):
         print(f"\nAirflow with two Celery workers is up after {time.monotonic() - began:.0f} seconds.")
         airflow.command("pools", "set", "adobe_target", str(POOL_SLOTS), "Uploads at a time")
-        trigger(airflow, "cdnow_partitions")
+        airflow.wait_for_dags("cdnow_partitions", "shares")
+        airflow.trigger("cdnow_partitions", "--logical-date", "1998-01-01T00:00:00+00:00")
         # Alone, so that the workers are free for both of the pool's slots.
-        wait_for_state(airflow, "success", "SELECT state FROM task_instance WHERE task_id = 'upload'")
-        trigger(airflow, "shares")
+        uploads = "SELECT state FROM task_instance WHERE task_id = 'upload'"
+        airflow.wait_for_states("success", PARTITIONS, uploads)
+        airflow.trigger("shares")
         for dag_id in ("cdnow_partitions", "shares"):
-            wait_for_state(airflow, "success", "SELECT state FROM dag_run WHERE dag_id = %s", dag_id)
+            airflow.wait_for_states("success", 1, "SELECT state FROM dag_run WHERE dag_id = %s", dag_id)
             print(f"{dag_id} has succeeded after {time.monotonic() - began:.0f} seconds.")
         outcomes = {
             "cdnow_partitions": outcome(airflow, "cdnow_partitions", target),
@@ -122,20 +124,6 @@ def connection(sandbox, calls_per_minute):
             "extra": {"calls_per_minute": calls_per_minute},
         }
     )
-
-
-def trigger(airflow, dag_id):
-    airflow.wait_for(dag_id, 120, lambda: bool(airflow.query("SELECT 1 FROM serialized_dag WHERE dag_id = %s", dag_id)))
-    airflow.command("dags", "trigger", dag_id, "--logical-date", "1998-01-01T00:00:00+00:00")
-
-
-def wait_for_state(airflow, state, statement, *parameters):
-    def is_there():
-        states = {found for (found,) in airflow.query(statement, *parameters)}
-        assert not states & {"failed", "upstream_failed"}, f"{statement} {parameters} gives {states}"
-        return states == {state}
-
-    airflow.wait_for(f"{state} of {statement} {parameters}", 600, is_there)
 
 
 def outcome(airflow, dag_id, sandbox):
