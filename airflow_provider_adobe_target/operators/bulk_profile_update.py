@@ -20,7 +20,13 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, ai
 from airflow_provider_adobe_target.operators.handover import hand_over
 from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
-from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.operators.rows import (
+    RowsArgument,
+    RowsPartial,
+    find_id_map,
+    find_rows,
+    with_hidden_rows,
+)
 from airflow_provider_adobe_target.operators.sending import FileSender
 from airflow_provider_adobe_target.operators.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.turns import turn_of
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
+    from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
     from airflow_provider_adobe_target.profiles.sources import Rows
     from airflow_provider_adobe_target.target.clock import Clock
@@ -55,6 +62,11 @@ class BulkProfileUpdateOperator(BaseOperator):
         pc_id, mboxPC or tntId
     :param id_type: ``thirdPartyId`` or ``pcId``; default: told by the id column's name, else ``thirdPartyId``
     :param attributes: columns to send, or ``{column: parameter name}``; default: every other column under its own name
+    :param id_map: further ids of a person, to which a row is written as well: a table as ``data`` with the columns
+        ``id``, ``linked_id`` and ``linked_id_type``, or with the links of ``IdentityLinkOperator``
+    :param id_map_sql: one statement whose result is the id map, on ``sql_conn_id`` (templated, also a ``.sql`` file)
+    :param id_map_path: files that hold the id map (templated)
+    :param max_linked_ids: how many linked ids of one id count, 1 to 1,000; later ones are dropped, and counted
     :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
     :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
     :param guaranteed_upload: wait in the worker until Adobe Target has finished a file before sending the next
@@ -94,11 +106,14 @@ class BulkProfileUpdateOperator(BaseOperator):
         "path",
         "rejects_path",
         "checkpoint_path",
+        "id_map",
+        "id_map_sql",
+        "id_map_path",
         "sql_conn_id",
         "adobe_target_conn_id",
     )
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    template_fields_renderers = {"sql": "sql", "parameters": "json", "id_map_sql": "sql"}
     ui_color = "#f6e1e1"
 
     def __init__(
@@ -112,6 +127,10 @@ class BulkProfileUpdateOperator(BaseOperator):
         id_column: str | None = None,
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
+        id_map: Any = None,
+        id_map_sql: str | None = None,
+        id_map_path: str | Sequence[str] | None = None,
+        max_linked_ids: int = 10,
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         api_version: Literal["v1", "v2"] = "v2",
         guaranteed_upload: bool = False,
@@ -141,11 +160,15 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
-        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.data = RowsArgument.of(data)
         self.path = path
         self.id_column = id_column
         self.id_type = id_type
         self.attributes = attributes
+        self.id_map = RowsArgument.of(id_map)
+        self.id_map_sql = id_map_sql
+        self.id_map_path = id_map_path
+        self.max_linked_ids = max_linked_ids
         self.adobe_target_conn_id = adobe_target_conn_id
         self.api_version = api_version
         self.guaranteed_upload = guaranteed_upload
@@ -332,7 +355,13 @@ class BulkProfileUpdateOperator(BaseOperator):
         )
         self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
         with self._full_disk_explained(sender), self._folder as folder:
-            run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=bool(self.rejects_path))
+            run = ProfileRun(
+                self._rows(),
+                self._rules(),
+                Path(folder),
+                keep_rejects=bool(self.rejects_path),
+                id_map=self._id_map(),
+            )
             try:
                 self._send_all(run, sender, receipts)
             except BaseException:
@@ -351,14 +380,20 @@ class BulkProfileUpdateOperator(BaseOperator):
             dict(run.rejects.by_reason),
             f"{run.rows_empty:,}",
         )
-        return self._report(run, sender.batches, rejects_path), sender.batches
+        report = self._report(run, sender.batches, rejects_path)
+        if "rows_extended" in report:
+            self.log.info(
+                "For linked ids: %s rows more; links dropped: %s", f"{run.rows_extended:,}", report["links_dropped"]
+            )
+        return report, sender.batches
 
     def _send_all(self, run: ProfileRun, sender: FileSender, receipts: Receipts) -> None:
         """Read the rows here, make files of them in a second thread, and send these in others."""
         stop = threading.Event()
         # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
         settings, _ = self.hook.settings, self.hook.budget
-        check_version(self.api_version, run.key, settings.uses_ecid)
+        for key in run.keys:
+            check_version(self.api_version, key, settings.uses_ecid)
 
         def make_and_send(batches: Iterator[RecordBatch]) -> None:
             files = self._files(run, batches, receipts)
@@ -372,7 +407,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         count = 0
         for file in run.files(batches):
             # Only now the columns of sql are known.
-            check_version(self.api_version, run.key, self.hook.settings.uses_ecid)
+            for key in run.keys:
+                check_version(self.api_version, key, self.hook.settings.uses_ecid)
             receipts.check(count, file)
             count += 1
             yield file
@@ -385,6 +421,9 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def _rows(self) -> Rows:
         return find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+
+    def _id_map(self) -> IdMap | None:
+        return find_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
 
     def _finished(self, receipts: Receipts, number: int, batch: Batch, clock: Clock) -> Batch:
         """Wait until Adobe Target has finished a batch, so that the next cannot overtake it.
@@ -442,7 +481,14 @@ class BulkProfileUpdateOperator(BaseOperator):
         try:
             ids = self.hook.failed_ids(refused)
             with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
-                run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=True, refused_ids=ids)
+                run = ProfileRun(
+                    self._rows(),
+                    self._rules(),
+                    Path(folder),
+                    keep_rejects=True,
+                    refused_ids=ids,
+                    id_map=self._id_map(),
+                )
                 for file in run.files():
                     file.path.unlink()
                 path = self._write_rejects(context, run)

@@ -13,9 +13,12 @@ from airflow_provider_adobe_target.operators.sql_rows import database_hook, rows
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.datasets import DatasetFile
+    from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.sources import Rows
 
 __all__ = ["RowsArgument", "RowsPartial", "find_rows", "hidden_rows", "rows_from_paths", "rows_from_sql"]
+
+_ROWS = ("data", "id_map")  # arguments that hold rows
 
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
@@ -29,6 +32,11 @@ class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has a
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+    @classmethod
+    def of(cls, value: Any) -> RowsArgument | None:
+        """Hide what a constructor was given, unless that was done before."""
+        return value if value is None or isinstance(value, RowsArgument) else cls(value)
 
     def iter_references(self) -> Iterable[Any]:
         """Return the upstream tasks whose output these rows are."""
@@ -59,9 +67,9 @@ class RowsPartial:
 
     def expand(self, **mapped: Any) -> Any:
         """Map over arguments, as with every operator."""
-        data = mapped.get("data")
-        if isinstance(data, (list, tuple)):
-            mapped["data"] = [hidden_rows(rows) for rows in data]
+        for name in _ROWS:
+            if isinstance(mapped.get(name), (list, tuple)):
+                mapped[name] = [hidden_rows(rows) for rows in mapped[name]]
         return self._partial.expand(**mapped)
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
@@ -72,8 +80,8 @@ class RowsPartial:
 
 
 def with_hidden_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of the operator of which ``data`` shows nothing."""
-    return {name: hidden_rows(value) if name == "data" else value for name, value in arguments.items()}
+    """Return arguments of the operator of which ``data`` and ``id_map`` show nothing."""
+    return {name: hidden_rows(value) if name in _ROWS else value for name, value in arguments.items()}
 
 
 def hidden_rows(data: Any) -> Any:
@@ -105,6 +113,29 @@ def find_rows(
     if not sql_conn_id:
         raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
     return rows_from_sql(database_hook(sql_conn_id), str(sql), parameters)
+
+
+def find_id_map(
+    data: RowsArgument | None,
+    sql: str | None,
+    path: str | Sequence[str] | None,
+    sql_conn_id: str | None,
+    max_linked_ids: int,
+) -> IdMap | None:
+    """Read the id map of the one source that is given, or return None where none is.
+
+    :raises ProfileDataError: where more than one is given, ``sql`` without a connection, or it is no id map
+    """
+    given = [name for name, source in (("", data), ("_sql", sql), ("_path", path)) if source is not None]
+    if not given:
+        return None
+    if len(given) > 1:
+        raise ProfileDataError(
+            f"Give one of id_map, id_map_sql and id_map_path; given: id_map{', id_map'.join(given)}."
+        )
+    from airflow_provider_adobe_target.profiles.id_map import IdMap
+
+    return IdMap(find_rows(data, sql, path, sql_conn_id, None), max_linked_ids)
 
 
 def rows_from_paths(paths: str | Sequence[str]) -> Rows:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,15 +28,22 @@ from airflow_provider_adobe_target.profiles.columns import TextCells
 from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
-from airflow_provider_adobe_target.profiles.names import warn_of_case
+from airflow_provider_adobe_target.profiles.names import check_names, warn_of_case
+from airflow_provider_adobe_target.profiles.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
 from airflow_provider_adobe_target.profiles.spool import Spool
 from airflow_provider_adobe_target.profiles.text import to_text, value_type
 
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.profiles.id_map import IdMap
+
 # What Adobe Target shows attributes under. Within the walk it tells them from the columns of its own: ``id`` is a name
 # that an attribute may well have.
 PROFILE_PREFIX = "profile."
+
+# With a linked id in place of its own, a row may be longer than it was when its size was checked.
+_LEAST_BYTES_WITH_MAP = 1_000_000
 
 DuplicateId = Literal["first", "last", "fail"]
 
@@ -109,6 +116,7 @@ class ProfileRun:
     :param refused_ids: ids whose rows, as they were sent, are among the bad rows, too: Adobe Target refused them
     :param max_update_bytes: where each profile is sent by itself, the bytes it may have, encoded: no comma and no line
         break parts anything there, and so none is risky. None: profiles are rows of a file
+    :param id_map: further ids that files have a row's attributes for
     """
 
     def __init__(
@@ -120,15 +128,20 @@ class ProfileRun:
         keep_rejects: bool = False,
         refused_ids: Collection[str] = (),
         max_update_bytes: int | None = None,
+        id_map: IdMap | None = None,
     ) -> None:
         self.rejects = Rejects(Spool(folder / "rejects") if keep_rejects else None)
-        self.rows_read = self.rows_sent = self.rows_empty = 0
+        self.rows_read = self.rows_sent = self.rows_empty = self.rows_extended = 0
         self._rows = rows
         self._rules = rules
         self._folder = folder
         self._refused_ids = pa.array(refused_ids, pa.string()) if refused_ids else None
         self._max_update_bytes = max_update_bytes
         self._risky_value = rules.on_risky_value if max_update_bytes is None else None
+        self._id_map = id_map
+        if id_map and rules.max_bytes_per_file < _LEAST_BYTES_WITH_MAP:
+            raise ProfileDataError(f"With id_map, max_bytes_per_file is to be {_LEAST_BYTES_WITH_MAP:,} or more.")
+        self._own = Spool(folder / "own")
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
         self._mapped: pa.Schema | None = None
@@ -141,6 +154,12 @@ class ProfileRun:
     def key(self) -> str:
         """What the ids are to Adobe Target: ``thirdPartyId`` or ``pcId``; known once the columns are."""
         return self._mapping.key if self._mapping else self._rules.id_type or "thirdPartyId"
+
+    @property
+    def keys(self) -> list[str]:
+        """What all ids that files have are to Adobe Target, those of the map, too."""
+        linked = self._id_map.kinds(self.key) if self._id_map else []
+        return list(dict.fromkeys([self.key, *linked]))
 
     @property
     def checks_all_rows_first(self) -> bool:
@@ -162,7 +181,15 @@ class ProfileRun:
             "rows_empty": self.rows_empty,
             "rows_unchanged": 0,
             "rejected_by_reason": dict(self.rejects.by_reason),
+            **self._account_of_links,
         }
+
+    @property
+    def _account_of_links(self) -> dict[str, Any]:
+        if self._id_map is None:
+            return {}
+        dropped = {reason: links for reason, links in self._id_map.dropped.items() if links}
+        return {"rows_extended": self.rows_extended, "links_dropped": dropped}
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Read the rows, of no more columns than are needed; see ``Rows.batches``."""
@@ -176,11 +203,47 @@ class ProfileRun:
             :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none
             of them may be sent before
         """
-        blocks = map(self._encode, self.profiles(batches))
+        blocks = map(self._encode, self._set_aside(self.profiles(batches)))
         limits = {"max_rows": self._rules.max_rows_per_file, "max_bytes": self._rules.max_bytes_per_file}
         for file in cut_files(blocks, self._folder, key=lambda: self.key, **limits):
             self.rows_sent += file.rows
             yield file
+        for key in self._id_map.kinds(self.key) if self._id_map else ():
+            folder = self._folder / f"linked-{key}"
+            folder.mkdir()
+            blocks = map(self._encode, self._linked_profiles(key, folder))
+            for file in cut_files(blocks, folder, key=lambda key=key: key, **limits):  # type: ignore[misc]
+                self.rows_extended += file.rows
+                yield file
+
+    def _set_aside(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Keep what is sent, where it is also to be sent to linked ids."""
+        for batch in profiles:
+            if self._id_map is not None and len(batch):
+                self._own.write(batch)
+            yield batch
+
+    def _linked_profiles(self, key: str, folder: Path) -> Iterator[pa.RecordBatch]:
+        """Hand out the rows for linked ids of one type: none of an id that has a row of its own, and one of each."""
+        id_map = self._id_map
+        assert id_map is not None  # noqa: S101  # for the type checker
+
+        def drop(profiles: pa.RecordBatch) -> None:
+            id_map.dropped["duplicate_id"] += len(profiles)
+
+        def all_rows() -> Iterator[pa.RecordBatch]:
+            for batch in self._own.batches() if key == self.key else ():
+                yield batch.append_column("is_linked", pa.repeat(False, len(batch)))
+            step = max(1, MAX_ROWS // id_map.max_linked_ids)
+            for batch in self._own.batches():
+                for start in range(0, len(batch), step):
+                    rows = batch.slice(start, step)
+                    places, ids = id_map.links(rows.column("id"), self.key, key)
+                    linked = rows.take(pa.array(places)).set_column(1, "id", ids)
+                    yield linked.append_column("is_linked", pa.repeat(True, len(linked)))
+
+        for batch in first_of_each_id(all_rows(), folder, drop):
+            yield batch.filter(batch.column("is_linked")).select(batch.schema.names[:-1])
 
     def profiles(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[pa.RecordBatch]:
         """Check the rows, and hand out those that can be sent, one of each id.
@@ -210,6 +273,8 @@ class ProfileRun:
             complete=complete,
         )
         columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}
+        for key in self._id_map.kinds(mapping.key) if self._id_map else ():
+            check_names([(attribute.column, attribute.name) for attribute in mapping.attributes], key)
         if len(columns) > len(self._columns):
             warn_of_case(list(columns))
         self._columns = columns

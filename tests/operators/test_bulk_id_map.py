@@ -1,0 +1,81 @@
+"""Bulk uploads with an id map, against the sandbox over real sockets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_adobe_target.airflow_compat import AirflowFailException
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.sandbox import Sandbox
+
+LINKS = [{"id": "SECRET-1", "linked_id": "SECRET-2.28_0", "linked_id_type": "pcId"}]
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox(processing_seconds=0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def upload(sandbox, monkeypatch):
+    def upload(extra=None, **arguments):
+        connection = {"conn_type": "adobe_target", "login": "acme", "host": sandbox.url, "extra": extra or {}}
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
+        arguments = {"data": [{"thirdPartyId": "SECRET-1", "tier": "gold"}], **arguments}
+        operator = BulkProfileUpdateOperator(task_id="upload", poll_interval=0.05, durable=False, **arguments)
+        ti = SimpleNamespace(xcom_push=lambda key, value: None)
+        return operator.execute({"ti": ti, "run_id": "run"})
+
+    return upload
+
+
+def test_both_profiles_get_the_row_from_files_of_their_own(sandbox, upload, caplog):
+    caplog.set_level(logging.DEBUG)
+    sandbox.put_profile("SECRET-1", {"seen": "yes"})
+    sandbox.put_profile("SECRET-2.28_0", {"seen": "yes"}, "pcId")
+    report = upload(id_map=LINKS, api_version="v1")
+    assert (report["rows_read"], report["rows_sent"], report["rows_extended"]) == (1, 1, 1)
+    assert (report["id_type"], report["links_dropped"]) == ("thirdPartyId", {})
+    assert {(batch.key, batch.row_count) for batch in sandbox.batches} == {("thirdPartyId", 1), ("pcId", 1)}
+    assert [batch["rows"] for batch in report["batches"]] == [1, 1]
+    assert sandbox.profile("SECRET-1")["tier"] == sandbox.profile("SECRET-2.28_0", "pcId")["tier"] == "gold"
+    assert "SECRET" not in json.dumps(report) + caplog.text
+
+
+def test_linked_pc_ids_are_refused_with_v2_on_sites_with_ecids_before_anything_is_sent(sandbox, upload):
+    with pytest.raises(AirflowFailException, match="pcId with v2"):
+        upload(id_map=LINKS)
+    assert not sandbox.calls
+    assert upload(id_map=LINKS, extra={"uses_ecid": False})["rows_extended"] == 1
+
+
+def test_a_map_can_come_from_a_database_or_from_files(upload, tmp_path, monkeypatch):
+    database, file = tmp_path / "warehouse.db", tmp_path / "map.csv"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE links (thirdPartyId TEXT, pcId TEXT)")
+        connection.execute("INSERT INTO links VALUES ('SECRET-1', '2.28_0')")
+    file.write_text("id,linked_id\nSECRET-1,SECRET-3\n")
+    from_sql = upload(id_map_sql="SELECT * FROM links", sql_conn_id="warehouse", api_version="v1", dry_run=True)
+    from_file = upload(id_map_path=str(file), dry_run=True)
+    assert from_sql["rows_extended"] == from_file["rows_extended"] == 1
+
+
+def test_a_report_without_a_map_says_nothing_of_links(upload):
+    assert not {"rows_extended", "links_dropped"} & set(upload(dry_run=True))
+
+
+def test_two_maps_are_one_too_many(upload):
+    with pytest.raises(AirflowFailException, match="id_map, id_map_path"):
+        upload(id_map=LINKS, id_map_path="x")
+
+
+def test_a_map_is_shown_to_nobody():
+    operator = BulkProfileUpdateOperator(task_id="upload", data=[], id_map=LINKS)
+    assert "SECRET" not in repr(operator.id_map)
