@@ -135,6 +135,7 @@ def test_linked_browsers_get_what_their_customer_bought(run_example, sandbox):
     assert (linked["rows_read"], linked["rows_linked"], linked["result_table"]) == (200, 200, "links")
     assert (uploaded["id_type"], uploaded["rows_sent"]) == ("pcId", 200)
     assert uploaded["batches"][0]["profiles_not_found"] == 0
+    assert f"{1:038d}" not in run.output + json.dumps(run.xcoms)  # an ECID
     for customer_id in ("00001", "00002", "00200"):
         orders = sum(id_ == customer_id for id_, _, _ in purchases())
         assert sandbox.profile(customer_id) == {"orders": str(orders)}
