@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
@@ -21,6 +18,7 @@ from airflow_provider_adobe_target.operators.handover import hand_over
 from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 from airflow_provider_adobe_target.operators.sending import FileSender
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
@@ -167,7 +165,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.on_status_lost = on_status_lost
         self.durable = durable
         self.checkpoint_path = checkpoint_path
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: ScratchFolder | None = None
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -210,10 +208,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
         if self._folder:
-            removed = f"{self._folder.name}.removed"
-            with suppress(OSError):  # gone already
-                os.rename(self._folder.name, removed)  # so that the thread that makes files can add none
-            shutil.rmtree(removed, ignore_errors=True)
+            self._folder.remove()
 
     def _check_choices(self) -> None:
         for name in ("on_stuck", "on_status_lost"):
@@ -313,9 +308,9 @@ class BulkProfileUpdateOperator(BaseOperator):
             self.api_version,
             partial(self._finished, receipts) if self.guaranteed_upload else None,
         )
-        self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
+        self._folder = ScratchFolder()
         with self._full_disk_explained(sender), self._folder as folder:
-            run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=bool(self.rejects_path))
+            run = ProfileRun(self._rows(), self._rules(), folder, keep_rejects=bool(self.rejects_path))
             try:
                 self._send_all(run, sender, receipts)
             except BaseException:
@@ -424,8 +419,8 @@ class BulkProfileUpdateOperator(BaseOperator):
 
         try:
             ids = self.hook.failed_ids(refused)
-            with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
-                run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=True, refused_ids=ids)
+            with ScratchFolder() as folder:
+                run = ProfileRun(self._rows(), self._rules(), folder, keep_rejects=True, refused_ids=ids)
                 for file in run.files():
                     file.path.unlink()
                 path = self._write_rejects(context, run)

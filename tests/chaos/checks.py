@@ -62,12 +62,16 @@ def _ends(record: Record) -> Iterator[str]:
 
 
 def _lefts(record: Record) -> Iterator[str]:
-    """A step that ended by itself leaves no file, no thread, no connection."""
+    """A step that ended by itself leaves no file, no thread, no connection; nor what a killed one left before it."""
+    orphans: set[str] = set()
     for step in record.steps:
         if step.end == "killed":
+            orphans.update(step.left)
             continue
+        if step.name == "execute":
+            orphans.clear()  # it tidies up
         threads = [name for name in step.outcome["threads"] if name != _AIRFLOWS_THREAD]
-        left = {"files": step.left, "threads": threads, "open sockets": step.outcome["sockets"]}
+        left = {"files": set(step.left) - orphans, "threads": threads, "open sockets": step.outcome["sockets"]}
         yield from (f"{step.name} leaves {what}: {some}" for what, some in left.items() if some)
 
 
