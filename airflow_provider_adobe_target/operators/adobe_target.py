@@ -1,5 +1,6 @@
 """Operators that bring customer profiles into Adobe Target."""
 
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.operators.profile_token import RotateProfileTokenOperator
 
-__all__ = ["BulkProfileUpdateOperator"]
+__all__ = ["BulkProfileUpdateOperator", "RotateProfileTokenOperator"]

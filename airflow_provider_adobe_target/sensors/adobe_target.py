@@ -21,11 +21,14 @@ from airflow_provider_adobe_target.airflow_compat import (
 )
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
 from airflow_provider_adobe_target.target import clock
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
+
+__all__ = ["BatchStatusSensor", "ProfileTokenSensor", "read_batches"]
 
 
 class BatchStatusSensor(BaseSensorOperator):

@@ -17,11 +17,12 @@ def sandbox(open_sandbox):
 
 @pytest.fixture
 def run_example(airflow, sandbox, tmp_path):
-    def run(name, day="1998-01-01"):
+    def run(name, day="1998-01-01", **more):
         environment = {
             "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": connection(sandbox),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.db")}),
             "TMPDIR": str(tmp_path),
+            **more,
         }
         return airflow.run_example(name, day, **environment)
 
@@ -39,7 +40,8 @@ def purchases(before=date.max):
 
 
 def test_every_example_has_a_test_here():
-    tested = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill", "cdnow_partitions"}
+    cdnow = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill", "cdnow_partitions"}
+    tested = cdnow | {"profile_token"}
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -115,3 +117,26 @@ def test_four_mapped_tasks_send_every_customer_once_and_come_to_one_account(run_
     assert len(ids) == len(set(ids)) == 23_570
     shares = [run.result(("upload", number))["rows_sent"] for number in range(4)]
     assert max(shares) - min(shares) <= 1
+
+
+@pytest.mark.parametrize("days_left", [90, 13])
+def test_a_token_is_replaced_when_it_is_nearly_over(run_example, sandbox, tmp_path, days_left):
+    sandbox.settings.token_seconds = days_left * 24 * 60 * 60
+    places = {"ims_host": sandbox.url, "admin_host": sandbox.url}
+    extra = {"client_id": "id", "client_secret": "p8e-secret", "tenant_id": "acmeinc", **places}
+    own = connection(sandbox, password=None, extra=extra)
+
+    run = run_example(
+        "profile_token", "2026-01-02", AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=own, SECRETS_FOLDER=str(tmp_path)
+    )
+
+    if days_left == 90:
+        assert run.states == {"nearly_over": "skipped", "rotate": "skipped"}
+        assert sandbox.settings.token == "t0ken-of-the-tests"
+        return
+    assert run.states == {"nearly_over": "success", "rotate": "success"}
+    assert run.result("nearly_over")["days_left"] == pytest.approx(13, abs=0.1)
+    stored = tmp_path / "adobe_target_default"
+    assert stored.read_text() == sandbox.settings.token != "t0ken-of-the-tests"
+    assert stored.stat().st_mode & 0o777 == 0o600
+    assert set(run.result("rotate")) == {"expires_at", "rotated_at"}
