@@ -1,6 +1,7 @@
 """Operators that bring customer profiles into Adobe Target."""
 
+from airflow_provider_adobe_target.operators.audience_flags import AudienceFlagOperator
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.operators.profile_token import RotateProfileTokenOperator
 
-__all__ = ["BulkProfileUpdateOperator", "RotateProfileTokenOperator"]
+__all__ = ["AudienceFlagOperator", "BulkProfileUpdateOperator", "RotateProfileTokenOperator"]

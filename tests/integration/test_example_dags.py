@@ -41,7 +41,7 @@ def purchases(before=date.max):
 
 def test_every_example_has_a_test_here():
     cdnow = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill", "cdnow_partitions"}
-    tested = cdnow | {"profile_token"}
+    tested = cdnow | {"cdnow_audiences", "profile_token"}
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -140,3 +140,29 @@ def test_a_token_is_replaced_when_it_is_nearly_over(run_example, sandbox, tmp_pa
     assert stored.read_text() == sandbox.settings.token != "t0ken-of-the-tests"
     assert stored.stat().st_mode & 0o777 == 0o600
     assert set(run.result("rotate")) == {"expires_at", "rotated_at"}
+
+
+def test_who_leaves_an_audience_is_written_false(run_example, sandbox):
+    def members(as_of):
+        bought = {}
+        for id_, day, dollars in purchases(as_of):
+            latest, total = bought.get(id_, (date.min, 0.0))
+            bought[id_] = (max(day, latest), total + dollars)
+        active = {id_ for id_, (latest, _) in bought.items() if (as_of - latest).days <= 90}
+        return active, {id_ for id_, (_, total) in bought.items() if total >= 250}
+
+    sandbox.put_profile("00001", {"seen": "yes"})
+    sandbox.put_profile("00004", {"seen": "yes"})
+    then = run_example("cdnow_audiences", "1997-03-01")
+    assert sandbox.profile("00001") == {"seen": "yes", "audience.active": "true", "audience.big_spender": "false"}
+    later = run_example("cdnow_audiences", "1998-06-01")
+
+    assert set(then.states.values()) == set(later.states.values()) == {"success"}
+    assert sandbox.profile("00001") == {"seen": "yes", "audience.active": "false", "audience.big_spender": "false"}
+    report = later.result("flags")
+    assert report["rows_sent"] == 23_570
+    counted = {tuple(report["members"].values())}
+    # Airflow's versions differ in whether a run by hand is about its own day or the one before.
+    assert counted <= {tuple(map(len, members(date(1998, 6, day)))) for day in (1, 2)}
+    assert report["batches"][0]["profiles_not_found"] == 23_568
+    assert sandbox.profile("00002") is None
