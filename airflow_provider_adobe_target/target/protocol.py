@@ -168,7 +168,7 @@ def access_token_request(settings: TargetSettings, oauth: OAuthCredential) -> Re
         "grant_type": "client_credentials",
         "scope": oauth.scope,
     }
-    headers = {**_plain_headers("application/json"), "Content-Type": _FORM}
+    headers = {**plain_headers("application/json"), "Content-Type": _FORM}
     return Request("POST", f"{oauth.ims_url}/ims/token/v3", headers, urlencode(form).encode(), settings.timeout)
 
 
@@ -192,7 +192,7 @@ def _admin_request(settings: TargetSettings, method: Literal["GET", "POST"], pat
             "The Admin API needs client_id, client_secret and tenant_id of the connection; one is not set."
         )
     headers = {
-        **_plain_headers(_ADMIN_MEDIA_TYPE),
+        **plain_headers(_ADMIN_MEDIA_TYPE),
         "Authorization": ACCESS_TOKEN,
         "X-Api-Key": settings.oauth.client_id,
     }
@@ -202,7 +202,7 @@ def _admin_request(settings: TargetSettings, method: Literal["GET", "POST"], pat
 
 
 def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:
-    headers = _plain_headers(accept)
+    headers = plain_headers(accept)
     if settings.token is not None:
         headers["Authorization"] = f"Bearer {settings.token}"
     elif settings.reads_token:
@@ -210,7 +210,11 @@ def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:
     return headers
 
 
-def _plain_headers(accept: str) -> dict[str, str]:
+def plain_headers(accept: str) -> dict[str, str]:
+    """Return the headers that every request has.
+
+    :param accept: the media type that is asked for.
+    """
     return {
         "Accept": f"{accept}, */*;q=0.1",
         "Accept-Encoding": "identity",

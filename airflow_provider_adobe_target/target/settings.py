@@ -65,6 +65,9 @@ class TargetSettings:
     :param oauth: the OAuth server-to-server credential, if any.
     :param tenant_id: the tenant in the Admin API's paths, if known.
     :param admin_url: where the Admin API answers: ``scheme://host[:port]``.
+    :param datastream_id: Experience Platform's datastream, if any.
+    :param ims_org_id: the organization that it belongs to, if known.
+    :param edge_url: another place that answers for the Edge Network: ``scheme://host[:port]``.
     """
 
     client_code: str
@@ -80,6 +83,9 @@ class TargetSettings:
     oauth: OAuthCredential | None = None
     tenant_id: str | None = None
     admin_url: str = DEFAULT_ADMIN_URL
+    datastream_id: str | None = None
+    ims_org_id: str | None = None
+    edge_url: str | None = None
 
     @classmethod
     def from_fields(
@@ -99,7 +105,8 @@ class TargetSettings:
         :param port: port for ``host``, where the URL has none.
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
             ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
-            ``tenant_id`` and ``admin_host``; other keys are left alone.
+            ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id`` and ``edge_host``; other keys are left
+            alone.
         :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
         :raises ConnectionSettingsError: naming the field that cannot be used.
         """
@@ -128,6 +135,9 @@ class TargetSettings:
             oauth=oauth,
             tenant_id=tenant_id,
             admin_url=_adobe_url("admin_host", fields.get("admin_host"), DEFAULT_ADMIN_URL),
+            datastream_id=_token("datastream_id", fields.get("datastream_id")),
+            ims_org_id=_token("ims_org_id", fields.get("ims_org_id")),
+            edge_url=_adobe_url("edge_host", fields.get("edge_host"), "") or None,
         )
 
     @property
@@ -237,7 +247,7 @@ def _adobe_url(name: str, value: Any, default: str) -> str:
     try:
         host, port = parse_authority(match["authority"] if match else "")
     except ValueError as error:
-        raise ConnectionSettingsError(f"{name} cannot be used: {error}. Example: {default}") from None
+        raise ConnectionSettingsError(f"{name} cannot be used: {error}. Example: https://proxy.example.com") from None
     scheme = ((match and match["scheme"]) or "https").lower()
     if scheme != "https" and not (scheme == "http" and is_loopback(host)):
         raise ConnectionSettingsError(f"{name} is to begin with https://: secrets would travel in clear text.")
