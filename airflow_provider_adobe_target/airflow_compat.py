@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.connection import get_async_connection
@@ -19,8 +20,6 @@ from airflow.providers.common.compat.sdk import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow.providers.common.compat.sdk import Context
 
 # What Airflow resolves at run time without Jinja: its path differs between 2 and 3, but XComArg derives from it in
@@ -39,7 +38,9 @@ def first_reschedule(sensor: BaseSensorOperator, context: Context) -> datetime |
     ti: Any = context["ti"]
     started: datetime | None
     if hasattr(ti, "get_first_reschedule_date"):
-        started = ti.get_first_reschedule_date(context)
+        first = ti.get_first_reschedule_date(context)
+        # The dag.test() of Airflow 3.0 gives text.
+        started = datetime.fromisoformat(first.replace("Z", "+00:00")) if isinstance(first, str) else first
         return started
     # As the sensors of Airflow 2 do it:
     from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]

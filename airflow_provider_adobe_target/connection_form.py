@@ -82,7 +82,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "calls_per_minute",
         "Calls a minute",
-        "The share of Target's 50 calls a minute that one task may use, polls included. Default: 30.",
+        "The share of Target's 50 calls a minute that the tasks of one machine may use together, polls included. "
+        "Default: 30.",
         placeholder="30",
         json_type="integer",
         minimum=1,

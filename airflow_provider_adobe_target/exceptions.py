@@ -45,4 +45,11 @@ class BatchTimeoutError(AdobeTargetError):
 
 
 class AdobeTargetUnavailableError(AdobeTargetError):
-    """Adobe Target gave no usable answer for as long as this client tries; trying later may help."""
+    """Adobe Target gave no usable answer for as long as this client tries; trying later may help.
+
+    :param retry_after: seconds after which another call may be made, where Target asked for patience (429, 503)
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

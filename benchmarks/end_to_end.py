@@ -1,6 +1,6 @@
 """What a whole upload takes, beside what each of its stages takes alone.
 
-    python benchmarks/end_to_end.py [--rows 2000000] [--runs 5] [--delay 0.5] [--json FILE]
+    python benchmarks/end_to_end.py [--rows 1000000] [--runs 3] [--delay 0.5] [--json FILE]
 
 A Parquet file goes through the operator to a sink on this machine (``sink.py``), once as fast as it takes the files and
 once with a delay before each answer. Reading, encoding and uploading proceed side by side: the whole should take hardly
@@ -12,6 +12,7 @@ compares runs of one turn.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -23,8 +24,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.parquet as pq
-from encoding import whole_walk, write_parquet
-from measuring import Report, apart, in_turn, measured, medians, options
+import tables
+from measuring import Report, airflow_environment, apart, in_turn, measured, medians, options
 
 from airflow_provider_adobe_target.profiles.files import rows_from_files
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
@@ -46,8 +47,13 @@ def read(path: Path, folder: Path) -> Callable[[], object]:
 
 def encode(path: Path, folder: Path) -> Callable[[], object]:
     """Check and encode rows that are in memory, and write the files."""
-    rows = rows_from_data(pq.read_table(path))
-    return lambda: whole_walk(rows, folder)
+    run = ProfileRun(rows_from_data(pq.read_table(path)), ProfileRules(max_rows_per_file=MAX_ROWS), folder)
+
+    def work() -> None:
+        for file in run.files():
+            file.path.unlink()
+
+    return work
 
 
 def upload(path: Path, folder: Path) -> Callable[[], object]:
@@ -92,7 +98,9 @@ WORKS = {**STAGES, "whole": whole}
 
 def measure(name: str, path: Path) -> dict[str, float]:
     """Run one of the works in this process, first with few rows."""
-    with tempfile.TemporaryDirectory() as small_folder, tempfile.TemporaryDirectory() as folder:
+    folders = (tempfile.TemporaryDirectory() for _ in range(3))
+    with next(folders) as small_folder, next(folders) as folder, next(folders) as shared:
+        os.environ["ADOBE_TARGET_SHARED_FOLDER"] = shared  # no run is to wait for the calls of the one before
         WORKS[name](small(path), Path(small_folder))()
         return measured(WORKS[name](path, Path(folder)))
 
@@ -112,12 +120,7 @@ def sink(delay: float) -> Iterator[str]:
 def compare(report: Report, path: Path, rows: int, runs: int, delay: float) -> None:
     """Add the table that compares the whole with its stages."""
     with sink(delay) as url:
-        connection = {"conn_type": "adobe_target", "login": "acme", "host": url, "extra": {"calls_per_minute": 50}}
-        environment = {
-            "AIRFLOW_HOME": str(path.parent),
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-            "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
-        }
+        environment = airflow_environment(path.parent, url)
         figures = in_turn(WORKS, runs, lambda name: apart(__file__, "--one", name, "--path", path, **environment))
     slowest = [max(turn) for turn in zip(*([run["wall"] for run in figures[name]] for name in STAGES), strict=True)]
     records = []
@@ -140,7 +143,7 @@ def compare(report: Report, path: Path, rows: int, runs: int, delay: float) -> N
 
 def main() -> None:
     """Print both tables, or one run's figures as JSON."""
-    parser = options(__doc__, runs=5, rows=2_000_000)
+    parser = options(__doc__, runs=3, rows=1_000_000)
     parser.add_argument("--delay", type=float, default=0.5, help="seconds before each answer of the slow sink")
     parser.add_argument("--path", type=Path, help="with --one")
     arguments = parser.parse_args()
@@ -150,8 +153,8 @@ def main() -> None:
     report = Report(arguments.json, "pyarrow", "apache-airflow")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "profiles.parquet"
-        write_parquet(path, arguments.rows)
-        write_parquet(small(path), 1_000)
+        tables.write(path, arguments.rows)
+        tables.write(small(path), 1_000)
         for delay in (0.0, arguments.delay):
             compare(report, path, arguments.rows, arguments.runs, delay)
 

@@ -18,6 +18,8 @@ from typing import Any
 
 Figures = dict[str, float]
 
+_MAXRSS_A_MIB = 1 << 20 if sys.platform == "darwin" else 1 << 10
+
 
 def cpu_seconds() -> float:
     """User and system time of all threads of this process."""
@@ -32,7 +34,7 @@ def peak_mib() -> float:
         fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) / 1024
     except FileNotFoundError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_A_MIB
 
 
 def measured(work: Callable[[], object]) -> Figures:
@@ -47,13 +49,46 @@ def measured(work: Callable[[], object]) -> Figures:
     }
 
 
+# Stands between this process and the candidate, as the most memory that the system counts begins with the starter's.
+_WATCH = """
+import json, os, sys
+process = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(process, 0)
+print(json.dumps({"cpu_outside": usage.ru_utime + usage.ru_stime, "peak_outside": usage.ru_maxrss}))
+sys.exit(abs(os.waitstatus_to_exitcode(status)))
+"""
+_OUTSIDE_MAY_DIFFER = 0.05
+
+
 def apart(script: str, *arguments: object, **environment: str) -> Figures:
-    """Run one candidate in a fresh process, whose last line of output is its figures as JSON."""
-    command = [sys.executable, script, *map(str, arguments)]
+    """Run one candidate in a fresh process, whose last line of output is its figures as JSON.
+
+    What the system counts of the process from outside, as ``/usr/bin/time -v`` does, has to agree with what it counts
+    of itself.
+    """
+    command = [sys.executable, "-IS", "-c", _WATCH, sys.executable, script, *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     if result.returncode:
-        raise SystemExit(f"{result.stderr}\n{' '.join(command)} ended with code {result.returncode}.")
-    return dict(json.loads(result.stdout.splitlines()[-1]))
+        raise SystemExit(f"{result.stderr}\n{' '.join(command[4:])} ended with code {result.returncode}.")
+    inside, outside = map(json.loads, result.stdout.splitlines()[-2:])
+    peak = outside["peak_outside"] / _MAXRSS_A_MIB
+    if abs(peak / inside["peak"] - 1) > _OUTSIDE_MAY_DIFFER or inside.get("cpu", 0) > outside["cpu_outside"]:
+        raise SystemExit(f"{' '.join(command[4:])} counts {inside}, and the system {outside}.")
+    return {**inside, "peak_outside": peak}
+
+
+def airflow_environment(home: Path | str, host: str) -> dict[str, str]:
+    """Return an environment in which Airflow is quiet, and its connection to Adobe Target leads to ``host``.
+
+    :param home: a folder for what Airflow writes
+    :param host: a URL
+    """
+    connection = {"conn_type": "adobe_target", "login": "acme", "host": host, "extra": {"calls_per_minute": 50}}
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+        "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": json.dumps(connection),
+    }
 
 
 def in_turn(candidates: Iterable[str], runs: int, run: Callable[[str], Figures]) -> dict[str, list[Figures]]:

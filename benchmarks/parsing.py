@@ -15,7 +15,7 @@ import tempfile
 import time
 from functools import partial
 
-from measuring import Figures, Report, apart, cpu_seconds, in_turn, medians, options
+from measuring import Figures, Report, apart, cpu_seconds, in_turn, medians, options, peak_mib
 
 AIRFLOW = "from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator"
 OURS = "airflow_provider_adobe_target.{0}.adobe_target"
@@ -38,6 +38,7 @@ def measure(name: str) -> dict[str, object]:
     return {
         "wall_ms": wall * 1e3,
         "cpu_ms": cpu * 1e3,
+        "peak": peak_mib(),
         "modules": len(added),
         "heavy": [name for name in HEAVY if name in added],
     }

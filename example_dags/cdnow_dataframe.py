@@ -47,6 +47,7 @@ with DAG(
     dag_id="cdnow_dataframe",
     schedule=None,
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
+    max_active_runs=1,  # Target knows no order between two runs that write the same ids
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):

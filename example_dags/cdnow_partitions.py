@@ -3,14 +3,15 @@
 SQL splits the customers by their id, so that no id is in two partitions; a check for repeated ids goes no further
 than one task. One sensor waits for the batches of all, and judges them together.
 
-Adobe Target's 50 calls a minute are for all tasks together. Each task has a budget of its own, so the connection's
-``calls_per_minute`` is to be its share: ``50 // (4 uploads + 1 sensor)``, which is 10. The pool bounds how many
-uploads read the warehouse at a time. Without it they are never scheduled (``airflow dags test`` does without)::
+Adobe Target's 50 calls a minute are for all tasks together. Those of one machine keep to the connection's
+``calls_per_minute`` together; where the workers are on several machines, set 50 divided by their number. The pool
+bounds how many uploads read the warehouse at a time. Without it they are never scheduled (``airflow dags test`` does
+without)::
 
     airflow pools set adobe_target 2 "Uploads to Adobe Target at a time"
 
-Needs the connections ``adobe_target_default``, with ``{"calls_per_minute": 10}`` as its extra, and ``warehouse``,
-the latter of type ``sqlite`` with the path of a file, which the first task creates, as its host.
+Needs the connections ``adobe_target_default`` and ``warehouse``, the latter of type ``sqlite`` with the path of a file,
+which the first task creates, as its host.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ with DAG(
     dag_id="cdnow_partitions",
     schedule=None,
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
-    max_active_runs=1,  # two runs at a time would be twice as many tasks
+    max_active_runs=1,  # Target knows no order between two runs that write the same ids
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):

@@ -98,6 +98,7 @@ def airflow_environment(target_url: str) -> dict[str, str]:
     target = {"conn_type": "adobe_target", "login": CLIENT_CODE, "password": TOKEN, "host": target_url}
     warehouse = {"conn_type": "sqlite", "host": str(WAREHOUSE)}
     return inherited | {
+        "ADOBE_TARGET_SHARED_FOLDER": str(HOME / "shared"),
         "AIRFLOW_HOME": str(HOME),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "example_dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -1,9 +1,23 @@
+"""How many examples Hypothesis tries: ``HYPOTHESIS_PROFILE=long`` for a hundred times as many."""
+
+import os
+import uuid
+
+import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "suite",
-    deadline=None,
-    max_examples=100,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.load_profile("suite")
+from airflow_provider_adobe_target.target import budget, machine
+
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile("suite", deadline=None, max_examples=100, suppress_health_check=CHECKS)
+settings.register_profile("long", settings.get_profile("suite"), max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture(autouse=True)
+def shared_folder(monkeypatch, tmp_path_factory):
+    """Let each test, and what it starts, be a machine of its own."""
+    folder = tmp_path_factory.getbasetemp() / f"shared-{uuid.uuid4().hex}"
+    monkeypatch.setenv(machine.FOLDER_VARIABLE, str(folder))
+    budget._warned.clear()
+    return folder

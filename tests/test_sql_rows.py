@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from types import SimpleNamespace
+
 import pyarrow as pa
 import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from walk import walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.operators.sql_rows import rows_from_sql
+from airflow_provider_adobe_target.operators.sql_rows import _streaming_cursor, rows_from_sql
 
 TYPES = """
     SELECT 'U' || i AS "thirdPartyId", i AS whole, 12.340::DECIMAL(10, 3) AS amount, 0.1::DOUBLE AS ratio,
@@ -129,6 +132,49 @@ def test_a_cursor_that_offers_arrow_is_asked_for_it_and_closed(methods):
     assert connection.closed == 2  # the cursor and the connection, here one
 
 
+class BigQueryJob:
+    """A finished job."""
+
+    def result(self):
+        return self
+
+    def to_arrow_iterable(self):
+        amounts = pa.array([Decimal("12.5"), Decimal("100"), None], pa.decimal128(38, 9))
+        moments = pa.array([0, None, 1_500_000], pa.timestamp("us", "UTC"))
+        table = pa.table({"thirdPartyId": ["U1", "U2", "U3"], "amount": amounts, "moment": moments})
+        return iter(table.to_batches(max_chunksize=2))
+
+
+class BigQueryHook:
+    """What of Airflow's hook a cursor of its own leads to."""
+
+    def get_client(self, project_id, location):
+        assert (project_id, location) == ("shop", "EU")
+        return SimpleNamespace(get_job={"job_1": BigQueryJob()}.get)
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [
+        {"query_job": BigQueryJob()},  # Google's cursor
+        {"hook": BigQueryHook(), "project_id": "shop", "location": "EU", "job_id": "job_1"},  # Airflow's
+    ],
+    ids=["Google", "Airflow"],
+)
+def test_the_result_of_a_bigquery_job_is_read_as_arrow(methods):
+    assert walk_sql(ArrowOnly(**methods), "SELECT").lines == [
+        "U1,12.5,1970-01-01T00%3A00%3A00Z",
+        "U2,100,",
+        "U3,,1970-01-01T00%3A00%3A01.5Z",
+    ]
+
+
+def test_whole_numbers_of_a_bigquery_numeric_are_good_ids():
+    table = pa.table({"pcId": pa.array([Decimal("100"), Decimal("7")], pa.decimal128(38, 9)), "v": ["a", "b"]})
+    job = SimpleNamespace(result=lambda: SimpleNamespace(to_arrow_iterable=table.to_batches))
+    assert walk_sql(ArrowOnly(query_job=job), "SELECT").lines == ["100,a", "7,b"]
+
+
 def test_an_empty_result_is_no_rows():
     assert walk_sql(ArrowOnly(fetch_arrow_batches=lambda: iter([])), "SELECT").read == 0
 
@@ -136,4 +182,10 @@ def test_an_empty_result_is_no_rows():
 def test_large_batches_are_cut():
     table = pa.table({"thirdPartyId": [f"U{number}" for number in range(100_000)], "v": range(100_000)})
     rows = rows_from_sql(Hook(ArrowOnly(fetch_arrow_batches=lambda: iter([table]))), "SELECT", None)
-    assert max(batch.num_rows for batch in rows.batches()) <= 32_768
+    assert max(batch.num_rows for batch in rows.batches()) <= 16_384
+
+
+def test_pymysql_is_asked_for_a_cursor_that_streams():
+    pymysql = pytest.importorskip("pymysql")
+    cursor = _streaming_cursor(pymysql.connect(defer_connect=True))
+    assert isinstance(cursor, pymysql.cursors.SSCursor)

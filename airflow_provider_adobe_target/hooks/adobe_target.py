@@ -26,7 +26,7 @@ from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
 )
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.budget import CallBudget
+from airflow_provider_adobe_target.target.budget import CallBudget, shared_budget
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.settings import TargetSettings
 from airflow_provider_adobe_target.target.versions import check_version
@@ -84,8 +84,8 @@ class AdobeTargetHook(BaseHook):
 
     @cached_property
     def budget(self) -> CallBudget:
-        """The calls a minute that this hook may make, submits and polls together."""
-        return CallBudget(self.settings.calls_per_minute, clocks.SYSTEM)
+        """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
+        return shared_budget(self.settings, clocks.SYSTEM)
 
     def authorize(self) -> None:
         """Read the Profile API token now where the connection leaves that to the Admin API, rather than at a call.

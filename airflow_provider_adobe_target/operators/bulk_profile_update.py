@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from airflow_provider_adobe_target.operators.receipts import Receipts, SourceCha
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
 from airflow_provider_adobe_target.operators.sending import FileSender
+from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, batch_problems, check_limits, judge
@@ -195,7 +196,8 @@ class BulkProfileUpdateOperator(BaseOperator):
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
             self._check_choices()
-            return self._upload_and_wait(context, self._receipts(context))
+            with nullcontext() if self.is_dry_run else turn_of(self, context, self.hook.settings):
+                return self._upload_and_wait(context, self._receipts(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""
@@ -256,7 +258,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         """Judge batches that are final, unless some of them are to be sent again."""
         report = {**report, "batches": self._push_batches(context, batches)}
         if self._are_to_be_sent_again(dict(enumerate(batches)), receipts):
-            return self._upload_and_wait(context, receipts)
+            with turn_of(self, context, self.hook.settings):  # it ended where the task was deferred
+                return self._upload_and_wait(context, receipts)
         report = self._with_refused_rows(context, report, batches)
         for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
             self.log.warning(warning)

@@ -19,15 +19,37 @@ def arrow_batches(cursor: Any) -> _Batches | None:
     """Return the result of a cursor that hands out Arrow; None where it hands out rows only.
 
     Told by the names of its methods, so that no driver has to be imported: those of DuckDB (``to_arrow_reader``,
-    in older versions ``fetch_arrow_reader``), ADBC (``fetch_record_batch``), Snowflake (``fetch_arrow_batches``) and
-    Databricks (``fetchmany_arrow``).
+    in older versions ``fetch_arrow_reader``), ADBC (``fetch_record_batch``), Snowflake (``fetch_arrow_batches``),
+    Databricks (``fetchmany_arrow``) and BigQuery (``query_job``, or Airflow's ``job_id``).
 
     :param cursor: a DB-API cursor that already ran its statement, or a relation of DuckDB's.
     """
     for method, read in _READERS.items():
         if callable(getattr(cursor, method, None)):
             return map(_plain, read(cursor))
+    job = _bigquery_job(cursor)
+    return map(_plain, map(_shortened_decimals, job.result().to_arrow_iterable())) if job else None
+
+
+def _bigquery_job(cursor: Any) -> Any | None:
+    """Return the job whose result a BigQuery cursor pages through, Google's own or that of Airflow's hook."""
+    if job := getattr(cursor, "query_job", None):
+        return job
+    get_client = getattr(getattr(cursor, "hook", None), "get_client", None)
+    if get_client and getattr(cursor, "job_id", None):
+        return get_client(project_id=cursor.project_id, location=cursor.location).get_job(cursor.job_id)
     return None
+
+
+def _shortened_decimals(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Write NUMERIC with the places it needs, as BigQuery does itself: in Arrow 12.5 is 12.500000000."""
+    columns = [
+        from_objects([None if value is None else value.normalize() for value in column.to_pylist()])
+        if pa.types.is_decimal(column.type)
+        else column
+        for column in batch.columns
+    ]
+    return record_batch(dict(zip(batch.schema.names, columns, strict=True)), batch.num_rows)
 
 
 def _fetched_tables(cursor: Any) -> _Batches:

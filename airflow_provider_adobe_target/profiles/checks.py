@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.profiles.cells import TextCells
-from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
+from airflow_provider_adobe_target.profiles.encoding import cell_starts, encode_lines, string_bytes
 from airflow_provider_adobe_target.profiles.text import to_text, value_type
 from airflow_provider_adobe_target.profiles.text_column import TextColumn
 
@@ -190,7 +190,7 @@ def _holds_risky_bytes(text: pa.StringArray) -> bool:
 
 def _longest(text: pa.StringArray) -> int:
     """Return the bytes of the longest text: no text has more characters than that."""
-    return pc.max(pc.binary_length(text)).as_py() or 0
+    return int(np.diff(cell_starts(text)).max(initial=0))
 
 
 def _mask(condition: pa.BooleanArray) -> Mask:

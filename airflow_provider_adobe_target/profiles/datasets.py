@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.record_batches import project, record_batch
 
 if TYPE_CHECKING:
@@ -76,9 +77,22 @@ def _is_hidden(parts: Collection[str]) -> bool:
 
 
 def _folder_values(folders: Collection[str]) -> dict[str, str | None]:
-    """Read ``key=value`` as Hive and Spark write it: percent-encoded, with a name of its own for null."""
+    """Read ``key=value`` as Hive and Spark write it: percent-encoded, with a name of its own for null.
+
+    :raises ProfileDataError: where it is no text, but other bytes
+    """
+    if not all(_is_text(folder) for folder in folders):
+        raise ProfileDataError(f"The folders {'/'.join(folders)!r} are not named in UTF-8. Rename them.")
     pairs = [folder.partition("=") for folder in folders if not folder.startswith("=") and "=" in folder]
     return {unquote(key): None if value == _HIVE_NULL else unquote(value) for key, _, value in pairs}
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class RowsInFolders:

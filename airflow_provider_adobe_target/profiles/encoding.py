@@ -1,4 +1,8 @@
-"""Columns of text to the lines of a batch file, percent-encoded a whole column at a time.
+r"""Columns of text to the lines of a batch file, percent-encoded a whole column at a time.
+
+Cell by cell, which is what the tests hold it to, it would be::
+
+    b"".join(b"\n" + ",".join(quote(cell or "", safe="") for cell in row).encode() for row in rows)
 
 How two rows walk through (⏎ is LF)::
 
@@ -6,11 +10,17 @@ How two rows walk through (⏎ is LF)::
     U1   50% off       ─▶     U1   50%25%20off          ─▶     ⏎U1,50%25%20off⏎U2,Z%C3%BCrich
     U2   Zürich               U2   Z%C3%BCrich
 
-An Arrow column is one buffer of bytes with the offset at which each cell begins. A byte either stands for itself or
-becomes ``%XX``, so that a cell grows by two for each of the latter, and every cell's new offset is its old one plus the
-growth before it. A column in which nothing grows stays as it is. The others are looked up in a table, two bytes at a
-time, padded with NUL, which is then cut out. No value can forge a separator: a comma or a line break in it is encoded
-before separators are put in.
+An Arrow column is one buffer of bytes, and the starts of its cells in it. A column of unreserved bytes alone stays as
+it is. Of the others the bytes are taken two by two, whatever cells they belong to, and each pair is a number that is
+looked up in an Arrow column of all 65,536 encoded pairs. That gives the encoded bytes, and where those of each pair
+begin, which tells where the cells do::
+
+    bytes     5 0 │ % ␣    │ o f │ f Z │ C3 BC  │ r i │ c h      the cells begin at 0, 7, end at 14
+                                   ╰ the second cell
+    encoded   50  │ %25%20 │ of  │ fZ  │ %C3%BC │ ri  │ ch       the pairs begin at 0, 2, 8, 10, 12, 18, 20, end at 22
+
+Byte 7 is the second of the fourth pair, which begins at 10; the encoded ``f`` has one byte, so that the cell begins
+at 11. No value can forge a separator: a comma or a line break in it is encoded before separators are put in.
 
 A line begins with its LF, so that a file ends without one: an empty last line might be counted as a row.
 """
@@ -27,21 +37,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"  # RFC 3986 §2.3
-_BLOCK_BYTES = 128 * 1024  # what is looked up at once, so that it stays in the processor's cache
-
-
-def _pair_table() -> npt.NDArray[np.uint64]:
-    """Return the encoded form of every pair of bytes, each byte's padded with NUL to four."""
-    single = np.zeros((256, 4), np.uint8)
-    for byte in range(256):
-        encoded = bytes([byte]) if byte in _UNRESERVED else b"%%%02X" % byte
-        single[byte, : len(encoded)] = list(encoded)
-    low, high = np.arange(65_536) & 0xFF, np.arange(65_536) >> 8
-    return np.hstack([single[low], single[high]]).view(np.uint64).ravel()
-
-
-_PAIRS = _pair_table()
-_GROWTH = bytes(0 if byte in _UNRESERVED else 2 for byte in range(256))
+_BLOCK_BYTES = 64 * 1024  # what is looked at before the next: mostly the first tells
+_ENCODED = [bytes([byte]) if byte in _UNRESERVED else b"%%%02X" % byte for byte in range(256)]
+_ENCODED_BYTES = np.array([len(encoded) for encoded in _ENCODED], np.int32)
+# Of each two bytes, as a number whose lower half is the first of them.
+_ENCODED_PAIRS = pa.array([first + second for second in _ENCODED for first in _ENCODED], pa.binary())
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ def encode_lines(columns: Sequence[pa.Array]) -> Lines:
     :param columns: at least one column of type string, all of one length; null is written as an empty cell
     """
     encoded = [percent_encode(column) for column in columns]
-    lines = _join([_join([pa.scalar(""), encoded[0]], "\n"), *encoded[1:]], ",")
+    encoded[0] = pc.binary_replace_slice(encoded[0].fill_null(""), 0, 0, "\n")
+    lines = pc.binary_join_element_wise(*encoded, ",", null_handling="replace", null_replacement="")
     starts = cell_starts(lines).astype(np.int64)
-    if starts[-1] != sum(len(string_bytes(column)) for column in encoded) + len(lines) * len(columns):
+    if starts[-1] != sum(len(string_bytes(column)) for column in encoded) + len(lines) * (len(columns) - 1):
         raise RuntimeError("the number of separators is not what it must be")
     return Lines(string_bytes(lines), starts)
 
@@ -76,16 +77,16 @@ def encode_lines(columns: Sequence[pa.Array]) -> Lines:
 def percent_encode(column: pa.StringArray) -> pa.StringArray:
     """Percent-encode each cell as RFC 3986 has it, ``urllib.parse.quote(cell, safe="")``; null stays null."""
     data = string_bytes(column)
-    growth = np.frombuffer(data.tobytes().translate(_GROWTH), np.uint8)
-    if not growth.any():
+    if _is_unreserved(data):
         return column
-    growth_before = np.zeros(len(data) + 1, np.int32)
-    np.cumsum(growth, out=growth_before[1:])
+    even = np.append(data, np.uint8(0)) if len(data) % 2 else data  # what follows the last cell is never looked at
+    encoded = pc.take(_ENCODED_PAIRS, pa.array(even.view("<u2")), boundscheck=False)
     starts = cell_starts(column)
-    starts = starts + growth_before[starts]
-    encoded = _look_up(data, int(starts[-1]))
+    # Where a cell begins with the second byte of a pair, the first is encoded before it.
+    starts = cell_starts(encoded)[starts >> 1] + _ENCODED_BYTES[data[starts - 1]] * (starts & 1)
     valid = pc.is_valid(column).buffers()[1] if column.null_count else None
-    return pa.Array.from_buffers(pa.string(), len(column), [valid, pa.py_buffer(starts), pa.py_buffer(encoded)])
+    buffers = [valid, pa.py_buffer(starts), encoded.buffers()[2]]
+    return pa.Array.from_buffers(pa.string(), len(column), buffers)
 
 
 def cell_starts(array: pa.StringArray) -> npt.NDArray[np.int32]:
@@ -104,20 +105,6 @@ def string_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
     return data[offsets[array.offset] : offsets[array.offset + len(array)]]
 
 
-def _look_up(data: npt.NDArray[np.uint8], size: int) -> bytearray:
-    """Encode bytes, to ``size`` bytes."""
-    scratch = bytearray(_BLOCK_BYTES * 4)
-    looked_up = np.frombuffer(scratch, np.uint64)
-    pieces = []
-    for start in range(0, len(data), _BLOCK_BYTES):
-        block = data[start : start + _BLOCK_BYTES]
-        if len(block) % 2:
-            block = np.append(block, np.uint8(0))  # its %00 is beyond size
-        pairs = block.view("<u2")
-        np.take(_PAIRS, pairs, out=looked_up[: len(pairs)], mode="clip")
-        pieces.append(scratch[: len(pairs) * 8].translate(None, b"\0"))
-    return bytearray().join(pieces)[:size]
-
-
-def _join(columns: Sequence[pa.Array | pa.Scalar], separator: str) -> pa.StringArray:
-    return pc.binary_join_element_wise(*columns, separator, null_handling="replace", null_replacement="")
+def _is_unreserved(data: npt.NDArray[np.uint8]) -> bool:
+    blocks = (data[start : start + _BLOCK_BYTES] for start in range(0, len(data), _BLOCK_BYTES))
+    return not any(block.tobytes().translate(None, _UNRESERVED) for block in blocks)

@@ -9,7 +9,7 @@ import io
 import json
 import zlib
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.csv_quotes import QuotesSeen
 from airflow_provider_adobe_target.profiles.datasets import DatasetFile, FileRows, RowsInFolders
 from airflow_provider_adobe_target.profiles.mapping import floats_in, has_point, mark_floats
 from airflow_provider_adobe_target.profiles.record_batches import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _CSV_BLOCK_BYTES = 8 * 1024 * 1024  # a row has to fit
 _NDJSON_BLOCK_BYTES = 4 * 1024 * 1024
+_NDJSON_LINE_BYTES = 8 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 
 
@@ -62,8 +64,8 @@ def rows_from_files(files: Sequence[File]) -> Rows:
     * Parquet (``.parquet``);
     * CSV (``.csv``, ``.csv.gz``): comma-separated UTF-8 with a header. Cells are text as they stand, empty
       ones null; quoted ones may hold line breaks; empty lines are skipped. A row has at most 8 MiB;
-    * NDJSON (``.ndjson``, ``.jsonl``, ``.json``, each also with ``.gz``): one JSON object a line, in UTF-8.
-      Files are read twice, as only the last line may tell the last name.
+    * NDJSON (``.ndjson``, ``.jsonl``, ``.json``, each also with ``.gz``): one JSON object a line, in UTF-8, of at
+      most 8 MiB. Files are read twice, as only the last line may tell the last name.
 
     :param files: paths, in the order in which their rows are to come; those that are a
         :class:`~airflow_provider_adobe_target.profiles.datasets.DatasetFile` have the columns that their folders name.
@@ -128,10 +130,11 @@ class ParquetRows:
         """The columns that the footer tells, marked where they hold floats."""
         with _parquet(self._file) as parquet:
             check_schema(parquet.schema_arrow, str(self._file))
-            empty = _empty_columns(parquet.metadata)
+            pointed = [field.name for field in parquet.schema_arrow if has_point(field.type)]
+            floats = set(pointed) - _empty_columns(parquet.metadata, pointed)
             return pa.schema(
                 [
-                    mark_floats(field, str(self._file)) if has_point(field.type) and field.name not in empty else field
+                    mark_floats(field, str(self._file)) if field.name in floats else field
                     for field in parquet.schema_arrow
                 ]
             )
@@ -142,22 +145,29 @@ class ParquetRows:
         with _parquet(self._file) as parquet:
             # Without read-ahead and threads, memory does not grow with the file.
             rows = _rows_a_batch(parquet.metadata)
+            missing = parquet.metadata.num_rows
             for batch in parquet.iter_batches(rows, columns=names, use_threads=False):
+                batch.validate(full=True)  # text that is no UTF-8, for one, passes the reader
+                missing -= len(batch)
                 # pyarrow takes "a" for "a.b", too.
                 yield from recut(batch.select(names))
+            if missing:
+                raise _damaged(self._file)
 
 
 @contextmanager
 def _parquet(file: File) -> Iterator[pq.ParquetFile]:
     with file.open("rb") as stream, _damage_named(file):
-        yield pq.ParquetFile(stream, pre_buffer=False)
+        yield pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
 
 
-def _empty_columns(metadata: pq.FileMetaData) -> set[str]:
-    """Tell which columns hold nothing but null, so that their type says nothing."""
-    empty = {metadata.schema.column(number).path for number in range(metadata.num_columns)}
+def _empty_columns(metadata: pq.FileMetaData, names: Collection[str]) -> set[str]:
+    """Tell which of the columns hold nothing but null, so that their type says nothing."""
+    numbers = [number for number in range(metadata.num_columns) if metadata.schema.column(number).path in names]
+    empty = {metadata.schema.column(number).path for number in numbers}
     for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
-        for column in (group.column(number) for number in range(group.num_columns)):
+        # Of a damaged column, this call ends the whole process: only those are looked at that have to be.
+        for column in (group.column(number) for number in numbers):
             statistics = column.statistics
             if group.num_rows and not (statistics and statistics.null_count == group.num_rows):
                 empty.discard(column.path_in_schema)
@@ -184,7 +194,7 @@ class CsvRows:
         """The columns that the header names, all of them text."""
         with _opened(self._file) as stream:
             try:
-                header = next((cells for cells in csv.reader(_text(stream)) if cells), None)
+                header = next((cells for cells in csv.reader(self._lines(stream)) if cells), None)
             except UnicodeDecodeError:
                 raise self._not_utf8() from None
             except csv.Error:
@@ -198,15 +208,22 @@ class CsvRows:
         """Read the rows, as every source does."""
         names = wanted(self.schema.names, columns)
         with _opened(self._file) as stream:
+            quotes = QuotesSeen(stream)
             try:
-                with arrow_csv.open_csv(io.BufferedReader(stream), **self._options(names)) as reader:
+                with arrow_csv.open_csv(io.BufferedReader(quotes), **self._options(names)) as reader:
                     for batch in reader:
+                        self._check_quotes(quotes)
                         yield from recut(batch.select(names))
             except pa.ArrowInvalid:  # whose message quotes the row
                 raise self._broken_row() or self._long_row() from None
-            # pyarrow lets a quote that is never closed swallow the rows up to the end.
-            if stream.quotes % 2 and (error := self._broken_row(strict=True)):
+            self._check_quotes(quotes)
+
+    def _check_quotes(self, quotes: QuotesSeen) -> None:
+        """Look closely at a file with an odd quote: pyarrow lets one swallow the rows up to the next, or to the end."""
+        if quotes.odd:
+            if error := self._broken_row(strict=True):
                 raise error
+            quotes.be_content()
 
     def _options(self, names: list[str]) -> dict[str, Any]:
         return {
@@ -220,8 +237,9 @@ class CsvRows:
     def _broken_row(self, *, strict: bool = False) -> ProfileDataError | None:
         """Read once more, slowly, to say on which line the file is broken."""
         line = 1
+        usual_limit = csv.field_size_limit(_CSV_BLOCK_BYTES)
         with _opened(self._file) as stream:
-            rows = csv.reader(_text(stream), strict=strict)
+            rows = csv.reader(self._lines(stream), strict=strict)
             try:
                 for cells in rows:
                     if cells and len(cells) != len(self.schema):
@@ -234,10 +252,21 @@ class CsvRows:
                 return self._not_utf8()
             except csv.Error:
                 return ProfileDataError(
-                    f"{self._file}, line {line} or after it: a quoted cell is not closed, or a row has "
-                    "more or fewer cells than the header. Quote cells that hold commas, double their quotes."
+                    f"{self._file}, line {line} or after it: a quoted cell is not closed or has text behind its quote, "
+                    "or a row has more or fewer cells than the header. Quote cells that hold commas, double their "
+                    "quotes."
                 )
+            finally:
+                csv.field_size_limit(usual_limit)
         return None
+
+    def _lines(self, stream: _Bytes) -> Iterator[str]:
+        """Read line by line for Python's own parser, none longer than a row may be."""
+        text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
+        while line := text.readline(_CSV_BLOCK_BYTES):
+            if len(line) == _CSV_BLOCK_BYTES:
+                raise self._long_row()
+            yield line
 
     def _long_row(self) -> ProfileDataError:
         return ProfileDataError(f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Leave it out.")
@@ -286,7 +315,12 @@ class NdjsonRows:
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         with _opened(self._file) as stream:
-            for number, line in enumerate(io.BufferedReader(stream, _READ_BYTES), start=1):
+            lines = io.BufferedReader(stream, _READ_BYTES)
+            for number, line in enumerate(iter(partial(lines.readline, _NDJSON_LINE_BYTES), b""), start=1):
+                if len(line) == _NDJSON_LINE_BYTES:
+                    raise ProfileDataError(
+                        f"{self._file}, line {number}: it has more than {_NDJSON_LINE_BYTES >> 20} MiB. Leave it out."
+                    )
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
@@ -329,13 +363,12 @@ _KINDS: dict[tuple[str, ...], Callable[[File], FileRows]] = {
 class _Bytes(io.RawIOBase):
     """The bytes of anything that has ``read``, object storage included.
 
-    Counts the quotes that pass, and ends the last line, without which pyarrow takes a lone header for no CSV.
+    Ends the last line, without which pyarrow takes a lone header for no CSV.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._end = b"\n"
-        self.quotes = 0
 
     def readable(self) -> bool:
         return True
@@ -345,7 +378,6 @@ class _Bytes(io.RawIOBase):
         if not data:
             data, self._end = self._end, b""
         buffer[: len(data)] = data
-        self.quotes += data.count(b'"')
         return len(data)
 
 
@@ -355,8 +387,7 @@ def _opened(file: File) -> Iterator[_Bytes]:
         yield _Bytes(gzip.GzipFile(fileobj=stream) if file.name.lower().endswith(".gz") else stream)
 
 
-def _text(stream: _Bytes) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
+_DAMAGE = (pa.ArrowException, UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 @contextmanager
@@ -364,7 +395,7 @@ def _damage_named(file: File) -> Iterator[None]:
     """Tell a file that is broken, which stays so, from a storage that fails, which may be tried again."""
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, gzip.BadGzipFile, zlib.error, EOFError):
+    except _DAMAGE:
         raise _damaged(file) from None
     except OSError as error:
         if type(error) is not OSError or error.errno is not None:

@@ -15,7 +15,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-MAX_ROWS = 32_768
+MAX_ROWS = 16_384
 MAX_BYTES = 16 * 1024 * 1024
 _FIRST_ROWS = 256
 
@@ -32,7 +32,7 @@ def record_batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
 
 
 def recut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halve a batch until no part has more than 32,768 rows or 16 MiB, without copying; one row is never cut.
+    """Halve a batch until no part has more than 16,384 rows or 16 MiB, without copying; one row is never cut.
 
     :param batch: any batch; no part comes from an empty one.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,18 +16,25 @@ Names = dict[str, "Names"]
 """The keys of dicts, in order of first appearance, each with the keys of the dicts beneath it."""
 
 
-def note_names(names: Names, record: Mapping[Any, Any]) -> None:
+_MAX_DEPTH = 100
+
+
+def note_names(names: Names, record: Mapping[Any, Any], depth: int = 1) -> None:
     """Add the keys of a dict, and of the dicts in it.
 
     :param names: what was found before; changed in place.
     :param record: one row, or the value of a nested column.
-    :raises ProfileDataError: where a key is not text, or not text that can be written as UTF-8.
+    :param depth: how many dicts deep the record is.
+    :raises ProfileDataError: where a key is not text, or not text that can be written as UTF-8, or where there are
+        dicts within dicts for more than 100 levels.
     """
+    if depth > _MAX_DEPTH:
+        raise ProfileDataError(f"Its fields are nested more than {_MAX_DEPTH} levels deep. Leave them out.")
     for key, value in record.items():
         if key not in names:
             names[_checked_key(key)] = {}
         if isinstance(value, dict):
-            note_names(names[key], value)
+            note_names(names[key], value, depth + 1)
 
 
 def _checked_key(key: object) -> str:
@@ -49,7 +56,7 @@ def names_type(names: Names) -> pa.DataType:
     return pa.struct([(name, names_type(nested)) for name, nested in names.items()]) if names else pa.null()
 
 
-def objects_type(name: str, values: Iterable[object]) -> pa.DataType:
+def objects_type(name: str, values: Collection[object]) -> pa.DataType:
     """Look for dicts in a column of Python objects; see :func:`names_type`.
 
     :param name: the name of the column.
@@ -57,6 +64,8 @@ def objects_type(name: str, values: Iterable[object]) -> pa.DataType:
     :raises ProfileDataError: naming the column, where a key of a dict is not text.
     """
     names: Names = {}
+    if not any(issubclass(kind, dict) for kind in set(map(type, values))):
+        return names_type(names)
     try:
         for value in values:
             if isinstance(value, dict):

@@ -43,7 +43,7 @@ class Rejects:
 
     def write_parquet(self, file: IO[bytes]) -> None:
         """Write what was kept as one Parquet file."""
-        assert self._spool is not None  # noqa: S101  # nobody asks for a file without having given a place
+        assert self._spool is not None  # noqa: S101  # nosec B101  # nobody asks for a file without having given a place
         fields = {field.name: field for schema in self._spool.schemas for field in schema}
         last = [fields.pop(name) for name in ("reject_reason", "reject_detail")]
         schema = pa.schema([*fields.values(), *last])

@@ -229,7 +229,7 @@ class ProfileRun:
         return profiles.filter(pc.invert(says_nothing)) if says_nothing.true_count else profiles
 
     def _reject(self, profiles: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
-        assert self._mapping is not None  # noqa: S101  # for the type checker
+        assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
         columns = [self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
         self.rejects.add(columns, profiles, reasons, details)
 

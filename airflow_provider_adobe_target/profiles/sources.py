@@ -35,7 +35,7 @@ _ACCEPTED = (
 class Rows(Protocol):
     """Rows of a table, in the order of their source.
 
-    Batches have at most 32,768 rows, and hold not much more than 16 MiB unless one row does.
+    Batches have at most 16,384 rows, and hold not much more than 16 MiB unless one row does.
     """
 
     @property

@@ -25,7 +25,7 @@ class Spool:
         """Append a batch."""
         if self._writer is None or batch.schema != self._schema:
             self._open_segment(batch.schema)
-        assert self._writer is not None  # noqa: S101  # for the type checker
+        assert self._writer is not None  # noqa: S101  # nosec B101  # for the type checker
         self._writer.write_batch(batch)
         self.rows += len(batch)
 

@@ -59,12 +59,12 @@ def _introduction(sandbox: Sandbox) -> str:
     settings = sandbox.settings
     connection: dict[str, Any] = {"conn_type": "adobe_target", "login": settings.client_code, "host": sandbox.url}
     if settings.token is not None:
-        connection["password"] = "<the token>"  # noqa: S105 - the very point is not to print it
+        connection["password"] = "<the token>"  # noqa: S105  # nosec B105  # the very point is not to print it
     if settings.client_id is not None:
         connection["extra"] = {
             "tenant_id": settings.tenant_id,
             "client_id": settings.client_id,
-            "client_secret": "<the client secret>",
+            "client_secret": "<the client secret>",  # nosec B105
             "ims_host": sandbox.url,
             "admin_host": sandbox.url,
             "edge_host": sandbox.url,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Route = Literal[
     "submit", "status", "single", "fetch", "delivery", "ims", "admin", "interact", "collect", "page", "state", "unknown"
 ]
+Moment = Literal["arrived", "handled", "ended"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Answer:
         middle of it, or ``"after"`` the call was really processed, so that only its acknowledgement is lost.
     :param cut: send so many bytes of the body only, under the ``Content-Length`` of all of it, and close.
     :param is_real: let the real handling make the answer; see :meth:`real`.
+    :param is_processed: process the call, but give this answer all the same, as a gateway that lost patience does.
+    :param settings: settings of the sandbox that hold for this one call, by name.
     """
 
     status: int = 200
@@ -38,6 +41,8 @@ class Answer:
     reset: Literal["before", "in", "after"] | None = None
     cut: int | None = None
     is_real: bool = False
+    is_processed: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def real(
@@ -46,9 +51,10 @@ class Answer:
         delay: float = 0.0,
         cut: int | None = None,
         reset: Literal["before", "in", "after"] | None = None,
+        **settings: Any,
     ) -> Answer:
-        """Let a call through to the real handling, if wanted with a late, cut or lost answer."""
-        return cls(delay=delay, cut=cut, reset=reset, is_real=True)
+        """Let a call through to the real handling, if wanted with a late, cut or lost answer, or other settings."""
+        return cls(delay=delay, cut=cut, reset=reset, is_real=True, settings=settings)
 
     @property
     def payload(self) -> bytes:
@@ -67,7 +73,9 @@ class Call:
     :param headers: the request headers with the ``Authorization`` value, looked up in any letter case.
     :param body: the body, as far as it was read.
     :param at: when it came, in seconds since the epoch by the sandbox's clock.
-    :param status: the HTTP status of the answer; None before it, and where the connection was broken.
+    :param status: the HTTP status of the answer; None before it, and where the connection was broken, or the caller
+        had gone.
+    :param is_acknowledged: whether the answer was the real one, and went out whole.
     """
 
     route: Route
@@ -78,6 +86,7 @@ class Call:
     body: bytes = field(repr=False)
     at: float
     status: int | None = None
+    is_acknowledged: bool = False
 
     @property
     def path(self) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -72,28 +72,35 @@ class Endpoint:
             script = self._state.scripted(self._route)
             call = self._call(scope)
             self._state.calls.append(call)
-        if script.reset in ("before", "in"):
-            if script.reset == "in":
-                call.body = (await receive()).get("body", b"")
-            await _break_connection(scope, receive, is_reset=True)
-            return
-        if not await _read_body(call, receive):
-            return
-        with self._open_delivery(call):
-            await self._answer(script, call, scope, receive, send)
+        self._state.watcher(call, "arrived")
+        try:
+            if script.reset in ("before", "in"):
+                if script.reset == "in":
+                    call.body = (await receive()).get("body", b"")
+                await _break_connection(scope, receive, is_reset=True)
+            elif await _read_body(call, receive):
+                with self._open_delivery(call):
+                    await self._answer(script, call, scope, receive, send)
+        finally:
+            self._state.watcher(call, "ended")
 
     async def _answer(self, script: Answer, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         answer = script
-        if script.is_real or script.reset == "after":
-            answer = await run_in_threadpool(self._handle, call)
-            answer = replace(answer, delay=script.delay, reset=script.reset, cut=script.cut)
+        if script.is_real or script.is_processed or script.reset == "after":
+            real = await run_in_threadpool(self._handle, call, script.settings)
+            if not script.is_processed:
+                answer = replace(real, delay=script.delay, reset=script.reset, cut=script.cut)
+        self._state.watcher(call, "handled")
         if answer.delay:
             await _wait(answer.delay, receive)
-        if answer.reset is None:
-            call.status = answer.status
-            await _send(answer, scope, receive, send)
-        else:
+        if answer.reset is not None:
             await _break_connection(scope, receive, is_reset=True)
+        elif scope["state"]["transport"].is_closing():
+            await _caller_is_gone(receive)  # else uvicorn complains about a missing answer
+        else:
+            call.status = answer.status
+            call.is_acknowledged = script.is_real and answer.cut is None
+            await _send(answer, scope, receive, send)
 
     def _call(self, scope: Scope) -> Call:
         return Call(
@@ -119,8 +126,8 @@ class Endpoint:
             if self._route == "delivery":
                 opened[session] -= 1
 
-    def _handle(self, call: Call) -> Answer:
-        with self._state.lock:
+    def _handle(self, call: Call, settings: Mapping[str, Any]) -> Answer:
+        with self._state.lock, self._state.other_settings(settings):
             return self._handler(self._state, call)
 
 

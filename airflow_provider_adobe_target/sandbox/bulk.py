@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # nosec B406  # writes XML, and reads none
 
 from airflow_provider_adobe_target.sandbox.answers import Answer, Call, bearer, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, CountedFile, RefusedFileError
@@ -36,7 +36,7 @@ def submit(state: State, call: Call) -> Answer:
         return refusal(state, str(error))
     if len(file) > settings.max_rows:
         return refusal(state, "The file has too many rows")
-    batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call.body, file)
+    batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call, file)
     if not settings.keep_profiles:
         batch.forget_body()
         call.body = b""

@@ -36,7 +36,7 @@ def token(state: State, call: Call) -> Answer:
         return _refusal(400, "invalid_scope", "scope must name scopes, with commas between them")
     value = f"eyJ{state.random_id()}"
     state.tokens.given[value] = GivenToken(form["client_id"], state.clock() + settings.ims_token_seconds)
-    content = {"access_token": value, "token_type": "bearer", "expires_in": settings.ims_token_seconds}
+    content = {"access_token": value, "token_type": "bearer", "expires_in": settings.ims_token_seconds}  # nosec B105
     return json_answer(200, content)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Route
+from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Moment, Route
 from airflow_provider_adobe_target.sandbox.app import make_app
 from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
 from airflow_provider_adobe_target.sandbox.state import Batch, State
@@ -162,12 +162,21 @@ class Sandbox:
         with self._state.lock:
             self._state.script(route, answers, forever=forever)
 
+    def watch(self, watcher: Callable[[Call, Moment], None]) -> None:
+        """Have a function called at each call's moments, in the sandbox's own thread: to end a caller there, say.
+
+        :param watcher: takes the call, and ``arrived`` (its body is not read yet), ``handled`` (nothing is answered
+            yet) or ``ended``; to be quick, as the sandbox waits for it.
+        """
+        self._state.watcher = watcher
+
 
 def _listen(ports: tuple[int, ...]) -> list[socket.socket]:
     with contextlib.ExitStack() as opened:
         sockets = []
         for port in ports:
-            listener = opened.enter_context(socket.socket())
+            # Named as TCP, or asyncio would not switch Nagle's algorithm off: 40 ms for each call of a kept connection.
+            listener = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind((LOOPBACK, port))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
 from threading import RLock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call
+from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Moment
 from airflow_provider_adobe_target.sandbox.batch_file import CountedFile
 from airflow_provider_adobe_target.sandbox.meter import Meter
 from airflow_provider_adobe_target.sandbox.profile_store import Origin, ProfileStore
 from airflow_provider_adobe_target.sandbox.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, Row
     from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
@@ -31,6 +32,7 @@ class Batch:
 
     :param batch_id: the id that Target gave it.
     :param version: ``v1`` or ``v2``.
+    :param call: the call that brought it, which says whether its acknowledgement went out.
     :param body: the HTTP body.
     :param file: the body as it was read.
     :param received_at: seconds since the epoch.
@@ -43,11 +45,13 @@ class Batch:
     :param not_found: rows of unknown ids (v1).
     :param failed: rows that failed.
     :param failed_ids: the ids of those, in order.
+    :param lost_ids: the ids of rows that count as applied, but were not stored.
     :param repeated_ids: how many rows came for an id that an earlier row of the file had.
     """
 
     batch_id: str
     version: Literal["v1", "v2"]
+    call: Call = field(repr=False)
     body: bytes = field(repr=False)
     file: BatchFile = field(repr=False)
     received_at: float
@@ -60,6 +64,7 @@ class Batch:
     not_found: int = 0
     failed: int = 0
     failed_ids: list[str] = field(default_factory=list, repr=False)
+    lost_ids: list[str] = field(default_factory=list, repr=False)
     repeated_ids: int = 0
 
     @property
@@ -114,6 +119,7 @@ class State:
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
         self.lock = RLock()
         self.clock = clock
+        self.watcher: Callable[[Call, Moment], None] = lambda call, moment: None
         self.edge_port = 0
         self.begin(settings)
 
@@ -126,7 +132,7 @@ class State:
         self.warnings: list[str] = []
         self.open_deliveries: Counter[str] = Counter()  # by session id
         self.session_uses: dict[tuple[str, str], tuple[str, float]] = {}  # what went with what, and when
-        self.random = Random(settings.seed)  # noqa: S311 - chance that can be repeated is what is wanted
+        self.random = Random(settings.seed)  # noqa: S311  # nosec B311  # chance that can be repeated is what is wanted
         self.tokens = Tokens(settings, self.clock())
         self.ims_tokens = Meter(60)
         self.interact_units, self.collect_units = Meter(1), Meter(1)
@@ -155,14 +161,27 @@ class State:
         """Return 32 hex digits by chance."""
         return f"{self.random.getrandbits(128):032x}"
 
-    def add_batch(self, version: Literal["v1", "v2"], body: bytes, file: BatchFile) -> Batch:
+    @contextmanager
+    def other_settings(self, changes: Mapping[str, Any]) -> Iterator[None]:
+        """Let other settings hold for a while."""
+        former = {name: getattr(self.settings, name) for name in changes}
+        try:
+            for name, value in changes.items():
+                setattr(self.settings, name, value)
+            yield
+        finally:
+            for name, value in former.items():
+                setattr(self.settings, name, value)
+
+    def add_batch(self, version: Literal["v1", "v2"], call: Call, file: BatchFile) -> Batch:
         """Queue a file."""
         now, settings = self.clock(), self.settings
         batch_id = f"{settings.client_code}-{int(now * 1000)}-{13_029_383 + len(self.batches)}"
         batch = Batch(
             batch_id,
             version,
-            body,
+            call,
+            call.body,
             file,
             now,
             now + settings.processing_seconds,
@@ -208,6 +227,7 @@ class State:
             return  # empties are filtered out, and nothing is left of this row
         elif self.random.random() < self.settings.loss_rate:
             outcome = "written"
+            batch.lost_ids.append(row.profile_id)
         else:
             key = (batch.key, row.profile_id)
             outcome = self.profiles.write(key, values, origin, create=batch.version == "v2")

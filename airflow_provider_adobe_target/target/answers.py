@@ -3,6 +3,8 @@
 Target answers in XML; a body that begins with ``{`` is read as JSON with the same keys. White space, order,
 namespaces and unknown elements do not matter. A counter that is no plain number of at most 12 digits makes
 the whole answer unreadable: to call it unknown would be as wrong as to guess. An empty one is a missing one.
+So does a field that is there twice and says two things. An answer that would take long to read, or much memory,
+is none of Target's: the largest lists half a million rows, each of a few short elements.
 """
 
 from __future__ import annotations
@@ -10,18 +12,25 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
-from xml.etree.ElementTree import ParseError  # the error only: the parser is the defused one
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError  # nosec B405  # the error only: the parser is the defused one
 
 from defusedxml.ElementTree import DefusedXMLParser
 
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.target.outcomes import BatchStatus
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 _COUNTERS = ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
 _NAMES = frozenset({"success", "batchStatus", "message", "status", *_COUNTERS})
+_CHECKED = _NAMES | {"response", "profile"}
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
+_MAX_PARTS = 2_500_000  # elements of XML; brackets, braces and commas of JSON
+_MAX_TAGS = 1_000  # different names of elements, attributes and name spaces
+_FEED_BYTES = 1 << 16
 _MAX_FAILED_IDS = 100_000
 _MAX_WORD = 64
 _MAX_MESSAGE = 500
@@ -54,7 +63,7 @@ class StatusAnswer:
 class _Fields:
     """The children of the answer's root, how many of its ``profile`` entries failed, and the first of their ids."""
 
-    values: dict[str, str]
+    values: dict[str, str] = field(default_factory=dict)
     failures: int = 0
     failed_ids: set[str] = field(default_factory=set, repr=False)
 
@@ -63,6 +72,10 @@ class _Fields:
             self.failures += 1
             if len(self.failed_ids) < _MAX_FAILED_IDS:
                 self.failed_ids.add(row_id)
+
+    def note(self, name: str, text: str) -> None:
+        if self.values.setdefault(name, text) != text:
+            raise UnreadableAnswerError(f"it says two things in {name}")
 
     def success(self) -> bool | None:
         word = self.values.get("success", "").lower()
@@ -111,8 +124,14 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 
     :raises UnreadableAnswerError: where it is not.
     """
+    return _json_object(body, None)
+
+
+def _json_object(body: bytes, make: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None) -> dict[str, Any]:
+    if sum(map(body.count, (b"[", b"{", b","))) > _MAX_PARTS:
+        raise UnreadableAnswerError("it is far longer than an answer of Target's")
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=make)
     except (ValueError, RecursionError):
         raise UnreadableAnswerError("it is not JSON") from None
     if not isinstance(value, dict):
@@ -140,8 +159,13 @@ def _read(body: bytes) -> _Fields:
         return _read_json(text)
     collector = _Collector()
     parser = DefusedXMLParser(target=collector, forbid_dtd=True)
+    parser.parser.StartNamespaceDeclHandler = lambda prefix, uri: collector.note_tags([prefix])
     try:
-        parser.feed(text)
+        for start in range(0, len(text), _FEED_BYTES):
+            collector.moved = False
+            parser.feed(text[start : start + _FEED_BYTES])
+            if not collector.moved:  # one tag or comment that long; the parser would begin it anew at each block
+                raise ValueError("not an answer of Target's")
         parser.close()
     except (ParseError, ValueError, LookupError):  # all of defusedxml's refusals are ValueErrors
         raise UnreadableAnswerError("it is neither XML nor JSON of Target's") from None
@@ -149,7 +173,7 @@ def _read(body: bytes) -> _Fields:
 
 
 def _read_json(text: bytes) -> _Fields:
-    values = parse_json_object(text)
+    values = _json_object(text, _one_meaning)
     if isinstance(values.get("response"), dict):  # the XML's root, where a gateway has turned XML into JSON
         values = values["response"]
     entries = values.pop("profile", None) or []
@@ -159,6 +183,13 @@ def _read_json(text: bytes) -> _Fields:
         if isinstance(row, dict):
             fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
     return fields
+
+
+def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs) and any(name in _CHECKED and values[name] != value for name, value in pairs):
+        raise UnreadableAnswerError("it says two things in one name")
+    return values
 
 
 def _text(value: Any) -> str:
@@ -172,29 +203,43 @@ class _Collector:
     """Take from the parser's events the root's children, so that no tree of half a million rows is built."""
 
     def __init__(self) -> None:
-        self.fields = _Fields({})
+        self.fields = _Fields()
+        self.moved = False
         self._path: list[str] = []
         self._text: list[str] = []
         self._row: dict[str, str] = {}
+        self._parts = 0
+        self._tags: set[str] = set()
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.note_tags([tag, *attributes])
         self._path.append(tag.rpartition("}")[2])
         self._text = []
-        if len(self._path) > _MAX_DEPTH or self._path[0].lower() == "html":
+        self._parts += 1
+        if len(self._path) > _MAX_DEPTH or self._parts > _MAX_PARTS or self._path[0].lower() == "html":
+            raise ValueError("not an answer of Target's")
+
+    def note_tags(self, tags: Iterable[str]) -> None:
+        """Count different names: the parser keeps each for good."""
+        self.moved = True
+        self._tags.update(tags)
+        if len(self._tags) > _MAX_TAGS:
             raise ValueError("not an answer of Target's")
 
     def data(self, text: str) -> None:
+        self.moved = True
         self._text.append(text)
 
     def end(self, tag: str) -> None:
         text = "".join(self._text).strip()
-        self._text = []
+        self._text = ["?"]  # what holds elements is no plain value
+        self.moved = True
         match self._path:
             case [_, "profile"]:
                 self.fields.add_row(self._row.get("id", ""), self._row.get("status", ""))
                 self._row = {}
             case [_, name] if name in _NAMES:
-                self.fields.values[name] = text
-            case [_, "profile", "id" | "status" as name]:
+                self.fields.note(name, text)
+            case [_, "profile", "id" | "status" as name] if self._row.get(name) not in _FAILURE_WORDS:
                 self._row[name] = text
         self._path.pop()

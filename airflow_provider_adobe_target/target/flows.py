@@ -253,22 +253,23 @@ def _call(
     first_setback: float | None = None
     reason = "no call was left in the budget"
     while True:
-        while (pause := budget.begin()) > 0:
-            yield _wait(pause, clock, deadline, subject, reason)
-        try:
+        with budget.place() as place:
+            while (pause := place.begin()) > 0:
+                yield _wait(pause, clock, deadline, subject, reason)
             answer = yield Send(request)
-        finally:
-            budget.end()
         outcome = _outcome(answer, read, clock.now(), setback_of)
         if not isinstance(outcome, Setback):
             return outcome
+        if outcome.throttled:
+            place.throttled(outcome.wait or 0.0)
         reason = outcome.reason
         setbacks.append(outcome)
         first_setback = clock.monotonic() if first_setback is None else first_setback
         wait = policy.wait(setbacks, clock.monotonic() - first_setback)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target gave no usable answer to {subject} in {len(setbacks)} tries. The last: {reason}. Try later."
+                f"Target gave no usable answer to {subject} in {len(setbacks)} tries. The last: {reason}. Try later.",
+                retry_after=outcome.wait if outcome.throttled else None,
             )
         _logger.warning("No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
         yield _wait(wait, clock, deadline, subject, reason)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 from airflow_provider_adobe_target.target.hosts import is_loopback, parse_authority, parse_host, parse_port
@@ -56,7 +57,8 @@ class TargetSettings:
     :param base_url: ``scheme://host[:port]``, without a slash at the end.
     :param token: the Profile API authentication token, or None to send no ``Authorization`` header.
     :param uses_ecid: whether the site identifies visitors by ECID.
-    :param calls_per_minute: calls, polls included, that one task may make in any 60 seconds: 1 to 50.
+    :param calls_per_minute: calls, polls included, that one task, and all of a machine together, may make in any 60
+        seconds: 1 to 50.
     :param allowed_status_hosts: hosts a status URL may name beside Target's and the base URL's own.
     :param timeout: seconds to connect, and to wait for the next byte of an answer.
     :param verify: whether server certificates are checked, or the path of those to trust.
@@ -110,6 +112,8 @@ class TargetSettings:
         :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
         :raises ConnectionSettingsError: naming the field that cannot be used.
         """
+        if extra is not None and not isinstance(extra, Mapping):
+            raise ConnectionSettingsError("extra is to be a JSON object.")
         fields = dict(extra or {})
         client_code = _client_code(login)
         scheme, authority = _base(client_code, host, port, schema)
@@ -121,6 +125,12 @@ class TargetSettings:
                 f"host is http://{authority}: the token would travel in clear text. Use https, or take the "
                 "token out of password, or tenant_id, with which a token is read, out of extra."
             )
+        proxies = _proxies(fields.get("proxies"))
+        if token is not None and scheme == "http" and not all(map(_sees_no_clear_text, proxies.items())):
+            raise ConnectionSettingsError(
+                "proxies names another machine for http, and host is plain http: the token would travel in clear text "
+                "to the proxy. Leave that proxy out."
+            )
         return cls(
             client_code=client_code,
             base_url=f"{scheme}://{authority}",
@@ -130,7 +140,7 @@ class TargetSettings:
             allowed_status_hosts=_hosts(fields.get("allowed_status_hosts")),
             timeout=_timeout(fields.get("timeout")),
             verify=_verify(fields.get("verify")),
-            proxies=_proxies(fields.get("proxies")),
+            proxies=proxies,
             property_token=_token("property_token", fields.get("property_token")),
             oauth=oauth,
             tenant_id=tenant_id,
@@ -179,13 +189,15 @@ def _client_code(login: str | None) -> str:
 
 def _base(client_code: str, host: str | None, port: int | str | None, schema: str | None) -> tuple[str, str]:
     """Return scheme and authority of the base URL, the scheme's own port left out."""
-    text = _present(host)
+    text, given_scheme = _present(host), _present(schema)
     if text is None:
         return "https", f"{client_code.lower()}{TARGET_DOMAIN}"
+    if not isinstance(text, str) or not isinstance(given_scheme, str | None):
+        raise ConnectionSettingsError("host and schema are to be text.")
     match = _BASE_URL.fullmatch(text)
     if match is None:
         raise ConnectionSettingsError("host has a path, a query or a fragment: give scheme, host name and port only.")
-    scheme = (match["scheme"] or _present(schema) or "https").lower()
+    scheme = (match["scheme"] or given_scheme or "https").lower()
     if scheme not in ("http", "https"):
         raise ConnectionSettingsError("host is to begin with https:// or http:// (as schema is to be one of the two).")
     try:
@@ -258,7 +270,7 @@ def _boolean(name: str, value: Any, *, default: bool) -> bool:
     value = _present(value)
     if value is None:
         return default
-    word = str(value).lower() if isinstance(value, (bool, int, str)) else ""
+    word = str(value).lower() if isinstance(value, (bool, str)) or value in (0, 1) else ""
     if word not in _TRUE | _FALSE:
         raise ConnectionSettingsError(f"{name} is to be true or false.")
     return word in _TRUE
@@ -362,6 +374,11 @@ def _proxy(key: str, proxy: Any) -> str:
     except ValueError:
         raise ConnectionSettingsError(f"proxies is to hold a URL as http://proxy.example.com:3128 for {key}.") from None
     return url
+
+
+def _sees_no_clear_text(entry: tuple[str, str]) -> bool:
+    key, proxy = entry
+    return key == "no_proxy" or key.startswith("https") or is_loopback(urlsplit(proxy).hostname or "")
 
 
 def _json(name: str, text: str) -> Any:

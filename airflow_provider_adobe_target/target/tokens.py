@@ -21,7 +21,7 @@ from airflow_provider_adobe_target.exceptions import (
 )
 from airflow_provider_adobe_target.target import token_cache
 from airflow_provider_adobe_target.target.answers import UnreadableAnswerError, parse_json_object, printable
-from airflow_provider_adobe_target.target.budget import CallBudget
+from airflow_provider_adobe_target.target.budget import CallBudget, Place
 from airflow_provider_adobe_target.target.flows import _call
 from airflow_provider_adobe_target.target.protocol import (
     ACCESS_TOKEN,
@@ -78,12 +78,25 @@ class Unlimited(CallBudget):
     def __init__(self) -> None:
         pass
 
+    def place(self) -> Place:
+        """Return what one call needs, for a ``with`` block around it."""
+        return _AnyPlace()
+
+
+class _AnyPlace(Place):
+    """A place that is always free."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
     def begin(self) -> float:
-        """Take a place: there is always one."""
         return 0.0
 
-    def end(self) -> None:
-        """Do nothing."""
+    def throttled(self, seconds: float) -> None:
+        pass
 
 
 class Tokens:

@@ -10,14 +10,18 @@ import logging
 import os
 import socket
 import ssl
+import zlib
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import requests
+import urllib3
 
+from airflow_provider_adobe_target.target.hosts import is_loopback
 from airflow_provider_adobe_target.target.protocol import (
     Answer,
     BatchBody,
@@ -30,7 +34,7 @@ from airflow_provider_adobe_target.target.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from types import TracebackType
 
     from airflow_provider_adobe_target.target.clock import Clock
@@ -82,15 +86,17 @@ class RequestsTransport:
                 _quiet_libraries(),
                 self._session.send(prepared, timeout=request.timeout, allow_redirects=False, **options) as response,
             ):
-                content = bytearray()
-                for block in response.iter_content(_READ_BLOCK):
-                    content += block
-                    if len(content) > request.answer_limit:
-                        return _too_long(request)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Response(response.status_code, headers, bytes(content))
-        except requests.RequestException as error:
-            return _failure(error, body, timed_out=isinstance(error, requests.Timeout))
+                content = _Content(request.answer_limit, headers)
+                # urllib3's own ways to read chunks, and to unpack, have no bounds in all of its versions.
+                while block := response.raw.read(_READ_BLOCK, decode_content=False):
+                    content.add(block)
+                return Response(response.status_code, headers, content.whole())
+        except _UnfitContentError as error:
+            return TransportFailure(error.kind, True, str(error))
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
+            return _failure(error, body, timed_out=timed_out)
 
     def _proxies(self, url: str) -> dict[str, str]:
         """Return the connection's proxies, or none of them for a host its ``no_proxy`` names."""
@@ -98,6 +104,8 @@ class RequestsTransport:
         no_proxy = proxies.get("no_proxy")
         if no_proxy is not None and requests.utils.should_bypass_proxies(url, no_proxy):
             return {"no_proxy": no_proxy}
+        if url.startswith("http://") and _environment_would_tell(self._settings):
+            return {"no_proxy": self._settings.base_host}
         return proxies
 
 
@@ -132,6 +140,8 @@ class HttpxTransport:
         # Reading the certificates would hold up the loop.
         verify = await asyncio.to_thread(_certificates, self._settings.verify)
         mounts: dict[str, httpx.AsyncBaseTransport | None] = {}
+        if _environment_would_tell(self._settings):
+            mounts["http://"] = None
         for key, proxy in self._settings.proxies.items():
             if key == "no_proxy":
                 mounts.update({f"all://*{host.strip()}": None for host in proxy.split(",") if host.strip()})
@@ -158,12 +168,13 @@ class HttpxTransport:
                 async with self._client.stream(
                     request.method, request.url, headers=headers, content=blocks, timeout=timeout
                 ) as response:
-                    content = bytearray()
-                    async for block in response.aiter_bytes(_READ_BLOCK):
-                        content += block
-                        if len(content) > request.answer_limit:
-                            return _too_long(request)
-                    return Response(response.status_code, dict(response.headers.items()), bytes(content))
+                    answer_headers = dict(response.headers.items())
+                    content = _Content(request.answer_limit, answer_headers)
+                    async for block in response.aiter_raw():
+                        content.add(block)
+                    return Response(response.status_code, answer_headers, content.whole())
+        except _UnfitContentError as error:
+            return TransportFailure(error.kind, True, str(error))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return _failure(error, body, timed_out=isinstance(error, httpx.TimeoutException))
 
@@ -244,6 +255,15 @@ def _leave_headers_alone(request: requests.PreparedRequest) -> requests.Prepared
     return request
 
 
+def _environment_would_tell(settings: TargetSettings) -> bool:
+    """Say whether the environment names another machine as proxy for what goes to this one in clear text."""
+    url = settings.base_url
+    if not settings.plain_http or settings.token is None or requests.utils.select_proxy(url, settings.proxies):
+        return False
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    return proxy is not None and not is_loopback(urlsplit(proxy).hostname or "")
+
+
 def _certificates(verify: bool | str) -> ssl.SSLContext | bool:
     """Return for ``httpx`` what ``requests`` trusts: also the bundle its environment variables name."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") if verify is True else verify
@@ -261,8 +281,43 @@ def _trusting(path: str, changed_at: int) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=path)
 
 
-def _too_long(request: Request) -> TransportFailure:
-    return TransportFailure("too_long", True, f"an answer of more than {request.answer_limit:,} bytes")
+class _UnfitContentError(Exception):
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class _Content:
+    """An answer's body, up to a limit; also one that is compressed, although none was asked for."""
+
+    def __init__(self, limit: int, headers: Mapping[str, str]) -> None:
+        self._limit = limit
+        self._content = bytearray()
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise _UnfitContentError("broken", "an answer in a content encoding that was not asked for")
+        # The 32 stands for gzip and zlib, whichever it is.
+        self._packed = None if coding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
+
+    def add(self, block: bytes) -> None:
+        """Take in what came next."""
+        try:
+            room = self._limit - len(self._content) + 1
+            self._content += self._packed.decompress(block, room) if self._packed else block
+        except zlib.error:
+            raise self._broken() from None
+        if len(self._content) > self._limit:
+            raise _UnfitContentError("too_long", f"an answer of more than {self._limit:,} bytes")
+
+    def whole(self) -> bytes:
+        """Return the body, once nothing more comes."""
+        if self._content and self._packed and not self._packed.eof:
+            raise self._broken()
+        return bytes(self._content)
+
+    @staticmethod
+    def _broken() -> _UnfitContentError:
+        return _UnfitContentError("broken", "an answer whose compression is broken")
 
 
 def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: bool) -> TransportFailure:

@@ -54,24 +54,26 @@ class BatchStatusTrigger(BaseTrigger):
         try:
             batches = await self._wait()
         except exceptions.AdobeTargetError as error:
-            yield TriggerEvent({"error": type(error).__name__, "message": str(error), "report": self.report})
+            retry_after = getattr(error, "retry_after", None)
+            event = {"error": type(error).__name__, "message": str(error), "retry_after": retry_after}
+            yield TriggerEvent({**event, "report": self.report})
         else:
             yield TriggerEvent({"batches": [batch.to_event() for batch in batches], "report": self.report})
 
     async def _wait(self) -> list[Batch]:
         from airflow_provider_adobe_target.target import flows
-        from airflow_provider_adobe_target.target.budget import CallBudget
+        from airflow_provider_adobe_target.target.budget import shared_budget
         from airflow_provider_adobe_target.target.tokens import Tokens
         from airflow_provider_adobe_target.target.transports import HttpxTransport, arun
 
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
-        budget = CallBudget(settings.calls_per_minute, clock.SYSTEM)
+        budget = shared_budget(settings, clock.SYSTEM)
         # In another thread, since it may call the triggerer's parent process.
         in_thread = asyncio.get_running_loop().run_in_executor
         tokens = Tokens(settings, budget, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None))
         batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
-        interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311 - no secret
+        interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
         flow = flows.wait_for_batches(settings, budget, clock.SYSTEM, batches, interval, self.deadline)
         async with HttpxTransport(settings) as transport:
             return await arun(tokens.with_profile_token(flow), transport, clock.SYSTEM)
@@ -83,5 +85,8 @@ def batches_of_event(event: dict[str, Any]) -> list[Batch]:
     :raises AdobeTargetError: what ended the wait, if something did
     """
     if "error" in event:
-        raise getattr(exceptions, event["error"])(event["message"])
+        error = getattr(exceptions, event["error"])(event["message"])
+        if isinstance(error, exceptions.AdobeTargetUnavailableError):
+            error.retry_after = event.get("retry_after")
+        raise error
     return [Batch.from_event(batch) for batch in event["batches"]]

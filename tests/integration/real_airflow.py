@@ -15,21 +15,28 @@ import sys
 import tempfile
 import textwrap
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
+
 from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.machine import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox import Sandbox
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
+# Before 3.3 Airflow does not put a DataFrame of pandas 3 into XCom: its class has another name.
+FRAMES_IN_XCOM = Version(version("apache-airflow")) >= Version("3.3") or Version(version("pandas")) < Version("3")
 HEADER = """
 import datetime, json, os, pathlib, time
 try:
@@ -107,6 +114,7 @@ class RealAirflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            "AIRFLOW__CORE__FERNET_KEY": "",  # what Airflow would encrypt is to be read by tests
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
@@ -161,7 +169,8 @@ class RealAirflow:
 
     def _run(self, file: Path, day: str | None, environment: dict[str, str]) -> DagRun:
         begin = self.output.stat().st_size
-        order = {"file": str(file), "day": day, "environment": environment}
+        shared = {name: value for name, value in os.environ.items() if name == FOLDER_VARIABLE}
+        order = {"file": str(file), "day": day, "environment": shared | environment}
         print(json.dumps(order), file=self._process.stdin, flush=True)
         reply = self._process.stdout.readline()
         with self.output.open("rb") as stream:
@@ -192,6 +201,25 @@ class RealAirflow:
             return connection.execute(statement, parameters).fetchall()
         finally:
             connection.close()
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Keep each version of each row, also of those that are removed, such as triggers, in a table ``ever_…``."""
+        tables = [name for (name,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [name for name in tables if not name.startswith(("sqlite_", "ever_"))]
+        for table in tables:
+            self.query(f'CREATE TABLE "ever_{table}" AS SELECT * FROM "{table}"')
+            for event in ("INSERT", "UPDATE"):
+                self.query(
+                    f'CREATE TRIGGER "ever_{event}_{table}" AFTER {event} ON "{table}" BEGIN '
+                    f'INSERT INTO "ever_{table}" SELECT * FROM "{table}" WHERE rowid = new.rowid; END'
+                )
+        try:
+            yield
+        finally:
+            for table in tables:
+                for event in ("INSERT", "UPDATE"):
+                    self.query(f'DROP TRIGGER "ever_{event}_{table}"')
 
     def tables(self) -> Iterator[tuple[str, str]]:
         """Return all that stands in the metadata database: the name of each table, and a row of it as text."""
@@ -229,12 +257,28 @@ def _serve() -> None:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:
         from airflow.models.dagbag import DagBag
+    _refuse_what_is_deprecated()
+    _make_the_api_once()
     for line in sys.stdin:
         order = json.loads(line)
         error = _in_environment(order["environment"], partial(_run, DagBag, order["file"], order["day"]))
         sys.stdout.flush()
         sys.stderr.flush()
         print(json.dumps({"error": error}), file=replies, flush=True)
+
+
+def _refuse_what_is_deprecated() -> None:
+    """Raise what warns of a deprecation that the provider or a DAG file uses; after Airflow has set its own filters."""
+    for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+        warnings.filterwarnings("error", category=category, module="airflow_provider_adobe_target|unusual_prefix_")
+
+
+def _make_the_api_once() -> None:
+    """Share one in-process API between all tasks, as Airflow 3.3 does: the others spend seconds on each task's own."""
+    with suppress(ImportError):  # Airflow 2
+        from airflow.sdk.execution_time import supervisor
+
+        supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
 
 
 def _in_environment(environment: dict[str, str], do: Callable[[], str]) -> str:

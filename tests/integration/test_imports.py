@@ -41,3 +41,8 @@ def test_what_a_dag_file_imports_loads_no_heavy_library(kind):
 def test_discovery_of_the_provider_loads_neither_airflow_nor_anything_heavy():
     ours = "from airflow_provider_adobe_target.get_provider_info import get_provider_info; get_provider_info()"
     assert loaded_by("", ours).isdisjoint({"airflow", *HEAVY})
+
+
+def test_what_is_deprecated_would_end_a_dag_of_these_tests(run_dag):
+    with pytest.raises(AssertionError, match="the old way"):
+        run_dag("""__import__("warnings").warn("the old way", DeprecationWarning)""")

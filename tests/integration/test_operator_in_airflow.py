@@ -7,13 +7,10 @@ import sqlite3
 from itertools import pairwise
 from types import SimpleNamespace
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow import __version__ as airflow_version
-from packaging.version import Version
-from real_airflow import connection
+from real_airflow import FRAMES_IN_XCOM, connection
 
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 
@@ -142,8 +139,7 @@ def ran(airflow, tmp_path_factory):
         run = airflow.run(
             DAG,
             FOLDER=str(folder),
-            # Before 3.3 Airflow does not put a DataFrame of pandas 3 into XCom: its class has another name.
-            FRAMES_IN_XCOM="yes" if Version(airflow_version) >= Version("3.3") or pd.__version__ < "3" else "no",
+            FRAMES_IN_XCOM="yes" if FRAMES_IN_XCOM else "no",
             AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=connection(sandbox),
             AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
         )

@@ -157,6 +157,18 @@ def test_a_batch_that_was_under_way_is_waited_for(task, sandbox):
     assert len(sandbox.batches) == 5
 
 
+def test_a_guaranteed_upload_waits_for_the_file_before_over_a_retry_too(task, sandbox):
+    task = task(guaranteed_upload=True)
+    sandbox.script("status", REAL, *[Answer(401)] * 2)
+    with pytest.raises(AirflowFailException, match="token"):
+        task.run()
+    sandbox.script("status")
+    task.run()
+    assert len(sandbox.batches) == len(submits(sandbox)) == 5
+    for before, after in zip(sandbox.batches, sandbox.batches[1:]):
+        assert before.due_at <= after.received_at
+
+
 def test_without_receipts_a_retry_sends_all_again(task, sandbox):
     task = task(durable=False)
     task.run()

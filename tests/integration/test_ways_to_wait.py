@@ -335,6 +335,16 @@ def test_every_way_to_wait_reaches_the_verdict_of_the_table(name, way, target, c
     assert len(sandbox.batches) == 1
 
 
+@pytest.mark.parametrize(("name", "seconds"), [("503 forever", 65), ("500 forever", None)])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_error_says_when_a_retry_may_help(name, seconds, way, target, context, clock):
+    case = CASES[name]
+    target().script("status", *case.script, forever=True)
+    with pytest.raises(AdobeTargetUnavailableError) as caught:
+        wait(way, case, context, clock)
+    assert caught.value.retry_after == seconds
+
+
 @pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
 @pytest.mark.parametrize("way", ["poke", "reschedule", "deferred"])
 @pytest.mark.parametrize(

@@ -94,3 +94,11 @@ def test_hashes_do_not_change_over_versions():
 
 def test_a_million_ids_have_as_many_hashes():
     assert len(np.unique(hash_strings(pa.array([f"{number:07d}" for number in range(1_000_000)])))) == 1_000_000
+
+
+def test_an_id_takes_its_bytes_and_four_more_on_disk(tmp_path):
+    values = [f"customer-{number:09d}" for number in range(100_000)]
+    for _ in first_of_each_id(batches(values, 16_384), tmp_path, reject=lambda _: None):
+        pass
+    size = sum(file.stat().st_size for folder in tmp_path.iterdir() for file in folder.iterdir())
+    assert size / len(values) == pytest.approx(18 + 4, rel=0.01)

@@ -109,7 +109,7 @@ def test_parquet_rows_come_in_order_of_files_and_row_groups(write_parquet):
 
 def test_a_long_row_group_comes_in_batches_of_limited_rows(write_parquet):
     path = write_parquet("a.parquet", pa.table({"n": range(100_000)}), row_group_size=100_000)
-    assert [batch.num_rows for batch in rows_from_files([path]).batches()] == [MAX_ROWS] * 3 + [1_696]
+    assert [batch.num_rows for batch in rows_from_files([path]).batches()] == [MAX_ROWS] * 6 + [1_696]
 
 
 @pytest.mark.parametrize("use_dictionary", [True, False])

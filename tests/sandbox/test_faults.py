@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import time
@@ -150,3 +151,70 @@ class TestCountingOnly:
         assert answer["success"] == "false"
         assert reason in answer["message"]
         assert target.sandbox.batches == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_acknowledged"),
+    [
+        (Answer.real(), True),
+        (Answer.real(delay=0.01), True),
+        (Answer.real(reset="after"), False),
+        (Answer.real(cut=5), False),
+        (Answer(504, is_processed=True), False),
+    ],
+)
+def test_a_file_can_be_taken_without_its_sender_being_told(target, answer, is_acknowledged):
+    target.sandbox.script("submit", answer)
+    with contextlib.suppress(requests.RequestException):
+        assert target.submit(ONE_ROW).status_code == (200 if is_acknowledged else 504)
+    (batch,) = target.sandbox.batches
+    assert batch.call.is_acknowledged is is_acknowledged
+    assert batch.call is target.sandbox.calls[0]
+
+
+def test_who_has_gone_before_the_answer_is_not_told(target):
+    target.sandbox.script("submit", Answer.real(delay=30))
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(f"{target.sandbox.url}/m2/acme/v2/profile/batchUpdate", data=ONE_ROW, timeout=0.2)
+    time.sleep(0.1)  # until the sandbox has noticed
+    (batch,) = target.sandbox.batches
+    assert (batch.call.status, batch.call.is_acknowledged) == (None, False)
+
+
+def test_a_single_call_may_have_other_settings(target):
+    target.sandbox.script("submit", Answer.real(final_status="stuck", processing_seconds=60))
+    target.submit(ONE_ROW)
+    target.submit(ONE_ROW)
+    target.clock.move(seconds=60)
+    assert [batch.status for batch in target.sandbox.batches] == ["stuck", "complete"]
+    assert (target.sandbox.settings.final_status, target.sandbox.settings.processing_seconds) == ("complete", 0)
+
+
+def test_rows_that_are_lost_are_known_to_the_sandbox_alone(target):
+    target.sandbox.settings.loss_rate = 1
+    answer = target.load("batch=thirdPartyId,tier\nU1,gold\nU2,")
+    assert answer["successfulUpdates"] == "1"
+    assert target.sandbox.profile("U1") is None
+    assert target.sandbox.batches[0].lost_ids == ["U1"]
+
+
+def test_each_call_is_watched_from_its_arrival_to_its_end(target):
+    seen = []
+    target.sandbox.watch(lambda call, moment: seen.append((call.route, moment, len(target.sandbox.batches))))
+    try:
+        target.submit(ONE_ROW)
+        target.sandbox.script("status", Answer(reset="before"))
+        with pytest.raises(requests.ConnectionError):
+            target.status(f"{target.sandbox.url}/m2/acme/profile/batchStatus?batchId=1")
+        end = time.monotonic() + 10
+        while len(seen) < 5 and time.monotonic() < end:
+            time.sleep(0.002)
+    finally:
+        target.sandbox.watch(lambda call, moment: None)
+    assert seen == [
+        ("submit", "arrived", 0),
+        ("submit", "handled", 1),
+        ("submit", "ended", 1),
+        ("status", "arrived", 1),
+        ("status", "ended", 1),
+    ]

@@ -448,14 +448,3 @@ def test_no_token_and_no_row_shows_in_an_error_or_a_log(server, submit, caplog, 
     seen = caplog.text + "".join(f"{error}{error!r}" for error in chain)
     assert TOKEN not in seen
     assert "SECRETROW" not in seen
-
-
-def test_a_redirect_never_carries_the_token_on(server, other_server, submit, poll):
-    other_server.queued()
-    for status in (301, 302, 303, 307, 308):
-        server.script.clear()
-        server.reply(status, headers={"Location": other_server.url})
-        for call in (submit, poll):
-            with pytest.raises(TargetRefusedError, match="redirect"):
-                call()
-    assert other_server.requests == []

@@ -149,15 +149,6 @@ def test_the_libraries_log_what_is_not_ours(caplog):
     assert len(caplog.records) == 2
 
 
-def test_netrc_is_not_read(server, send, tmp_path, monkeypatch):
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login someone password secret\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    server.reply()
-    send(server.url)
-    assert "authorization" not in server.requests[0].headers
-
-
 def test_a_proxy_of_the_connection_is_used(server, other_server, send):
     other_server.reply(200, "by proxy")
     assert send(server.url, proxies={"http": other_server.url}).body == b"by proxy"
@@ -250,8 +241,8 @@ def test_a_triggerer_reads_certificates_again_only_where_they_changed(server, ma
 
 
 def test_only_this_module_loads_an_http_library():
-    names = ["answers", "budget", "clock", "connection_check", "flows", "hosts", "outcomes", "protocol", "readings"]
-    names += ["retries", "settings", "urls", "versions"]
+    names = ["answers", "budget", "clock", "connection_check", "flows", "hosts", "ledger", "machine", "outcomes"]
+    names += ["protocol", "readings", "retries", "settings", "urls", "versions"]
     lines = [f"import airflow_provider_adobe_target.target.{name}" for name in names]
     lines += [
         "import sys",

@@ -1,0 +1,40 @@
+"""Keeping runs of one task apart, as far as one machine goes, and saying what keeps them apart on all."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.target import clock
+from airflow_provider_adobe_target.target.turns import run_turn
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import BaseOperator, Context
+    from airflow_provider_adobe_target.target.settings import TargetSettings
+
+
+def turn_of(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:
+    """Return a block in which no other run of a task on this machine sends rows; see :func:`~.run_turn`.
+
+    One warning says what to set, where the DAG lets runs overlap that may be on other machines.
+    """
+    if _may_overlap(operator):
+        operator.log.warning(
+            "DAG %s may have %s active runs at a time. On this machine they take turns, on several they do not, and "
+            "Adobe Target knows no order between two batches that write the same ids. Set max_active_runs=1 on the "
+            "DAG or max_active_tis_per_dag=1 on the task; for a backfill --max-active-runs 1.",
+            operator.dag_id,
+            operator.dag.max_active_runs,
+        )
+    values: Any = context
+    return run_turn(
+        settings,
+        dag_id=operator.dag_id,
+        task_id=operator.task_id,
+        run_id=values.get("run_id") or "",
+        clock=clock.SYSTEM,
+    )
+
+
+def _may_overlap(operator: BaseOperator) -> bool:
+    return operator.has_dag() and operator.dag.max_active_runs != 1 and operator.max_active_tis_per_dag != 1

@@ -1,0 +1,1 @@
+"""When Airflow is to try a task again."""

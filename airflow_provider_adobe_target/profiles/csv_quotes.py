@@ -1,0 +1,59 @@
+"""Whether the quotes of a CSV file are where they should be, told at the speed at which it is read."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from typing import Any
+
+import numpy as np
+
+_BESIDE_QUOTES = np.isin(np.arange(256), np.frombuffer(b',"\r\n', np.uint8))
+
+
+class QuotesSeen(io.RawIOBase):
+    """The bytes of a CSV file, and whether all its quotes are where they should be.
+
+    That is: the first, the third and so on at the beginning of a cell, the second and so on at the end of one. Two in
+    a row, which stand for one, are an end and a beginning.
+
+    :param stream: the bytes; they are handed on as they are
+    """
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self._stream = stream
+        self._tail = b"\n"  # what is not judged before its neighbour is there, and the byte before it
+        self._within = False
+        self._is_content = False
+        self._odd = False
+
+    @property
+    def odd(self) -> bool:
+        """Whether any quote was elsewhere, or the last is not closed; nothing more is odd to who is content."""
+        return self._odd and not self._is_content
+
+    def be_content(self) -> None:
+        """Look at no more quotes."""
+        self._is_content = True
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read, as ``io.RawIOBase`` does."""
+        count = self._stream.readinto(buffer)
+        if not (self._odd or self._is_content):
+            self._look(bytes(buffer[:count]))
+        return count
+
+    def _look(self, data: bytes) -> None:
+        at_start = self._tail == b"\n"
+        window = self._tail + (data.removeprefix(codecs.BOM_UTF8) if at_start else data or b"\n")
+        self._tail = window[-2:]
+        octets = np.frombuffer(window, np.uint8)
+        places = np.flatnonzero(octets[1:-1] == ord('"')) + 1
+        openings, closings = places[self._within :: 2], places[not self._within :: 2]
+        self._odd = not (_BESIDE_QUOTES[octets[openings - 1]].all() and _BESIDE_QUOTES[octets[closings + 1]].all())
+        self._within ^= bool(len(places) % 2)
+        self._odd |= self._within and not data

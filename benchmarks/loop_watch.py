@@ -1,0 +1,32 @@
+"""A trigger that notes how late the triggerer's event loop calls it: that is what all other triggers feel."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+STEP = 0.05
+
+
+class LoopWatch(BaseTrigger):
+    """Sleep 50 ms at a time for ever, and write a line each: the time, and how late it was, in seconds."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return "loop_watch.LoopWatch", {"path": self.path}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        with Path(self.path).open("w", buffering=1) as file:
+            while True:
+                due = time.perf_counter() + STEP
+                await asyncio.sleep(STEP)
+                file.write(f"{time.time()} {time.perf_counter() - due}\n")
+        yield TriggerEvent("never")
