@@ -28,6 +28,10 @@ class TargetRefusedError(AdobeTargetError):
     """Adobe Target said no, and would say it again: ``success=false``, a 4xx, a redirect."""
 
 
+class ProfileNotFoundError(AdobeTargetError):
+    """Adobe Target has no profile of an id."""
+
+
 class TokenRefusedError(TargetRefusedError):
     """Adobe Target does not accept the profile token (401 or 403)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,24 +24,35 @@ from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     BatchTimeoutError,
     ConnectionSettingsError,
+    ProfileDataError,
 )
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.budget import CallBudget, shared_budget
 from airflow_provider_adobe_target.target.outcomes import Batch
+from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
 from airflow_provider_adobe_target.target.settings import TargetSettings
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.fetched import TargetProfile
     from airflow_provider_adobe_target.target.protocol import Flow
     from airflow_provider_adobe_target.target.token_cache import Token
     from airflow_provider_adobe_target.target.tokens import Tokens
-    from airflow_provider_adobe_target.target.urls import ApiVersion
+    from airflow_provider_adobe_target.target.urls import ApiVersion, IdType
 
 T = TypeVar("T")
 
 CONFIRMATION = "rotate the token for every user of it"
 """What somebody has to say who wants a new Profile API token."""
+
+_FETCH_ID_TYPES = {
+    "thirdPartyId": "thirdPartyId",
+    "pcId": "pcId",
+    "tntId": "pcId",
+    "marketingCloudVisitorId": "marketingCloudVisitorId",
+    "ECID": "marketingCloudVisitorId",
+}
 
 
 class AdobeTargetHook(BaseHook):
@@ -197,6 +208,54 @@ class AdobeTargetHook(BaseHook):
                 f"until they have the new one. If that is meant, say confirm={CONFIRMATION!r}. Nothing was done."
             )
         return self._drive(lambda tokens: tokens.make_profile_token(), clocks.SYSTEM)
+
+    @cached_property
+    def lookups(self) -> DailyBudget:
+        """The look-ups of profiles that this hook may make; Adobe does not count them among the 50 calls a minute."""
+        return DailyBudget(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
+
+    @cached_property
+    def updates(self) -> DailyBudget:
+        """The single updates that this hook may make, counted like :attr:`lookups` and apart from them."""
+        return DailyBudget(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
+
+    def get_profile(
+        self, profile_id: str, id_type: str = "thirdPartyId", *, deadline: float = math.inf
+    ) -> TargetProfile | None:
+        """Look up one profile. What Adobe Target gives can be tens of minutes old.
+
+        :param profile_id: the id, as it is
+        :param id_type: ``thirdPartyId``; ``pcId``, also called ``tntId``; or ``marketingCloudVisitorId``, also called
+            ``ECID``
+        :param deadline: epoch seconds beyond which nothing is waited for
+        :returns: the profile, or None where there is none
+        :raises ConnectionSettingsError: naming a field of the connection
+        :raises ProfileDataError: for an unknown ``id_type``
+        :raises TargetRefusedError: where the answer is neither a profile nor 'not found'
+        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer for 30 minutes
+        """
+        from airflow_provider_adobe_target.target import flows
+
+        if id_type not in _FETCH_ID_TYPES:
+            raise ProfileDataError(f"id_type={id_type!r} is not one of {', '.join(_FETCH_ID_TYPES)}.")
+        kind: Any = _FETCH_ID_TYPES[id_type]
+        clock = clocks.SYSTEM
+        return self._run(flows.fetch_profile(self.settings, self.lookups, clock, profile_id, kind, deadline), clock)
+
+    def update_profile(self, profile_id: str, attributes: Mapping[str, str], id_type: IdType = "thirdPartyId") -> None:
+        """Write attributes to one profile, as they are. Adobe Target takes them also where there is no such profile.
+
+        :param profile_id: the id, as it is
+        :param attributes: names, without ``profile.``, and texts
+        :param id_type: ``thirdPartyId`` or ``pcId``
+        :raises TargetRefusedError: where Adobe Target does not take the update
+        :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
+        """
+        from airflow_provider_adobe_target.target import flows
+
+        clock = clocks.SYSTEM
+        flow = flows.update_profile(self.settings, self.updates, clock, profile_id, id_type, attributes)
+        self._run(flow, clock)
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""

@@ -453,12 +453,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             "api_version": self.api_version,
             "id_type": run.key,
             "dry_run": self.is_dry_run,
-            "rows_read": run.rows_read,
-            "rows_sent": run.rows_sent,
-            "rows_rejected": run.rows_rejected,
-            "rows_empty": run.rows_empty,
-            "rows_unchanged": 0,
-            "rejected_by_reason": dict(run.rejects.by_reason),
+            **run.account,
             "rejects_path": rejects_path,
             "batches": [batch.to_dict() for batch in batches],
         }

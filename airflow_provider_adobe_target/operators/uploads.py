@@ -6,17 +6,25 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.target import clock
 
-if TYPE_CHECKING:
-    from airflow_provider_adobe_target.profiles.batch_files import BatchFile
-
 _MOST_UPLOADS = 10
 
 _logger = logging.getLogger(__name__)
+
+
+class Parcel(Protocol):
+    """What is sent by one thread: a batch file, or a block of profiles."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in it."""
+
+
+T = TypeVar("T", bound=Parcel)
 
 
 class UploadStoppedError(Exception):
@@ -34,8 +42,8 @@ def check_concurrency(max_concurrent_uploads: int) -> None:
 
 
 def send_files(
-    files: Iterable[BatchFile],
-    send: Callable[[int, BatchFile, clock.Clock], None],
+    files: Iterable[T],
+    send: Callable[[int, T, clock.Clock], None],
     *,
     at_once: int,
     stop: threading.Event,
@@ -60,7 +68,7 @@ def send_files(
         errors.append(error)
         stop.set()
 
-    def upload(number: int, file: BatchFile) -> None:
+    def upload(number: int, file: T) -> None:
         try:
             send(number, file, _StoppableClock(stop))
         except UploadStoppedError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,13 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.profiles.cells import TextCells
-from airflow_provider_adobe_target.profiles.encoding import cell_starts, encode_lines, string_bytes
+from airflow_provider_adobe_target.profiles.encoding import (
+    cell_starts,
+    encode_lines,
+    percent_encode,
+    string_bytes,
+)
 from airflow_provider_adobe_target.profiles.text import to_text, value_type
 from airflow_provider_adobe_target.profiles.text_column import TextColumn
 
 log = logging.getLogger(__name__)
 
 Mask = npt.NDArray[np.bool_]
+Sizes = npt.NDArray[np.int64]
 RiskyValue = Literal["encode", "replace", "reject"]
 
 MAX_ID_CHARACTERS = {"thirdPartyId": 256, "pcId": 128}  # Adobe's limits page; its Delivery API page
@@ -68,12 +74,12 @@ class Warnings:
 
 
 def check_ids(
-    values: pa.Array, column: str, key: str, on_risky_value: RiskyValue, verdicts: Verdicts, warnings: Warnings
+    values: pa.Array, column: str, key: str, on_risky_value: RiskyValue | None, verdicts: Verdicts, warnings: Warnings
 ) -> pa.StringArray:
     """Mark rows whose id is missing, too long, or holds what an id must not hold, and return the ids. None is altered.
 
     Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. A comma may tear
-    the row, so that it is refused unless ``on_risky_value`` is ``encode``.
+    the row, so that it is refused unless ``on_risky_value`` is ``encode``, or None for 'no risk'.
     """
     ids = to_text(values)
     text = ids.text
@@ -91,6 +97,8 @@ def check_ids(
         return text
     forbidden = pc.match_substring_regex(text, r"[+/\p{Cc}]")
     verdicts.reject(_mask(forbidden), "id_forbidden_character", f"{column}: '+', '/' or a control character")
+    if on_risky_value is None:
+        return text
     commas = _mask(pc.match_substring(text, ","))
     if on_risky_value == "encode":
         if (commas & verdicts.good).any():
@@ -116,15 +124,18 @@ def check_values(
     values: TextColumn,
     column: str,
     max_value_length: int,
-    on_risky_value: RiskyValue,
+    on_risky_value: RiskyValue | None,
     verdicts: Verdicts,
     warnings: Warnings,
 ) -> pa.StringArray:
-    """Mark rows whose value has no text form, is too long or risky, and return the texts to send."""
+    """Mark rows whose value has no text form, is too long or risky, and return the texts to send.
+
+    :param on_risky_value: None where a comma or a line break is no risk
+    """
     text = values.text
     if values.unsupported is not None:
         verdicts.reject(_mask(values.unsupported), "unsupported_value", f"{column}: its type has no text form")
-    if not values.plain and _holds_risky_bytes(text):
+    if on_risky_value and not values.plain and _holds_risky_bytes(text):
         if on_risky_value == "replace":
             text = pc.replace_substring_regex(text, _RISKY_CHARACTERS, " ")
         elif on_risky_value == "reject":
@@ -143,24 +154,50 @@ def check_values(
     return text
 
 
-def check_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray], room: int, verdicts: Verdicts) -> None:
-    """Mark rows that hold more than 64 KB of attributes, or do not fit a file.
+def line_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Sizes:
+    """Return the bytes of each row as a line of a batch file."""
+    return np.diff(encode_lines([ids, *texts.values()]).starts)
+
+
+def update_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Sizes:
+    """Return the bytes of each row as the id and the pairs, ``&profile.name=value``, of a single update."""
+    sizes = _text_sizes(percent_encode(ids), 0)
+    for name, text in texts.items():
+        sizes = sizes + _text_sizes(percent_encode(text), len("&profile.=") + len(name))
+    return sizes
+
+
+def check_sizes(
+    ids: pa.StringArray,
+    texts: Mapping[str, pa.StringArray],
+    room: int,
+    verdicts: Verdicts,
+    *,
+    sizes: Callable[[pa.StringArray, Mapping[str, pa.StringArray]], Sizes] = line_sizes,
+    container: str = "a file",
+) -> None:
+    """Mark rows that hold more than 64 KB of attributes, or do not fit what they are sent in.
 
     :param texts: attribute names and their texts
-    :param room: the bytes that a row may have, encoded and with its line end
+    :param room: the bytes that a row may have, encoded
+    :param sizes: tells the bytes of each row, encoded
+    :param container: what a row is to fit
     """
     longest = [_longest(text) for text in (ids, *texts.values())]
-    names_size = sum(map(len, texts))
-    if sum(longest) + names_size <= _MAX_PROFILE_BYTES and 3 * sum(longest) + len(longest) <= room:
+    names_size = sum(len(name) + len("&profile.=") for name in texts)
+    if sum(longest) + names_size <= _MAX_PROFILE_BYTES and 3 * sum(longest) + names_size + 2 <= room:
         return  # every byte becomes three at the most
-    sizes = np.zeros(len(ids), np.int64)
-    for name, text in texts.items():
-        sizes += pc.fill_null(pc.add(pc.binary_length(text), len(name)), 0).to_numpy(zero_copy_only=False)
+    profiles = sum((_text_sizes(text, len(name)) for name, text in texts.items()), np.zeros(len(ids), np.int64))
     verdicts.reject(
-        sizes > _MAX_PROFILE_BYTES, "profile_too_large", f"more than {_MAX_PROFILE_BYTES} bytes of attributes"
+        profiles > _MAX_PROFILE_BYTES, "profile_too_large", f"more than {_MAX_PROFILE_BYTES} bytes of attributes"
     )
-    encoded = np.diff(encode_lines([ids, *texts.values()]).starts)
-    verdicts.reject(encoded > room, "profile_too_large", "longer than a file may be")
+    verdicts.reject(sizes(ids, texts) > room, "profile_too_large", f"longer than {container} may be")
+
+
+def _text_sizes(text: pa.StringArray, extra: int) -> Sizes:
+    """Return the bytes of each text and ``extra`` more, 0 where it is null."""
+    sizes = pc.fill_null(pc.add(pc.binary_length(text), extra), 0)
+    return np.asarray(sizes.to_numpy(zero_copy_only=False), np.int64)
 
 
 def _check_length(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from typing import IO
 
@@ -15,13 +16,14 @@ _OWN_NAME = re.compile("(row_number|reject_reason|reject_detail)_*")
 
 
 class Rejects:
-    """The bad rows of a run.
+    """The bad rows of a run; several threads may add to them.
 
     :param spool: where the rows themselves are set aside; without it they are only counted
     """
 
     def __init__(self, spool: Spool | None) -> None:
         self._spool = spool
+        self._lock = threading.Lock()
         self.by_reason: Counter[str] = Counter()
 
     def add(self, columns: list[str], rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
@@ -33,13 +35,18 @@ class Rejects:
         :param reasons: why, a row each
         :param details: which column, and what about it, a row each; no value
         """
-        self.by_reason.update(reasons)
-        if self._spool is not None and reasons:
-            kept = {"row_number": rows.column(0)}
-            for name, texts in zip(columns, rows.columns[1:], strict=True):
-                kept.setdefault(f"{name}_" if _OWN_NAME.fullmatch(name) else name, texts)
-            kept |= {"reject_reason": pa.array(reasons, pa.string()), "reject_detail": pa.array(details, pa.string())}
-            self._spool.write(pa.record_batch(kept))
+        with self._lock:
+            self.by_reason.update(reasons)
+            if self._spool is not None and reasons:
+                self._spool.write(self._kept(columns, rows, reasons, details))
+
+    @staticmethod
+    def _kept(columns: list[str], rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> pa.RecordBatch:
+        kept = {"row_number": rows.column(0)}
+        for name, texts in zip(columns, rows.columns[1:], strict=True):
+            kept.setdefault(f"{name}_" if _OWN_NAME.fullmatch(name) else name, texts)
+        kept |= {"reject_reason": pa.array(reasons, pa.string()), "reject_detail": pa.array(details, pa.string())}
+        return pa.record_batch(kept)
 
     def write_parquet(self, file: IO[bytes]) -> None:
         """Write what was kept as one Parquet file."""

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from airflow_provider_adobe_target.profiles.checks import (
     check_ids,
     check_sizes,
     check_values,
+    update_sizes,
 )
 from airflow_provider_adobe_target.profiles.columns import TextCells
 from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
@@ -35,7 +36,7 @@ from airflow_provider_adobe_target.profiles.text import to_text, value_type
 
 # What Adobe Target shows attributes under. Within the walk it tells them from the columns of its own: ``id`` is a name
 # that an attribute may well have.
-_PROFILE = "profile."
+PROFILE_PREFIX = "profile."
 
 DuplicateId = Literal["first", "last", "fail"]
 
@@ -81,14 +82,33 @@ class ProfileRules:
         )
 
 
+class BadRowError(ProfileDataError):
+    """A row that cannot be sent, where none may be left out.
+
+    :param row_number: counted from 0
+    :param reason: as in the report's ``rejected_by_reason``
+    :param detail: which column, and what about it; no value
+    """
+
+    def __init__(self, row_number: int, reason: str, detail: str) -> None:
+        super().__init__(
+            f"Row {row_number} cannot be sent: {reason} ({detail}). Mend it at its source, or set "
+            "skip_invalid_records=True to go on without such rows."
+        )
+        self.reason = reason
+        self.detail = detail
+
+
 class ProfileRun:
-    """One walk of all rows from a source into batch files.
+    """One walk of all rows from a source to profiles that can be sent, or into batch files.
 
     :param rows: the source
     :param rules: what the user decided
     :param folder: an existing, private folder for batch files and for what has to wait; the caller removes it
     :param keep_rejects: whether bad rows are kept for :attr:`rejects` to write, or only counted
     :param refused_ids: ids whose rows, as they were sent, are among the bad rows, too: Adobe Target refused them
+    :param max_update_bytes: where each profile is sent by itself, the bytes it may have, encoded: no comma and no line
+        break parts anything there, and so none is risky. None: profiles are rows of a file
     """
 
     def __init__(
@@ -99,6 +119,7 @@ class ProfileRun:
         *,
         keep_rejects: bool = False,
         refused_ids: Collection[str] = (),
+        max_update_bytes: int | None = None,
     ) -> None:
         self.rejects = Rejects(Spool(folder / "rejects") if keep_rejects else None)
         self.rows_read = self.rows_sent = self.rows_empty = 0
@@ -106,6 +127,8 @@ class ProfileRun:
         self._rules = rules
         self._folder = folder
         self._refused_ids = pa.array(refused_ids, pa.string()) if refused_ids else None
+        self._max_update_bytes = max_update_bytes
+        self._risky_value = rules.on_risky_value if max_update_bytes is None else None
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
         self._mapped: pa.Schema | None = None
@@ -129,6 +152,18 @@ class ProfileRun:
         """Rows that left with a reason."""
         return self.rejects.by_reason.total()
 
+    @property
+    def account(self) -> dict[str, Any]:
+        """What became of all rows, as the report has it."""
+        return {
+            "rows_read": self.rows_read,
+            "rows_sent": self.rows_sent,
+            "rows_rejected": self.rows_rejected,
+            "rows_empty": self.rows_empty,
+            "rows_unchanged": 0,
+            "rejected_by_reason": dict(self.rejects.by_reason),
+        }
+
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Read the rows, of no more columns than are needed; see ``Rows.batches``."""
         yield from self._rows.batches(self._mapping.columns if self._mapping else None)
@@ -141,14 +176,26 @@ class ProfileRun:
             :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none
             of them may be sent before
         """
-        one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
-        good = self._good_profiles(self.batches() if batches is None else batches)
-        blocks = map(self._encode, one_of_each(good, self._folder, self._reject_duplicates))
+        blocks = map(self._encode, self.profiles(batches))
         limits = {"max_rows": self._rules.max_rows_per_file, "max_bytes": self._rules.max_bytes_per_file}
         for file in cut_files(blocks, self._folder, key=lambda: self.key, **limits):
             self.rows_sent += file.rows
             yield file
+
+    def profiles(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[pa.RecordBatch]:
+        """Check the rows, and hand out those that can be sent, one of each id.
+
+        Columns are ``row_number``, ``id``, then the attributes as text, each as ``profile.`` and its name; null means
+        'leave as it is'. Parameters and errors as :meth:`files`.
+        """
+        one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
+        good = self._good_profiles(self.batches() if batches is None else batches)
+        yield from one_of_each(good, self._folder, self._reject_duplicates)
         self._check_share_of_bad_rows()
+
+    def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str) -> None:
+        """Count profiles of :meth:`profiles` among the bad rows: Adobe Target would not have them."""
+        self._reject(profiles, [reason] * len(profiles), [detail] * len(profiles))
 
     def _map(self, schema: pa.Schema, *, complete: bool) -> ProfileMapping:
         """Map the columns; names that came up in earlier batches stay, so that files have as few headers as can be."""
@@ -170,10 +217,7 @@ class ProfileRun:
         return mapping
 
     def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass on the rows that can be sent as text.
-
-        Columns are ``row_number``, ``id``, then the attributes, each as ``profile.`` and its name.
-        """
+        """Pass on the rows that can be sent, as text."""
         for batch in batches:
             if len(batch):
                 yield self._check(batch, self._map(batch.schema, complete=False))
@@ -183,7 +227,7 @@ class ProfileRun:
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
-        ids = check_ids(values, mapping.id_column, mapping.key, rules.on_risky_value, verdicts, self._warnings)
+        ids = check_ids(values, mapping.id_column, mapping.key, self._risky_value, verdicts, self._warnings)
         of_name = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
         for name, column in self._columns.items():
@@ -192,11 +236,13 @@ class ProfileRun:
                 continue
             text = to_text(leaf(batch, of_name[name]))
             texts[name] = check_values(
-                text, column, rules.max_value_length, rules.on_risky_value, verdicts, self._warnings
+                text, column, rules.max_value_length, self._risky_value, verdicts, self._warnings
             )
-        room = room_for_a_row(mapping.key, list(texts), rules.max_bytes_per_file)
-        check_sizes(ids, texts, room, verdicts)
-        names = ["row_number", "id", *(_PROFILE + name for name in texts)]
+        if self._max_update_bytes is None:
+            check_sizes(ids, texts, room_for_a_row(mapping.key, list(texts), rules.max_bytes_per_file), verdicts)
+        else:
+            check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
+        names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]
         return self._sort_out(pa.record_batch([self._number(batch), ids, *texts.values()], names), verdicts)
 
     def _number(self, batch: pa.RecordBatch) -> pa.Array:
@@ -209,11 +255,8 @@ class ProfileRun:
         if verdicts.reasons:
             bad = sorted(verdicts.reasons)
             if not self._rules.skip_invalid_records:
-                raise ProfileDataError(
-                    f"Row {profiles.column('row_number')[bad[0]].as_py()} cannot be sent: {verdicts.reasons[bad[0]]} "
-                    f"({verdicts.details[bad[0]]}). Mend it at its source, or set skip_invalid_records=True to go "
-                    "on without such rows."
-                )
+                number = profiles.column("row_number")[bad[0]].as_py()
+                raise BadRowError(number, verdicts.reasons[bad[0]], verdicts.details[bad[0]])
             self._reject(
                 profiles.take(pa.array(bad)),
                 [verdicts.reasons[row] for row in bad],
@@ -248,8 +291,7 @@ class ProfileRun:
     def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
         if self._refused_ids is not None:
             refused = profiles.filter(pc.is_in(profiles.column("id"), self._refused_ids))
-            detail = "Adobe Target took the row, and lists it as failed"
-            self._reject(refused, ["refused_by_target"] * len(refused), [detail] * len(refused))
+            self.refuse(refused, "refused_by_target", "Adobe Target took the row, and lists it as failed")
         return _attributes(profiles), encode_lines(profiles.columns[1:])
 
     def _check_share_of_bad_rows(self) -> None:
@@ -264,7 +306,7 @@ class ProfileRun:
 
 
 def _attributes(profiles: pa.RecordBatch) -> list[str]:
-    return [name.removeprefix(_PROFILE) for name in profiles.schema.names[2:]]
+    return [name.removeprefix(PROFILE_PREFIX) for name in profiles.schema.names[2:]]
 
 
 def refuse_unfit_ids(ids: pa.Array, column: str) -> None:

@@ -29,16 +29,18 @@ from airflow_provider_adobe_target.target.protocol import (
     fetch_request,
     status_request,
     submit_request,
+    update_request,
 )
 from airflow_provider_adobe_target.target.readings import (
-    FetchedProfile,
     read_failed_ids,
     read_profile,
     read_status,
     read_submit,
+    read_update,
 )
 from airflow_provider_adobe_target.target.retries import (
     POLL_POLICY,
+    PROFILE_POLICY,
     SUBMIT_POLICY,
     RetryPolicy,
     Setback,
@@ -47,13 +49,15 @@ from airflow_provider_adobe_target.target.retries import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_adobe_target.target.budget import CallBudget
     from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.fetched import TargetProfile
     from airflow_provider_adobe_target.target.outcomes import Batch, BatchReceipt, BatchStatus
+    from airflow_provider_adobe_target.target.pace import Budget
     from airflow_provider_adobe_target.target.settings import TargetSettings
-    from airflow_provider_adobe_target.target.urls import ApiVersion, IdType
+    from airflow_provider_adobe_target.target.urls import ApiVersion, FetchIdType, IdType
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
@@ -200,11 +204,18 @@ def failed_ids(settings: TargetSettings, budget: CallBudget, clock: Clock, batch
 
 
 def fetch_profile(
-    settings: TargetSettings, budget: CallBudget, clock: Clock, profile_id: str, id_type: IdType
-) -> Flow[FetchedProfile]:
-    """Look up one profile. What Target gives can be tens of minutes old.
+    settings: TargetSettings,
+    budget: Budget,
+    clock: Clock,
+    profile_id: str,
+    id_type: FetchIdType,
+    deadline: float = math.inf,
+) -> Flow[TargetProfile | None]:
+    """Look up one profile, None where there is none. What Target gives can be tens of minutes old.
 
     :param profile_id: the id as Target has it; it is percent-encoded here, and never logged.
+    :param deadline: seconds since the epoch beyond which nothing is waited for.
+    :raises BatchTimeoutError: where the next try would begin after the deadline.
     :raises TokenRefusedError: where Target does not take the token.
     :raises TargetRefusedError: where the answer is neither a profile nor 'no profile found'.
     :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
@@ -215,9 +226,37 @@ def fetch_profile(
             clock,
             fetch_request(settings, profile_id, id_type),
             lambda response: read_profile(settings, response),
-            policy=POLL_POLICY,
+            policy=PROFILE_POLICY,
             subject="the look-up of a profile",
+            deadline=deadline,
         )
+    )
+
+
+def update_profile(
+    settings: TargetSettings,
+    budget: Budget,
+    clock: Clock,
+    profile_id: str,
+    id_type: IdType,
+    attributes: Mapping[str, str],
+) -> Flow[None]:
+    """Update one profile. Target creates none, and takes updates of profiles it does not know without a word.
+
+    :param profile_id: the id as Target has it; it is percent-encoded here, and never logged.
+    :param attributes: names, without ``profile.``, and texts.
+    :raises TokenRefusedError: where Target does not take the token.
+    :raises TargetRefusedError: where Target does not take the update.
+    :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer. Target may have taken the update;
+        to send it again does no harm.
+    """
+    yield from _call(
+        budget,
+        clock,
+        update_request(settings, profile_id, id_type, attributes),
+        lambda response: read_update(settings, response),
+        policy=PROFILE_POLICY,
+        subject="a single update",
     )
 
 
@@ -233,7 +272,7 @@ def _with_status(
 
 
 def _call(
-    budget: CallBudget,
+    budget: Budget,
     clock: Clock,
     request: Request,
     read: Callable[[Response], T | Setback],
@@ -271,7 +310,8 @@ def _call(
                 f"Target gave no usable answer to {subject} in {len(setbacks)} tries. The last: {reason}. Try later.",
                 retry_after=outcome.wait if outcome.throttled else None,
             )
-        _logger.warning("No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
+        level = logging.WARNING if len(setbacks) > policy.quiet else logging.DEBUG
+        _logger.log(level, "No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
         yield _wait(wait, clock, deadline, subject, reason)
 
 

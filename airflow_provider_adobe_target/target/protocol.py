@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from airflow_provider_adobe_target import __version__
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 from airflow_provider_adobe_target.target.urls import (
+    MAX_QUERY_BYTES,
     ApiVersion,
+    FetchIdType,
     IdType,
     fetch_url,
     status_request_url,
     submit_url,
+    update_url,
 )
 
 if TYPE_CHECKING:
@@ -142,7 +145,23 @@ def status_request(settings: TargetSettings, status_url: str) -> Request:
     return Request("GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_ANSWER_LIMIT)
 
 
-def fetch_request(settings: TargetSettings, profile_id: str, id_type: IdType) -> Request:
+def update_request(
+    settings: TargetSettings, profile_id: str, id_type: IdType, attributes: Mapping[str, str]
+) -> Request:
+    """Return the request that updates one profile (Adobe's Single Profile Update page).
+
+    :param attributes: names, without ``profile.``, and texts; all of them are percent-encoded here
+    """
+    url = update_url(settings, profile_id, id_type)
+    pairs = "&".join(f"profile.{quote(name, safe='')}={quote(text, safe='')}" for name, text in attributes.items())
+    headers = _headers(settings, "application/xml")
+    if len(url) + 1 + len(pairs) <= MAX_QUERY_BYTES:
+        return Request("POST", f"{url}&{pairs}", headers, None, settings.timeout)
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    return Request("POST", url, headers, pairs.encode("ascii"), settings.timeout)
+
+
+def fetch_request(settings: TargetSettings, profile_id: str, id_type: FetchIdType) -> Request:
     """Return the request for one profile (Adobe's Profile Fetch page)."""
     return Request(
         "GET",

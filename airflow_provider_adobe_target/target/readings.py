@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_adobe_target.exceptions import StatusLostError, TargetRefusedError, TokenRefusedError
 from airflow_provider_adobe_target.target.answers import (
@@ -17,6 +16,7 @@ from airflow_provider_adobe_target.target.answers import (
     printable,
 )
 from airflow_provider_adobe_target.target.clock import utc_time
+from airflow_provider_adobe_target.target.fetched import TargetProfile
 from airflow_provider_adobe_target.target.outcomes import BatchReceipt, BatchStatus
 from airflow_provider_adobe_target.target.retries import Setback
 from airflow_provider_adobe_target.target.urls import batch_id_of, checked_status_url
@@ -31,18 +31,6 @@ _HINTS = {
     404: "Check the client code (login) and, where one is set, the host of the connection.",
     413: "Lower max_bytes_per_file.",
 }
-
-
-@dataclass(frozen=True)
-class FetchedProfile:
-    """The answer to a look-up of one profile.
-
-    :param found: whether Target has a profile of that id.
-    :param content: the JSON object Target gave, as it came; empty where there is no profile.
-    """
-
-    found: bool
-    content: dict[str, Any] = field(repr=False)
 
 
 def read_submit(settings: TargetSettings, response: Response, now: float) -> BatchReceipt:
@@ -105,9 +93,30 @@ def read_failed_ids(settings: TargetSettings, response: Response, batch_id: str 
     return status if isinstance(status, Setback) else parse_failed_ids(response.body)
 
 
-def read_profile(settings: TargetSettings, response: Response) -> FetchedProfile:
+def read_update(settings: TargetSettings, response: Response) -> None:
+    """Read the answer to a single update: it says that Target took it, not that the profile exists.
+
+    Adobe shows ``trueRequest successfully submitted``, which is its XML without the tags; both are read. No error
+    repeats Target's text, which may name the person's id.
+
+    :raises TokenRefusedError: for 401 and 403.
+    :raises TargetRefusedError: for every other answer that does not say so.
+    """
+    refuse_token(settings, response)
+    try:
+        taken = parse_submit(response.body).success
+    except UnreadableAnswerError:
+        taken = response.body.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(b"true")
+    if response.ok and taken is False:
+        raise TargetRefusedError("Target refused the single update (success is false).")
+    if not (response.ok and taken):
+        _refuse(settings, response, "the single update", "")
+
+
+def read_profile(settings: TargetSettings, response: Response) -> TargetProfile | None:
     """Read the answer to a look-up. No error repeats Target's text, which names the person's id.
 
+    :return: None where Target has no profile of that id.
     :raises TokenRefusedError: for 401 and 403.
     :raises TargetRefusedError: for every answer that is neither a profile nor 'no profile found'.
     """
@@ -117,10 +126,10 @@ def read_profile(settings: TargetSettings, response: Response) -> FetchedProfile
     except UnreadableAnswerError:
         content = {}
     if content and (response.status == 404 or (response.ok and content.get("status") == 404)):
-        return FetchedProfile(False, {})
+        return None
     if not content or not response.ok or "status" in content:
         _refuse(settings, response, "the look-up of a profile", "")
-    return FetchedProfile(True, content)
+    return TargetProfile.from_answer(content)
 
 
 def refuse_token(settings: TargetSettings, response: Response) -> None:

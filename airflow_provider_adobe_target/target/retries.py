@@ -44,6 +44,7 @@ class RetryPolicy:
     :param max_lost_answers: tries in all whose answer may be lost after the whole body was sent; None for any.
     :param first_wait: seconds before the second try; they double with each setback.
     :param longest_wait: seconds at which they stop to double.
+    :param quiet: setbacks in a row that are not worth a line in the log.
     """
 
     patience: float = 30 * 60.0
@@ -51,6 +52,7 @@ class RetryPolicy:
     max_lost_answers: int | None = None
     first_wait: float = 5.0
     longest_wait: float = 60.0
+    quiet: int = 0
 
     def wait(self, setbacks: Sequence[Setback], elapsed: float) -> float | None:
         """Say how long to wait after a setback.
@@ -76,6 +78,8 @@ def _reached(count: int, limit: int | None) -> bool:
 # A file that Target may have taken is sent once more, and not again and again: each may be one more batch.
 SUBMIT_POLICY = RetryPolicy(max_tries=5, max_lost_answers=2)
 POLL_POLICY = RetryPolicy()
+# One of perhaps very many calls, each of which does no harm when it is made twice.
+PROFILE_POLICY = RetryPolicy(first_wait=1.0, quiet=1)
 
 _DEFAULT_WAITS = {429: 10.0, 503: 65.0}
 

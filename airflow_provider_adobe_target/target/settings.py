@@ -161,6 +161,11 @@ class TargetSettings:
         return self.base_url.startswith("http://")
 
     @property
+    def is_default_host(self) -> bool:
+        """Whether Adobe's own host for the client code is called, none that the connection names in its place."""
+        return self.base_url == f"https://{self.client_code.lower()}{TARGET_DOMAIN}"
+
+    @property
     def base_host(self) -> str:
         """The base URL's host in normal form, without its port."""
         return parse_authority(self.base_url.split("://", 1)[1])[0]

@@ -79,6 +79,29 @@ class BatchStatusTrigger(BaseTrigger):
             return await arun(tokens.with_profile_token(flow), transport, clock.SYSTEM)
 
 
+class MomentTrigger(BaseTrigger):
+    """Wait until a moment, so that a task can look again. Nothing of what it looks for is handed over.
+
+    :param moment: epoch seconds
+    :param deadline: epoch seconds, handed back in the event
+    """
+
+    def __init__(self, *, moment: float, deadline: float) -> None:
+        super().__init__()
+        self.moment = moment
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what is needed to build this trigger again."""
+        arguments = {"moment": self.moment, "deadline": self.deadline}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and say that the moment has come."""
+        await clock.SYSTEM.asleep(max(0.0, self.moment - clock.SYSTEM.now()))
+        yield TriggerEvent({"deadline": self.deadline})
+
+
 def batches_of_event(event: dict[str, Any]) -> list[Batch]:
     """Return the batches that a :class:`BatchStatusTrigger` waited for.
 

@@ -153,3 +153,40 @@ def test_a_token_is_rotated_only_when_told_so_in_so_many_words(oauth, sandbox):
     token = hook.rotate_profile_token(confirm="rotate the token for every user of it")
     assert token.value == sandbox.settings.token == oauth().read_profile_token().value
     assert token.value not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("id_type", "stored_as"),
+    [
+        ("thirdPartyId", "thirdPartyId"),
+        ("pcId", "pcId"),
+        ("tntId", "pcId"),
+        ("marketingCloudVisitorId", "marketingCloudVisitorId"),
+        ("ECID", "marketingCloudVisitorId"),
+    ],
+)
+def test_a_profile_is_looked_up_by_each_kind_of_id(connect, sandbox, id_type, stored_as):
+    sandbox.put_profile("looked up & found.28_0", {"tier": "gold"}, stored_as)
+    hook = connect()
+
+    profile = hook.get_profile("looked up & found.28_0", id_type)
+
+    assert (profile.profile_id, profile.values) == ("looked up & found.28_0", {"tier": "gold"})
+    assert profile.attributes["tier"].modified_at.tzinfo is not None
+    assert hook.get_profile("nobody", id_type) is None
+
+
+def test_a_look_up_by_another_kind_of_id_is_refused(connect):
+    with pytest.raises(ProfileDataError, match="id_type='customerId' is not one of thirdPartyId"):
+        connect().get_profile("U1", "customerId")
+
+
+def test_an_update_writes_what_is_given_and_creates_nobody(connect, sandbox):
+    sandbox.put_profile("U7", {"tier": "gold"})
+    hook = connect()
+
+    hook.update_profile("U7", {"note": "a&b"})
+    hook.update_profile("nobody", {"note": "a&b"})
+
+    assert sandbox.profile("U7") == {"tier": "gold", "note": "a&b"}
+    assert sandbox.profile("nobody") is None

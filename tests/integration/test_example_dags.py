@@ -40,8 +40,16 @@ def purchases(before=date.max):
 
 
 def test_every_example_has_a_test_here():
-    cdnow = {"cdnow_daily", "cdnow_dataframe", "cdnow_thresholds", "cdnow_backfill", "cdnow_partitions"}
-    tested = cdnow | {"cdnow_audiences", "profile_token"}
+    tested = {
+        "call_centre",
+        "cdnow_audiences",
+        "cdnow_backfill",
+        "cdnow_daily",
+        "cdnow_dataframe",
+        "cdnow_partitions",
+        "cdnow_thresholds",
+        "profile_token",
+    }
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -167,3 +175,19 @@ def test_who_leaves_an_audience_is_written_false(run_example, sandbox):
     assert counted <= {tuple(map(len, members(date(1998, 6, day)))) for day in (1, 2)}
     assert report["batches"][0]["profiles_not_found"] == 23_568
     assert sandbox.profile("00002") is None
+
+
+def test_a_call_changes_one_profile_and_nothing_for_a_stranger(run_example, sandbox):
+    assert run_example("call_centre").states == {"open_case": "success", "update_profile": "skipped"}
+    sandbox.put_profile("00001", {"tier": "gold"})
+
+    run = run_example("call_centre")
+
+    assert run.states == {"open_case": "success", "update_profile": "success"}
+    assert run.result("update_profile")["rows_sent"] == 1
+    assert sandbox.profile("00001") == {
+        "tier": "gold",
+        "service.last_call_on": "1998-01-01",
+        "service.topic": "delivery",
+        "service.wishes": "refund|call back",
+    }

@@ -19,13 +19,32 @@ def test_a_batch_is_posted_to_the_path_of_its_version():
     ("profile_id", "id_type", "path"),
     [
         ("U 1&/?#ü", "thirdPartyId", "thirdPartyId/U%201%26%2F%3F%23%C3%BC"),
-        ("1368007744041-575948.01_00", "pcId", "1368007744041-575948.01_00"),
+        ("1368007744041-575948", "pcId", "1368007744041-575948"),
         ("..", "thirdPartyId", "thirdPartyId/%2E%2E"),
+        ("7352.28_0", "thirdPartyId", "thirdPartyId/7352.28_0"),
+        ("0123", "marketingCloudVisitorId", "marketingCloudVisitorId/0123"),
     ],
 )
 def test_an_id_is_one_path_segment(profile_id, id_type, path):
     url = fetch_url(ADOBE, profile_id, id_type)
     assert url == f"https://acme.tt.omtrdc.net/rest/v1/profiles/{path}?client=acme"
+
+
+@pytest.mark.parametrize(
+    ("profile_id", "host"),
+    [
+        ("1368007744041-575948.01_00", "mboxedge01"),
+        ("10abf6304b2714215b1fd39a870f01afc.28_20", "mboxedge28"),
+        ("1000000000000-100000.01", "acme"),
+        ("1.2.28_20", "acme"),
+        ("1.evil.com/_20", "acme"),
+        ("1.28_", "acme"),
+        ("1.28_2_0", "acme"),
+    ],
+)
+def test_a_target_id_is_asked_for_at_the_edge_that_its_suffix_names(profile_id, host):
+    assert fetch_url(ADOBE, profile_id, "pcId").startswith(f"https://{host}.tt.omtrdc.net/rest/v1/profiles/1")
+    assert fetch_url(LOCAL, profile_id, "pcId").startswith("http://127.0.0.1:8900/rest/v1/profiles/1")
 
 
 @pytest.mark.parametrize(

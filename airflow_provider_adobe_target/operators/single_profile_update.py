@@ -1,0 +1,297 @@
+"""Updating single profiles, without a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_adobe_target.airflow_compat import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseOperator,
+    conf,
+)
+from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.operators.hidden_template import HiddenTemplate, HidingPartial, with_hidden_profile
+from airflow_provider_adobe_target.operators.reject_file import write_rejects
+from airflow_provider_adobe_target.operators.rows import RowsArgument, find_rows
+from airflow_provider_adobe_target.operators.updating import RowUpdates, UpdatePace
+from airflow_provider_adobe_target.target import clock as clocks
+from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, CALLS_PER_SECOND
+from airflow_provider_adobe_target.target.urls import room_in_update
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.profiles.run import ProfileRun
+    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
+
+_IF_NOT_FOUND = ("fail", "skip", "send", "wait")
+_NOT_FOUND = (
+    "Adobe Target has no profile of this id, and a single update creates none. A profile may take up to an hour to "
+    "exist; it is gone after 14 idle days, unless Adobe has set another time. "
+)
+
+
+class SingleProfileUpdateOperator(BaseOperator):
+    """Update the profile of one visitor now, or of many one by one, without a file. No profile is created.
+
+    Names and values are checked and written as in ``BulkProfileUpdateOperator``: nested dicts become dotted names,
+    lists are joined with ``|``, nulls and empty text are left out. Nothing is called where nothing is left.
+
+    :param profile_id: whose profile (templated; shown in Airflow as ``<hidden>``); give this, ``data``, ``sql`` or
+        ``path``
+    :param id_type: what the id is: ``thirdPartyId``, the default, or ``pcId``; for rows as in bulk
+    :param attributes: a dict of names, without ``profile.``, and values (templated; shown in Airflow as ``<hidden>``);
+        for rows which columns to send, as in bulk
+    :param if_not_found: what to do where Adobe Target has no such profile: ``fail``; ``skip`` the task; ``wait`` until
+        it has one; ``send`` without having looked. For rows, which cannot wait: all others are sent, then the task
+        fails, or does not
+    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
+    :param max_value_length: characters; a longer value is a bad one
+    :param dry_run: do everything but the calls
+    :param deferrable: wait in the triggerer for the one profile
+    :param poll_interval: seconds between two times of looking for the one profile
+    :param timeout: seconds of waiting until a missing profile ends the task with ``AirflowSensorTimeout``
+    :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
+        ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``id_column``, ``skip_invalid_records``,
+        ``max_invalid_pct``, ``on_duplicate_id`` and ``rejects_path``
+    :param updates_per_second: updates of rows that begin in a second, and look-ups as many; at most 1,000
+    :param updates_per_day: updates that this task may begin in any 24 hours, of the million that the account has
+    :param max_concurrent_updates: how many updates may be under way at once, 1 to 32
+    :param switch_to_bulk_above: rows above which the log says that the bulk upload is the better door; ``None``: never
+    """
+
+    template_fields: Sequence[str] = (
+        "profile_id",
+        "attributes",
+        "data",
+        "sql",
+        "parameters",
+        "path",
+        "rejects_path",
+        "sql_conn_id",
+        "adobe_target_conn_id",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    ui_color = "#f6e1e1"
+
+    def __init__(
+        self,
+        *,
+        profile_id: Any = None,
+        id_type: Literal["thirdPartyId", "pcId"] | None = None,
+        attributes: Mapping[str, Any] | Sequence[str] | None = None,
+        if_not_found: Literal["fail", "skip", "send", "wait"] = "fail",
+        adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        max_value_length: int = 5_000,
+        dry_run: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 5 * 60,
+        timeout: float = 2 * 60 * 60,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Iterable[Any] | Mapping[str, Any] | None = None,
+        data: Any = None,
+        path: str | Sequence[str] | None = None,
+        id_column: str | None = None,
+        skip_invalid_records: bool = True,
+        max_invalid_pct: float | None = None,
+        on_duplicate_id: Literal["first", "last", "fail"] = "first",
+        rejects_path: str | None = None,
+        updates_per_second: float = CALLS_PER_SECOND,
+        updates_per_day: int = CALLS_PER_DAY,
+        max_concurrent_updates: int = 8,
+        switch_to_bulk_above: int | None = 10_000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.profile_id = self._hidden(profile_id)
+        self.id_type = id_type
+        self.attributes = self._hidden(attributes)
+        self.if_not_found = if_not_found
+        self.adobe_target_conn_id = adobe_target_conn_id
+        self.max_value_length = max_value_length
+        self.is_dry_run = dry_run  # Airflow has a method of the argument's name
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.path = path
+        self.id_column = id_column
+        self.skip_invalid_records = skip_invalid_records
+        self.max_invalid_pct = max_invalid_pct
+        self.on_duplicate_id = on_duplicate_id
+        self.rejects_path = rejects_path
+        self.updates_per_second = updates_per_second
+        self.updates_per_day = updates_per_day
+        self.max_concurrent_updates = max_concurrent_updates
+        self.switch_to_bulk_above = switch_to_bulk_above
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> HidingPartial:  # type: ignore[override]  # Airflow's is a descriptor
+        """Begin a mapped task, as with every operator; a profile or rows given here are hidden, too."""
+        return HidingPartial(super().partial(**with_hidden_profile(arguments)))
+
+    @cached_property
+    def hook(self) -> AdobeTargetHook:
+        """The connection to Adobe Target."""
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Update the profile, or the profiles.
+
+        :returns: the report: counts of rows by outcome; nothing of a row
+        :raises AirflowFailException: where a retry cannot help
+        :raises AirflowSkipException: where there is no such profile, and ``if_not_found`` is ``skip``
+        :raises AirflowSensorTimeout: where there is none at the ``timeout``, and ``if_not_found`` is ``wait``
+        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        """
+        with airflow_failures():
+            if self.if_not_found not in _IF_NOT_FOUND:
+                raise ProfileDataError(
+                    f"if_not_found={self.if_not_found!r} is not one of {', '.join(map(repr, _IF_NOT_FOUND))}."
+                )
+            if any(source is not None for source in (self.data, self.sql, self.path)):
+                return self._update_rows(context)
+            return self._update_one(clocks.SYSTEM.now() + self.timeout)
+
+    def look_again(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after a wait in the triggerer; returns and raises as :meth:`execute`."""
+        with airflow_failures():
+            return self._update_one(event["deadline"])
+
+    # --- one profile ------------------------------------------------------------------------------------------
+
+    def _update_one(self, deadline: float) -> dict[str, Any]:
+        run, update = self._checked()
+        if update and not self.is_dry_run:
+            if self.if_not_found != "send":
+                self._find(update, deadline)
+            self.hook.update_profile(update.profile_id, update.attributes, self._one_id_type)
+            self.log.info("Adobe Target took an update of %s attributes.", len(update.attributes))
+        return self._report(run, None)
+
+    def _find(self, update: ProfileUpdate, deadline: float) -> None:
+        """Look for the profile, and do what is to be done where there is none."""
+        clock = clocks.SYSTEM
+        while not self.hook.get_profile(update.profile_id, self._one_id_type, deadline=deadline):
+            if self.if_not_found == "skip":
+                raise AirflowSkipException(_NOT_FOUND)
+            if self.if_not_found == "fail":
+                raise ProfileNotFoundError(f"{_NOT_FOUND}With if_not_found='wait' the task looks again.")
+            if clock.now() + self.poll_interval > deadline:
+                raise AirflowSensorTimeout(f"{_NOT_FOUND}There was still none after {self.timeout:,.0f} seconds.")
+            self.log.info("Adobe Target has no such profile yet; looking again in %.0f seconds.", self.poll_interval)
+            if self.deferrable:
+                from airflow_provider_adobe_target.triggers.adobe_target import MomentTrigger
+
+                self.defer(
+                    trigger=MomentTrigger(moment=clock.now() + self.poll_interval, deadline=deadline),
+                    method_name="look_again",
+                )
+            clock.sleep(self.poll_interval)
+
+    def _checked(self) -> tuple[ProfileRun, ProfileUpdate | None]:
+        """Check the profile before any call, and return it, or None where nothing is left of it.
+
+        :raises ProfileDataError: where it cannot be sent
+        """
+        from airflow_provider_adobe_target.profiles.run import BadRowError
+        from airflow_provider_adobe_target.profiles.updates import cut_blocks, one_row
+
+        attributes = self.attributes.value
+        if not isinstance(attributes, Mapping):
+            raise ProfileDataError(
+                f"attributes is {type(attributes).__name__}, not a dict of names and values. A template that makes a "
+                "dict needs a DAG with render_template_as_native_obj=True."
+            )
+        id_column, rows = one_row(self.profile_id.value, attributes)
+        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+            choices = {"id_column": id_column, "id_type": self._one_id_type, "skip_invalid_records": False}
+            run = self._run(rows, folder, **choices)
+            try:
+                update = next((update for block in cut_blocks(run.profiles()) for update in block.updates()), None)
+            except BadRowError as error:
+                raise ProfileDataError(
+                    f"The profile cannot be updated: {error.reason} ({error.detail}). Adobe Target was not called."
+                ) from None
+        run.rows_sent = int(update is not None)
+        return run, update
+
+    @property
+    def _one_id_type(self) -> Any:
+        return self.id_type or "thirdPartyId"
+
+    # --- many rows --------------------------------------------------------------------------------------------
+
+    def _update_rows(self, context: Context) -> dict[str, Any]:
+        if self.profile_id.value is not None:
+            raise ProfileDataError("Give profile_id, or rows with data, sql or path, not both.")
+        if self.if_not_found == "wait":
+            raise ProfileDataError(
+                "if_not_found='wait' is for one profile_id. With rows use 'skip', and run the task again later."
+            )
+        pace = UpdatePace(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
+        rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+            run = self._run(rows, folder, attributes=self.attributes.value)
+            looks_first = self.if_not_found != "send"
+            if not self.is_dry_run:
+                self.hook.authorize()  # in the task's own thread, and before a row is read
+            updates = self._row_updates(run, pace, looks_first=looks_first, is_dry_run=self.is_dry_run)
+            try:
+                updates.send_all(Path(folder), self.switch_to_bulk_above)
+            except BaseException:
+                self.log.info("What became of the rows: %s", run.account)
+                with suppress(Exception):  # the task's own error matters more
+                    self._write_rejects(context, run)
+                raise
+            rejects_path = self._write_rejects(context, run)
+        self.log.info("What became of the rows: %s; bad ones are kept in %s", run.account, rejects_path)
+        updates.judge(if_not_found=self.if_not_found)
+        return self._report(run, rejects_path)
+
+    def _row_updates(self, run: ProfileRun, pace: UpdatePace, **choices: bool) -> RowUpdates:
+        return RowUpdates(self.hook.settings, run, pace, **choices)
+
+    def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
+        return write_rejects(run.rejects, self.rejects_path, context["ti"]) if self.rejects_path else None
+
+    # --- both -------------------------------------------------------------------------------------------------
+
+    def _run(self, rows: Rows, folder: str, **choices: Any) -> ProfileRun:
+        from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+
+        own = ("id_column", "id_type", "skip_invalid_records", "max_invalid_pct", "on_duplicate_id", "max_value_length")
+        rules = ProfileRules(**{**{name: getattr(self, name) for name in own}, **choices})
+        return ProfileRun(
+            rows,
+            rules,
+            Path(folder),
+            keep_rejects=bool(self.rejects_path),
+            max_update_bytes=room_in_update(self.hook.settings),
+        )
+
+    def _hidden(self, value: Any) -> HiddenTemplate:
+        """Hide an argument; in a mapped task it is a template only if that was said before."""
+        is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
+        return value if isinstance(value, HiddenTemplate) else HiddenTemplate(value, is_template=not is_mapped)
+
+    def _report(self, run: ProfileRun, rejects_path: str | None) -> dict[str, Any]:
+        return {
+            "client_code": self.hook.settings.client_code,
+            "id_type": run.key,
+            "dry_run": self.is_dry_run,
+            **run.account,
+            "rejects_path": rejects_path,
+        }

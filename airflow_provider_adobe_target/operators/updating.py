@@ -1,0 +1,210 @@
+"""Many single updates: rows walk from their source to Adobe Target one profile at a time, at a steady pace."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.airflow_compat import mask_secret
+from airflow_provider_adobe_target.exceptions import (
+    AdobeTargetError,
+    ProfileNotFoundError,
+    TargetRefusedError,
+    TokenRefusedError,
+)
+from airflow_provider_adobe_target.operators.uploads import UploadStoppedError, send_files
+from airflow_provider_adobe_target.target import clock as clocks
+from airflow_provider_adobe_target.target.budget import shared_budget
+from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, DailyBudget
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.profiles.run import ProfileRun
+    from airflow_provider_adobe_target.profiles.updates import ProfileUpdate, UpdateBlock
+    from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.settings import TargetSettings
+    from airflow_provider_adobe_target.target.transports import RequestsTransport
+
+_MOST_AT_ONCE = 32
+_MOST_PER_SECOND = 1_000
+_REFUSED_IN_A_ROW = 10
+_PROGRESS_SECONDS = 60.0
+
+NOT_FOUND = "profile_not_found"
+REFUSED = "refused_by_target"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UpdatePace:
+    """How fast updates go; names, meanings and defaults as in ``SingleProfileUpdateOperator``."""
+
+    updates_per_second: float
+    updates_per_day: int
+    max_concurrent_updates: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of bounds.
+
+        :raises AdobeTargetError: naming the argument
+        """
+        for name, most, kinds in (
+            ("updates_per_second", _MOST_PER_SECOND, (int, float)),
+            ("updates_per_day", CALLS_PER_DAY, (int,)),
+            ("max_concurrent_updates", _MOST_AT_ONCE, (int,)),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= most:
+                raise AdobeTargetError(f"{name}={value!r} is not a number above 0, and at most {most:,}.")
+
+    def budget(self) -> DailyBudget:
+        """Return the budget for one kind of call."""
+        return DailyBudget(self.updates_per_second, self.updates_per_day, clocks.SYSTEM)
+
+
+class RowUpdates:
+    """Send the profiles of one walk through the rows.
+
+    :param settings: the connection's
+    :param run: the walk; what Adobe Target does not have, or does not take, is added to its bad rows
+    :param pace: how fast
+    :param looks_first: whether each profile is looked up before it is updated
+    :param is_dry_run: whether nothing is called
+    """
+
+    def __init__(
+        self, settings: TargetSettings, run: ProfileRun, pace: UpdatePace, *, looks_first: bool, is_dry_run: bool
+    ) -> None:
+        self._settings = settings
+        self._run = run
+        self._at_once = pace.max_concurrent_updates
+        self._lookups = pace.budget() if looks_first else None
+        self._updates = pace.budget()
+        self._calls = shared_budget(settings, clocks.SYSTEM)  # for the Admin API's, where it gives the token
+        self._is_dry_run = is_dry_run
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._refused_in_a_row = 0
+        self._next_progress = clocks.SYSTEM.monotonic() + _PROGRESS_SECONDS
+
+    def send_all(self, folder: Path, switch_to_bulk_above: int | None) -> None:
+        """Read, check and send all rows. Reading is done in this thread, sending in others.
+
+        :param folder: an existing, private folder for what has to wait
+        :param switch_to_bulk_above: rows above which a warning is logged; None for none
+        :raises AdobeTargetError: where a limit on bad rows is broken, or Adobe Target takes nothing
+        """
+        blocks = self._blocks(folder, switch_to_bulk_above)
+        send_files(blocks, self._send, at_once=self._at_once, stop=self._stop)
+
+    def judge(self, *, if_not_found: str) -> None:
+        """Fail where rows did not arrive that should have.
+
+        :raises ProfileNotFoundError: where profiles were not found, and that is to fail
+        :raises TargetRefusedError: where Adobe Target refused rows
+        """
+        reasons, sent = self._run.rejects.by_reason, f"{self._run.rows_sent:,}"
+        if reasons[REFUSED]:
+            raise TargetRefusedError(
+                f"Adobe Target refused {reasons[REFUSED]:,} rows; {sent} were sent. They are among the bad rows as "
+                f"{REFUSED!r}, which are kept where rejects_path is set."
+            )
+        if if_not_found == "fail" and reasons[NOT_FOUND]:
+            raise ProfileNotFoundError(
+                f"Adobe Target has no profile for {reasons[NOT_FOUND]:,} rows, and a single update creates none; "
+                f"{sent} were sent. They are among the bad rows as {NOT_FOUND!r}, which are kept where rejects_path is "
+                "set. With if_not_found='skip' the task succeeds without them; BulkProfileUpdateOperator creates them."
+            )
+
+    def _blocks(self, folder: Path, switch_to_bulk_above: int | None) -> Iterator[UpdateBlock]:
+        from airflow_provider_adobe_target.profiles.spool import Spool
+        from airflow_provider_adobe_target.profiles.updates import cut_blocks
+
+        profiles = self._run.profiles()
+        if self._run.checks_all_rows_first:
+            checked = Spool(folder / "checked")
+            for batch in profiles:
+                checked.write(batch)
+            profiles = checked.batches()
+        rows = 0
+        for block in cut_blocks(profiles):
+            if switch_to_bulk_above is not None and rows <= switch_to_bulk_above < rows + block.rows:
+                _logger.warning(
+                    "There are more than switch_to_bulk_above=%s rows. BulkProfileUpdateOperator is the better door "
+                    "for so many: it sends 100,000 of them in two calls, and counts towards no daily limit.",
+                    f"{switch_to_bulk_above:,}",
+                )
+            rows += block.rows
+            yield block
+
+    def _send(self, number: int, block: UpdateBlock, clock: Clock) -> None:
+        """Send a block's profiles one after the other; what becomes of them counts whatever ends this."""
+        from airflow_provider_adobe_target.target.transports import RequestsTransport
+
+        ends: dict[str, list[int]] = {NOT_FOUND: [], REFUSED: []}
+        sent = 0
+        try:
+            with RequestsTransport(self._settings) as transport:
+                for index, update in enumerate(block.updates()):
+                    end = None if self._is_dry_run else self._send_one(update, transport, clock)
+                    if end:
+                        ends[end].append(index)
+                    else:
+                        sent += 1
+        except UploadStoppedError:
+            pass  # another thread has failed, and says so
+        finally:
+            self._settle(block, sent, ends)
+
+    def _send_one(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> str | None:
+        """Send one profile, and return why it did not arrive, or None."""
+        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.target.tokens import Tokens
+        from airflow_provider_adobe_target.target.transports import run
+
+        if self._stop.is_set():
+            raise UploadStoppedError
+        settings, key = self._settings, self._id_type
+        look_up = self._lookups and flows.fetch_profile(settings, self._lookups, clock, update.profile_id, key)
+        send = flows.update_profile(settings, self._updates, clock, update.profile_id, key, update.attributes)
+        try:
+            tokens = Tokens(settings, self._calls, clock, mask_secret)
+            if look_up and not run(tokens.with_profile_token(look_up), transport, clock):
+                return NOT_FOUND
+            run(tokens.with_profile_token(send), transport, clock)
+        except TokenRefusedError:
+            raise
+        except TargetRefusedError as error:
+            self._count_refusal(error)
+            return REFUSED
+        self._refused_in_a_row = 0
+        return None
+
+    @property
+    def _id_type(self) -> Any:
+        return self._run.key  # known once the columns are
+
+    def _count_refusal(self, error: TargetRefusedError) -> None:
+        """Go on after a refusal, which may concern the row; but not after one on the other."""
+        with self._lock:
+            self._refused_in_a_row += 1
+            refused = self._refused_in_a_row
+        if refused >= _REFUSED_IN_A_ROW:
+            raise TargetRefusedError(f"Adobe Target refused {refused} rows, one after the other. The last: {error}")
+        _logger.warning("%s The row is left out.", error)
+
+    def _settle(self, block: UpdateBlock, sent: int, ends: dict[str, list[int]]) -> None:
+        details = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not take the update"}
+        for reason, indices in ends.items():
+            if indices:
+                self._run.refuse(block.profiles.take(indices), reason, details[reason])
+        with self._lock:
+            self._run.rows_sent += sent
+            now = clocks.SYSTEM.monotonic()
+            if now >= self._next_progress:
+                self._next_progress = now + _PROGRESS_SECONDS
+                _logger.info("So far %s rows were sent.", f"{self._run.rows_sent:,}")

@@ -1,0 +1,143 @@
+"""Single updates in a real Airflow."""
+
+from __future__ import annotations
+
+from airflow_provider_adobe_target.sandbox import Answer
+
+CANARIES = ("canary-id", "canary-value", "canary-nested", "canary-upstream", "canary-mapped")
+IMPORTS = "from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator as Single\n"
+
+TEMPLATES = (
+    IMPORTS
+    + """
+@task(multiple_outputs=True, show_return_value_in_logs=False)
+def caller():
+    return {"id": os.environ["CALLER"], "note": "{{ 7*7 }}canary-upstream.sql"}
+
+@task(show_return_value_in_logs=False)
+def callers():
+    return [os.environ["CALLER"], "{{ 7*7 }}canary-mapped"]
+
+Single(
+    task_id="templated",
+    profile_id="{{ ti.xcom_pull('caller')['id'] }}",
+    attributes={
+        "tier": "{{ ti.xcom_pull('caller')['id'].replace('id', 'value') }}",
+        "home": {"city": "{{ 'canary' }}-nested", "tags": ["{{ 6*7 }}", "b.sql"]},
+        "note": caller()["note"],
+    },
+)
+Single.partial(task_id="mapped", attributes={"at": "{{ 40 + 2 }}"}, if_not_found="skip").expand(profile_id=callers())
+Single.partial(task_id="literal", attributes={"by": "literal"}).expand(profile_id=["{{ 'canary' }}-id"])
+"""
+)
+
+
+def test_templates_are_rendered_and_shown_to_nobody(airflow, run_dag, sandbox):
+    sandbox.put_profile("canary-id", {})
+    run = run_dag(TEMPLATES, CALLER="canary-id")
+
+    assert run.states["templated"] == "success"
+    assert (run.states["mapped", 0], run.states["mapped", 1], run.states["literal", 0]) == (
+        "success",
+        "skipped",
+        "success",
+    )
+    assert sandbox.profile("canary-id") == {
+        "tier": "canary-value",
+        "home.city": "canary-nested",
+        "home.tags": "42|b.sql",
+        "note": "{{ 7*7 }}canary-upstream.sql",
+        "at": "42",
+        "by": "literal",
+    }
+    assert [call.segments[-1] for call in sandbox.calls if call.route == "fetch"].count("{{ 7*7 }}canary-mapped") == 1
+    assert run.result("templated")["rows_sent"] == 1
+
+    logged = "\n".join(line for line in run.output.splitlines() if "loc=supervisor.py" not in line)
+    assert not [canary for canary in CANARIES if canary in logged]
+    upstream = {"caller", "callers"}
+    leaks = {
+        (table, canary)
+        for table, row in airflow.tables()
+        for canary in CANARIES
+        if canary in row and run.dag_id in row and not upstream & set(row.split()) and table != "dag_code"
+    }
+    assert leaks == set()
+    rendered = airflow.query("SELECT rendered_fields FROM rendered_task_instance_fields WHERE dag_id = ?", run.dag_id)
+    assert any("<hidden>" in str(row) for row in rendered)
+
+
+WAITING = (
+    IMPORTS
+    + """
+common = dict(profile_id="canary-id", attributes={"tier": "canary-value"}, poll_interval=0.2)
+nobody = {**common, "profile_id": "canary-no"}
+waits = Single(task_id="waits", if_not_found="wait", deferrable=True, **common)
+waits >> Single(task_id="gives_up", if_not_found="wait", deferrable=True, timeout=0.5, **nobody)
+waits >> Single(task_id="skips", if_not_found="skip", **nobody)
+"""
+)
+
+
+def test_a_deferred_task_looks_again_and_its_trigger_knows_nobody(airflow, run_dag, sandbox):
+    sandbox.put_profile("canary-id", {})
+    missing = Answer(404, '{"status": 404, "message": "No profile found for client acme"}')
+    sandbox.script("fetch", missing, missing)
+    run = run_dag(WAITING)
+
+    assert run.states == {"waits": "success", "gives_up": "failed", "skips": "skipped"}
+    assert sandbox.profile("canary-id") == {"tier": "canary-value"}
+    paths = [call.segments[-1] for call in sandbox.calls if call.route == "fetch"]
+    assert paths.count("canary-id") == 3
+    assert "There was still none after" in run.output
+    found = {
+        table
+        for table, row in airflow.tables()
+        if ("canary-id" in row or "canary-no" in row) and run.dag_id in row and table != "dag_code"
+    }
+    assert found == set()
+
+
+ROWS = (
+    IMPORTS
+    + """
+@task(show_return_value_in_logs=False)
+def returns():
+    return [{"customer": name, "note": "{{ 7*7 }}canary-upstream"} for name in ("canary-id", "canary-no")]
+
+common = dict(id_column="customer", if_not_found="skip", rejects_path=os.environ["REJECTS"])
+rows = returns()
+Single(task_id="from_upstream", data=rows, **common)
+Single(task_id="from_path", path=os.environ["ROWS_FILE"], attributes=["tier"], **common)
+Single.partial(task_id="mapped", data=rows, **common).expand(attributes=[["note"]])
+Single(task_id="fails", path=os.environ["ROWS_FILE"], **{**common, "if_not_found": "fail"})
+"""
+)
+
+
+def test_rows_are_updated_and_shown_to_nobody(airflow, run_dag, sandbox, tmp_path):
+    sandbox.put_profile("canary-id", {})
+    (tmp_path / "rows.csv").write_text("customer,tier\ncanary-id,canary-value\ncanary-no,canary-value\n")
+    run = run_dag(ROWS, REJECTS=str(tmp_path / "rejects"), ROWS_FILE=str(tmp_path / "rows.csv"))
+
+    assert (run.states["from_upstream"], run.states["from_path"], run.states["mapped", 0], run.states["fails"]) == (
+        "success",
+        "success",
+        "success",
+        "failed",
+    )
+    assert sandbox.profile("canary-id") == {"note": "{{ 7*7 }}canary-upstream", "tier": "canary-value"}
+    report = run.result("from_path")
+    assert (report["rows_sent"], report["rejected_by_reason"]) == (1, {"profile_not_found": 1})
+    assert len(list((tmp_path / "rejects").glob("*.parquet"))) == 4
+
+    logged = "\n".join(line for line in run.output.splitlines() if "loc=supervisor.py" not in line)
+    assert not [canary for canary in CANARIES if canary in logged]
+    leaks = {
+        (table, canary)
+        for table, row in airflow.tables()
+        for canary in CANARIES
+        if canary in row and run.dag_id in row and "returns" not in row.split() and table != "dag_code"
+    }
+    assert leaks == set()

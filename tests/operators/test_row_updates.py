@@ -1,0 +1,256 @@
+"""Many single updates, against the sandbox over real sockets; only waiting takes no time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import Counter
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_adobe_target.airflow_compat import AirflowFailException
+from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
+from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
+from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.target import clock as clocks
+
+TI = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+
+
+class QuickClock(clocks.SystemClock):
+    """The system's clock, on which waiting takes no time."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.waited = 0.0
+
+    def now(self):
+        return super().now() + self.waited
+
+    def monotonic(self):
+        return super().monotonic() + self.waited
+
+    def sleep(self, seconds):
+        with self._lock:
+            self.waited += seconds
+
+
+@pytest.fixture(autouse=True)
+def quick_clock(monkeypatch):
+    clock = QuickClock()
+    monkeypatch.setattr(clocks, "SYSTEM", clock)
+    return clock
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(server, monkeypatch):
+    server.reset(token="t0ken-of-the-tests")
+    for route in ("single", "fetch"):
+        server.script(route)
+    connection = {"conn_type": "adobe_target", "login": "acme", "host": server.url, "password": "t0ken-of-the-tests"}
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
+    return server
+
+
+def known(sandbox, count):
+    for number in range(count):
+        sandbox.put_profile(f"U{number}", {"seen": "yes"})
+
+
+def rows(count):
+    return [{"customer": f"U{number}", "tier": "gold", "score": number} for number in range(count)]
+
+
+def update(**arguments):
+    arguments = {"updates_per_second": 1_000, "id_column": "customer", **arguments}
+    return SingleProfileUpdateOperator(task_id="update", **arguments).execute({"ti": TI})
+
+
+def test_rows_become_updates_and_the_account_adds_up(sandbox, tmp_path):
+    known(sandbox, 60)
+    data = [
+        *rows(62),
+        {"customer": None, "tier": "gold"},
+        {"customer": "U1", "tier": "again"},
+        {"customer": "U99", "tier": None},
+        {"customer": "a/b", "tier": "gold"},
+        {"customer": "U98", "tier": "x" * 6_000},
+    ]
+    report = update(data=data, if_not_found="skip", rejects_path=str(tmp_path))
+
+    assert report == {
+        "client_code": "acme",
+        "id_type": "thirdPartyId",
+        "dry_run": False,
+        "rows_read": 67,
+        "rows_sent": 60,
+        "rows_rejected": 6,
+        "rows_empty": 1,
+        "rows_unchanged": 0,
+        "rejected_by_reason": {
+            "missing_id": 1,
+            "id_forbidden_character": 1,
+            "value_too_long": 1,
+            "duplicate_id": 1,
+            "profile_not_found": 2,
+        },
+        "rejects_path": report["rejects_path"],
+    }
+    rejects = pq.read_table(report["rejects_path"].removeprefix("file://")).to_pylist()
+    missing = [row for row in rejects if row["reject_reason"] == "profile_not_found"]
+    assert sorted((row["row_number"], row["customer"], row["tier"]) for row in missing) == [
+        (60, "U60", "gold"),
+        (61, "U61", "gold"),
+    ]
+    assert all(sandbox.profile(f"U{n}") == {"seen": "yes", "tier": "gold", "score": str(n)} for n in range(60))
+
+
+@pytest.mark.parametrize(
+    ("looks", "faulty"), [("skip", ("fetch", "single")), ("send", ("single",))], ids=["looked up", "sent at once"]
+)
+def test_no_update_is_lost_though_one_call_in_twenty_fails(sandbox, quick_clock, looks, faulty):
+    count = 1_000
+    known(sandbox, count)
+    faults = [Answer(500), Answer.real(reset="before"), Answer(429), Answer.real(reset="after"), Answer(503)]
+    for route in faulty:
+        script = [Answer.real()] * 2_000
+        script[7::20] = [faults[number % len(faults)] for number in range(100)]
+        sandbox.script(route, *script)
+
+    report = update(data=rows(count), if_not_found=looks)
+
+    assert report["rows_sent"] == report["rows_read"] == count
+    assert all(sandbox.profile(f"U{number}")["score"] == str(number) for number in range(count))
+    answers = Counter(call.status for call in sandbox.calls if call.route == "single")
+    assert answers[200] == count
+    assert min(answers[status] for status in (None, 429, 500, 503)) >= 10
+
+
+def test_updates_and_look_ups_keep_to_their_pace(sandbox, quick_clock):
+    known(sandbox, 100)
+    begin = quick_clock.monotonic()
+    update(data=rows(100), updates_per_second=2)
+    assert quick_clock.monotonic() - begin >= 99 / 2
+
+
+def test_a_day_has_no_more_updates_than_its_share(sandbox, quick_clock):
+    known(sandbox, 60)
+    begin = quick_clock.monotonic()
+    update(data=rows(60), updates_per_day=25, if_not_found="send")
+    assert quick_clock.monotonic() - begin >= 2 * 86_400
+
+
+def test_missing_profiles_fail_the_task_after_all_others_were_sent(sandbox, tmp_path):
+    known(sandbox, 40)
+    with pytest.raises(AirflowFailException, match="no profile for 2 rows.* 40 were sent"):
+        update(data=rows(42), rejects_path=str(tmp_path))
+    assert sandbox.profile("U39")["tier"] == "gold"
+    [file] = tmp_path.glob("*.parquet")
+    assert pq.read_table(file).num_rows == 2
+
+
+def test_a_refused_row_is_left_out_kept_and_fails_the_task_at_the_end(sandbox, tmp_path, caplog):
+    known(sandbox, 30)
+    sandbox.script("single", Answer.real(), Answer(400, "U1 gold"))
+    with pytest.raises(AirflowFailException, match="refused 1 rows; 29 were sent"):
+        update(data=rows(30), rejects_path=str(tmp_path))
+    [file] = tmp_path.glob("*.parquet")
+    assert pq.read_table(file)["reject_reason"].to_pylist() == ["refused_by_target"]
+    assert "U1 gold" not in caplog.text
+
+
+def test_a_target_that_refuses_everything_is_not_asked_for_everyone(sandbox):
+    sandbox.script("single", Answer(400), forever=True)
+    with pytest.raises(AirflowFailException, match="refused 10 rows, one after the other"):
+        update(data=rows(1_000), if_not_found="send", max_concurrent_updates=1)
+    assert len(sandbox.calls) == 10
+
+
+def test_a_refused_token_ends_the_task_at_once(sandbox):
+    sandbox.settings.token = "another"
+    with pytest.raises(AirflowFailException, match="token"):
+        update(data=rows(1_000))
+    assert len(sandbox.calls) <= 8
+
+
+def test_a_target_out_of_service_is_worth_a_retry(sandbox):
+    sandbox.script("single", Answer(500), forever=True)
+    with pytest.raises(AdobeTargetUnavailableError):
+        update(data=rows(100), if_not_found="send")
+
+
+@pytest.mark.parametrize(
+    ("data", "choice", "words"),
+    [
+        ([*rows(50), {"customer": "a/b", "tier": "x"}], {"skip_invalid_records": False}, "Row 50 cannot be sent"),
+        ([*rows(50), {"customer": "a/b", "tier": "x"}], {"max_invalid_pct": 1}, "max_invalid_pct"),
+        ([*rows(50), {"customer": "U1", "tier": "x"}], {"on_duplicate_id": "fail"}, "Row 50 has an id"),
+    ],
+)
+def test_where_all_rows_are_to_be_good_nothing_is_called_before_that_is_known(sandbox, data, choice, words):
+    with pytest.raises(AirflowFailException, match=words):
+        update(data=data, **choice)
+    assert sandbox.calls == []
+
+
+def test_the_last_row_of_an_id_can_be_chosen(sandbox):
+    known(sandbox, 2)
+    update(data=[*rows(2), {"customer": "U1", "tier": "last"}], on_duplicate_id="last")
+    assert sandbox.profile("U1")["tier"] == "last"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"profile_id": "U1"}, "not both"),
+        ({"if_not_found": "wait"}, "for one profile_id"),
+        ({"path": "/tmp/x.csv"}, "Give one of data, sql and path"),
+        ({"updates_per_second": 0}, "updates_per_second=0"),
+        ({"updates_per_day": 1_000_001}, "updates_per_day=1000001"),
+        ({"max_concurrent_updates": 33}, "max_concurrent_updates=33"),
+        ({"max_concurrent_updates": 1.5}, "max_concurrent_updates=1.5"),
+    ],
+)
+def test_wrong_arguments_are_named_before_any_call(sandbox, arguments, words):
+    with pytest.raises(AirflowFailException, match=words):
+        update(**{"data": rows(1), **arguments})
+    assert sandbox.calls == []
+
+
+@pytest.mark.parametrize(("above", "said"), [(49, True), (50, False), (None, False)])
+def test_from_some_number_on_the_log_says_that_bulk_is_the_better_door(sandbox, caplog, above, said):
+    update(data=rows(50), switch_to_bulk_above=above, dry_run=True)
+    assert ("BulkProfileUpdateOperator is the better door" in caplog.text) is said
+
+
+def test_a_dry_run_calls_nobody(sandbox):
+    report = update(data=rows(50), dry_run=True)
+    assert (report["rows_sent"], report["dry_run"], sandbox.calls) == (50, True, [])
+
+
+def test_columns_are_chosen_and_renamed_as_in_bulk(sandbox):
+    known(sandbox, 1)
+    update(data=rows(1), attributes={"tier": "loyalty.tier"})
+    assert sandbox.profile("U0") == {"seen": "yes", "loyalty.tier": "gold"}
+
+
+def test_no_rows_are_no_calls(sandbox):
+    assert update(data=[], id_column=None, attributes=None)["rows_read"] == 0
+    assert sandbox.calls == []
+
+
+def test_no_id_and_no_value_is_logged(sandbox, caplog):
+    caplog.set_level(logging.DEBUG)
+    sandbox.put_profile("PERSON0", {})
+    update(data=[{"customer": f"PERSON{n}", "tier": "GOLDEN"} for n in range(3)], if_not_found="skip")
+    assert "PERSON" not in caplog.text
+    assert "GOLDEN" not in caplog.text
