@@ -29,6 +29,16 @@ class EdgeNetworkHook(AdobeTargetHook):
         self.authenticated = authenticated
         self._location_hint: str | None = None
 
+    @property
+    def calls_authenticated(self) -> bool:
+        """Whether calls carry an access token."""
+        return self.settings.oauth is not None if self.authenticated is None else self.authenticated
+
+    def authorize(self) -> None:
+        """Get the access token now, where calls carry one; errors as of a call."""
+        if self.calls_authenticated:
+            self._drive(lambda tokens: tokens.access_token(), clocks.SYSTEM)
+
     def interact(
         self, identities: Mapping[str, str], attributes: Mapping[str, str], *, primary: str | None = None
     ) -> dict[str, Any]:
@@ -49,9 +59,8 @@ class EdgeNetworkHook(AdobeTargetHook):
 
         event = EdgeEvent(identities, primary or next(iter(identities), ""), attributes)
         _check(event)
-        settings, clock = self.settings, clocks.SYSTEM
-        authenticated = settings.oauth is not None if self.authenticated is None else self.authenticated
-        flow = send_event(settings, clock, event, authenticated=authenticated, location_hint=self._location_hint)
+        clock, authenticated = clocks.SYSTEM, self.calls_authenticated
+        flow = send_event(self.settings, clock, event, authenticated=authenticated, location_hint=self._location_hint)
         receipt = self._drive(lambda tokens: tokens.with_access_token(flow) if authenticated else flow, clock)
         self._location_hint = receipt.location_hint or self._location_hint
         return {

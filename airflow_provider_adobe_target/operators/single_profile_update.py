@@ -177,9 +177,12 @@ class SingleProfileUpdateOperator(BaseOperator):
         if update and not self.is_dry_run:
             if self.if_not_found != "send":
                 self._find(update, deadline)
-            self.hook.update_profile(update.profile_id, update.attributes, self._one_id_type)
+            self._update(update)
             self.log.info("Adobe Target took an update of %s attributes.", len(update.attributes))
         return self._report(run, None)
+
+    def _update(self, update: ProfileUpdate) -> None:
+        self.hook.update_profile(update.profile_id, update.attributes, self._one_id_type)
 
     def _find(self, update: ProfileUpdate, deadline: float) -> None:
         """Look for the profile, and do what is to be done where there is none."""

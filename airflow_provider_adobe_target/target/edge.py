@@ -29,6 +29,7 @@ from airflow_provider_adobe_target.target.tokens import Unlimited
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.target.clock import Clock
+    from airflow_provider_adobe_target.target.pace import Budget
     from airflow_provider_adobe_target.target.settings import TargetSettings
 
 AUTHENTICATED_URL = "https://server.adobedc.net"
@@ -82,12 +83,19 @@ class EdgeReceipt:
 
 
 def send_event(
-    settings: TargetSettings, clock: Clock, event: EdgeEvent, *, authenticated: bool, location_hint: str | None = None
+    settings: TargetSettings,
+    clock: Clock,
+    event: EdgeEvent,
+    *,
+    authenticated: bool,
+    location_hint: str | None = None,
+    budget: Budget | None = None,
 ) -> Flow[EdgeReceipt]:
     """Send one event to ``interact``; where authenticated, to be run within ``Tokens.with_access_token``.
 
     :param authenticated: whether with an access token, at the host for that.
     :param location_hint: of an earlier receipt.
+    :param budget: the pace of calls; None for any.
     :raises ConnectionSettingsError: where the connection lacks the datastream, the organization or the credential.
     :raises ProfileDataError: before any call, where the event is too large.
     :raises TokenRefusedError: for 401 and 403.
@@ -96,7 +104,7 @@ def send_event(
     """
     return (
         yield from _call(
-            Unlimited(),
+            budget or Unlimited(),
             clock,
             event_request(settings, event, authenticated=authenticated, location_hint=location_hint),
             read_receipt,
@@ -128,7 +136,7 @@ def event_request(
     base_url = settings.edge_url or (AUTHENTICATED_URL if authenticated else ANONYMOUS_URL)
     path = f"ee/{location_hint}/v2" if location_hint else "ee/v2"
     query = urlencode({"datastreamId": settings.datastream_id, "requestId": str(uuid.uuid4())})
-    body = json.dumps(_content(event), separators=(",", ":")).encode()
+    body = json.dumps(_content(event), separators=(",", ":"), ensure_ascii=False).encode()
     if len(body) > MAX_EVENT_BYTES:
         raise ProfileDataError(
             f"profile_too_large: the event has {len(body):,} bytes, and the Edge Network takes {MAX_EVENT_BYTES:,}. "

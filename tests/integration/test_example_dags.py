@@ -48,6 +48,7 @@ def test_every_example_has_a_test_here():
         "cdnow_dataframe",
         "cdnow_partitions",
         "cdnow_thresholds",
+        "edge_profile",
         "profile_token",
     }
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
@@ -191,3 +192,16 @@ def test_a_call_changes_one_profile_and_nothing_for_a_stranger(run_example, sand
         "service.topic": "delivery",
         "service.wishes": "refund|call back",
     }
+
+
+def test_an_order_reaches_target_by_way_of_a_datastream(run_example, sandbox):
+    credential = {"client_id": "id", "client_secret": "p8e-secret", "ims_org_id": "ORG@AdobeOrg"}
+    places = {"ims_host": sandbox.url, "edge_host": sandbox.url}
+    own = connection(sandbox, extra={"datastream_id": "ds1", **credential, **places})
+
+    run = run_example("edge_profile", "2026-01-02", AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=own)
+
+    assert set(run.states.values()) == {"success"}
+    assert run.result("update_profile")["rows_sent"] == 1
+    profile = sandbox.profile("41112206153430122006023018240013441424", "marketingCloudVisitorId")
+    assert profile == {"last_order.cds": "3", "last_order.dollars": "35.5", "is_customer": "true"}

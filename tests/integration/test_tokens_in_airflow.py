@@ -54,6 +54,27 @@ BulkProfileUpdateOperator(
     assert len([call for call in sandbox.calls if call.route == "ims"]) <= 1
 
 
+def test_single_updates_need_no_token_in_the_connection(run_quietly, sandbox, oauth):
+    for number in range(60):
+        sandbox.put_profile(f"U{number}", {"tier": "none"})
+    run = run_quietly(
+        """
+from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
+rows = [{"thirdPartyId": f"U{n}", "tier": "gold"} for n in range(60)]
+SingleProfileUpdateOperator(task_id="rows", data=rows) >> SingleProfileUpdateOperator(
+    task_id="one", profile_id="U0", attributes={"tier": "silver"}
+)
+""",
+        **oauth(),
+    )
+    assert run.states == {"rows": "success", "one": "success"}
+    assert [sandbox.profile(f"U{number}")["tier"] for number in (0, 59)] == ["silver", "gold"]
+    assert len([call for call in sandbox.calls if call.route == "admin"]) <= 2
+    assert {call.headers["authorization"] for call in sandbox.calls if call.route in ("single", "fetch")} == {
+        "Bearer t0ken-of-the-tests"
+    }
+
+
 def test_a_dry_run_makes_no_call_for_a_token(run_quietly, sandbox, oauth):
     run = run_quietly(
         'BulkProfileUpdateOperator(task_id="upload", data=[{"thirdPartyId": "U1", "a": "b"}], dry_run=True)', **oauth()
