@@ -337,6 +337,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
         settings, _ = self.hook.settings, self.hook.budget
         check_version(self.api_version, run.key, settings.uses_ecid)
+        if not self.is_dry_run:
+            self.hook.authorize()  # here, too, and before a row is read
 
         def make_and_send(batches: Iterator[RecordBatch]) -> None:
             files = self._files(run, batches, receipts)
