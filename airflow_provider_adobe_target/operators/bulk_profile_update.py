@@ -20,6 +20,7 @@ from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
 from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 from airflow_provider_adobe_target.operators.sending import FileSender
+from airflow_provider_adobe_target.operators.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
@@ -28,6 +29,7 @@ from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
+    from typing_extensions import Self
 
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
@@ -166,6 +168,20 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.durable = durable
         self.checkpoint_path = checkpoint_path
         self._folder: ScratchFolder | None = None
+        self._client_code: str | None = None
+
+    @classmethod
+    def from_treasure_data(cls, settings: Mapping[str, Any] | str | None = None, /, **arguments: Any) -> Self:
+        """Make the operator of Treasure Data's settings of an export to Adobe Target.
+
+        :param settings: the JSON, as text or as a dict; it may also be given as keyword arguments
+        :param arguments: the operator's own, such as ``task_id`` and ``sql``; they win
+        :raises ProfileDataError: naming a setting that has no counterpart, and what to do
+        """
+        export = read_export(settings, arguments, cls)
+        operator = cls(**export.arguments)
+        operator._client_code = export.client_code
+        return operator
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -194,6 +210,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
             self._check_choices()
+            check_client_code(self._client_code, self.hook.settings.client_code)
             with nullcontext() if self.is_dry_run else turn_of(self, context, self.hook.settings):
                 return self._upload_and_wait(context, self._receipts(context))
 
