@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,13 @@ from airflow_provider_adobe_target.airflow_compat import (
     AirflowSensorTimeout,
     BaseHook,
     get_async_connection,
+    mask_secret,
 )
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     AdobeTargetUnavailableError,
     BatchTimeoutError,
+    ConnectionSettingsError,
     ProfileDataError,
 )
 from airflow_provider_adobe_target.target import clock as clocks
@@ -32,12 +34,18 @@ from airflow_provider_adobe_target.target.settings import TargetSettings
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.hooks.match_rate import MatchRate
     from airflow_provider_adobe_target.target.clock import Clock
     from airflow_provider_adobe_target.target.fetched import TargetProfile
     from airflow_provider_adobe_target.target.protocol import Flow
+    from airflow_provider_adobe_target.target.token_cache import Token
+    from airflow_provider_adobe_target.target.tokens import Tokens
     from airflow_provider_adobe_target.target.urls import ApiVersion, IdType
 
 T = TypeVar("T")
+
+CONFIRMATION = "rotate the token for every user of it"
+"""What somebody has to say who wants a new Profile API token."""
 
 _FETCH_ID_TYPES = {
     "thirdPartyId": "thirdPartyId",
@@ -90,6 +98,15 @@ class AdobeTargetHook(BaseHook):
     def budget(self) -> CallBudget:
         """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
         return shared_budget(self.settings, clocks.SYSTEM)
+
+    def authorize(self) -> None:
+        """Read the Profile API token now where the connection leaves that to the Admin API, rather than at a call.
+
+        :raises TokenRefusedError: where IMS or the Admin API does not take the OAuth credential
+        :raises AdobeTargetUnavailableError: where one of them gives no usable answer
+        """
+        if self.settings.reads_token:
+            self._run(_nothing(), clocks.SYSTEM)
 
     def upload_batch(self, file: str | os.PathLike[str], api_version: ApiVersion = "v2") -> dict[str, Any]:
         """Send one batch file as it is, and return its receipt: Adobe Target has queued it, not yet written it.
@@ -167,6 +184,32 @@ class AdobeTargetHook(BaseHook):
             ids |= self._run(flows.failed_ids(self.settings, self.budget, clock, batch), clock)
         return ids
 
+    def read_profile_token(self) -> Token:
+        """Ask the Admin API for the Profile API token in force, and its end; none is made.
+
+        :returns: its ``value``, empty where there is none, and ``expires_at``, epoch seconds; it may end earlier, since
+            Adobe does not say whether it tells the rest of a token's life or all of it
+        :raises ConnectionSettingsError: where the connection has no OAuth credential or no ``tenant_id``
+        :raises TokenRefusedError: where IMS or the Admin API does not take the credential
+        :raises AdobeTargetUnavailableError: where one of them gives no usable answer
+        """
+        return self._drive(lambda tokens: tokens.read_profile_token(), clocks.SYSTEM)
+
+    def rotate_profile_token(self, *, confirm: str) -> Token:
+        """Make a new Profile API token. From then on calls with the present one are refused, whoever makes them.
+
+        :param confirm: ``rotate the token for every user of it``, and nothing else
+        :returns: as :meth:`read_profile_token`
+        :raises ConnectionSettingsError: before any call, where it is not confirmed; else as
+            :meth:`read_profile_token`
+        """
+        if confirm != CONFIRMATION:
+            raise ConnectionSettingsError(
+                "The Profile API token is rotated for everybody who uses it, other tasks and other systems: those fail "
+                f"until they have the new one. If that is meant, say confirm={CONFIRMATION!r}. Nothing was done."
+            )
+        return self._drive(lambda tokens: tokens.make_profile_token(), clocks.SYSTEM)
+
     @cached_property
     def lookups(self) -> DailyBudget:
         """The look-ups of profiles that this hook may make; Adobe does not count them among the 50 calls a minute."""
@@ -215,20 +258,63 @@ class AdobeTargetHook(BaseHook):
         flow = flows.update_profile(self.settings, self.updates, clock, profile_id, id_type, attributes)
         self._run(flow, clock)
 
+    def probe_match_rate(
+        self,
+        ids: Iterable[Any],
+        id_type: IdType = "thirdPartyId",
+        *,
+        sample_size: int = 1_000,
+        seed: int = 0,
+        attribute: str = "airflow_match_probe",
+        poll_interval: float = 60,
+        timeout: float = 24 * 60 * 60,
+    ) -> MatchRate:
+        """Ask how many of some ids have a profile, without creating any: by a v1 batch of a sample of them.
+
+        Profiles that are found get one attribute, the day. It waits here until Adobe Target has finished the batch.
+
+        :param ids: texts or whole numbers, held in memory
+        :param id_type: ``thirdPartyId`` or ``pcId``
+        :param sample_size: ids to ask for, 1 to 50,000
+        :param seed: another one draws another sample
+        :param attribute: what the profiles that are found get
+        :param poll_interval: seconds before the first time of asking, growing to five times as many
+        :param timeout: seconds of waiting
+        :returns: how many were asked for, found and not found, and :attr:`MatchRate.pct`
+        :raises ProfileDataError: for a wrong argument
+        :raises BatchOutcomeError: where the batch did not end well, or has no counters
+        :raises BatchTimeoutError: where it is unfinished at the timeout
+        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        """
+        from airflow_provider_adobe_target.hooks.match_rate import probe
+
+        return probe(self, ids, id_type, sample_size, seed, attribute, poll_interval, timeout)
+
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
         from airflow_provider_adobe_target.target.connection_check import check_connection
+        from airflow_provider_adobe_target.target.tokens import IMPATIENT
 
+        clock = clocks.SYSTEM
         try:
-            return self._run(check_connection(self.settings), clocks.SYSTEM)
+            return self._drive(lambda tokens: check_connection(self.settings, tokens, clock), clock, policy=IMPATIENT)
         except (AdobeTargetError, OSError) as error:  # OSError: a file of certificates that is not there
             return False, str(error)
 
     def _run(self, flow: Flow[T], clock: Clock) -> T:
+        return self._drive(lambda tokens: tokens.with_profile_token(flow), clock)
+
+    def _drive(self, flow_of: Callable[[Tokens], Flow[T]], clock: Clock, **options: Any) -> T:
+        from airflow_provider_adobe_target.target.tokens import Tokens
         from airflow_provider_adobe_target.target.transports import RequestsTransport, run
 
+        tokens = Tokens(self.settings, self.budget, clock, mask_secret, **options)
         with RequestsTransport(self.settings) as transport:
-            return run(flow, transport, clock)
+            return run(flow_of(tokens), transport, clock)
+
+
+def _nothing() -> Flow[None]:
+    yield from ()
 
 
 def _settings(connection: Any) -> TargetSettings:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
@@ -27,6 +24,7 @@ from airflow_provider_adobe_target.operators.rows import (
     find_rows,
     with_hidden_rows,
 )
+from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 from airflow_provider_adobe_target.operators.sending import FileSender
 from airflow_provider_adobe_target.operators.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.turns import turn_of
@@ -36,12 +34,13 @@ from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, ba
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyarrow import RecordBatch
     from typing_extensions import Self
 
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
-    from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
     from airflow_provider_adobe_target.profiles.sources import Rows
     from airflow_provider_adobe_target.target.clock import Clock
@@ -192,7 +191,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.on_status_lost = on_status_lost
         self.durable = durable
         self.checkpoint_path = checkpoint_path
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: ScratchFolder | None = None
         self._client_code: str | None = None
 
     @classmethod
@@ -250,10 +249,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
         if self._folder:
-            removed = f"{self._folder.name}.removed"
-            with suppress(OSError):  # gone already
-                os.rename(self._folder.name, removed)  # so that the thread that makes files can add none
-            shutil.rmtree(removed, ignore_errors=True)
+            self._folder.remove()
 
     def _check_choices(self) -> None:
         for name in ("on_stuck", "on_status_lost"):
@@ -345,23 +341,15 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def _walk(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
         """Walk through all rows once. The batches are in XCom before anything waits for them."""
-        from airflow_provider_adobe_target.profiles.run import ProfileRun
-
         sender = FileSender(
             None if self.is_dry_run else self.hook,
             receipts,
             self.api_version,
             partial(self._finished, receipts) if self.guaranteed_upload else None,
         )
-        self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
+        self._folder = ScratchFolder()
         with self._full_disk_explained(sender), self._folder as folder:
-            run = ProfileRun(
-                self._rows(),
-                self._rules(),
-                Path(folder),
-                keep_rejects=bool(self.rejects_path),
-                id_map=self._id_map(),
-            )
+            run = self._run(folder, keep_rejects=bool(self.rejects_path))
             try:
                 self._send_all(run, sender, receipts)
             except BaseException:
@@ -394,6 +382,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         settings, _ = self.hook.settings, self.hook.budget
         for key in run.keys:
             check_version(self.api_version, key, settings.uses_ecid)
+        if not self.is_dry_run:
+            self.hook.authorize()  # here, too, and before a row is read
 
         def make_and_send(batches: Iterator[RecordBatch]) -> None:
             files = self._files(run, batches, receipts)
@@ -419,11 +409,15 @@ class BulkProfileUpdateOperator(BaseOperator):
 
         return ProfileRules(**{field.name: getattr(self, field.name) for field in fields(ProfileRules)})
 
+    def _run(self, folder: Path, **options: Any) -> ProfileRun:
+        """Prepare one walk through all rows; the id map is read here."""
+        from airflow_provider_adobe_target.profiles.run import ProfileRun
+
+        id_map = find_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
+        return ProfileRun(self._rows(), self._rules(), folder, id_map=id_map, **options)
+
     def _rows(self) -> Rows:
         return find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
-
-    def _id_map(self) -> IdMap | None:
-        return find_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
 
     def _finished(self, receipts: Receipts, number: int, batch: Batch, clock: Clock) -> Batch:
         """Wait until Adobe Target has finished a batch, so that the next cannot overtake it.
@@ -476,19 +470,10 @@ class BulkProfileUpdateOperator(BaseOperator):
         refused = [batch for batch in batches if batch.listed_failures]
         if not refused or not self.rejects_path:
             return report
-        from airflow_provider_adobe_target.profiles.run import ProfileRun
-
         try:
             ids = self.hook.failed_ids(refused)
-            with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
-                run = ProfileRun(
-                    self._rows(),
-                    self._rules(),
-                    Path(folder),
-                    keep_rejects=True,
-                    refused_ids=ids,
-                    id_map=self._id_map(),
-                )
+            with ScratchFolder() as folder:
+                run = self._run(folder, keep_rejects=True, refused_ids=ids)
                 for file in run.files():
                     file.path.unlink()
                 path = self._write_rejects(context, run)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator
@@ -15,6 +13,7 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, ai
 from airflow_provider_adobe_target.operators.links import Links
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
@@ -122,6 +121,7 @@ class IdentityLinkOperator(BaseOperator):
         self.result_path = result_path
         self.result_table = result_table
         self.result_conn_id = result_conn_id
+        self._folder = ScratchFolder()
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -143,11 +143,11 @@ class IdentityLinkOperator(BaseOperator):
         """
         from airflow_provider_adobe_target.profiles.identities import IdentityRun
 
-        with airflow_failures(), tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+        with airflow_failures(), self._folder as folder:
             self._check_arguments()
             rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
-            run = IdentityRun(rows, self._rules(), Path(folder), keep_rejects=bool(self.rejects_path))
-            links = Links(Path(folder))
+            run = IdentityRun(rows, self._rules(), folder, keep_rejects=bool(self.rejects_path))
+            links = Links(folder)
             try:
                 self._link_all(run, links)
             except BaseException as error:
@@ -157,6 +157,10 @@ class IdentityLinkOperator(BaseOperator):
             report = self._report(run, links, self._write(context, run, links))
             self._check_refused(run, links)
             return report
+
+    def on_kill(self) -> None:
+        """Remove what is set aside on disk: Airflow 3 ends a killed task some seconds later, wherever it is."""
+        self._folder.remove()
 
     def _link_all(self, run: IdentityRun, links: Links) -> None:
         if self.is_dry_run:
