@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.operators import adobe_target
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
 PASTED = """
@@ -63,6 +65,16 @@ def test_the_example_of_the_documentation_works_as_it_stands():
         exec(example, namespace := {"BulkProfileUpdateOperator": BulkProfileUpdateOperator})  # noqa: S102
     operator = namespace["upload"]
     assert (operator.api_version, operator.id_column, operator.skip_invalid_records) == ("v2", "customer_id", True)
+
+
+def test_every_argument_that_the_documentation_names_is_one():
+    page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
+    lines = re.findall(r"`((\w+Operator)\(.+?\))` \|", page)
+    assert len(lines) > 15
+    for line, name in lines:
+        kinds = getattr(adobe_target, name).__mro__
+        accepted = {name for kind in kinds if "__init__" in vars(kind) for name in signature(kind.__init__).parameters}
+        assert set(re.findall(r"(?<=[ (])(\w+)=", line)) <= accepted, line
 
 
 @pytest.mark.parametrize("version", ["v2", "V2", 2, "2"])
