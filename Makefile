@@ -24,11 +24,7 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test test-matrix chaos lint format bench clean
-=======
-.PHONY: help demo test test-matrix lint audit format bench clean
->>>>>>> main
+.PHONY: help demo test test-matrix chaos lint audit format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -39,7 +35,7 @@ demo: $(VENV)/demo.stamp ## Run the day's example on real Airflow against a loca
 test: $(VENV)/test.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
 
-test-matrix: $(UV) ## Run the wheel on each Airflow, also with all its processes killed and Celery (VERSIONS=..., PARTS=...)
+test-matrix: $(UV) ## Run the wheel on each Airflow, with real schedulers, kills and Celery (VERSIONS=..., PARTS=...)
 	@$(WITH_INDEX) $(LOCAL)/bootstrap/bin/python scripts/matrix.py --versions $(VERSIONS) --parts $(PARTS)
 
 RUNS ?= 1000

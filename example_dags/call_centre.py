@@ -18,7 +18,7 @@ with DAG(
     schedule=None,
     start_date=datetime(1997, 1, 1),
     params={"customer_id": Param("00001", type="string")},
-    tags=["example", "adobe_target"],
+    tags=["adobe-target", "example"],
 ):
 
     @task(show_return_value_in_logs=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ from airflow_provider_adobe_target.target.settings import TargetSettings
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.hooks.match_rate import MatchRate
     from airflow_provider_adobe_target.target.clock import Clock
     from airflow_provider_adobe_target.target.fetched import TargetProfile
     from airflow_provider_adobe_target.target.protocol import Flow
@@ -256,6 +257,38 @@ class AdobeTargetHook(BaseHook):
         clock = clocks.SYSTEM
         flow = flows.update_profile(self.settings, self.updates, clock, profile_id, id_type, attributes)
         self._run(flow, clock)
+
+    def probe_match_rate(
+        self,
+        ids: Iterable[Any],
+        id_type: IdType = "thirdPartyId",
+        *,
+        sample_size: int = 1_000,
+        seed: int = 0,
+        attribute: str = "airflow_match_probe",
+        poll_interval: float = 60,
+        timeout: float = 24 * 60 * 60,
+    ) -> MatchRate:
+        """Ask how many of some ids have a profile, without creating any: by a v1 batch of a sample of them.
+
+        Profiles that are found get one attribute, the day. It waits here until Adobe Target has finished the batch.
+
+        :param ids: texts or whole numbers, held in memory
+        :param id_type: ``thirdPartyId`` or ``pcId``
+        :param sample_size: ids to ask for, 1 to 50,000
+        :param seed: another one draws another sample
+        :param attribute: what the profiles that are found get
+        :param poll_interval: seconds before the first time of asking, growing to five times as many
+        :param timeout: seconds of waiting
+        :returns: how many were asked for, found and not found, and :attr:`MatchRate.pct`
+        :raises ProfileDataError: for a wrong argument
+        :raises BatchOutcomeError: where the batch did not end well, or has no counters
+        :raises BatchTimeoutError: where it is unfinished at the timeout
+        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        """
+        from airflow_provider_adobe_target.hooks.match_rate import probe
+
+        return probe(self, ids, id_type, sample_size, seed, attribute, poll_interval, timeout)
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +98,7 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
             audience_column=self.audience_column,
             id_column=self.id_column,
             universe_id_column=self.universe_id_column,
-            folder=self._folder.name if self._folder and os.path.isdir(self._folder.name) else None,
+            folder=self._folder.path if self._folder else None,
             allow_no_members=self.allow_no_members,
         )
         return self._flags

@@ -83,7 +83,7 @@ class AudienceRows:
         audience_column: str,
         id_column: str | None,
         universe_id_column: str | None,
-        folder: str | None = None,
+        folder: Path | None = None,
         allow_no_members: bool = False,
     ) -> None:
         self._memberships = memberships

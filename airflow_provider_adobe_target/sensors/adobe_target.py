@@ -1,37 +1,29 @@
-"""Waiting for what Adobe Target makes of batches."""
+"""Sensors that wait for what Adobe Target makes of batches, and of profiles."""
 
 from __future__ import annotations
 
 import ast
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-    first_reschedule,
-)
+from airflow_provider_adobe_target.airflow_compat import PokeReturnValue, conf
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
+from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
-from airflow_provider_adobe_target.target import clock
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
 
-__all__ = ["BatchStatusSensor", "ProfileTokenSensor", "read_batches"]
+__all__ = ["BatchStatusSensor", "ProfileLandingSensor", "ProfileTokenSensor", "read_batches"]
 
 
-class BatchStatusSensor(BaseSensorOperator):
+class BatchStatusSensor(AdobeTargetSensor):
     """Wait until Adobe Target has finished all batches of an upload, and fail where it did not do so well.
 
     Poke, reschedule and deferrable mode give the same verdict and the same return value: the list of batches with
@@ -73,11 +65,6 @@ class BatchStatusSensor(BaseSensorOperator):
         self._polled: list[Batch] | None = None
         self._deadline = math.inf
 
-    @cached_property
-    def hook(self) -> AdobeTargetHook:
-        """The connection to Adobe Target."""
-        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
-
     def execute(self, context: Context) -> Any:
         """Wait, in the way that was chosen."""
         self._deadline = self._started_at(context) + self.timeout
@@ -97,11 +84,6 @@ class BatchStatusSensor(BaseSensorOperator):
             ),
             method_name="execute_complete",
         )
-
-    def _started_at(self, context: Context) -> float:
-        """Return epoch seconds of the first poke, which in reschedule mode another process may have made."""
-        first = first_reschedule(self, context) if self.reschedule and not self.deferrable else None
-        return first.timestamp() if first else clock.SYSTEM.now()
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once for each batch that is not final."""
@@ -129,19 +111,6 @@ class BatchStatusSensor(BaseSensorOperator):
         for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
             self.log.warning(warning)
         return [batch.to_dict() for batch in batches]
-
-    def _as_poked(self, check: Callable[[], Any]) -> Any:
-        """Treat ``soft_fail`` and ``never_fail`` as Airflow does in poke mode; deferred, its versions differ."""
-        try:
-            return check()
-        except (AirflowFailException, AirflowSensorTimeout) as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
-        except Exception as error:
-            if self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
 
 
 def read_batches(value: Any) -> list[Batch]:

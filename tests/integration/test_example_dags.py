@@ -46,6 +46,8 @@ def test_every_example_has_a_test_here():
         "cdnow_backfill",
         "cdnow_daily",
         "cdnow_dataframe",
+        "cdnow_landing",
+        "cdnow_linking",
         "cdnow_partitions",
         "cdnow_thresholds",
         "edge_profile",
@@ -127,6 +129,27 @@ def test_four_mapped_tasks_send_every_customer_once_and_come_to_one_account(run_
     assert len(ids) == len(set(ids)) == 23_570
     shares = [run.result(("upload", number))["rows_sent"] for number in range(4)]
     assert max(shares) - min(shares) <= 1
+
+
+def test_linked_browsers_get_what_their_customer_bought(run_example, sandbox):
+    run = run_example("cdnow_linking")
+
+    assert set(run.states.values()) == {"success"}
+    linked, uploaded = run.result("link"), run.result("upload")
+    assert (linked["rows_read"], linked["rows_linked"], linked["result_table"]) == (200, 200, "links")
+    assert (uploaded["id_type"], uploaded["rows_sent"]) == ("pcId", 200)
+    assert uploaded["batches"][0]["profiles_not_found"] == 0
+    for customer_id in ("00001", "00002", "00200"):
+        orders = sum(id_ == customer_id for id_, _, _ in purchases())
+        assert sandbox.profile(customer_id) == {"orders": str(orders)}
+
+
+def test_a_sample_of_an_upload_is_seen_in_the_profiles(run_example, sandbox):
+    run = run_example("cdnow_landing")
+
+    assert set(run.states.values()) == {"success"}
+    assert run.result("landed") == {"sampled": 100, "landed": 100, "not_found": 0, "different": 0}
+    assert sum(call.route == "fetch" for call in sandbox.calls) == 100
 
 
 @pytest.mark.parametrize("days_left", [90, 13])

@@ -115,6 +115,7 @@ class AirflowProcesses:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://airflow@/postgres?host={self._socket_folder}",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # seconds; the default of 5 is for machines with time
             "C_FORCE_ROOT": "1",  # Celery asks for it where root runs the test
             "NO_PROXY": LOOPBACK,
         }

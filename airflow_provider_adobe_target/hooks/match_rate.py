@@ -1,0 +1,78 @@
+"""Whether ids are known to Adobe Target at all, asked without creating anybody."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.exceptions import BatchOutcomeError, ProfileDataError
+from airflow_provider_adobe_target.target import clock as clocks
+from airflow_provider_adobe_target.target.outcomes import judge
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+
+_MOST_SAMPLED = 50_000
+
+
+@dataclass(frozen=True)
+class MatchRate:
+    """How many of some ids have a profile.
+
+    :param asked: ids that were asked for.
+    :param found: those that have a profile, by Target's ``successfulUpdates``.
+    :param not_found: those that have none, by Target's ``profilesNotFound``.
+    :param rejected: ids that could not be asked for, by reason; repeated ones are among them.
+    """
+
+    asked: int
+    found: int
+    not_found: int
+    rejected: dict[str, int]
+
+    @property
+    def pct(self) -> float | None:
+        """Return the per cent of the ids asked for that have a profile; None where none was asked for."""
+        return 100 * self.found / self.asked if self.asked else None
+
+
+def probe(
+    hook: AdobeTargetHook,
+    ids: Iterable[Any],
+    id_type: str,
+    sample_size: int,
+    seed: int,
+    attribute: str,
+    poll_interval: float,
+    timeout: float,
+) -> MatchRate:
+    """Ask for a sample of ids; parameters and errors as ``AdobeTargetHook.probe_match_rate``."""
+    from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+    from airflow_provider_adobe_target.profiles.sample import draw_sample
+    from airflow_provider_adobe_target.profiles.sources import rows_from_data
+
+    if isinstance(sample_size, bool) or not isinstance(sample_size, int) or not 1 <= sample_size <= _MOST_SAMPLED:
+        raise ProfileDataError(f"sample_size={sample_size!r} is not a whole number from 1 to {_MOST_SAMPLED:,}.")
+    clock = clocks.SYSTEM
+    value = datetime.fromtimestamp(clock.now(), timezone.utc).strftime("%Y-%m-%d")
+    rules: Any = {"id_column": id_type, "id_type": id_type}
+    with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+        rows = rows_from_data([{id_type: profile_id, attribute: value} for profile_id in ids])
+        run = ProfileRun(rows, ProfileRules(**rules), Path(folder))
+        sample = draw_sample(run.profiles(), sample_size, seed)
+        rejected = dict(run.rejects.by_reason)
+        if not sample:
+            return MatchRate(0, 0, 0, rejected)
+        drawn = rows_from_data([{id_type: update.profile_id, attribute: value} for update in sample])
+        with tempfile.TemporaryDirectory(dir=folder) as inner:
+            [file] = ProfileRun(drawn, ProfileRules(**rules), Path(inner)).files()
+            batch = hook.submit(file.path, file.rows, file.size, file.sha256, "v1")
+    [batch] = hook.wait([batch], poll_interval, clock.now() + timeout)
+    judge([batch], max_failed_pct=100, max_not_found_pct=None)
+    if batch.successful_updates is None or batch.profiles_not_found is None:
+        raise BatchOutcomeError(f"Adobe Target gave no counters for batch {batch.batch_id}: the match rate is unknown.")
+    return MatchRate(file.rows, batch.successful_updates, batch.profiles_not_found, rejected)

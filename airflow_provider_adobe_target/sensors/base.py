@@ -1,0 +1,50 @@
+"""What the sensors share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.airflow_compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    first_reschedule,
+)
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.target import clock
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import Context
+
+
+class AdobeTargetSensor(BaseSensorOperator):
+    """A sensor whose modes agree on when it ends, and how."""
+
+    adobe_target_conn_id: str
+    deferrable: bool
+
+    @cached_property
+    def hook(self) -> AdobeTargetHook:
+        """The connection to Adobe Target."""
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
+
+    def _started_at(self, context: Context) -> float:
+        """Return epoch seconds of the first poke, which in reschedule mode another process may have made."""
+        first = first_reschedule(self, context) if self.reschedule and not self.deferrable else None
+        return first.timestamp() if first else clock.SYSTEM.now()
+
+    def _as_poked(self, check: Callable[[], Any]) -> Any:
+        """Treat ``soft_fail`` and ``never_fail`` as Airflow does in poke mode; deferred, its versions differ."""
+        try:
+            return check()
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        except Exception as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise

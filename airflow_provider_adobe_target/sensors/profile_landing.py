@@ -1,0 +1,183 @@
+"""Seeing that what was sent is in the profiles."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_adobe_target.airflow_compat import AirflowSensorTimeout, PokeReturnValue, conf
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
+from airflow_provider_adobe_target.target import clock
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
+
+_MOST_SAMPLED = 1_000
+
+
+class ProfileLandingSensor(AdobeTargetSensor):
+    """Wait until a sample of the rows that were sent is in Adobe Target's profiles.
+
+    Give it the same rows, and the same choices about them, as the operator that sent them. A sample is drawn from
+    these, by chance but the same each time, and each of its profiles is looked up. Ids and values are in memory while
+    the sensor looks, and nowhere else: to look again it draws the sample again.
+
+    :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
+        ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``id_column``, ``id_type``, ``attributes``,
+        ``on_duplicate_id``, ``on_risky_value`` and ``max_value_length``
+    :param sample_size: profiles to look up, 1 to 1,000
+    :param seed: another one draws another sample
+    :param min_landed_pct: the per cent of the sample, 0 to 100, that is to hold all that was sent. Adobe speaks of up
+        to 0.1 % of rows that are lost without a word
+    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
+    :param deferrable: wait in the triggerer
+    :param poke_interval: seconds between two times of looking
+    :param timeout: seconds until too few profiles end the task with ``AirflowSensorTimeout``. Adobe gives itself 24
+        hours
+    """
+
+    template_fields: Sequence[str] = ("data", "sql", "parameters", "path", "sql_conn_id", "adobe_target_conn_id")
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    ui_color = "#f6e1e1"
+
+    def __init__(
+        self,
+        *,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Iterable[Any] | Mapping[str, Any] | None = None,
+        data: Any = None,
+        path: str | Sequence[str] | None = None,
+        id_column: str | None = None,
+        id_type: Literal["thirdPartyId", "pcId"] | None = None,
+        attributes: Sequence[str] | Mapping[str, str] | None = None,
+        on_duplicate_id: Literal["first", "last", "fail"] = "first",
+        on_risky_value: Literal["encode", "replace", "reject"] = "encode",
+        max_value_length: int = 5_000,
+        sample_size: int = 100,
+        seed: int = 0,
+        min_landed_pct: float = 99.0,
+        adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta = 30 * 60,
+        timeout: float | timedelta = 24 * 60 * 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.path = path
+        self.id_column = id_column
+        self.id_type = id_type
+        self.attributes = attributes
+        self.on_duplicate_id = on_duplicate_id
+        self.on_risky_value = on_risky_value
+        self.max_value_length = max_value_length
+        self.sample_size = sample_size
+        self.seed = seed
+        self.min_landed_pct = min_landed_pct
+        self.adobe_target_conn_id = adobe_target_conn_id
+        self.deferrable = deferrable
+        self._missing: list[ProfileUpdate] | None = None
+        self._sampled = 0
+        self._id_type: Any = None
+        self._deadline = math.inf
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
+        """Begin a mapped task, as with every sensor; rows given here are shown as ``<rows>``, too."""
+        return RowsPartial(super().partial(**with_hidden_rows(arguments)))
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the way that was chosen.
+
+        :returns: how many profiles were ``sampled``, how many have ``landed``, were ``not_found``, or are ``different``
+        :raises AirflowSensorTimeout: where too few have landed at the ``timeout``
+        :raises AirflowFailException: where a retry cannot help
+        """
+        self._deadline = self._started_at(context) + self.timeout
+        return self._look_or_defer(context) if self.deferrable else super().execute(context)
+
+    def look_again(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after a wait in the triggerer; returns and raises as :meth:`execute`."""
+        self._deadline = event["deadline"]
+        return self._look_or_defer(context)
+
+    def _look_or_defer(self, context: Context) -> Any:
+        done = self._as_poked(lambda: self.poke(context))
+        if isinstance(done, PokeReturnValue):
+            return done.xcom_value
+        from airflow_provider_adobe_target.triggers.adobe_target import MomentTrigger
+
+        moment = min(clock.SYSTEM.now() + self.poke_interval, self._deadline)
+        return self.defer(trigger=MomentTrigger(moment=moment, deadline=self._deadline), method_name="look_again")
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look up the profiles of the sample that had not landed."""
+        with airflow_failures():
+            if self._missing is None:
+                self._check_arguments()
+                self._missing = self._draw()
+                self._sampled = len(self._missing)
+            account = self._look(self._missing)
+            self.log.info("Of the sampled profiles: %s", account)
+            if account["landed"] * 100 >= self.min_landed_pct * self._sampled:
+                return PokeReturnValue(is_done=True, xcom_value=account)
+            if clock.SYSTEM.now() >= self._deadline:
+                raise AirflowSensorTimeout(
+                    f"Too few of the sampled profiles hold what was sent, less than min_landed_pct="
+                    f"{self.min_landed_pct}: {account}. Adobe takes up to 24 hours. Look at the status of the upload's "
+                    "batches, and whether another upload has written other values since."
+                )
+            return False
+
+    def _look(self, updates: Sequence[ProfileUpdate]) -> dict[str, int]:
+        ends = [self._look_up(update) for update in updates]
+        self._missing = [update for update, end in zip(updates, ends, strict=True) if end != "landed"]
+        return {
+            "sampled": self._sampled,
+            "landed": self._sampled - len(self._missing),
+            "not_found": ends.count("not_found"),
+            "different": ends.count("different"),
+        }
+
+    def _look_up(self, update: ProfileUpdate) -> str:
+        profile = self.hook.get_profile(update.profile_id, self._id_type)
+        if profile is None:
+            return "not_found"
+        found = profile.values
+        landed = all(found.get(name) == text for name, text in update.attributes.items())
+        return "landed" if landed else "different"
+
+    def _check_arguments(self) -> None:
+        size, share = self.sample_size, self.min_landed_pct
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MOST_SAMPLED:
+            raise ProfileDataError(f"sample_size={size!r} is not a whole number from 1 to {_MOST_SAMPLED:,}.")
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 100:
+            raise ProfileDataError(f"min_landed_pct={share!r} is not a number of per cent, within 0 and 100.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise ProfileDataError(f"seed={self.seed!r} is not a whole number.")
+
+    def _draw(self) -> list[ProfileUpdate]:
+        from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+        from airflow_provider_adobe_target.profiles.sample import draw_sample
+
+        choices = ("id_column", "id_type", "attributes", "on_duplicate_id", "on_risky_value", "max_value_length")
+        rules = ProfileRules(**{name: getattr(self, name) for name in choices})
+        rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+            run = ProfileRun(rows, rules, Path(folder))
+            sample = draw_sample(run.profiles(), self.sample_size, self.seed)
+        self._id_type = run.key
+        return sample
