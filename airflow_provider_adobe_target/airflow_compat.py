@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 ResolveMixin: Any = next(base for base in XComArg.__mro__ if base.__name__ == "ResolveMixin")
 
 
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow 2.11
+    from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[import-not-found, no-redef]
+
+
 def first_reschedule(sensor: BaseSensorOperator, context: Context) -> datetime | None:
     """Return when a sensor in reschedule mode began its first poke; None where this is the first."""
     ti: Any = context["ti"]
@@ -59,4 +65,5 @@ __all__ = [
     "conf",
     "first_reschedule",
     "get_async_connection",
+    "mask_secret",
 ]

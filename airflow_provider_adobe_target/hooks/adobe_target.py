@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +17,13 @@ from airflow_provider_adobe_target.airflow_compat import (
     AirflowSensorTimeout,
     BaseHook,
     get_async_connection,
+    mask_secret,
 )
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     AdobeTargetUnavailableError,
     BatchTimeoutError,
+    ConnectionSettingsError,
     ProfileDataError,
 )
 from airflow_provider_adobe_target.target import clock as clocks
@@ -36,9 +38,14 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.target.clock import Clock
     from airflow_provider_adobe_target.target.fetched import TargetProfile
     from airflow_provider_adobe_target.target.protocol import Flow
+    from airflow_provider_adobe_target.target.token_cache import Token
+    from airflow_provider_adobe_target.target.tokens import Tokens
     from airflow_provider_adobe_target.target.urls import ApiVersion, IdType
 
 T = TypeVar("T")
+
+CONFIRMATION = "rotate the token for every user of it"
+"""What somebody has to say who wants a new Profile API token."""
 
 _FETCH_ID_TYPES = {
     "thirdPartyId": "thirdPartyId",
@@ -91,6 +98,15 @@ class AdobeTargetHook(BaseHook):
     def budget(self) -> CallBudget:
         """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
         return shared_budget(self.settings, clocks.SYSTEM)
+
+    def authorize(self) -> None:
+        """Read the Profile API token now where the connection leaves that to the Admin API, rather than at a call.
+
+        :raises TokenRefusedError: where IMS or the Admin API does not take the OAuth credential
+        :raises AdobeTargetUnavailableError: where one of them gives no usable answer
+        """
+        if self.settings.reads_token:
+            self._run(_nothing(), clocks.SYSTEM)
 
     def upload_batch(self, file: str | os.PathLike[str], api_version: ApiVersion = "v2") -> dict[str, Any]:
         """Send one batch file as it is, and return its receipt: Adobe Target has queued it, not yet written it.
@@ -167,6 +183,32 @@ class AdobeTargetHook(BaseHook):
         for batch in batches:
             ids |= self._run(flows.failed_ids(self.settings, self.budget, clock, batch), clock)
         return ids
+
+    def read_profile_token(self) -> Token:
+        """Ask the Admin API for the Profile API token in force, and its end; none is made.
+
+        :returns: its ``value``, empty where there is none, and ``expires_at``, epoch seconds; it may end earlier, since
+            Adobe does not say whether it tells the rest of a token's life or all of it
+        :raises ConnectionSettingsError: where the connection has no OAuth credential or no ``tenant_id``
+        :raises TokenRefusedError: where IMS or the Admin API does not take the credential
+        :raises AdobeTargetUnavailableError: where one of them gives no usable answer
+        """
+        return self._drive(lambda tokens: tokens.read_profile_token(), clocks.SYSTEM)
+
+    def rotate_profile_token(self, *, confirm: str) -> Token:
+        """Make a new Profile API token. From then on calls with the present one are refused, whoever makes them.
+
+        :param confirm: ``rotate the token for every user of it``, and nothing else
+        :returns: as :meth:`read_profile_token`
+        :raises ConnectionSettingsError: before any call, where it is not confirmed; else as
+            :meth:`read_profile_token`
+        """
+        if confirm != CONFIRMATION:
+            raise ConnectionSettingsError(
+                "The Profile API token is rotated for everybody who uses it, other tasks and other systems: those fail "
+                f"until they have the new one. If that is meant, say confirm={CONFIRMATION!r}. Nothing was done."
+            )
+        return self._drive(lambda tokens: tokens.make_profile_token(), clocks.SYSTEM)
 
     @cached_property
     def lookups(self) -> DailyBudget:
@@ -251,17 +293,28 @@ class AdobeTargetHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
         from airflow_provider_adobe_target.target.connection_check import check_connection
+        from airflow_provider_adobe_target.target.tokens import IMPATIENT
 
+        clock = clocks.SYSTEM
         try:
-            return self._run(check_connection(self.settings), clocks.SYSTEM)
+            return self._drive(lambda tokens: check_connection(self.settings, tokens, clock), clock, policy=IMPATIENT)
         except (AdobeTargetError, OSError) as error:  # OSError: a file of certificates that is not there
             return False, str(error)
 
     def _run(self, flow: Flow[T], clock: Clock) -> T:
+        return self._drive(lambda tokens: tokens.with_profile_token(flow), clock)
+
+    def _drive(self, flow_of: Callable[[Tokens], Flow[T]], clock: Clock, **options: Any) -> T:
+        from airflow_provider_adobe_target.target.tokens import Tokens
         from airflow_provider_adobe_target.target.transports import RequestsTransport, run
 
+        tokens = Tokens(self.settings, self.budget, clock, mask_secret, **options)
         with RequestsTransport(self.settings) as transport:
-            return run(flow, transport, clock)
+            return run(flow_of(tokens), transport, clock)
+
+
+def _nothing() -> Flow[None]:
+    yield from ()
 
 
 def _settings(connection: Any) -> TargetSettings:

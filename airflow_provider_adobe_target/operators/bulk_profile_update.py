@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
@@ -21,7 +18,9 @@ from airflow_provider_adobe_target.operators.handover import hand_over
 from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 from airflow_provider_adobe_target.operators.sending import FileSender
+from airflow_provider_adobe_target.operators.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
@@ -30,6 +29,7 @@ from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
+    from typing_extensions import Self
 
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
@@ -167,7 +167,21 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.on_status_lost = on_status_lost
         self.durable = durable
         self.checkpoint_path = checkpoint_path
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: ScratchFolder | None = None
+        self._client_code: str | None = None
+
+    @classmethod
+    def from_treasure_data(cls, settings: Mapping[str, Any] | str | None = None, /, **arguments: Any) -> Self:
+        """Make the operator of Treasure Data's settings of an export to Adobe Target.
+
+        :param settings: the JSON, as text or as a dict; it may also be given as keyword arguments
+        :param arguments: the operator's own, such as ``task_id`` and ``sql``; they win
+        :raises ProfileDataError: naming a setting that has no counterpart, and what to do
+        """
+        export = read_export(settings, arguments, cls)
+        operator = cls(**export.arguments)
+        operator._client_code = export.client_code
+        return operator
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -196,6 +210,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
             self._check_choices()
+            check_client_code(self._client_code, self.hook.settings.client_code)
             with nullcontext() if self.is_dry_run else turn_of(self, context, self.hook.settings):
                 return self._upload_and_wait(context, self._receipts(context))
 
@@ -210,10 +225,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
         if self._folder:
-            removed = f"{self._folder.name}.removed"
-            with suppress(OSError):  # gone already
-                os.rename(self._folder.name, removed)  # so that the thread that makes files can add none
-            shutil.rmtree(removed, ignore_errors=True)
+            self._folder.remove()
 
     def _check_choices(self) -> None:
         for name in ("on_stuck", "on_status_lost"):
@@ -313,9 +325,9 @@ class BulkProfileUpdateOperator(BaseOperator):
             self.api_version,
             partial(self._finished, receipts) if self.guaranteed_upload else None,
         )
-        self._folder = tempfile.TemporaryDirectory(prefix="adobe-target-")
+        self._folder = ScratchFolder()
         with self._full_disk_explained(sender), self._folder as folder:
-            run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=bool(self.rejects_path))
+            run = ProfileRun(self._rows(), self._rules(), folder, keep_rejects=bool(self.rejects_path))
             try:
                 self._send_all(run, sender, receipts)
             except BaseException:
@@ -342,6 +354,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
         settings, _ = self.hook.settings, self.hook.budget
         check_version(self.api_version, run.key, settings.uses_ecid)
+        if not self.is_dry_run:
+            self.hook.authorize()  # here, too, and before a row is read
 
         def make_and_send(batches: Iterator[RecordBatch]) -> None:
             files = self._files(run, batches, receipts)
@@ -424,8 +438,8 @@ class BulkProfileUpdateOperator(BaseOperator):
 
         try:
             ids = self.hook.failed_ids(refused)
-            with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
-                run = ProfileRun(self._rows(), self._rules(), Path(folder), keep_rejects=True, refused_ids=ids)
+            with ScratchFolder() as folder:
+                run = ProfileRun(self._rows(), self._rules(), folder, keep_rejects=True, refused_ids=ids)
                 for file in run.files():
                     file.path.unlink()
                 path = self._write_rejects(context, run)

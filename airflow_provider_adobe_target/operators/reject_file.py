@@ -1,4 +1,4 @@
-"""The bad rows of a task, as one Parquet file in the folder that the user names."""
+"""The files that a task leaves in a folder that the user names, such as its bad rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.rejects import Rejects
 
 
+def task_file(kind: str, folder: str, ti: Any) -> ObjectStoragePath:
+    """Return the one file of a kind that a task, at any of its tries, has in a folder.
+
+    :param kind: what the file's name begins with
+    :param folder: local or in object storage
+    :param ti: the task instance
+    """
+    name = f"{kind}-{ti.dag_id}-{ti.task_id}-{ti.run_id}-{ti.map_index}.parquet"
+    return ObjectStoragePath(folder) / re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+
+
 def write_rejects(rejects: Rejects, folder: str, ti: Any) -> str | None:
     """Write the bad rows, or remove the file of an earlier try where there are none.
 
@@ -18,8 +29,7 @@ def write_rejects(rejects: Rejects, folder: str, ti: Any) -> str | None:
     :param ti: the task instance, of which the file is named
     :returns: the file's path, or None where no row was bad
     """
-    name = f"rejects-{ti.dag_id}-{ti.task_id}-{ti.run_id}-{ti.map_index}.parquet"
-    file = ObjectStoragePath(folder) / re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    file = task_file("rejects", folder, ti)
     if not rejects.by_reason.total():
         file.unlink(missing_ok=True)
         return None

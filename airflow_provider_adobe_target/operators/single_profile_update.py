@@ -177,9 +177,12 @@ class SingleProfileUpdateOperator(BaseOperator):
         if update and not self.is_dry_run:
             if self.if_not_found != "send":
                 self._find(update, deadline)
-            self.hook.update_profile(update.profile_id, update.attributes, self._one_id_type)
+            self._update(update)
             self.log.info("Adobe Target took an update of %s attributes.", len(update.attributes))
         return self._report(run, None)
+
+    def _update(self, update: ProfileUpdate) -> None:
+        self.hook.update_profile(update.profile_id, update.attributes, self._one_id_type)
 
     def _find(self, update: ProfileUpdate, deadline: float) -> None:
         """Look for the profile, and do what is to be done where there is none."""
@@ -246,7 +249,9 @@ class SingleProfileUpdateOperator(BaseOperator):
         with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
             run = self._run(rows, folder, attributes=self.attributes.value)
             looks_first = self.if_not_found != "send"
-            updates = RowUpdates(self.hook.settings, run, pace, looks_first=looks_first, is_dry_run=self.is_dry_run)
+            if not self.is_dry_run:
+                self.hook.authorize()  # in the task's own thread, and before a row is read
+            updates = self._row_updates(run, pace, looks_first=looks_first, is_dry_run=self.is_dry_run)
             try:
                 updates.send_all(Path(folder), self.switch_to_bulk_above)
             except BaseException:
@@ -258,6 +263,9 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.log.info("What became of the rows: %s; bad ones are kept in %s", run.account, rejects_path)
         updates.judge(if_not_found=self.if_not_found)
         return self._report(run, rejects_path)
+
+    def _row_updates(self, run: ProfileRun, pace: UpdatePace, **choices: bool) -> RowUpdates:
+        return RowUpdates(self.hook.settings, run, pace, **choices)
 
     def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
         return write_rejects(run.rejects, self.rejects_path, context["ti"]) if self.rejects_path else None

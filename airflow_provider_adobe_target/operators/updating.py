@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adobe_target.airflow_compat import mask_secret
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ProfileNotFoundError,
@@ -16,6 +17,7 @@ from airflow_provider_adobe_target.exceptions import (
 )
 from airflow_provider_adobe_target.operators.uploads import UploadStoppedError, send_files
 from airflow_provider_adobe_target.target import clock as clocks
+from airflow_provider_adobe_target.target.budget import shared_budget
 from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, DailyBudget
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class RowUpdates:
         self._at_once = pace.max_concurrent_updates
         self._lookups = pace.budget() if looks_first else None
         self._updates = pace.budget()
+        self._calls = shared_budget(settings, clocks.SYSTEM)  # for the Admin API's, where it gives the token
         self._is_dry_run = is_dry_run
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -159,18 +162,11 @@ class RowUpdates:
 
     def _send_one(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> str | None:
         """Send one profile, and return why it did not arrive, or None."""
-        from airflow_provider_adobe_target.target import flows
-        from airflow_provider_adobe_target.target.transports import run
-
         if self._stop.is_set():
             raise UploadStoppedError
-        settings, key = self._settings, self._id_type
-        look_up = self._lookups and flows.fetch_profile(settings, self._lookups, clock, update.profile_id, key)
-        send = flows.update_profile(settings, self._updates, clock, update.profile_id, key, update.attributes)
         try:
-            if look_up and not run(look_up, transport, clock):
+            if not self._converse(update, transport, clock):
                 return NOT_FOUND
-            run(send, transport, clock)
         except TokenRefusedError:
             raise
         except TargetRefusedError as error:
@@ -178,6 +174,25 @@ class RowUpdates:
             return REFUSED
         self._refused_in_a_row = 0
         return None
+
+    def _converse(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> bool:
+        """Look for a profile where that is wanted, and send it; False where there is none.
+
+        :raises TargetRefusedError: where Adobe Target does not take it
+        """
+        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.target.tokens import Tokens
+        from airflow_provider_adobe_target.target.transports import run
+
+        settings, key = self._settings, self._id_type
+        tokens = Tokens(settings, self._calls, clock, mask_secret)
+        if self._lookups:
+            look_up = flows.fetch_profile(settings, self._lookups, clock, update.profile_id, key)
+            if not run(tokens.with_profile_token(look_up), transport, clock):
+                return False
+        send = flows.update_profile(settings, self._updates, clock, update.profile_id, key, update.attributes)
+        run(tokens.with_profile_token(send), transport, clock)
+        return True
 
     @property
     def _id_type(self) -> Any:

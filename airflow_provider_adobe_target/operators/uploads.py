@@ -70,7 +70,7 @@ def send_files(
 
     def upload(number: int, file: T) -> None:
         try:
-            send(number, file, _StoppableClock(stop))
+            send(number, file, StoppableClock(stop))
         except UploadStoppedError:
             _logger.warning(
                 "A file of %s rows is not tried again, as the task ends. Whether Adobe Target took it is unknown.",
@@ -98,19 +98,28 @@ def send_files(
         raise errors[0]
 
 
-class _StoppableClock:
-    """The system's clock, whose sleepers wake when the task ends."""
+class StoppableClock:
+    """The system's clock, whose sleepers wake when the task ends.
+
+    :param stop: set when the task ends
+    """
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
 
     def now(self) -> float:
+        """Return seconds since the epoch."""
         return clock.SYSTEM.now()
 
     def monotonic(self) -> float:
+        """Return seconds of a clock that never goes back."""
         return clock.SYSTEM.monotonic()
 
     def sleep(self, seconds: float) -> None:
+        """Block the thread for so many seconds.
+
+        :raises UploadStoppedError: where the task ends
+        """
         end = self.monotonic() + seconds
         while (left := end - self.monotonic()) > 0:
             if self._stop.is_set():
@@ -118,4 +127,5 @@ class _StoppableClock:
             clock.SYSTEM.sleep(min(left, 1.0))
 
     async def asleep(self, seconds: float) -> None:
+        """Let the event loop go on for so many seconds."""
         await clock.SYSTEM.asleep(seconds)

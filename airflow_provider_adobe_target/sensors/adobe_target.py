@@ -14,12 +14,13 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
+from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
 from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
 
-__all__ = ["BatchStatusSensor", "ProfileLandingSensor", "read_batches"]
+__all__ = ["BatchStatusSensor", "ProfileLandingSensor", "ProfileTokenSensor", "read_batches"]
 
 
 class BatchStatusSensor(AdobeTargetSensor):

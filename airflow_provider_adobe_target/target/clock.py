@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime, timezone
 from typing import Protocol
 
 
@@ -45,3 +46,11 @@ class SystemClock:
 
 SYSTEM: Clock = SystemClock()
 """The clock of hooks and triggers: look it up as ``clock.SYSTEM`` at each use, so that it can be replaced."""
+
+
+def utc_time(seconds: float) -> str:
+    """Write a time as ``2026-01-31T00:00:00Z``.
+
+    :param seconds: since the epoch.
+    """
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

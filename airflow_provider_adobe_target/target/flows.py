@@ -281,9 +281,11 @@ def _call(
     subject: str,
     deadline: float = math.inf,
     setbacks: list[Setback] | None = None,
+    setback_of: Callable[[Response, float], Setback | None] = response_setback,
 ) -> Flow[T]:
     """Send a request within the budget, as often as another try may better the answer, and read that.
 
+    :param setback_of: says which answers another try may better, by their HTTP status.
     :param setbacks: an empty list, to learn what happened on the way.
     """
     setbacks = [] if setbacks is None else setbacks
@@ -294,7 +296,7 @@ def _call(
             while (pause := place.begin()) > 0:
                 yield _wait(pause, clock, deadline, subject, reason)
             answer = yield Send(request)
-        outcome = _outcome(answer, read, clock.now())
+        outcome = _outcome(answer, read, clock.now(), setback_of)
         if not isinstance(outcome, Setback):
             return outcome
         if outcome.throttled:
@@ -313,9 +315,14 @@ def _call(
         yield _wait(wait, clock, deadline, subject, reason)
 
 
-def _outcome(answer: Answer | None, read: Callable[[Response], T | Setback], now: float) -> T | Setback:
+def _outcome(
+    answer: Answer | None,
+    read: Callable[[Response], T | Setback],
+    now: float,
+    setback_of: Callable[[Response, float], Setback | None],
+) -> T | Setback:
     if isinstance(answer, Response):
-        return response_setback(answer, now) or read(answer)
+        return setback_of(answer, now) or read(answer)
     if isinstance(answer, TransportFailure):
         return failure_setback(answer)
     raise TypeError("a flow is to be sent the answer to its request")

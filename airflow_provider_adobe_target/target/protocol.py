@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from airflow_provider_adobe_target import __version__
+from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 from airflow_provider_adobe_target.target.urls import (
     MAX_QUERY_BYTES,
     ApiVersion,
@@ -27,7 +28,7 @@ from airflow_provider_adobe_target.target.urls import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_adobe_target.target.settings import TargetSettings
+    from airflow_provider_adobe_target.target.settings import OAuthCredential, TargetSettings
 
 SHORT_ANSWER_LIMIT = 1 << 20
 """Bytes of a submit's or a profile's answer that are read; one that is longer is no answer of Target's."""
@@ -35,7 +36,15 @@ SHORT_ANSWER_LIMIT = 1 << 20
 STATUS_ANSWER_LIMIT = 64 << 20
 """Bytes of a status answer that are read: it may list each of 499,999 failed rows with its id."""
 
+PROFILE_TOKEN = "Bearer <profile token>"  # noqa: S105 - no password
+"""What stands in a request's ``Authorization`` where the Profile API token belongs that the Admin API gives."""
+
+ACCESS_TOKEN = "Bearer <access token>"  # noqa: S105 - no password
+"""What stands there where an access token of IMS belongs."""
+
 _CHECK_READ_TIMEOUT = 30.0
+_ADMIN_MEDIA_TYPE = "application/vnd.adobe.target.v1+json"
+_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True)
@@ -170,12 +179,63 @@ def check_request(settings: TargetSettings, profile_id: str) -> Request:
     return Request("GET", request.url, request.headers, None, (connect, min(read, _CHECK_READ_TIMEOUT)))
 
 
-def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:
+def access_token_request(settings: TargetSettings, oauth: OAuthCredential) -> Request:
+    """Return the request for an access token (Adobe's OAuth Server-to-Server page)."""
+    form = {
+        "client_id": oauth.client_id,
+        "client_secret": oauth.client_secret,
+        "grant_type": "client_credentials",
+        "scope": oauth.scope,
+    }
+    headers = {**plain_headers("application/json"), "Content-Type": _FORM}
+    return Request("POST", f"{oauth.ims_url}/ims/token/v3", headers, urlencode(form).encode(), settings.timeout)
+
+
+def profile_token_request(settings: TargetSettings, method: Literal["GET", "POST"]) -> Request:
+    """Return the request that reads (GET) or makes (POST) the Profile API token (Adobe's Admin API).
+
+    :raises ConnectionSettingsError: where the connection lacks what the Admin API asks for.
+    """
+    path = "authentication/token?authorizationScope=profile_api"
+    return _admin_request(settings, method, path, b"" if method == "POST" else None)
+
+
+def client_settings_request(settings: TargetSettings) -> Request:
+    """Return the request for the account's settings, 'Require Authentication' among them; raises as above."""
+    return _admin_request(settings, "GET", "clients/settings", None)
+
+
+def _admin_request(settings: TargetSettings, method: Literal["GET", "POST"], path: str, body: bytes | None) -> Request:
+    if settings.oauth is None or settings.tenant_id is None:
+        raise ConnectionSettingsError(
+            "The Admin API needs client_id, client_secret and tenant_id of the connection; one is not set."
+        )
     headers = {
+        **plain_headers(_ADMIN_MEDIA_TYPE),
+        "Authorization": ACCESS_TOKEN,
+        "X-Api-Key": settings.oauth.client_id,
+    }
+    if method == "POST":
+        headers["Content-Type"] = _ADMIN_MEDIA_TYPE
+    return Request(method, f"{settings.admin_url}/{settings.tenant_id}/target/{path}", headers, body, settings.timeout)
+
+
+def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:
+    headers = plain_headers(accept)
+    if settings.token is not None:
+        headers["Authorization"] = f"Bearer {settings.token}"
+    elif settings.reads_token:
+        headers["Authorization"] = PROFILE_TOKEN
+    return headers
+
+
+def plain_headers(accept: str) -> dict[str, str]:
+    """Return the headers that every request has.
+
+    :param accept: the media type that is asked for.
+    """
+    return {
         "Accept": f"{accept}, */*;q=0.1",
         "Accept-Encoding": "identity",
         "User-Agent": f"airflow-provider-adobe-target/{__version__}",
     }
-    if settings.token is not None:
-        headers["Authorization"] = f"Bearer {settings.token}"
-    return headers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_adobe_target.exceptions import StatusLostError, TargetRefusedError, TokenRefusedError
@@ -16,6 +15,7 @@ from airflow_provider_adobe_target.target.answers import (
     parse_submit,
     printable,
 )
+from airflow_provider_adobe_target.target.clock import utc_time
 from airflow_provider_adobe_target.target.fetched import TargetProfile
 from airflow_provider_adobe_target.target.outcomes import BatchReceipt, BatchStatus
 from airflow_provider_adobe_target.target.retries import Setback
@@ -56,8 +56,7 @@ def read_submit(settings: TargetSettings, response: Response, now: float) -> Bat
         raise TargetRefusedError(
             f"Target accepted the batch, so its rows may have been queued, but gave no usable status URL. {error}"
         ) from None
-    submitted_at = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return BatchReceipt(batch_id_of(status_url), status_url, submitted_at)
+    return BatchReceipt(batch_id_of(status_url), status_url, utc_time(now))
 
 
 def read_status(settings: TargetSettings, response: Response, batch_id: str | None) -> BatchStatus | Setback:
@@ -140,6 +139,12 @@ def refuse_token(settings: TargetSettings, response: Response) -> None:
     """
     if response.status not in (401, 403):
         return
+    if settings.reads_token:
+        raise TokenRefusedError(
+            f"Target refused the token that the Admin API gives for tenant {settings.tenant_id}, or there is none "
+            f"(HTTP {response.status}). Check that the tenant is the client code's, and that a Profile API token was "
+            "generated under Administration > Implementation > Profile API."
+        )
     if settings.token is None:
         raise TokenRefusedError(
             f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on. Generate a "

@@ -17,6 +17,10 @@ from airflow_provider_adobe_target.target.hosts import is_loopback, parse_author
 TARGET_DOMAIN = ".tt.omtrdc.net"
 DEFAULT_CALLS_PER_MINUTE = 30
 MAX_CALLS_PER_MINUTE = 50
+DEFAULT_IMS_URL = "https://ims-na1.adobelogin.com"
+DEFAULT_ADMIN_URL = "https://mc.adobe.io"
+# What public code asks for; the page of a credential in Adobe Developer Console lists its own.
+DEFAULT_IMS_SCOPE = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,target_sdk"
 DEFAULT_TIMEOUT = (10.0, 300.0)
 
 _CLIENT_CODE = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -24,8 +28,25 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _BASE_URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<authority>[^/?#]*)/?")
 _PROXY_KEY = re.compile(r"no_proxy|(?:https?|all)(?:://[A-Za-z0-9_.:\[\]-]+)?")
 _PROXY = re.compile(r"(?:https?|socks5h?)://(?:[\x21-\x7e]*@)?(?P<authority>[^/?#@]*)/?")
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
+
+
+@dataclass(frozen=True)
+class OAuthCredential:
+    """An OAuth server-to-server credential of Adobe's. Its ``repr`` shows no secret.
+
+    :param client_id: as the credential's page in Adobe Developer Console has it.
+    :param client_secret: as well.
+    :param scope: the scopes to ask for, with commas between them.
+    :param ims_url: where access tokens are issued: ``scheme://host[:port]``.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str = DEFAULT_IMS_SCOPE
+    ims_url: str = DEFAULT_IMS_URL
 
 
 @dataclass(frozen=True)
@@ -43,6 +64,12 @@ class TargetSettings:
     :param verify: whether server certificates are checked, or the path of those to trust.
     :param proxies: as in ``requests``.
     :param property_token: the Target property, if any.
+    :param oauth: the OAuth server-to-server credential, if any.
+    :param tenant_id: the tenant in the Admin API's paths, if known.
+    :param admin_url: where the Admin API answers: ``scheme://host[:port]``.
+    :param datastream_id: Experience Platform's datastream, if any.
+    :param ims_org_id: the organization that it belongs to, if known.
+    :param edge_url: another place that answers for the Edge Network: ``scheme://host[:port]``.
     """
 
     client_code: str
@@ -55,6 +82,12 @@ class TargetSettings:
     verify: bool | str = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     property_token: str | None = field(default=None, repr=False)
+    oauth: OAuthCredential | None = None
+    tenant_id: str | None = None
+    admin_url: str = DEFAULT_ADMIN_URL
+    datastream_id: str | None = None
+    ims_org_id: str | None = None
+    edge_url: str | None = None
 
     @classmethod
     def from_fields(
@@ -73,7 +106,9 @@ class TargetSettings:
         :param host: base URL or bare host name; default ``https://{client code}.tt.omtrdc.net``.
         :param port: port for ``host``, where the URL has none.
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
-            ``proxies`` and ``property_token``; other keys are left alone.
+            ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
+            ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id`` and ``edge_host``; other keys are left
+            alone.
         :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
         :raises ConnectionSettingsError: naming the field that cannot be used.
         """
@@ -82,11 +117,13 @@ class TargetSettings:
         fields = dict(extra or {})
         client_code = _client_code(login)
         scheme, authority = _base(client_code, host, port, schema)
-        token = _token("password", password)
-        if token is not None and scheme == "http" and not is_loopback(parse_authority(authority)[0]):
+        token, oauth = _token("password", password), _oauth(fields)
+        tenant_id = _word("tenant_id", fields.get("tenant_id"))
+        has_token = token is not None or (oauth is not None and tenant_id is not None)
+        if has_token and scheme == "http" and not is_loopback(parse_authority(authority)[0]):
             raise ConnectionSettingsError(
                 f"host is http://{authority}: the token would travel in clear text. Use https, or take the "
-                "token out of password."
+                "token out of password, or tenant_id, with which a token is read, out of extra."
             )
         proxies = _proxies(fields.get("proxies"))
         if token is not None and scheme == "http" and not all(map(_sees_no_clear_text, proxies.items())):
@@ -105,7 +142,18 @@ class TargetSettings:
             verify=_verify(fields.get("verify")),
             proxies=proxies,
             property_token=_token("property_token", fields.get("property_token")),
+            oauth=oauth,
+            tenant_id=tenant_id,
+            admin_url=_adobe_url("admin_host", fields.get("admin_host"), DEFAULT_ADMIN_URL),
+            datastream_id=_token("datastream_id", fields.get("datastream_id")),
+            ims_org_id=_token("ims_org_id", fields.get("ims_org_id")),
+            edge_url=_adobe_url("edge_host", fields.get("edge_host"), "") or None,
         )
+
+    @property
+    def reads_token(self) -> bool:
+        """Whether the Profile API token is read with the Admin API: there is a credential for it, and no token."""
+        return self.token is None and self.oauth is not None and self.tenant_id is not None
 
     @property
     def plain_http(self) -> bool:
@@ -181,6 +229,46 @@ def _token(name: str, value: Any) -> str | None:
     if not isinstance(token, str) or not _VISIBLE_ASCII.fullmatch(token):
         raise ConnectionSettingsError(f"{name} holds white space or characters that no token has: paste it again.")
     return token
+
+
+def _word(name: str, value: Any) -> str | None:
+    word = _present(value)
+    if word is not None and not (isinstance(word, str) and _WORD.fullmatch(word)):
+        raise ConnectionSettingsError(f"{name} is to have letters, digits, '_' and '-' only.")
+    return word
+
+
+def _oauth(fields: Mapping[str, Any]) -> OAuthCredential | None:
+    client_id = _token("client_id", fields.get("client_id"))
+    secret = _token("client_secret", fields.get("client_secret"))
+    if client_id is None and secret is None:
+        return None
+    if client_id is None or secret is None:
+        missing = "client_id" if client_id is None else "client_secret"
+        raise ConnectionSettingsError(f"{missing} is empty: an OAuth credential is client_id and client_secret.")
+    scopes = [_token("ims_scope", scope) for scope in _items("ims_scope", _present(fields.get("ims_scope")))]
+    return OAuthCredential(
+        client_id,
+        secret,
+        ",".join(filter(None, scopes)) or DEFAULT_IMS_SCOPE,
+        _adobe_url("ims_host", fields.get("ims_host"), DEFAULT_IMS_URL),
+    )
+
+
+def _adobe_url(name: str, value: Any, default: str) -> str:
+    """Return the base URL of a place that is told secrets: https, but on this machine."""
+    text = _present(value)
+    if text is None:
+        return default
+    match = _BASE_URL.fullmatch(text) if isinstance(text, str) else None
+    try:
+        host, port = parse_authority(match["authority"] if match else "")
+    except ValueError as error:
+        raise ConnectionSettingsError(f"{name} cannot be used: {error}. Example: https://proxy.example.com") from None
+    scheme = ((match and match["scheme"]) or "https").lower()
+    if scheme != "https" and not (scheme == "http" and is_loopback(host)):
+        raise ConnectionSettingsError(f"{name} is to begin with https://: secrets would travel in clear text.")
+    return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
 
 def _boolean(name: str, value: Any, *, default: bool) -> bool:

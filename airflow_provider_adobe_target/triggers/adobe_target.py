@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_target import exceptions
+from airflow_provider_adobe_target.airflow_compat import mask_secret
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.target import clock
 from airflow_provider_adobe_target.target.outcomes import Batch
@@ -61,16 +63,20 @@ class BatchStatusTrigger(BaseTrigger):
     async def _wait(self) -> list[Batch]:
         from airflow_provider_adobe_target.target import flows
         from airflow_provider_adobe_target.target.budget import shared_budget
+        from airflow_provider_adobe_target.target.tokens import Tokens
         from airflow_provider_adobe_target.target.transports import HttpxTransport, arun
 
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
         budget = shared_budget(settings, clock.SYSTEM)
+        # In another thread, since it may call the triggerer's parent process.
+        in_thread = asyncio.get_running_loop().run_in_executor
+        tokens = Tokens(settings, budget, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None))
         batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
         interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
         flow = flows.wait_for_batches(settings, budget, clock.SYSTEM, batches, interval, self.deadline)
         async with HttpxTransport(settings) as transport:
-            return await arun(flow, transport, clock.SYSTEM)
+            return await arun(tokens.with_profile_token(flow), transport, clock.SYSTEM)
 
 
 class MomentTrigger(BaseTrigger):

@@ -62,12 +62,16 @@ def _ends(record: Record) -> Iterator[str]:
 
 
 def _lefts(record: Record) -> Iterator[str]:
-    """A step that ended by itself leaves no file, no thread, no connection."""
+    """A step that ended by itself leaves no file, no thread, no connection; nor what a killed one left before it."""
+    orphans: set[str] = set()
     for step in record.steps:
         if step.end == "killed":
+            orphans.update(step.left)
             continue
+        if step.name == "execute":
+            orphans.clear()  # it tidies up
         threads = [name for name in step.outcome["threads"] if name != _AIRFLOWS_THREAD]
-        left = {"files": step.left, "threads": threads, "open sockets": step.outcome["sockets"]}
+        left = {"files": set(step.left) - orphans, "threads": threads, "open sockets": step.outcome["sockets"]}
         yield from (f"{step.name} leaves {what}: {some}" for what, some in left.items() if some)
 
 
@@ -196,7 +200,8 @@ def _why_again(record: Record, step: Step, batch: Any, now: Step) -> str:
 
 def _is_forgotten(record: Record) -> bool:
     plan = record.plan
-    return "status lost" in names(plan.status_faults) or plan.sandbox["status_kept_seconds"] < 86_400
+    is_late = "finished late" in names(plan.submit_faults)  # perhaps later than a status is kept
+    return is_late or "status lost" in names(plan.status_faults) or plan.sandbox["status_kept_seconds"] < 86_400
 
 
 def _order(record: Record) -> Iterator[str]:
@@ -259,6 +264,8 @@ def _resubmissions(record: Record) -> Iterator[str]:
     untold = [batch for batch in record.sandbox.batches if not batch.call.is_acknowledged]
     unheard = {batch.sha256 for batch in untold if batch.call.status in (None, 200)}
     known = {*extra.get("killed before its receipt", ()), *(unheard & set(extra.get("acknowledgement lost", ())))}
+    if "lost: garbage instead" in names(record.plan.submit_faults):
+        return  # which is taken for a refusal
     if record.plan.receipts != "none" and not record.is_changed and known - told:
         yield f"the report does not say that {len(known - told)} files were sent again"
 

@@ -38,7 +38,7 @@ class Step:
     :param outcome: what it said at its end.
     :param files: the number of files that had been accepted before it, and after it.
     :param receipts: the checksums of the files for which the operator keeps a batch id, after it.
-    :param left: what it left in the folder for temporary files.
+    :param left: what is in the folder for temporary files after it.
     :param has_little_disk: whether its files could not become large.
     """
 
@@ -273,7 +273,6 @@ class _Run:
         number = len(self._record.steps)
         plan = self._plan
         accepted = len(self._record.sandbox.batches)
-        there = set(os.listdir(self._temporary))
         outcome_file = self._folder / "outcome.json"
         outcome_file.unlink(missing_ok=True)
         child = self._stage.zygote.begin(
@@ -305,7 +304,7 @@ class _Run:
             outcome,
             (accepted, len(self._record.sandbox.batches)),
             self._receipts(),
-            sorted(set(os.listdir(self._temporary)) - there),
+            sorted(os.listdir(self._temporary)),
             number < len(plan.disk) and plan.disk[number] is not None,
         )
         self._record.steps.append(step)

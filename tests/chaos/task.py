@@ -13,6 +13,7 @@ import resource
 import signal
 import stat
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
@@ -205,6 +206,7 @@ def _in_child(order: dict[str, Any]) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(order["environment"])
+    tempfile.tempdir = None  # it was asked for before
     plan, number = make_plan(order["seed"], order["run"]), order["step"]
     clock.SYSTEM = TaskClock(SharedTime(Path(order["time"])), plan.jumps)
     disk = plan.disk[number] if number < len(plan.disk) else None

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import tempfile
 
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError, ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.sandbox import Sandbox
+from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.target.tokens import forget_all_tokens
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,78 @@ def test_the_connection_test_tells_causes_apart(connect, fields, good, words):
     assert answer[0] is good
     assert words in answer[1]
     assert "t0ken-of-the-tests" not in answer[1]
+
+
+@pytest.fixture
+def oauth(connect, sandbox, monkeypatch, tmp_path):
+    """Connect with an OAuth credential and, unless told otherwise, no token; what it changes is put back."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox.settings, "client_id", "id")
+    monkeypatch.setattr(sandbox.settings, "token", sandbox.settings.token)
+    monkeypatch.setattr(sandbox.settings, "require_token", True)
+    forget_all_tokens()
+    places = {"ims_host": sandbox.url, "admin_host": sandbox.url}
+    credential = {"client_id": "id", "client_secret": "p8e-secret", "tenant_id": "acmeinc", **places}
+    yield lambda password=None, **extra: connect(password=password, extra={**credential, **extra})
+    forget_all_tokens()
+
+
+def test_a_token_is_read_where_the_connection_has_only_a_credential(oauth, sandbox, tmp_path):
+    (tmp_path / "batch.txt").write_bytes(b"batch=thirdPartyId,tier\nU9,gold")
+    calls = len(sandbox.calls)
+    receipt = oauth().upload_batch(tmp_path / "batch.txt")
+    assert oauth().get_batch_status(receipt["status_url"])["status"] == "complete"
+    assert [call.route for call in sandbox.calls[calls:]] == ["ims", "admin", "submit", "status"]
+    assert sandbox.calls[calls + 2].headers["authorization"] == "Bearer t0ken-of-the-tests"
+
+
+@pytest.mark.parametrize(
+    ("fields", "demanded", "good", "words"),
+    [
+        ({}, True, True, "Authentication is required; the token in force has 90 days left at most."),
+        ({"password": "t0ken-of-the-tests"}, True, True, "Authentication is required; the token in force has 90"),
+        ({}, False, True, "Authentication is not required; the token in force"),
+        ({"password": "another"}, False, True, "The connection's password is another token"),
+        ({"password": "another"}, True, False, "The connection's password is another token"),
+        ({"client_id": "other"}, True, False, "IMS refused the OAuth credential"),
+        ({"tenant_id": "other"}, True, False, "tenant_id"),
+        ({"client_secret": "***"}, True, False, "client secret"),
+        ({"tenant_id": None}, True, False, "Target demands a token"),
+        ({"tenant_id": None, "password": "t0ken-of-the-tests"}, True, True, "the token is valid"),
+    ],
+)
+def test_the_connection_test_tells_what_the_admin_api_knows(oauth, sandbox, fields, demanded, good, words):
+    sandbox.settings.require_token = demanded
+    answer = oauth(**fields).test_connection()
+    assert answer[0] is good
+    assert words in answer[1]
+    assert {call.method for call in sandbox.calls if call.route == "admin"} <= {"GET"}
+    for secret in ("t0ken-of-the-tests", "p8e-secret"):
+        assert secret not in answer[1]
+
+
+def test_the_connection_test_waits_for_nobody(oauth, sandbox):
+    sandbox.script("admin", Answer(503))
+    works, words = oauth().test_connection()
+    assert not works
+    assert "HTTP 503" in words
+
+
+def test_without_a_token_in_force_the_connection_test_says_so(oauth, sandbox):
+    sandbox.settings.token = None
+    works, words = oauth().test_connection()
+    assert works
+    assert "there is no token in force" in words
+
+
+def test_a_token_is_rotated_only_when_told_so_in_so_many_words(oauth, sandbox):
+    hook, calls = oauth(), len(sandbox.calls)
+    with pytest.raises(ConnectionSettingsError, match="rotate the token for every user of it"):
+        hook.rotate_profile_token(confirm="yes")
+    assert len(sandbox.calls) == calls
+    token = hook.rotate_profile_token(confirm="rotate the token for every user of it")
+    assert token.value == sandbox.settings.token == oauth().read_profile_token().value
+    assert token.value not in repr(token)
 
 
 @pytest.mark.parametrize(

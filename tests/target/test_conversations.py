@@ -15,6 +15,7 @@ from airflow_provider_adobe_target.target.flows import fetch_profile, submit_bat
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.protocol import BatchBody, Response, TransportFailure, Wait
 from airflow_provider_adobe_target.target.settings import TargetSettings
+from airflow_provider_adobe_target.target.tokens import IMPATIENT, Tokens
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 CONNECTION = TargetSettings.from_fields("acme", TOKEN, None, None, {})
@@ -99,10 +100,13 @@ def test_no_conversation_exceeds_the_budget_or_ends_in_a_foreign_error(limit, an
 @settings(deadline=None, max_examples=60)
 @given(responses | failures)
 def test_a_connection_test_always_ends_in_words(answer):
-    flow = check_connection(CONNECTION)
+    clock = StillClock()
+    tokens = Tokens(CONNECTION, CallBudget(50, clock), clock, lambda token: None, IMPATIENT)
+    flow = check_connection(CONNECTION, tokens, clock)
     next(flow)
     try:
-        flow.send(answer)
+        while True:
+            flow.send(answer)
     except StopIteration as end:
         works, words = end.value
     assert isinstance(works, bool)

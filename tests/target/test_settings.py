@@ -174,3 +174,66 @@ def test_a_token_that_cannot_be_a_header_is_refused_unseen(token):
 def test_no_secret_shows_in_the_repr():
     found = read(password="SECRET", property_token="SECRET", proxies={"all": "http://u:SECRET@p:1"})
     assert "SECRET" not in repr(found)
+
+
+CREDENTIAL = {"client_id": "id", "client_secret": "p8e-s"}
+
+
+def test_a_credential_has_defaults_that_lead_to_adobe():
+    found = read(**CREDENTIAL, tenant_id="acmeinc")
+    assert found.oauth.ims_url == "https://ims-na1.adobelogin.com"
+    assert found.oauth.scope.split(",")[0] == "openid"
+    assert found.admin_url == "https://mc.adobe.io"
+    assert found.reads_token
+    assert "p8e-s" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("password", "extra", "reads"),
+    [
+        ("t", {**CREDENTIAL, "tenant_id": "acmeinc"}, False),
+        (None, CREDENTIAL, False),
+        (None, {"tenant_id": "acmeinc"}, False),
+    ],
+)
+def test_the_token_is_read_only_where_there_is_none_and_a_way_to_it(password, extra, reads):
+    assert read(password=password, **extra).reads_token is reads
+
+
+@pytest.mark.parametrize("scopes", ["openid, AdobeID", ["openid", "AdobeID"], '["openid", "AdobeID"]'])
+def test_scopes_may_be_a_list(scopes):
+    assert read(**CREDENTIAL, ims_scope=scopes).oauth.scope == "openid,AdobeID"
+
+
+@pytest.mark.parametrize("name", ["ims_host", "admin_host"])
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("proxy.example.com", "https://proxy.example.com"),
+        ("https://Proxy.example.com:8443/", "https://proxy.example.com:8443"),
+        ("http://127.0.0.1:8900", "http://127.0.0.1:8900"),
+    ],
+)
+def test_other_places_may_answer_for_adobe(name, host, url):
+    found = read(**CREDENTIAL, **{name: host})
+    assert (found.oauth.ims_url if name == "ims_host" else found.admin_url) == url
+
+
+@pytest.mark.parametrize(
+    ("extra", "field"),
+    [
+        ({"client_id": "id"}, "client_secret"),
+        ({"client_secret": "s"}, "client_id"),
+        ({**CREDENTIAL, "client_id": "a b"}, "client_id"),
+        ({**CREDENTIAL, "ims_host": "http://proxy.example.com"}, "ims_host"),
+        ({"admin_host": "http://proxy.example.com"}, "admin_host"),
+        ({"admin_host": "https://user@proxy.example.com"}, "admin_host"),
+        ({"admin_host": ["proxy.example.com"]}, "admin_host"),
+        ({"tenant_id": "acme/inc"}, "tenant_id"),
+        ({**CREDENTIAL, "tenant_id": "acmeinc", "host": "http://target.example.com"}, "tenant_id"),
+    ],
+)
+def test_a_credential_that_cannot_be_used_names_the_field(extra, field):
+    with pytest.raises(ConnectionSettingsError, match=field) as raised:
+        read(**extra)
+    assert "p8e-s" not in str(raised.value)

@@ -1,0 +1,97 @@
+"""The connection to Experience Platform's Edge Network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.target import clock as clocks
+
+
+class EdgeNetworkHook(AdobeTargetHook):
+    """Send profile attributes to Adobe Target by way of a datastream.
+
+    :param adobe_target_conn_id: the connection, of type ``adobe_target``, with a ``datastream_id``
+    :param authenticated: whether to call with an access token, for which the connection needs an OAuth credential and
+        ``ims_org_id``; default: where it has a credential
+    """
+
+    def __init__(
+        self,
+        *,
+        adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        authenticated: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(adobe_target_conn_id=adobe_target_conn_id, **kwargs)
+        self.authenticated = authenticated
+        self._location_hint: str | None = None
+
+    @property
+    def calls_authenticated(self) -> bool:
+        """Whether calls carry an access token."""
+        return self.settings.oauth is not None if self.authenticated is None else self.authenticated
+
+    def authorize(self) -> None:
+        """Get the access token now, where calls carry one; errors as of a call."""
+        if self.calls_authenticated:
+            self._drive(lambda tokens: tokens.access_token(), clocks.SYSTEM)
+
+    def interact(
+        self, identities: Mapping[str, str], attributes: Mapping[str, str], *, primary: str | None = None
+    ) -> dict[str, Any]:
+        """Send one event with profile attributes. Adobe says that it took it, not that Target has written them.
+
+        The next call of this hook goes where the answer says that it is best sent.
+
+        :param identities: ids of one person by namespace, as ``{"ECID": "…"}``; all but the ECID count as authenticated
+        :param attributes: names, without ``profile.``, and texts of at most 256 characters
+        :param primary: the namespace of the primary identity; default: the first
+        :returns: ``request_id``, ``location_hint`` and ``warnings``, codes such as ``0301-200``
+        :raises ProfileDataError: before any call, for ids, names or texts that would not arrive
+        :raises ConnectionSettingsError: where the connection lacks what the call needs
+        :raises TargetRefusedError: where the event is refused, or not handed on to Target
+        :raises AdobeTargetUnavailableError: where there is no usable answer
+        """
+        from airflow_provider_adobe_target.target.edge import EdgeEvent, send_event
+
+        event = EdgeEvent(identities, primary or next(iter(identities), ""), attributes)
+        _check(event)
+        clock, authenticated = clocks.SYSTEM, self.calls_authenticated
+        flow = send_event(self.settings, clock, event, authenticated=authenticated, location_hint=self._location_hint)
+        receipt = self._drive(lambda tokens: tokens.with_access_token(flow) if authenticated else flow, clock)
+        self._location_hint = receipt.location_hint or self._location_hint
+        return {
+            "request_id": receipt.request_id,
+            "location_hint": receipt.location_hint,
+            "warnings": list(receipt.warnings),
+        }
+
+
+def _check(event: Any) -> None:
+    """Refuse what would not arrive.
+
+    :raises ProfileDataError: naming the attribute or the namespace, never a value
+    """
+    from airflow_provider_adobe_target.profiles.names import check_names
+    from airflow_provider_adobe_target.target.edge import MAX_VALUE_CHARACTERS
+
+    for namespace, id_ in event.identities.items():
+        if not isinstance(id_, str) or not id_.strip():
+            raise ProfileDataError(f"missing_id: the identity of the namespace {namespace!r} is no text, or empty.")
+    if event.primary not in event.identities:
+        raise ProfileDataError(
+            f"The primary namespace {event.primary!r} is none of identities: name one of an identity that is there."
+        )
+    if not event.attributes:
+        raise ProfileDataError("There is no attribute to write.")
+    check_names([(name, name) for name in event.attributes], "")
+    for name, text in event.attributes.items():
+        if not isinstance(text, str):
+            raise ProfileDataError(f"unsupported_value: {name} is {type(text).__name__}, not text.")
+        if len(text) > MAX_VALUE_CHARACTERS:
+            raise ProfileDataError(
+                f"value_too_long: {name} has more than {MAX_VALUE_CHARACTERS} characters, the Edge Network's limit."
+            )

@@ -1,0 +1,266 @@
+"""Telling Adobe Target which ids belong to one person."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.airflow_compat import BaseOperator
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.operators.links import Links
+from airflow_provider_adobe_target.operators.reject_file import write_rejects
+from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.profiles.identities import IdentityRun
+
+_MOST_CALLS_AT_ONCE = 50
+_MOST_CALLS_PER_SECOND = 1_000  # Adobe's advice for bursts; it also says not to go beyond 25 times one's daily peak
+_MBOX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_GLOBAL_MBOX = "target-global-mbox"
+
+
+class IdentityLinkOperator(BaseOperator):
+    """Tell Adobe Target which ids belong to one person, a row a call, through its Delivery API.
+
+    A row holds a customer's id, ids of browsers, or both. What Adobe Target answers, the Target id with its location,
+    is written out, for bulk files keyed by ``pcId``.
+
+    :param sql: one statement whose result is the rows (templated, also a ``.sql`` file); give this, ``data`` or
+        ``path``
+    :param sql_conn_id: any database connection of Airflow's, read with a server-side cursor where the driver has one
+        (templated)
+    :param parameters: of the statement (templated)
+    :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these;
+        never rendered, and shown in Airflow as ``<rows>``
+    :param path: Parquet, CSV or NDJSON: a file, a glob or a list of these, local or in object storage (templated)
+    :param id_columns: ``{column: "thirdPartyId", "pcId" or "ECID"}``; default: the columns that are named so, or
+        third_party_id, mbox3rdPartyId, pc_id, mboxPC, tntId, ecid, MCID, mcid, marketingCloudVisitorId or
+        marketing_cloud_visitor_id
+    :param customer_id_columns: ``{column: integration code}``, for ids of customers in other data sources; they need
+        an ECID, and no ``thirdPartyId``, in their row
+    :param attributes: columns to send, or ``{column: parameter name}``, at most 50 with a value in a row, each of at
+        most 256 characters; default: none
+    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
+    :param mbox: the name of an mbox that no activity uses, so that no impression is counted
+    :param max_concurrent_calls: how many calls may be under way at once, 1 to 50
+    :param calls_per_second: how many calls may begin in a second, up to 1,000; 200 in the first minute, and 200 more
+        in each that follows
+    :param dry_run: do everything but the calls
+    :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
+        is sent
+    :param rejects_path: a folder for the bad rows, local or in object storage (templated)
+    :param max_failed_pct: the per cent of the rows sent, 0 to 100, that Adobe Target may refuse
+    :param result_path: a folder for the links, as one Parquet file, local or in object storage (templated)
+    :param result_table: a table to add the links to (templated)
+    :param result_conn_id: the database connection of this table (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "data",
+        "sql",
+        "parameters",
+        "path",
+        "rejects_path",
+        "result_path",
+        "result_table",
+        "result_conn_id",
+        "sql_conn_id",
+        "adobe_target_conn_id",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql", "parameters": "json"}
+    ui_color = "#f6e1e1"
+
+    def __init__(
+        self,
+        *,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Iterable[Any] | Mapping[str, Any] | None = None,
+        data: Any = None,
+        path: str | Sequence[str] | None = None,
+        id_columns: Mapping[str, str] | None = None,
+        customer_id_columns: Mapping[str, str] | None = None,
+        attributes: Sequence[str] | Mapping[str, str] | None = None,
+        adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        mbox: str = "warehouse-link",
+        max_concurrent_calls: int = 10,
+        calls_per_second: float = 100,
+        dry_run: bool = False,
+        skip_invalid_records: bool = True,
+        rejects_path: str | None = None,
+        max_failed_pct: float = 0.0,
+        result_path: str | None = None,
+        result_table: str | None = None,
+        result_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.path = path
+        self.id_columns = id_columns
+        self.customer_id_columns = customer_id_columns
+        self.attributes = attributes
+        self.adobe_target_conn_id = adobe_target_conn_id
+        self.mbox = mbox
+        self.max_concurrent_calls = max_concurrent_calls
+        self.calls_per_second = calls_per_second
+        self.is_dry_run = dry_run  # Airflow has a method of the argument's name
+        self.skip_invalid_records = skip_invalid_records
+        self.rejects_path = rejects_path
+        self.max_failed_pct = max_failed_pct
+        self.result_path = result_path
+        self.result_table = result_table
+        self.result_conn_id = result_conn_id
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
+        """Begin a mapped task, as with every operator; rows given here are shown as ``<rows>``, too."""
+        return RowsPartial(super().partial(**with_hidden_rows(arguments)))
+
+    @cached_property
+    def hook(self) -> AdobeTargetHook:
+        """The connection to Adobe Target."""
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Link the ids of all rows.
+
+        :returns: the report: counts of rows by outcome, and where the links are; nothing of a row
+        :raises AirflowFailException: where a retry cannot help
+        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        :raises RuntimeError: where the links cannot be added to their table
+        """
+        from airflow_provider_adobe_target.profiles.identities import IdentityRun
+
+        with airflow_failures(), tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+            self._check_arguments()
+            rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+            run = IdentityRun(rows, self._rules(), Path(folder), keep_rejects=bool(self.rejects_path))
+            links = Links(Path(folder))
+            try:
+                self._link_all(run, links)
+            except BaseException as error:
+                self._explain(error, run, links)
+                self._rescue(context, run, links)
+                raise
+            report = self._report(run, links, self._write(context, run, links))
+            self._check_refused(run, links)
+            return report
+
+    def _link_all(self, run: IdentityRun, links: Links) -> None:
+        if self.is_dry_run:
+            for identity in run.identities():
+                links.add(identity, None)
+            return
+        from airflow_provider_adobe_target.operators.linking import link_rows
+
+        link_rows(
+            run,
+            links,
+            self.hook.settings,
+            mbox=self.mbox,
+            at_once=self.max_concurrent_calls,
+            calls_per_second=self.calls_per_second,
+        )
+
+    def _rules(self) -> Any:
+        from airflow_provider_adobe_target.profiles.identities import IdentityRules
+
+        return IdentityRules(
+            self.id_columns, self.customer_id_columns or {}, self.attributes or (), self.skip_invalid_records
+        )
+
+    def _check_arguments(self) -> None:
+        """Check what is not checked elsewhere.
+
+        :raises AdobeTargetError: naming the argument
+        """
+        if not _MBOX.fullmatch(self.mbox) or self.mbox == _GLOBAL_MBOX:
+            raise AdobeTargetError(
+                f"mbox={self.mbox!r} cannot be the name of an mbox that no activity uses: it is to have letters, "
+                f"digits, '_', '-' and '.' only, at most 128, and not to be {_GLOBAL_MBOX!r}."
+            )
+        self._check_number("max_concurrent_calls", 1, _MOST_CALLS_AT_ONCE, int)
+        self._check_number("calls_per_second", 0.001, _MOST_CALLS_PER_SECOND)
+        self._check_number("max_failed_pct", 0, 100)
+        if (self.result_table is None) != (self.result_conn_id is None):
+            raise AdobeTargetError("result_table and result_conn_id go together: give both or none.")
+
+    def _check_number(self, name: str, least: float, most: float, kind: type[int | float] = float) -> None:
+        value = getattr(self, name)
+        is_number = isinstance(value, (int, kind)) and not isinstance(value, bool)
+        if not is_number or not least <= value <= most:
+            raise AdobeTargetError(
+                f"{name}={value!r} is not a {'whole number' if kind is int else 'number'} from {least} to {most:,}."
+            )
+
+    def _explain(self, error: BaseException, run: IdentityRun, links: Links) -> None:
+        """Say of a task that failed halfway what it did, and what is missing."""
+        account = (
+            f"Rows read so far: {run.rows_read:,}; linked: {links.count:,}; rejected: {run.rows_rejected:,}. "
+            "The others are not linked. Another try links all rows again, which does no harm."
+        )
+        if isinstance(error, AdobeTargetError) and error.args:
+            error.args = (f"{error.args[0]} {account}", *error.args[1:])
+        else:
+            self.log.error(account)
+
+    def _rescue(self, context: Context, run: IdentityRun, links: Links) -> None:
+        """Write what is known in a run that failed, if that can be done: its own error matters more."""
+        try:
+            self._write(context, run, links)
+        except Exception as error:
+            self.log.warning("The links and the bad rows so far cannot be kept: %s", error)
+
+    def _write(self, context: Context, run: IdentityRun, links: Links) -> dict[str, str | None]:
+        """Write bad rows and links to where they are wanted, and return the files."""
+        paths: dict[str, str | None] = {"rejects_path": None, "result_path": None}
+        if self.rejects_path:
+            paths["rejects_path"] = write_rejects(run.rejects, self.rejects_path, context["ti"])
+        if self.result_path and not self.is_dry_run:
+            paths["result_path"] = links.write_parquet(self.result_path, context["ti"])
+        if self.result_table and not self.is_dry_run:
+            links.insert(self.result_table, str(self.result_conn_id))
+        return paths
+
+    def _report(self, run: IdentityRun, links: Links, paths: Mapping[str, str | None]) -> dict[str, Any]:
+        report = {
+            "client_code": self.hook.settings.client_code,
+            "mbox": self.mbox,
+            "dry_run": self.is_dry_run,
+            "rows_read": run.rows_read,
+            "rows_linked": links.count,
+            "rows_rejected": run.rows_rejected,
+            "rejected_by_reason": dict(run.rejects.by_reason),
+            **paths,
+            "result_table": None if self.is_dry_run else self.result_table,
+        }
+        self.log.info(
+            "Rows read: %s; %s: %s; rejected: %s %s",
+            f"{run.rows_read:,}",
+            "to be linked" if self.is_dry_run else "linked",
+            f"{links.count:,}",
+            f"{run.rows_rejected:,}",
+            report["rejected_by_reason"],
+        )
+        return report
+
+    def _check_refused(self, run: IdentityRun, links: Links) -> None:
+        refused = run.rejects.by_reason["refused_by_target"]
+        if refused * 100 > self.max_failed_pct * (refused + links.count):
+            where = "" if self.rejects_path else " With rejects_path they are kept."
+            raise AdobeTargetError(
+                f"Adobe Target refused {refused:,} of {refused + links.count:,} rows (HTTP 400), beyond "
+                f"max_failed_pct={self.max_failed_pct}. The others are linked.{where}"
+            )

@@ -1,0 +1,90 @@
+"""Making the calls that link ids: side by side, those of one person in order, and each to where the last one said."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from airflow_provider_adobe_target.operators.lanes import work_in_lanes
+from airflow_provider_adobe_target.operators.uploads import StoppableClock
+from airflow_provider_adobe_target.target import clock as clocks
+from airflow_provider_adobe_target.target.delivery import Link, Pace, Person, PersonRefusedError, link_person
+from airflow_provider_adobe_target.target.transports import RequestsTransport, run
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.operators.links import Links
+    from airflow_provider_adobe_target.profiles.identities import Identity, IdentityRun
+    from airflow_provider_adobe_target.target.settings import TargetSettings
+
+_REMEMBERED_PEOPLE = 10_000  # in each lane
+_LOGGED_ROWS = 10_000
+
+_logger = logging.getLogger(__name__)
+
+
+def link_rows(
+    rows: IdentityRun, links: Links, settings: TargetSettings, *, mbox: str, at_once: int, calls_per_second: float
+) -> None:
+    """Read rows in this thread, and tell Adobe Target in others what they say.
+
+    A row that Adobe Target refuses by itself is counted among the bad ones. Anything else ends all calls.
+
+    :param links: takes what Adobe Target says
+    :param mbox: one that no activity uses
+    :param at_once: how many calls may be under way
+    :raises AdobeTargetError: as :func:`~.link_person`
+    """
+    stop = threading.Event()
+    pace = Pace(calls_per_second, clocks.SYSTEM)
+
+    def link(identities: Iterator[Identity]) -> None:
+        with RequestsTransport(settings) as transport:
+            lane = _Lane(settings, pace, mbox, transport, StoppableClock(stop))
+            for identity in identities:
+                try:
+                    count = links.add(identity, lane.link(identity))
+                except PersonRefusedError:
+                    rows.refuse(identity)
+                    continue
+                if count % _LOGGED_ROWS == 0:
+                    _logger.info("Rows linked so far: %s", f"{count:,}")
+
+    work_in_lanes(rows.identities(), lambda identity: hash(identity.person), link, lanes=at_once, stop=stop)
+
+
+class _Lane:
+    """Make calls one after the other, each person's where the answer to the one before said.
+
+    :param transport: of the thread that makes the calls
+    """
+
+    def __init__(
+        self, settings: TargetSettings, pace: Pace, mbox: str, transport: RequestsTransport, clock: clocks.Clock
+    ) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._mbox = mbox
+        self._transport = transport
+        self._clock = clock
+        self._edge_urls: OrderedDict[str, str | None] = OrderedDict()
+
+    def link(self, identity: Identity) -> Link:
+        """Tell Adobe Target what a row says; errors as :func:`~.link_person`."""
+        person = Person(
+            key=identity.person,
+            third_party_id=identity.ids.get("thirdPartyId"),
+            tnt_id=identity.ids.get("pcId"),
+            ecid=identity.ids.get("ECID"),
+            customer_ids=identity.customer_ids,
+            attributes=identity.attributes,
+        )
+        edge_url = self._edge_urls.pop(person.key, None)
+        flow = link_person(self._settings, self._pace, self._clock, person, mbox=self._mbox, edge_url=edge_url)
+        link = run(flow, self._transport, self._clock)
+        self._edge_urls[person.key] = link.edge_url
+        if len(self._edge_urls) > _REMEMBERED_PEOPLE:
+            self._edge_urls.popitem(last=False)
+        return link

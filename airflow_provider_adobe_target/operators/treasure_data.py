@@ -1,0 +1,120 @@
+"""Treasure Data's settings of an export to Adobe Target, as arguments of an operator."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+
+_logger = logging.getLogger(__name__)
+
+_TYPE = "adobe_target"
+_TOKENS = frozenset(
+    f"{kind}token" for kind in ("", "api_", "access_", "api_access_", "auth_", "authentication_", "bearer_")
+) | frozenset(f"profile_api_{kind}token" for kind in ("", "access_", "authentication_"))
+_TRANSPORT_WORDS = ("retry", "retries", "connect_timeout", "connection_timeout", "read_timeout", "write_timeout")
+_BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class TreasureDataExport:
+    """What an export's settings become.
+
+    :param arguments: of the operator
+    :param client_code: the account that the settings name, if they do
+    """
+
+    arguments: dict[str, Any]
+    client_code: str | None
+
+
+def read_export(
+    settings: Mapping[str, Any] | str | None, arguments: Mapping[str, Any], operator: type
+) -> TreasureDataExport:
+    """Read an export's settings, pasted as JSON or as keyword arguments among the operator's own.
+
+    :param settings: JSON text, or what it holds
+    :param arguments: settings as keyword arguments, and the operator's own
+    :param operator: what they are for
+    :raises ProfileDataError: naming a setting that has no counterpart, and what to do
+    """
+    pasted = {**_unpacked(settings), **arguments}
+    pasted = {**_unpacked(pasted.pop("result_settings", None)), **pasted}
+    if pasted.pop("type", _TYPE) != _TYPE:
+        raise ProfileDataError(f"These settings are not of an export to Adobe Target: their type is not {_TYPE!r}.")
+    accepted = _arguments_of(operator)
+    client_code = pasted.pop("client_code", None)
+    kept: dict[str, Any] = {}
+    for name, value in pasted.items():
+        if name == "api_version":
+            kept[name] = _api_version(value)
+        elif name in ("guaranteed_upload", "skip_invalid_records"):
+            kept[name] = _boolean(name, value)
+        elif name in accepted:
+            kept[name] = value
+        elif name == "result_connection" or name in _TOKENS:
+            _logger.warning(
+                "Treasure Data's %s is not used, and is not to stand in a DAG file: save the profile token as the "
+                "password of an Airflow connection, and name that in adobe_target_conn_id.",
+                name,
+            )
+        elif any(word in name for word in _TRANSPORT_WORDS):
+            _logger.warning(
+                "Treasure Data's %s is not used: how a call is tried again is settled, how long it may take stands in "
+                "the connection (timeout), and how often the task is tried again in Airflow's retries.",
+                name,
+            )
+        else:
+            raise ProfileDataError(
+                f"{name!r} is no setting of Treasure Data's that has a counterpart, and no argument of "
+                f"{operator.__name__}. Take it out; docs/coming-from.md says what is called how."
+            )
+    return TreasureDataExport(kept, None if client_code is None else str(client_code).strip() or None)
+
+
+def check_client_code(expected: str | None, actual: str) -> None:
+    """Refuse to write to another account than the one that the settings name.
+
+    :raises ProfileDataError: naming both
+    """
+    if expected is not None and expected != actual:
+        raise ProfileDataError(
+            f"The settings from Treasure Data are for the client code {expected!r}, and the connection's login is "
+            f"{actual!r}. Name the right connection in adobe_target_conn_id, or take client_code out."
+        )
+
+
+def _unpacked(settings: Any) -> dict[str, Any]:
+    if isinstance(settings, str):
+        try:
+            settings = json.loads(settings)
+        except ValueError:
+            raise ProfileDataError("The settings from Treasure Data are not valid JSON.") from None
+    if settings is not None and not isinstance(settings, Mapping):
+        raise ProfileDataError("The settings from Treasure Data are not one JSON object.")
+    return dict(settings or {})
+
+
+def _arguments_of(operator: type) -> set[str]:
+    signatures = [inspect.signature(kind.__init__) for kind in operator.__mro__ if "__init__" in vars(kind)]  # type: ignore[misc]
+    return {name for signature in signatures for name in signature.parameters} - {"self", "args", "kwargs"}
+
+
+def _api_version(value: Any) -> str:
+    version = f"v{str(value).strip().lower().removeprefix('v')}"
+    if version not in ("v1", "v2"):
+        raise ProfileDataError(f"api_version={value!r} is neither 'v1' nor 'v2'.")
+    return version
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).strip().lower() not in _BOOLEANS:
+        raise ProfileDataError(f"{name}={value!r} is neither true nor false.")
+    return _BOOLEANS[str(value).strip().lower()]

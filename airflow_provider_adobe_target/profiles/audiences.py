@@ -1,0 +1,197 @@
+"""Membership of audiences to attributes: a row a member becomes a row a person, with true or false for each audience.
+
+Adobe Target can clear no attribute, so that who left an audience must be written ``false``, and that takes a list of
+everybody: the universe.
+
+How it is joined in bounded memory: the ids of both tables are dealt, by their hash, to 64 pairs of piles on disk. Then
+one pair after the other is put together, in the order of the ids, so that the same people come in the same order
+whatever the order of the sources was. Memory holds one pair of piles: about 1/64 of all ids. Disk holds all ids of
+both tables, and four bytes more for each membership.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.duplicates import hash_strings
+from airflow_provider_adobe_target.profiles.mapping import leaf, map_columns
+from airflow_provider_adobe_target.profiles.record_batches import record_batch, recut
+from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
+from airflow_provider_adobe_target.profiles.sources import Rows
+from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.profiles.text import to_text
+
+log = logging.getLogger(__name__)
+
+PREFIX = "audience."
+
+_PILES_BITS = 6
+_NAME = r"^[A-Za-z0-9_.-]{1,119}$"  # with the prefix, 128 characters of those that an attribute's name may have
+
+
+def audience_names(audiences: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return, for each audience as its table calls it, the attribute that says whether somebody is in it.
+
+    :param audiences: audiences, or audiences and what to call them after ``audience.``
+    :raises ProfileDataError: where there is none, or a name cannot be an attribute's
+    """
+    if isinstance(audiences, str) or not audiences:
+        raise ProfileDataError(f"audiences={audiences!r} is to be a list of at least one audience.")
+    asked = dict(audiences) if isinstance(audiences, Mapping) else {str(name): str(name) for name in audiences}
+    unfit = pc.invert(pc.match_substring_regex(pa.array(map(str, asked.values()), pa.string()), _NAME))
+    for audience in np.array(list(asked), object)[unfit.to_numpy(zero_copy_only=False)]:
+        raise ProfileDataError(
+            f"The audience {audience!r} cannot be the attribute {PREFIX + str(asked[audience])!r}: a name has letters, "
+            f"digits, '_', '.' and '-', 119 at most. Choose one with audiences={{{audience!r}: '…'}}."
+        )
+    if len(set(asked.values())) < len(audiences):
+        raise ProfileDataError("Two audiences have one name, or one comes up twice. Give each its own in audiences.")
+    return {str(audience): PREFIX + name for audience, name in asked.items()}
+
+
+class AudienceRows:
+    """A row for everybody of the universe, and for every member: the id, and a boolean for each audience.
+
+    :param memberships: rows of an id and an audience, in any order, also repeated
+    :param universe: rows of an id
+    :param audiences: the attribute of each audience, as :func:`audience_names` gives it; other audiences are passed
+        over
+    :param audience_column: the column of ``memberships`` that names the audience
+    :param id_column: its column of ids; None for one that has a name Adobe has for an id
+    :param universe_id_column: the universe's column of ids; None for its only one, or one of the same name
+    :param folder: where to put what does not stay in memory; None for the folder for temporary files
+    :param allow_no_members: whether everybody may be written ``false``
+    """
+
+    schema = None  # known when the rows are read: two sources may each have to run first
+
+    def __init__(
+        self,
+        memberships: Rows,
+        universe: Rows,
+        audiences: Mapping[str, str],
+        *,
+        audience_column: str,
+        id_column: str | None,
+        universe_id_column: str | None,
+        folder: Path | None = None,
+        allow_no_members: bool = False,
+    ) -> None:
+        self._memberships = memberships
+        self._universe = universe
+        self._attributes = list(audiences.values())
+        self._known = pa.array(audiences, pa.string())
+        self._audience_column = audience_column
+        self._id_column = id_column
+        self._universe_id_column = universe_id_column
+        self._folder = folder
+        self._allow_no_members = allow_no_members
+        self.members: Counter[str] = Counter()
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read both tables, then hand out the rows; all columns, whatever ``columns`` says.
+
+        :raises ProfileDataError: where a column is missing, ids have become floats, or nobody is a member
+        """
+        self.members = Counter(dict.fromkeys(self._attributes, 0))
+        with tempfile.TemporaryDirectory(prefix="audiences-", dir=self._folder) as folder:
+            members = _Piles(Path(folder) / "members")
+            self._deal_memberships(members)
+            everybody = _Piles(Path(folder) / "everybody")
+            for batch in self._universe.batches():
+                everybody.deal(_ids(batch, self._universe_ids(batch.schema)))
+            for member_pile, universe_pile in zip(members.spools, everybody.spools, strict=True):
+                yield from self._join(_read(member_pile), _read(universe_pile))
+        log.info("Members: %s", ", ".join(f"{name} {count:,}" for name, count in self.members.items()))
+
+    def _deal_memberships(self, piles: _Piles) -> None:
+        passed_over = dealt = 0
+        for batch in self._memberships.batches():
+            mapping = map_columns(
+                batch.schema, id_column=self._id_column, attributes={self._audience_column: "audience"}, complete=False
+            )
+            self._id_column = mapping.id_column
+            codes = pc.index_in(to_text(leaf(batch, mapping.attributes[0])).text, value_set=self._known)
+            asked_for = codes.is_valid()
+            ids = _ids(batch, mapping.id_column).filter(asked_for)
+            piles.deal(ids, codes.filter(asked_for))
+            dealt, passed_over = dealt + len(ids), passed_over + len(batch) - len(ids)
+        if passed_over:
+            log.warning(
+                "%s rows name an audience that is not among audiences: they are passed over.", f"{passed_over:,}"
+            )
+        if not dealt and not self._allow_no_members:
+            raise ProfileDataError(
+                "Nobody is a member of any of the audiences, so that everybody would be written false. Look at the "
+                "table, or set allow_no_members=True if that is so."
+            )
+
+    def _universe_ids(self, schema: pa.Schema) -> str:
+        if self._universe_id_column is None and len(schema) == 1:
+            return str(schema.names[0])
+        name = self._universe_id_column or self._id_column or "thirdPartyId"
+        if name not in schema.names:
+            raise ProfileDataError(
+                f"The universe has no column {name!r}; its columns are {', '.join(map(repr, schema.names))}. Say which "
+                "has the ids with universe_id_column."
+            )
+        return name
+
+    def _join(self, members: pa.Table, universe: pa.Table) -> Iterator[pa.RecordBatch]:
+        """Put one pair of piles together."""
+        ids = pa.chunked_array([*universe["id"].chunks, *members["id"].chunks], pa.string()).unique()
+        ids = ids.take(pc.sort_indices(ids))
+        if not len(ids):
+            return
+        flags = np.zeros((len(self._attributes), len(ids)), bool)
+        if len(members):
+            rows = pc.index_in(members["id"], value_set=ids).to_numpy()
+            flags[members["audience"].to_numpy(), rows] = True
+        columns = {self._id_column or "thirdPartyId": ids}
+        for name, flag in zip(self._attributes, flags, strict=True):
+            self.members[name] += int(flag.sum())
+            columns[name] = pa.array(flag)
+        yield from recut(record_batch(columns, len(ids)))
+
+
+class _Piles:
+    """Rows on disk, dealt by the hash of their id.
+
+    :param folder: is made
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.spools = [Spool(folder / f"{number:02d}") for number in range(1 << _PILES_BITS)]
+
+    def deal(self, ids: pa.StringArray, audiences: pa.Int32Array | None = None) -> None:
+        rows = record_batch({"id": ids} | ({} if audiences is None else {"audience": audiences}), len(ids))
+        piles = hash_strings(ids.fill_null("")) >> np.uint64(64 - _PILES_BITS)
+        order = np.argsort(piles, kind="stable")
+        rows = rows.take(pa.array(order))
+        ends = np.searchsorted(piles[order], np.arange(len(self.spools)), side="right")
+        for spool, start, end in zip(self.spools, [0, *ends], ends, strict=False):
+            if end > start:
+                spool.write(rows.slice(start, end - start))
+
+
+def _ids(batch: pa.RecordBatch, column: str) -> pa.StringArray:
+    """Return ids as text; what is none becomes null, for the checks to find."""
+    values = batch.column(column)
+    refuse_unfit_ids(values, column)
+    return to_text(values).text
+
+
+def _read(spool: Spool) -> pa.Table:
+    schema = pa.schema([("id", pa.string()), ("audience", pa.int32())])
+    batches = list(spool.batches())
+    return pa.Table.from_batches(batches) if batches else schema.empty_table()

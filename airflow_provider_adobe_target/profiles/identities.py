@@ -1,0 +1,292 @@
+"""Rows of ids that belong together: which column holds which id, and what can be told to Adobe Target."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.checks import Mask, Verdicts, Warnings, check_ids, check_values
+from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id
+from airflow_provider_adobe_target.profiles.mapping import Attribute, leaf, map_columns
+from airflow_provider_adobe_target.profiles.names import ID_TYPES
+from airflow_provider_adobe_target.profiles.rejects import Rejects
+from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
+from airflow_provider_adobe_target.profiles.sources import Rows
+from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.text_column import marks, nulled
+
+THIRD_PARTY_ID, PC_ID, ECID = "thirdPartyId", "pcId", "ECID"
+ID_NAMES = {  # what a column of ids may be called, and which id it then is
+    **ID_TYPES,
+    **dict.fromkeys(["ECID", "ecid", "MCID", "mcid", "marketingCloudVisitorId", "marketing_cloud_visitor_id"], ECID),
+}
+MAX_ATTRIBUTES = 50  # Adobe's limits page, of a Delivery call
+MAX_VALUE_CHARACTERS = 256
+_MAX_CUSTOMER_IDS = 50
+_MAX_CODE_CHARACTERS = 50
+_SEPARATOR = "\x1f"  # no id holds it
+
+
+@dataclass(frozen=True)
+class IdentityRules:
+    """What a user decides about rows of ids; names and defaults as in ``IdentityLinkOperator``."""
+
+    id_columns: Mapping[str, str] | None = None
+    customer_id_columns: Mapping[str, str] = field(default_factory=dict)
+    attributes: Sequence[str] | Mapping[str, str] = ()
+    skip_invalid_records: bool = True
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What one row says. Its ``repr`` shows nothing of it.
+
+    :param row: the row, one of a batch of :meth:`IdentityRun.identities`
+    :param ids: ids by ``thirdPartyId``, ``pcId`` and ``ECID``, as far as there are
+    :param customer_ids: ids by integration code
+    :param attributes: names and texts
+    """
+
+    row: pa.RecordBatch = field(repr=False)
+    ids: Mapping[str, str] = field(repr=False)
+    customer_ids: Mapping[str, str] = field(repr=False)
+    attributes: Mapping[str, str] = field(repr=False)
+
+    @property
+    def person(self) -> str:
+        """The id that names the person, with its kind: the customer's, else a browser's, without its location."""
+        if THIRD_PARTY_ID in self.ids:
+            return f"{THIRD_PARTY_ID} {self.ids[THIRD_PARTY_ID]}"
+        if self.customer_ids:
+            code, customer_id = next(iter(self.customer_ids.items()))
+            return f"{code} {customer_id}"
+        if ECID in self.ids:
+            return f"{ECID} {self.ids[ECID]}"
+        return f"{PC_ID} {self.ids[PC_ID].partition('.')[0]}"
+
+
+class IdentityRun:
+    """One walk through rows of ids.
+
+    :param rows: the source
+    :param rules: what the user decided
+    :param folder: an existing, private folder for what has to wait; the caller removes it
+    :param keep_rejects: whether bad rows are kept for :attr:`rejects` to write, or only counted
+    """
+
+    def __init__(self, rows: Rows, rules: IdentityRules, folder: Path, *, keep_rejects: bool = False) -> None:
+        self.rejects = Rejects(Spool(folder / "rejects") if keep_rejects else None)
+        self.rows_read = 0
+        self._rows = rows
+        self._rules = rules
+        self._folder = folder
+        self._warnings = Warnings()
+        self._lock = threading.Lock()
+        self._columns: dict[str, str] = {}  # column to kind of id, or to integration code
+        self._attributes: tuple[Attribute, ...] = ()
+        self._mapped: pa.Schema | None = None
+        _check_codes(rules.customer_id_columns)
+        if rows.schema:
+            self._map(rows.schema, complete=True)
+
+    @property
+    def rows_rejected(self) -> int:
+        """Rows that left with a reason."""
+        return self.rejects.by_reason.total()
+
+    def identities(self) -> Generator[Identity, None, None]:
+        """Read and check the rows, and hand out those that can be told to Adobe Target; of equal ones the first.
+
+        :raises ProfileDataError: where the columns cannot be ids, or a row is bad and none may be left out: then
+            before the first is handed out
+        """
+        good: Iterable[pa.RecordBatch] = first_of_each_id(self._good_rows(), self._folder, self._reject_repeated)
+        if not self._rules.skip_invalid_records:
+            checked = Spool(self._folder / "checked")
+            for batch in good:
+                checked.write(batch)
+            good = checked.batches()
+        for batch in good:
+            yield from self._cut(batch)
+
+    def refuse(self, identity: Identity) -> None:
+        """Count a row among the bad ones, from any thread: Adobe Target would not have it."""
+        self._reject(identity.row, ["refused_by_target"], ["Adobe Target does not take these ids or attributes"])
+
+    def _map(self, schema: pa.Schema, *, complete: bool) -> None:
+        if schema == self._mapped:
+            return
+        customer_columns = self._rules.customer_id_columns
+        self._columns = {**_id_columns(schema, self._rules.id_columns, customer_columns), **customer_columns}
+        for column in self._columns:
+            if column not in schema.names:
+                raise ProfileDataError(
+                    f"There is no column {column!r} for id_columns or customer_id_columns; the columns are "
+                    f"{', '.join(map(repr, schema.names))}."
+                )
+        if customer_columns and ECID not in self._columns.values():
+            raise ProfileDataError(
+                "customer_id_columns needs a column of ECIDs beside it: Adobe Target takes customer ids with an ECID "
+                "only. Name it in id_columns, or give the customer's id as thirdPartyId."
+            )
+        if self._rules.attributes:
+            mapping = map_columns(
+                schema, id_column=next(iter(self._columns)), attributes=self._rules.attributes, complete=complete
+            )
+            self._attributes = mapping.attributes
+        self._mapped = schema
+
+    def _good_rows(self) -> Iterator[pa.RecordBatch]:
+        """Pass on good rows as text: ``row_number``, the ids, the attributes as ``profile.`` and name, and ``id``.
+
+        The last holds all ids, so that equal rows are found.
+        """
+        needed = {*self._columns, *(attribute.path[0] for attribute in self._attributes)} if self._mapped else None
+        for batch in self._rows.batches(needed):
+            if len(batch):
+                self._map(batch.schema, complete=False)
+                yield self._check(batch)
+
+    def _check(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        verdicts = Verdicts(len(batch))
+        ids = {column: self._ids(batch.column(column), column, verdicts) for column in self._columns}
+        values = {}
+        for attribute in self._attributes:
+            text = to_text(leaf(batch, attribute))
+            values[f"profile.{attribute.name}"] = check_values(
+                text, attribute.column, MAX_VALUE_CHARACTERS, None, verdicts, self._warnings
+            )
+        self._check_together(ids, verdicts)
+        if len(values) > MAX_ATTRIBUTES:
+            given = np.sum([marks(text.is_valid()) for text in values.values()], axis=0)
+            verdicts.reject(given > MAX_ATTRIBUTES, "too_many_attributes", f"more than {MAX_ATTRIBUTES}")
+        joined = pc.binary_join_element_wise(*ids.values(), _SEPARATOR, null_handling="replace", null_replacement="")
+        numbers = pa.array(np.arange(self.rows_read, self.rows_read + len(batch)))
+        self.rows_read += len(batch)
+        names = ["row_number", *(f"id.{column}" for column in ids), *values, "id"]
+        rows = pa.record_batch([numbers, *ids.values(), *values.values(), joined], names)
+        return self._without_bad_rows(rows, verdicts)
+
+    def _ids(self, values: pa.Array, column: str, verdicts: Verdicts) -> pa.StringArray:
+        """Check the ids of a column, of which a row may have none, and return them."""
+        refuse_unfit_ids(values, column)
+        kind = self._columns[column]
+        is_third_party = kind == THIRD_PARTY_ID and column not in self._rules.customer_id_columns
+        own = Verdicts(len(values))
+        limits_of = THIRD_PARTY_ID if is_third_party else PC_ID  # 128 characters, as have ECIDs and customer ids
+        text = check_ids(values, column, limits_of, None, own, self._warnings)
+        absent = np.zeros(len(values), bool)
+        for row, reason in own.reasons.items():
+            if reason == "missing_id":
+                absent[row] = True
+            elif row not in verdicts.reasons:
+                verdicts.reasons[row], verdicts.details[row] = reason, own.details[row]
+        if kind == PC_ID:
+            dots = marks(pc.greater(pc.count_substring(text, "."), 1))
+            verdicts.reject(dots, "id_forbidden_character", f"{column}: a dot, and not before the location")
+        return nulled(text, pa.array(absent)) if absent.any() else text
+
+    def _check_together(self, ids: Mapping[str, pa.StringArray], verdicts: Verdicts) -> None:
+        """Mark rows without an id, and those whose ids Adobe Target does not take together."""
+        customers = self._rules.customer_id_columns
+        none = np.zeros(verdicts.rows, bool)
+        has: dict[str, Mask] = {THIRD_PARTY_ID: none, PC_ID: none, ECID: none}
+        has_customer_id = none
+        for column, text in ids.items():
+            if column in customers:
+                has_customer_id = has_customer_id | marks(text.is_valid())
+            else:
+                has[self._columns[column]] = marks(text.is_valid())
+        any_id = has[THIRD_PARTY_ID] | has[PC_ID] | has[ECID] | has_customer_id
+        verdicts.reject(~any_id, "missing_id", "no id at all")
+        mixed = has[THIRD_PARTY_ID] & has_customer_id
+        verdicts.reject(
+            mixed, "mixed_customer_ids", "a thirdPartyId and another customer id: profiles may merge wrongly"
+        )
+        verdicts.reject(has_customer_id & ~has[ECID], "missing_ecid", "a customer id without an ECID")
+
+    def _without_bad_rows(self, rows: pa.RecordBatch, verdicts: Verdicts) -> pa.RecordBatch:
+        if not verdicts.reasons:
+            return rows
+        bad = sorted(verdicts.reasons)
+        reason, detail = verdicts.reasons[bad[0]], verdicts.details[bad[0]]
+        if not self._rules.skip_invalid_records:
+            raise ProfileDataError(
+                f"Row {rows.column('row_number')[bad[0]].as_py()} cannot be sent: {reason} ({detail}). Mend it at its "
+                "source, or set skip_invalid_records=True to go on without such rows."
+            )
+        self._reject(
+            rows.take(pa.array(bad)), [verdicts.reasons[row] for row in bad], [verdicts.details[row] for row in bad]
+        )
+        return rows.filter(pa.array(verdicts.good))
+
+    def _reject_repeated(self, rows: pa.RecordBatch) -> None:
+        self._reject(rows, ["duplicate_id"] * len(rows), ["an earlier row has the same ids"] * len(rows))
+
+    def _reject(self, rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
+        columns = [*self._columns, *(attribute.column for attribute in self._attributes)]
+        with self._lock:
+            self.rejects.add(columns, rows.select(rows.schema.names[:-1]), reasons, details)
+
+    def _cut(self, batch: pa.RecordBatch) -> Iterator[Identity]:
+        customers = self._rules.customer_id_columns
+        plain = [(f"id.{column}", kind) for column, kind in self._columns.items() if column not in customers]
+        coded = [(f"id.{column}", code) for column, code in customers.items()]
+        named = [(f"profile.{attribute.name}", attribute.name) for attribute in self._attributes]
+        for number, row in enumerate(batch.to_pylist()):
+            yield Identity(
+                batch.slice(number, 1),
+                *({name: row[key] for key, name in keys if row[key] is not None} for keys in (plain, coded, named)),
+            )
+
+
+def _id_columns(
+    schema: pa.Schema, given: Mapping[str, str] | None, customer_columns: Mapping[str, str]
+) -> dict[str, str]:
+    """Return which column holds which id.
+
+    :raises ProfileDataError: naming the column and the way out
+    """
+    columns = {name: ID_NAMES[name] for name in schema.names if name in ID_NAMES and name not in customer_columns}
+    columns = dict(given) if given is not None else columns
+    for column, kind in columns.items():
+        if kind not in (THIRD_PARTY_ID, PC_ID, ECID):
+            raise ProfileDataError(
+                f"id_columns has {kind!r} for {column!r}, which is none of {THIRD_PARTY_ID!r}, {PC_ID!r}, {ECID!r}. "
+                "Other ids of customers go into customer_id_columns."
+            )
+        if column in customer_columns:
+            raise ProfileDataError(
+                f"Column {column!r} is in id_columns and in customer_id_columns. Take it out of one."
+            )
+        alike = [other for other in columns if columns[other] == kind]
+        if len(alike) > 1:
+            raise ProfileDataError(
+                f"The columns {', '.join(map(repr, alike))} could each be the {kind}. Say which with id_columns."
+            )
+    if not columns and not customer_columns:
+        raise ProfileDataError(
+            f"No column is named as an id ({', '.join(ID_NAMES)}); the columns are "
+            f"{', '.join(map(repr, schema.names))}. Say which they are with id_columns."
+        )
+    return columns
+
+
+def _check_codes(customer_columns: Mapping[str, str]) -> None:
+    codes = list(customer_columns.values())
+    if len(codes) > _MAX_CUSTOMER_IDS or len(set(codes)) < len(codes):
+        raise ProfileDataError(f"customer_id_columns has a code twice, or more than {_MAX_CUSTOMER_IDS} of them.")
+    for column, code in customer_columns.items():
+        if not isinstance(code, str) or not 1 <= len(code) <= _MAX_CODE_CHARACTERS:
+            raise ProfileDataError(
+                f"customer_id_columns is to hold the integration code of the data source for {column!r}, a text of 1 "
+                f"to {_MAX_CODE_CHARACTERS} characters."
+            )

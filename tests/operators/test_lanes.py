@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+
+import pytest
+
+from airflow_provider_adobe_target.operators.lanes import work_in_lanes
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def numbers(count):
+    yield from range(count)
+
+
+def test_items_of_one_lane_are_worked_on_in_order_by_one_thread():
+    seen = defaultdict(list)
+
+    def work(items):
+        for item in items:
+            seen[item % 4].append((threading.get_ident(), item))
+
+    work_in_lanes(numbers(2_000), lambda item: item % 4 - 400, work, lanes=4, stop=threading.Event())
+    assert len(seen) == 4
+    for lane, done in seen.items():
+        assert [item for _, item in done] == list(range(lane, 2_000, 4))
+        assert len({thread for thread, _ in done}) == 1
+
+
+def test_a_lane_that_takes_long_holds_up_the_reading_and_not_the_memory():
+    begin, read = threading.Event(), []
+
+    def items():
+        for item in range(1_000):
+            read.append(item)
+            yield item
+
+    def work(taken):
+        assert begin.wait(10)
+        for _ in taken:
+            pass
+
+    threading.Timer(0.5, begin.set).start()
+    held = []
+    threading.Timer(0.4, lambda: held.append(len(read))).start()
+    work_in_lanes(items(), lambda item: 0, work, lanes=2, stop=threading.Event())
+    assert held[0] <= 102
+    assert len(read) == 1_000
+
+
+def test_the_first_failure_ends_all_lanes_with_the_item_they_are_at():
+    stop, begun = threading.Event(), []
+
+    def work(items):
+        for item in items:
+            begun.append(item)
+            if item == 5:
+                raise LookupError("refused")
+            time.sleep(0.001)
+
+    with pytest.raises(LookupError, match="refused"):
+        work_in_lanes(numbers(100_000), lambda item: item, work, lanes=3, stop=stop)
+    assert stop.is_set()
+    assert len(begun) < 1_000
+
+
+def test_a_source_that_fails_ends_all_lanes_and_its_error_is_raised():
+    def items():
+        yield 1
+        raise OSError("the database is gone")
+
+    with pytest.raises(OSError, match="database is gone"):
+        work_in_lanes(items(), lambda item: item, lambda taken: [*taken], lanes=2, stop=threading.Event())

@@ -1,0 +1,101 @@
+"""Treasure Data's settings, pasted into a DAG."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_adobe_target.airflow_compat import AirflowFailException
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+
+PASTED = """
+{
+    "type": "adobe_target",
+    "client_code": "acme",
+    "access_token": "SECRET",
+    "api_version": "V1",
+    "guaranteed_upload": true,
+    "skip_invalid_records": "false",
+    "retry_limit": 7,
+    "read_timeout_millis": 1000
+}
+"""
+
+
+def become(operator):
+    return (
+        type(operator),
+        operator.api_version,
+        operator.guaranteed_upload,
+        operator.skip_invalid_records,
+        operator.sql,
+        operator.retries,
+    )
+
+
+@pytest.mark.parametrize(
+    "paste",
+    [
+        lambda own: BulkProfileUpdateOperator.from_treasure_data(PASTED, **own),
+        lambda own: BulkProfileUpdateOperator.from_treasure_data(json.loads(PASTED), **own),
+        lambda own: BulkProfileUpdateOperator.from_treasure_data(**json.loads(PASTED), **own),
+        lambda own: BulkProfileUpdateOperator.from_treasure_data(
+            {"result_connection": "target", "result_settings": json.loads(PASTED)}, **own
+        ),
+    ],
+    ids=["text", "dict", "keywords", "workflow"],
+)
+def test_pasted_settings_become_an_operator_and_the_token_stays_behind(paste, caplog):
+    operator = paste({"task_id": "upload", "sql": "SELECT 1", "sql_conn_id": "warehouse", "retries": 2})
+    assert become(operator) == (BulkProfileUpdateOperator, "v1", True, False, "SELECT 1", 2)
+    assert {record.args[0] for record in caplog.records} >= {"access_token", "retry_limit", "read_timeout_millis"}
+    assert "SECRET" not in caplog.text + repr(vars(operator))
+
+
+def test_the_example_of_the_documentation_works_as_it_stands():
+    page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(example, namespace := {"BulkProfileUpdateOperator": BulkProfileUpdateOperator})  # noqa: S102
+    operator = namespace["upload"]
+    assert (operator.api_version, operator.id_column, operator.skip_invalid_records) == ("v2", "customer_id", True)
+
+
+@pytest.mark.parametrize("version", ["v2", "V2", 2, "2"])
+def test_a_version_is_read_in_any_spelling(version):
+    operator = BulkProfileUpdateOperator.from_treasure_data(task_id="upload", api_version=version)
+    assert operator.api_version == "v2"
+
+
+def test_without_settings_the_defaults_are_the_operators():
+    operator = BulkProfileUpdateOperator.from_treasure_data(task_id="upload", sql="SELECT 1")
+    assert become(operator) == become(BulkProfileUpdateOperator(task_id="other", sql="SELECT 1"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"type": "s3"}, "type is not 'adobe_target'"),
+        ({"sync_mode": "delete"}, "'sync_mode' is no setting"),
+        ({"api_version": "v3"}, "neither 'v1' nor 'v2'"),
+        ({"guaranteed_upload": "maybe"}, "neither true nor false"),
+        ("{", "not valid JSON"),
+        ("[]", "not one JSON object"),
+    ],
+)
+def test_what_has_no_counterpart_is_refused_by_name(settings, words):
+    with pytest.raises(ProfileDataError, match=words):
+        BulkProfileUpdateOperator.from_treasure_data(settings, task_id="upload")
+
+
+def test_another_account_than_the_settings_name_is_not_written_to(monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    connection = {"conn_type": "adobe_target", "login": "other", "host": "http://127.0.0.1:9"}
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
+    operator = BulkProfileUpdateOperator.from_treasure_data(PASTED, task_id="upload", data=[{"pcId": "1", "a": 1}])
+    with pytest.raises(AirflowFailException, match="'acme', and the connection's login is 'other'"):
+        operator.execute({})

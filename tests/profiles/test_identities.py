@@ -1,0 +1,136 @@
+"""Rows of ids: which column is which, what is refused, and what is handed out."""
+
+import io
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.identities import IdentityRules, IdentityRun
+from airflow_provider_adobe_target.profiles.sources import rows_from_data
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read rows; return the run and what was handed out."""
+
+    def read(data, **rules):
+        run = IdentityRun(rows_from_data(data), IdentityRules(**rules), tmp_path, keep_rejects=True)
+        identities = list(run.identities())
+        assert run.rows_read == len(identities) + run.rows_rejected
+        return run, identities
+
+    return read
+
+
+def rejects(run):
+    file = io.BytesIO()
+    run.rejects.write_parquet(file)
+    return sorted(pq.read_table(file).to_pylist(), key=lambda row: row["row_number"])
+
+
+def test_columns_are_found_by_the_names_that_adobe_has(read):
+    _, [identity] = read([{"third_party_id": "U1", "mboxPC": "1.28_0", "marketingCloudVisitorId": "42", "tier": "a"}])
+    assert identity.ids == {"thirdPartyId": "U1", "pcId": "1.28_0", "ECID": "42"}
+    assert (identity.customer_ids, identity.attributes) == ({}, {})
+
+
+def test_columns_attributes_and_codes_can_be_named(read):
+    row = {"visitor": "42", "crm": 7, "shop": None, "tier": "a,b", "address": {"city": "Zürich"}, "score": None}
+    _, [identity] = read(
+        [row],
+        id_columns={"visitor": "ECID"},
+        customer_id_columns={"crm": "crm_data", "shop": "shop_data"},
+        attributes={"tier": "level", "address": "address", "score": "score"},
+    )
+    assert identity.ids == {"ECID": "42"}
+    assert identity.customer_ids == {"crm_data": "7"}
+    assert identity.attributes == {"level": "a,b", "address.city": "Zürich"}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({}, "missing_id"),
+        ({"thirdPartyId": "  ", "tntId": ""}, "missing_id"),
+        ({"thirdPartyId": "a+b"}, "id_forbidden_character"),
+        ({"thirdPartyId": "U" * 257}, "id_too_long"),
+        ({"ECID": "4" * 129}, "id_too_long"),
+        ({"tntId": "1.2.28_0"}, "id_forbidden_character"),
+        ({"thirdPartyId": "U1", "ECID": "42", "crm": "C1"}, "mixed_customer_ids"),
+        ({"tntId": "1", "crm": "C1"}, "missing_ecid"),
+        ({"thirdPartyId": "U1", "tier": "x" * 257}, "value_too_long"),
+        ({"thirdPartyId": "U1", "tier": b"x"}, "unsupported_value"),
+    ],
+)
+def test_what_target_would_refuse_or_mix_up_is_a_bad_row_with_its_reason(read, row, reason):
+    empty = dict.fromkeys(["thirdPartyId", "tntId", "ECID", "crm", "tier"])
+    good = {**empty, "thirdPartyId": "U9", "tier": "x" * 256}
+    run, identities = read([{**empty, **row}, good], customer_id_columns={"crm": "crm_data"}, attributes=["tier"])
+    assert [identity.ids for identity in identities] == [{"thirdPartyId": "U9"}]
+    [bad] = rejects(run)
+    assert (bad["row_number"], bad["reject_reason"]) == (0, reason)
+    assert set(bad) == {*empty, "row_number", "reject_reason", "reject_detail"}
+
+
+def test_a_row_has_at_most_50_attributes_with_a_value(read):
+    names = [f"a{number}" for number in range(51)]
+    full, sparse = {"thirdPartyId": "U1"}, {"thirdPartyId": "U2", "a0": None}
+    run, [identity] = read([{**dict.fromkeys(names, 1), **row} for row in (full, sparse)], attributes=names)
+    assert identity.ids == {"thirdPartyId": "U2"}
+    assert len(identity.attributes) == 50
+    assert run.rejects.by_reason == {"too_many_attributes": 1}
+
+
+def test_equal_ids_are_told_once_and_another_browser_of_a_customer_is_told_too(read):
+    run, identities = read(
+        [{"thirdPartyId": "U1", "tntId": browser} for browser in ("1.28_0", "2.28_0", "1.28_0", None)]
+    )
+    assert [identity.ids.get("pcId") for identity in identities] == ["1.28_0", "2.28_0", None]
+    assert {identity.person for identity in identities} == {"thirdPartyId U1"}
+    assert run.rejects.by_reason == {"duplicate_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "person"),
+    [
+        ({"thirdPartyId": "U1", "tntId": "1.28_0", "ECID": "42"}, "thirdPartyId U1"),
+        ({"ECID": "42", "tntId": "1.28_0", "crm": "C1"}, "crm_data C1"),
+        ({"ECID": "42", "tntId": "1.28_0"}, "ECID 42"),
+        ({"tntId": "1.28_0"}, "pcId 1"),
+        ({"tntId": "1"}, "pcId 1"),
+    ],
+)
+def test_a_person_is_named_by_the_customers_id_else_by_a_browsers(read, row, person):
+    columns = dict.fromkeys(["thirdPartyId", "tntId", "ECID", "crm"])
+    _, [identity] = read([{**columns, **row}], customer_id_columns={"crm": "crm_data"})
+    assert identity.person == person
+    assert "42" not in repr(identity)
+
+
+def test_without_skip_invalid_records_no_row_is_handed_out_before_all_are_checked(tmp_path):
+    rows = rows_from_data([{"thirdPartyId": "U1"}, {"thirdPartyId": "U+"}])
+    run = IdentityRun(rows, IdentityRules(skip_invalid_records=False), tmp_path)
+    with pytest.raises(ProfileDataError, match="Row 1 cannot be sent: id_forbidden_character"):
+        next(run.identities())
+
+
+@pytest.mark.parametrize(
+    ("data", "rules", "words"),
+    [
+        ([{"tier": "a"}], {}, "No column is named as an id"),
+        ([{"thirdPartyId": "a", "mbox3rdPartyId": "b"}], {}, "could each be the thirdPartyId"),
+        ([{"a": "1"}], {"id_columns": {"b": "ECID"}}, "no column 'b'"),
+        ([{"a": "1"}], {"id_columns": {"a": "email"}}, "'email'"),
+        ([{"thirdPartyId": "1", "c": "1"}], {"customer_id_columns": {"c": "crm"}}, "needs a column of ECIDs"),
+        ([{"ECID": "1", "c": "1"}], {"customer_id_columns": {"c": ""}}, "integration code"),
+        ([{"ECID": "1", "c": "1", "d": "1"}], {"customer_id_columns": {"c": "x", "d": "x"}}, "a code twice"),
+        ([{"ECID": "1"}], {"customer_id_columns": {"ECID": "x"}}, "needs a column of ECIDs"),
+        ([{"ECID": "1", "profile.a": 1}], {"attributes": ["profile.a"]}, "adds 'profile.' itself"),
+        (pd.DataFrame({"ECID": [1.0, None]}), {}, "became double"),
+    ],
+)
+def test_columns_that_cannot_be_ids_end_the_task_with_a_way_out(read, data, rules, words):
+    with pytest.raises(ProfileDataError, match=words):
+        read(data, **rules)
