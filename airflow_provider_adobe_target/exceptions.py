@@ -32,6 +32,12 @@ class ProfileNotFoundError(AdobeTargetError):
     """Adobe Target has no profile of an id."""
 
 
+class UnclearAnswerError(TargetRefusedError):
+    """The answer to a batch file is not Adobe Target's, or no use: whether it took the file cannot be told."""
+
+    maybe_accepted = True
+
+
 class TokenRefusedError(TargetRefusedError):
     """Adobe Target does not accept the profile token (401 or 403)."""
 

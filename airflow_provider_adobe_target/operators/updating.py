@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, DailyBudget
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.run import ProfileRun
+    from airflow_provider_adobe_target.profiles.spool import Spool
     from airflow_provider_adobe_target.profiles.updates import ProfileUpdate, UpdateBlock
     from airflow_provider_adobe_target.target.clock import Clock
     from airflow_provider_adobe_target.target.settings import TargetSettings
@@ -92,14 +92,23 @@ class RowUpdates:
         self._next_progress = clocks.SYSTEM.monotonic() + _PROGRESS_SECONDS
 
     def send_all(self, folder: Path, switch_to_bulk_above: int | None) -> None:
-        """Read, check and send all rows. Reading is done in this thread, sending in others.
+        """Read and check all rows, in this thread, then send them, in others.
 
         :param folder: an existing, private folder for what has to wait
         :param switch_to_bulk_above: rows above which a warning is logged; None for none
         :raises AdobeTargetError: where a limit on bad rows is broken, or Adobe Target takes nothing
         """
-        blocks = self._blocks(folder, switch_to_bulk_above)
-        send_files(blocks, self._send, at_once=self._at_once, stop=self._stop)
+        from airflow_provider_adobe_target.profiles.updates import cut_blocks
+
+        checked = self._checked(folder)
+        if switch_to_bulk_above is not None and checked.rows > switch_to_bulk_above:
+            _logger.warning(
+                "There are %s rows, more than switch_to_bulk_above=%s. BulkProfileUpdateOperator is the better door "
+                "for so many: it sends 100,000 of them in two calls, and counts towards no daily limit.",
+                f"{checked.rows:,}",
+                f"{switch_to_bulk_above:,}",
+            )
+        send_files(cut_blocks(checked.batches()), self._send, at_once=self._at_once, stop=self._stop)
 
     def judge(self, *, if_not_found: str) -> None:
         """Fail where rows did not arrive that should have.
@@ -120,26 +129,17 @@ class RowUpdates:
                 "set. With if_not_found='skip' the task succeeds without them; BulkProfileUpdateOperator creates them."
             )
 
-    def _blocks(self, folder: Path, switch_to_bulk_above: int | None) -> Iterator[UpdateBlock]:
-        from airflow_provider_adobe_target.profiles.spool import Spool
-        from airflow_provider_adobe_target.profiles.updates import cut_blocks
+    def _checked(self, folder: Path) -> Spool:
+        """Read and check all rows, and set aside those that can be sent: sending may take hours.
 
-        profiles = self._run.profiles()
-        if self._run.checks_all_rows_first:
-            checked = Spool(folder / "checked")
-            for batch in profiles:
-                checked.write(batch)
-            profiles = checked.batches()
-        rows = 0
-        for block in cut_blocks(profiles):
-            if switch_to_bulk_above is not None and rows <= switch_to_bulk_above < rows + block.rows:
-                _logger.warning(
-                    "There are more than switch_to_bulk_above=%s rows. BulkProfileUpdateOperator is the better door "
-                    "for so many: it sends 100,000 of them in two calls, and counts towards no daily limit.",
-                    f"{switch_to_bulk_above:,}",
-                )
-            rows += block.rows
-            yield block
+        So a database is not kept waiting, and nothing is sent before it is known that all rows can be read.
+        """
+        from airflow_provider_adobe_target.profiles.spool import Spool
+
+        checked = Spool(folder / "checked")
+        for batch in self._run.profiles():
+            checked.write(batch)
+        return checked
 
     def _send(self, number: int, block: UpdateBlock, clock: Clock) -> None:
         """Send a block's profiles one after the other; what becomes of them counts whatever ends this."""

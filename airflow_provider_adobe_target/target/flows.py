@@ -94,7 +94,7 @@ def submit_batch(
             setbacks=setbacks,
         )
     except AdobeTargetError as error:
-        error.maybe_accepted = any(setback.maybe_accepted for setback in setbacks)
+        error.maybe_accepted |= any(setback.maybe_accepted for setback in setbacks)
         raise
     return replace(receipt, answer_was_lost=any(setback.maybe_accepted for setback in setbacks))
 

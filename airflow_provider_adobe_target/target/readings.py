@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from airflow_provider_adobe_target.exceptions import StatusLostError, TargetRefusedError, TokenRefusedError
+from airflow_provider_adobe_target.exceptions import (
+    StatusLostError,
+    TargetRefusedError,
+    TokenRefusedError,
+    UnclearAnswerError,
+)
 from airflow_provider_adobe_target.target.answers import (
     UnreadableAnswerError,
     excerpt,
@@ -46,14 +51,15 @@ def read_submit(settings: TargetSettings, response: Response, now: float) -> Bat
     except UnreadableAnswerError:
         answer = None
     if not response.ok or answer is None:
-        _refuse(settings, response, "the batch", answer.message if answer else excerpt(response.body))
+        error = UnclearAnswerError if response.ok else TargetRefusedError
+        _refuse(settings, response, "the batch", answer.message if answer else excerpt(response.body), error)
     if answer.success is not True:
         said = scrub(settings, answer.message) or "nothing more"
         raise TargetRefusedError(f"Target refused the batch (success is not true). It says: {said}")
     try:
         status_url = checked_status_url(settings, answer.status_url)
     except TargetRefusedError as error:
-        raise TargetRefusedError(
+        raise UnclearAnswerError(
             f"Target accepted the batch, so its rows may have been queued, but gave no usable status URL. {error}"
         ) from None
     return BatchReceipt(batch_id_of(status_url), status_url, utc_time(now))
@@ -166,7 +172,13 @@ def scrub(settings: TargetSettings, text: str) -> str:
     return printable(text)
 
 
-def _refuse(settings: TargetSettings, response: Response, subject: str, said: str) -> NoReturn:
+def _refuse(
+    settings: TargetSettings,
+    response: Response,
+    subject: str,
+    said: str,
+    error: type[TargetRefusedError] = TargetRefusedError,
+) -> NoReturn:
     """Raise for an answer that would be the same at another try."""
     if 300 <= response.status <= 399:
         raise TargetRefusedError(
@@ -176,9 +188,7 @@ def _refuse(settings: TargetSettings, response: Response, subject: str, said: st
     what = f"HTTP {response.status} with {_kind(response)}"
     hint = _HINTS.get(response.status, "") if not response.ok else "A proxy may have answered in Target's place."
     text = scrub(settings, said)
-    raise TargetRefusedError(
-        " ".join(filter(None, (f"Target refused {subject}: {what}.", hint, text and f"It says: {text}")))
-    )
+    raise error(" ".join(filter(None, (f"Target refused {subject}: {what}.", hint, text and f"It says: {text}"))))
 
 
 def _kind(response: Response) -> str:

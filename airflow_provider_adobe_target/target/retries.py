@@ -26,7 +26,8 @@ class Setback:
     :param reason: what happened.
     :param wait: seconds Target asks for, or that its kind of answer demands; None to back off.
     :param throttled: whether Target only asked for patience (429, 503): counted by time, not by number.
-    :param maybe_accepted: whether the whole body had been sent and no answer came, so that Target may act on it.
+    :param maybe_accepted: whether the whole body had been sent and no answer of Target's came, or only a gateway's that
+        it has none (502, 504), so that Target may act on it.
     """
 
     reason: str
@@ -81,6 +82,7 @@ POLL_POLICY = RetryPolicy()
 # One of perhaps very many calls, each of which does no harm when it is made twice.
 PROFILE_POLICY = RetryPolicy(first_wait=1.0, quiet=1)
 
+_GATEWAY_HAS_NO_ANSWER = (502, 504)
 _DEFAULT_WAITS = {429: 10.0, 503: 65.0}
 
 
@@ -100,7 +102,8 @@ def response_setback(response: Response, now: float) -> Setback | None:
         return None
     default = _DEFAULT_WAITS.get(response.status)
     asked = _retry_after(response.headers.get("retry-after", ""), now)
-    return Setback(f"HTTP {response.status}", default if asked is None else asked, default is not None)
+    wait = default if asked is None else asked
+    return Setback(f"HTTP {response.status}", wait, default is not None, response.status in _GATEWAY_HAS_NO_ANSWER)
 
 
 def _retry_after(text: str, now: float) -> float | None:

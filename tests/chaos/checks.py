@@ -261,11 +261,8 @@ def _resubmissions(record: Record) -> Iterator[str]:
     assert record.report is not None
     told = {entry["sha256"] for entry in record.report["batches"] if entry.get("resubmitted_after")}
     extra = _extra(record)
-    untold = [batch for batch in record.sandbox.batches if not batch.call.is_acknowledged]
-    unheard = {batch.sha256 for batch in untold if batch.call.status in (None, 200)}
+    unheard = {batch.sha256 for batch in record.sandbox.batches if not batch.call.is_acknowledged}
     known = {*extra.get("killed before its receipt", ()), *(unheard & set(extra.get("acknowledgement lost", ())))}
-    if "lost: garbage instead" in names(record.plan.submit_faults):
-        return  # which is taken for a refusal
     if record.plan.receipts != "none" and not record.is_changed and known - told:
         yield f"the report does not say that {len(known - told)} files were sent again"
 

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -199,6 +200,17 @@ def test_a_target_out_of_service_is_worth_a_retry(sandbox):
 def test_where_all_rows_are_to_be_good_nothing_is_called_before_that_is_known(sandbox, data, choice, words):
     with pytest.raises(AirflowFailException, match=words):
         update(data=data, **choice)
+    assert sandbox.calls == []
+
+
+def test_nothing_is_called_where_reading_fails_halfway(sandbox):
+    def batches():
+        yield pa.RecordBatch.from_pylist(rows(100))
+        raise OSError("the line is dead")
+
+    reader = pa.RecordBatchReader.from_batches(pa.RecordBatch.from_pylist(rows(1)).schema, batches())
+    with pytest.raises(OSError, match="the line is dead"):
+        update(data=reader, if_not_found="send")
     assert sandbox.calls == []
 
 

@@ -12,6 +12,7 @@ from airflow_provider_adobe_target.exceptions import (
     StatusLostError,
     TargetRefusedError,
     TokenRefusedError,
+    UnclearAnswerError,
 )
 from airflow_provider_adobe_target.target.budget import CallBudget
 from airflow_provider_adobe_target.target.flows import (
@@ -163,7 +164,6 @@ def test_a_demanded_token_is_told_from_a_refused_one(server, submit):
         ({"status": 429}, [10, 10]),
         ({"status": 429, "headers": {"Retry-After": "31"}}, [31, 31]),
         ({"status": 500}, [5, 10]),
-        ({"status": 502, "body": HTML}, [5, 10]),
     ],
 )
 def test_a_passing_trouble_is_waited_out_and_the_same_bytes_sent(server, submit, clock, body, reply, waits):
@@ -184,7 +184,12 @@ def test_a_lasting_trouble_ends_a_submit_after_five_tries(server, submit, clock)
     assert clock.waits == [5, 10, 20, 40]
 
 
-LOST_ANSWERS = [{"reset": True}, {"body": "<response><success>true</success>", "cut": True}]
+LOST_ANSWERS = [
+    {"reset": True},
+    {"body": "<response><success>true</success>", "cut": True},
+    {"status": 502, "body": HTML},
+    {"status": 504},
+]
 
 
 @pytest.mark.parametrize("reply", LOST_ANSWERS)
@@ -202,6 +207,25 @@ def test_a_file_whose_answer_was_lost_twice_is_not_sent_again(server, submit, re
         submit()
     assert caught.value.maybe_accepted
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [HTML, "", b"\x00", "<response><success>true</success><batchStatus>ftp://x</batchStatus></response>"]
+)
+def test_an_answer_that_is_not_target_s_leaves_open_whether_the_file_was_taken(server, submit, answer):
+    server.reply(200, answer)
+    with pytest.raises(UnclearAnswerError) as caught:
+        submit()
+    assert caught.value.maybe_accepted
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("reply", [(200, REFUSED), (400, HTML), (403, ""), (302, "")])
+def test_a_refusal_is_none(server, submit, reply):
+    server.reply(*reply)
+    with pytest.raises(TargetRefusedError) as caught:
+        submit()
+    assert not caught.value.maybe_accepted
 
 
 def test_a_refusal_after_a_lost_answer_says_that_the_file_may_be_there(server, submit):
