@@ -205,7 +205,8 @@ def _is_forgotten(record: Record) -> bool:
 
 
 def _order(record: Record) -> Iterator[str]:
-    """With ``guaranteed_upload`` no file comes before Target has finished the one before it."""
+    """With ``guaranteed_upload`` no file comes before Target has finished the one before it, or forgotten it."""
+    kept = record.plan.sandbox["status_kept_seconds"]
     if not record.plan.arguments["guaranteed_upload"]:
         return
     known: list[Any] = []
@@ -213,7 +214,8 @@ def _order(record: Record) -> Iterator[str]:
         if record.plan.receipts == "none":
             known = []
         for batch in _told(record, step):
-            if known and batch.received_at < known[-1].due_at and batch.sha256 != known[-1].sha256:
+            is_open = known and batch.received_at < min(known[-1].due_at, known[-1].received_at + kept)
+            if is_open and batch.sha256 != known[-1].sha256:
                 yield f"batch {batch.batch_id} came before {known[-1].batch_id} was finished"
             if step.end != "killed" or batch.sha256 in step.receipts:
                 known.append(batch)

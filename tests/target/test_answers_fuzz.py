@@ -21,9 +21,10 @@ from airflow_provider_adobe_target.target.answers import (
     parse_status,
     parse_submit,
 )
+from airflow_provider_adobe_target.target.fetched import TargetProfile
 from airflow_provider_adobe_target.target.outcomes import BatchReceipt, BatchStatus
 from airflow_provider_adobe_target.target.protocol import STATUS_ANSWER_LIMIT, Response
-from airflow_provider_adobe_target.target.readings import FetchedProfile, read_profile, read_status, read_submit
+from airflow_provider_adobe_target.target.readings import read_profile, read_status, read_submit
 from airflow_provider_adobe_target.target.retries import Setback, response_setback
 from airflow_provider_adobe_target.target.settings import TargetSettings
 
@@ -110,7 +111,7 @@ def test_every_answer_is_a_result_another_try_or_an_error_of_ours(response):
     readers = {
         BatchReceipt: lambda: read_submit(CONNECTION, response, 1_767_225_600.0),
         (BatchStatus, Setback): lambda: read_status(CONNECTION, response, "acme-1-1"),
-        FetchedProfile: lambda: read_profile(CONNECTION, response),
+        (TargetProfile, type(None)): lambda: read_profile(CONNECTION, response),
         (Setback, type(None)): lambda: response_setback(response, 1_767_225_600.0),
     }
     for kinds, read in readers.items():
