@@ -13,6 +13,7 @@ from airflow_provider_adobe_target.target.machine import is_locked, lock
 
 _PREFIX = "adobe-target-"
 _IN_USE = "in-use"
+_REMOVED = ".removed"
 
 
 class ScratchFolder:
@@ -61,10 +62,12 @@ def _remove_orphans(parent: Path) -> None:
         with suppress(OSError):  # somebody else's, or somebody else was quicker
             if folder.stat().st_uid == os.geteuid() and (folder / _IN_USE).exists() and not is_locked(folder / _IN_USE):
                 _remove(folder)
+    for folder in parent.glob(f".{_PREFIX}*{_REMOVED}"):  # of one who was killed while he removed it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: Path) -> None:
-    removed = folder.with_name(f".{folder.name}.removed")
+    removed = folder.with_name(f".{folder.name}{_REMOVED}")
     with suppress(OSError):  # gone already
         folder.rename(removed)  # so that none can be added
     shutil.rmtree(removed, ignore_errors=True)
