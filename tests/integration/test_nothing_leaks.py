@@ -17,11 +17,11 @@ SECRETS = {
     "property token": "canary-property-3d9e",
 }
 VALUES = {
-    kind: f"canary-{kind}-{number}".replace(" ", "-")
+    kind: f"goldfinch-{kind}-{number}".replace(" ", "-")
     for number, kind in enumerate(["id", "value", "rejected id", "rejected value", "nested value", "empty row id"])
 }
-TEMPLATE = "{{ 7*7 }}canary-template"
-CANARIES = {**SECRETS, **VALUES, "template": "canary-template"}
+TEMPLATE = "{{ 7*7 }}goldfinch-template"
+CANARIES = {**SECRETS, **VALUES, "template": "goldfinch-template"}
 
 ROWS = [
     {"thirdPartyId": VALUES["id"], "tier": VALUES["value"], "note": TEMPLATE, "home": {"city": VALUES["nested value"]}},
