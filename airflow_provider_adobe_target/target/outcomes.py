@@ -72,7 +72,7 @@ class Batch:
     :param rows: rows in the file, or None where only its status URL is known.
     :param bytes: bytes of the HTTP body.
     :param sha256: digest of the HTTP body, in hex.
-    :param listed_failures: rows Target listed as failed; the one field that is not in the report.
+    :param listed_failures: rows Target listed as failed; in the report only where there are any.
     :param resubmitted_after: why the same bytes were sent before: ``lost_answer`` (Target may have taken them then),
         ``stuck`` or ``status_lost``; in the report only where there is a reason.
     """
@@ -134,9 +134,9 @@ class Batch:
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of the report: plain JSON."""
         entry = self.to_event()
-        del entry["listed_failures"]
-        if not self.resubmitted_after:
-            del entry["resubmitted_after"]
+        for name in ("listed_failures", "resubmitted_after"):
+            if not entry[name]:
+                del entry[name]
         return entry
 
     @classmethod

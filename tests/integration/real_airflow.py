@@ -253,6 +253,9 @@ def _serve() -> None:
     """Run the DAGs that standard input names, one a line, and answer with a line each."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what tasks print goes where the log goes
+    # Else Airflow 2 cannot remove an earlier run of the same day: it looks for its author.
+    with suppress(ImportError):
+        import airflow.providers.fab.auth_manager.models  # noqa: F401
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:

@@ -15,6 +15,7 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer
+from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from airflow_provider_adobe_target.target import clock
 
 try:
@@ -167,6 +168,15 @@ def test_a_guaranteed_upload_waits_for_the_file_before_over_a_retry_too(task, sa
     assert len(sandbox.batches) == len(submits(sandbox)) == 5
     for before, after in zip(sandbox.batches, sandbox.batches[1:]):
         assert before.due_at <= after.received_at
+
+
+def test_a_sensor_knows_of_failures_that_only_the_upload_saw(task, sandbox):
+    sandbox.settings.fail_ids, sandbox.settings.omit_counters = ("U2",), ("failedUpdates",)
+    report = task(guaranteed_upload=True, wait_for_completion=False).run()
+    assert [batch["status"] for batch in report["batches"][:4]] == ["complete"] * 4
+    sensor = BatchStatusSensor(task_id="landed", batches=report, poke_interval=0.01, deferrable=False)
+    with pytest.raises(AirflowFailException, match="1 of 5 rows failed"):
+        sensor.execute({})
 
 
 def test_without_receipts_a_retry_sends_all_again(task, sandbox):
