@@ -167,6 +167,8 @@ def test_no_row_and_no_secret_is_kept_or_shown_by_airflow(leaky, airflow):
     assert leaks == {}
     dags = [row for table, row in airflow.tables() if table == "serialized_dag" and run.dag_id in row]
     assert any("<rows>" in dag for dag in dags) or IS_AIRFLOW_3_0  # whose dag.test() stores no DAG
+    if airflow_version.startswith("2."):  # whose dag.test() keeps neither triggers nor rendered fields
+        return
     # The test would say nothing if Airflow did not keep, in clear text, what it was looked for in.
     kept = [(table, row) for table, row in airflow.tables() if table.startswith("ever_")]
     assert any("BatchStatusTrigger" in row and "status_url" in row for table, row in kept if table == "ever_trigger")
