@@ -133,13 +133,15 @@ def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
     words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from every byte on
     starts, lengths = offsets[:-1], np.diff(offsets)
     hashes = lengths.astype(np.uint64)
+    shortest = lengths.min() if len(lengths) else 0
     rows: npt.NDArray[np.int64] | slice = slice(None)
     for done in range(0, int(lengths.max(initial=0)), 8):
-        if lengths.min() <= done:
+        if shortest <= done:
             rows = np.flatnonzero(lengths > done)
-        left = np.minimum(lengths[rows] - done, 8)
-        # What belongs to the next string is shifted out.
-        word = words[starts[rows] + done] << (np.uint64(8) * (8 - left).astype(np.uint64))
+        word = words[starts[rows] + done]
+        if shortest < done + 8:
+            left = np.minimum(lengths[rows] - done, 8)
+            word <<= np.uint64(8) * (8 - left).astype(np.uint64)  # what belongs to the next string is shifted out
         mixed = (hashes[rows] ^ word) * np.uint64(0x9E3779B97F4A7C15)
         hashes[rows] = mixed ^ (mixed >> np.uint64(32))
     return hashes * np.uint64(0xD6E8FEB86659FD93)

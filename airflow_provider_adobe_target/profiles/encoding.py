@@ -91,8 +91,10 @@ def percent_encode(column: pa.StringArray) -> pa.StringArray:
 
 def cell_starts(array: pa.StringArray) -> npt.NDArray[np.int32]:
     """Return where in :func:`string_bytes` each cell begins, and the last ends."""
+    if not len(array):
+        return np.zeros(1, np.int32)
     offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
-    return offsets - offsets[0] if len(array) else np.zeros(1, np.int32)
+    return offsets - offsets[0] if offsets[0] else offsets
 
 
 def string_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:

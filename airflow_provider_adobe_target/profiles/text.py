@@ -42,7 +42,7 @@ def to_text(array: pa.Array) -> TextColumn:
     """
     column = _rendered(array)
     text = column.text
-    if pc.min(pc.binary_length(text)).as_py() == 0:
+    if not column.plain and pc.min(pc.binary_length(text)).as_py() == 0:
         text = nulled(text, pc.equal(text, "").fill_null(False))
     return TextColumn(text, column.unsupported, column.plain)
 

@@ -20,8 +20,8 @@ class TextColumn:
     :param text: ``pa.string()`` array; null means 'leave the attribute as it is'.
     :param unsupported: True where the cell holds something that has no text form (its text is null);
         None where no cell does.
-    :param plain: whether the text holds only ``A-Z a-z 0-9 - _ . ~`` and so needs neither URL encoding
-        nor a look for risky characters. Told by the type and, for floats, by their range.
+    :param plain: whether each text has some characters, only such of ``A-Z a-z 0-9 - _ . ~``, and so needs neither
+        URL encoding nor a look for risky characters. Told by the type and, for floats, by their range.
     """
 
     text: pa.Array
