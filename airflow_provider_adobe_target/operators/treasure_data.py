@@ -14,9 +14,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 _logger = logging.getLogger(__name__)
 
 _TYPE = "adobe_target"
-_TOKENS = frozenset(
-    f"{kind}token" for kind in ("", "api_", "access_", "api_access_", "auth_", "authentication_", "bearer_")
-) | frozenset(f"profile_api_{kind}token" for kind in ("", "access_", "authentication_"))
+_CREDENTIAL_WORDS = ("token", "auth")
 _TRANSPORT_WORDS = ("retry", "retries", "connect_timeout", "connection_timeout", "read_timeout", "write_timeout")
 _BOOLEANS = {"true": True, "false": False}
 
@@ -57,7 +55,7 @@ def read_export(
             kept[name] = _boolean(name, value)
         elif name in accepted:
             kept[name] = value
-        elif name == "result_connection" or name in _TOKENS:
+        elif name == "result_connection" or any(word in name for word in _CREDENTIAL_WORDS):
             _logger.warning(
                 "Treasure Data's %s is not used, and is not to stand in a DAG file: save the profile token as the "
                 "password of an Airflow connection, and name that in adobe_target_conn_id.",
