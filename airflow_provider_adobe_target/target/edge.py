@@ -22,7 +22,7 @@ from airflow_provider_adobe_target.exceptions import (
     TokenRefusedError,
 )
 from airflow_provider_adobe_target.target.answers import UnreadableAnswerError, parse_json_object, printable
-from airflow_provider_adobe_target.target.flows import _call
+from airflow_provider_adobe_target.target.flows import call_target
 from airflow_provider_adobe_target.target.protocol import ACCESS_TOKEN, Flow, Request, Response, plain_headers
 from airflow_provider_adobe_target.target.retries import RetryPolicy, Setback, response_setback
 from airflow_provider_adobe_target.target.tokens import Unlimited
@@ -103,7 +103,7 @@ def send_event(
     :raises AdobeTargetUnavailableError: after 5 tries, or 30 minutes of being throttled.
     """
     return (
-        yield from _call(
+        yield from call_target(
             budget or Unlimited(),
             clock,
             event_request(settings, event, authenticated=authenticated, location_hint=location_hint),

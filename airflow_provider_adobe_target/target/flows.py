@@ -84,7 +84,7 @@ def submit_batch(
     """
     setbacks: list[Setback] = []
     try:
-        receipt = yield from _call(
+        receipt = yield from call_target(
             budget,
             clock,
             submit_request(settings, body, api_version),
@@ -111,7 +111,7 @@ def batch_status(
     :raises AdobeTargetUnavailableError: naming the batch and the last failure, after 30 minutes of them.
     :raises BatchTimeoutError: where the next try would begin after the deadline.
     """
-    status = yield from _call(
+    status = yield from call_target(
         budget,
         clock,
         status_request(settings, batch.status_url or ""),
@@ -192,7 +192,7 @@ def failed_ids(settings: TargetSettings, budget: CallBudget, clock: Clock, batch
     :raises AdobeTargetError: as :func:`batch_status`.
     """
     return (
-        yield from _call(
+        yield from call_target(
             budget,
             clock,
             status_request(settings, batch.status_url or ""),
@@ -221,7 +221,7 @@ def fetch_profile(
     :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
     """
     return (
-        yield from _call(
+        yield from call_target(
             budget,
             clock,
             fetch_request(settings, profile_id, id_type),
@@ -250,7 +250,7 @@ def update_profile(
     :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer. Target may have taken the update;
         to send it again does no harm.
     """
-    yield from _call(
+    yield from call_target(
         budget,
         clock,
         update_request(settings, profile_id, id_type, attributes),
@@ -271,7 +271,7 @@ def _with_status(
         return batch.lost()
 
 
-def _call(
+def call_target(
     budget: Budget,
     clock: Clock,
     request: Request,

@@ -22,7 +22,7 @@ from airflow_provider_adobe_target.exceptions import (
 from airflow_provider_adobe_target.target import token_cache
 from airflow_provider_adobe_target.target.answers import UnreadableAnswerError, parse_json_object, printable
 from airflow_provider_adobe_target.target.budget import CallBudget, Place
-from airflow_provider_adobe_target.target.flows import _call
+from airflow_provider_adobe_target.target.flows import call_target
 from airflow_provider_adobe_target.target.protocol import (
     ACCESS_TOKEN,
     PROFILE_TOKEN,
@@ -210,7 +210,9 @@ class Tokens:
             _refuse_admin(response, subject)
             return read(response)
 
-        flow = _call(self._budget, self._clock, request, read_or_refuse, policy=policy or self._policy, subject=subject)
+        flow = call_target(
+            self._budget, self._clock, request, read_or_refuse, policy=policy or self._policy, subject=subject
+        )
         return (yield from self.with_access_token(flow))
 
     def _filled_in(
@@ -260,7 +262,7 @@ class Tokens:
     def _new_access_token(self, oauth: OAuthCredential) -> Flow[Token]:
         token = token_cache.read_token_file(oauth, self._clock.now())
         if token is None:
-            token = yield from _call(
+            token = yield from call_target(
                 Unlimited(),
                 self._clock,
                 access_token_request(self._settings, oauth),
