@@ -30,7 +30,7 @@ from airflow_provider_adobe_target.operators.treasure_data import check_client_c
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, batch_problems, check_limits, judge
+from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, bad_end, check_limits, judge
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
@@ -309,18 +309,17 @@ class BulkProfileUpdateOperator(BaseOperator):
         """
         receipts.finish(batches)
         choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
-        again = {
-            number: batch.status
-            for number, batch in batches.items()
-            if choices.get(batch.status) == "resubmit" and batch.status not in batch.resubmitted_after
+        ends = {number: end for number, batch in batches.items() if (end := bad_end(batch))}
+        now = {
+            number: end
+            for number, end in ends.items()
+            if choices.get(end) == "resubmit" and end not in batches[number].resubmitted_after
         }
-        for number, status in again.items():
-            self.log.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, status)
-            receipts.send_again(number, status)
-        if not again:
-            for number in (number for number, batch in batches.items() if batch_problems(batch)):
-                receipts.send_again(number)
-        return bool(again)
+        for number, end in now.items():
+            self.log.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)
+        for number, end in (now or ends).items():
+            receipts.send_again(number, end)
+        return bool(now)
 
     def _upload(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
         """Send all files that have no receipt; return the report and all batches as far as they are known."""

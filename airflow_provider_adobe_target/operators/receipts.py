@@ -124,14 +124,11 @@ class Receipts:
             self._batches.update(batches)
             self._write(None)
 
-    def send_again(self, number: int, *reasons: str) -> None:
-        """Note that a file is to be sent, at the next walk through the rows.
-
-        :param reasons: why it is sent again, for the report; without one it is sent as if it never had been
-        """
+    def send_again(self, number: int, reason: str) -> None:
+        """Note that a file is to be sent at the next walk through the rows, and why, for the report."""
         batch = self._batches[number]
         again = _unsent(_TO_SEND, batch.rows, batch.bytes, batch.sha256)
-        self._note(number, again.sent_before(*reasons, *batch.resubmitted_after) if reasons else again)
+        self._note(number, again.sent_before(reason, *batch.resubmitted_after))
 
     def start_over(self) -> None:
         """Forget the receipts of earlier tries."""

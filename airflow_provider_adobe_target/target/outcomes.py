@@ -18,6 +18,7 @@ STUCK = "stuck"
 LOST = "status_lost"
 DRY_RUN = "dry_run"
 LOST_ANSWER = "lost_answer"
+TORN = "torn"
 _FINAL = frozenset({COMPLETE, STUCK, LOST})
 _COUNTERS = ("batch_size", "consumed_count", "successful_updates", "profiles_not_found", "failed_updates")
 
@@ -74,7 +75,7 @@ class Batch:
     :param sha256: digest of the HTTP body, in hex.
     :param listed_failures: rows Target listed as failed; in the report only where there are any.
     :param resubmitted_after: why the same bytes were sent before: ``lost_answer`` (Target may have taken them then),
-        ``stuck`` or ``status_lost``; in the report only where there is a reason.
+        ``stuck``, ``status_lost`` or ``torn``; in the report only where there is a reason.
     """
 
     batch_id: str | None
@@ -203,7 +204,7 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     """
     check_limits(max_failed_pct, max_not_found_pct)
     batches = [batch for batch in batches if not batch.is_planned]
-    problems = [problem for batch in batches for problem in batch_problems(batch)]
+    problems = [problem for batch in batches for problem in _batch_problems(batch)]
     problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
     if max_not_found_pct is not None:
         not_found = [batch.profiles_not_found for batch in batches]
@@ -213,7 +214,14 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     return [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
 
 
-def batch_problems(batch: Batch) -> list[str]:
+def bad_end(batch: Batch) -> str | None:
+    """Name the end for which a batch's file may be sent again: ``stuck``, ``status_lost`` or ``torn``; None if good."""
+    if batch.status in (STUCK, LOST):
+        return batch.status
+    return TORN if _batch_problems(batch) else None
+
+
+def _batch_problems(batch: Batch) -> list[str]:
     """Say what is wrong with a batch by itself, whatever limits there are for rows."""
     if batch.status == STUCK:
         return [f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."]

@@ -282,9 +282,11 @@ def test_a_batch_that_fails_again_fails_the_task(task, sandbox, waiting, answer,
 
 
 @WAITING
-@pytest.mark.parametrize(("answer", "word"), [(STUCK, "is stuck"), (FORGOTTEN, "status lost")])
+@pytest.mark.parametrize(
+    ("answer", "word", "status"), [(STUCK, "is stuck", "stuck"), (FORGOTTEN, "status lost", "status_lost")]
+)
 def test_a_batch_that_ended_badly_fails_the_task_and_is_sent_again_when_that_is_cleared(
-    task, sandbox, waiting, answer, word
+    task, sandbox, waiting, answer, word, status
 ):
     task = task(data=ROWS[:2], **waiting)
     sandbox.script("status", answer)
@@ -293,7 +295,7 @@ def test_a_batch_that_ended_badly_fails_the_task_and_is_sent_again_when_that_is_
     first = submits(sandbox)
     report = task.run()
     assert submits(sandbox)[len(first) :] == (["U1", "U2"] if first == ["U1"] else ["U1"])
-    assert not any("resubmitted_after" in batch for batch in report["batches"])
+    assert [batch.get("resubmitted_after") for batch in report["batches"]] == [[status], None]
 
 
 def test_the_rest_is_waited_for_before_a_lost_status_fails_the_task(task, sandbox):

@@ -87,16 +87,16 @@ def test_what_became_of_a_batch_is_kept(store):
     assert Receipts(store(), "acme v2").begin(0, file(0)) == complete
 
 
-def test_a_batch_that_is_sent_again_keeps_its_reasons_until_it_is_sent_as_new(store):
+def test_a_batch_that_is_sent_again_keeps_its_reasons(store):
     receipts = Receipts(store(), "acme v2")
     send(receipts, 0)
     receipts.send_again(0, "stuck")
     receipts = Receipts(store(), "acme v2")
     assert receipts.begin(0, file(0)) is None
     assert receipts.accept(0, accepted(0)).resubmitted_after == ("stuck",)
-    receipts.send_again(0)
+    receipts.send_again(0, "torn")
     assert receipts.begin(0, file(0)) is None
-    assert receipts.accept(0, accepted(0)).resubmitted_after == ()
+    assert receipts.accept(0, accepted(0)).resubmitted_after == ("torn", "stuck")
 
 
 def test_a_changed_file_is_noticed(store):
