@@ -2,9 +2,9 @@
 
     python benchmarks/encoding.py [--rows 1000000] [--runs 3] [--only NAME]
 
-Each figure is the median of several runs, the candidates in turn, each run a process of its own: CPU seconds (user and
-system, all threads) of the work alone, without imports and making the data, and the peak of the process's memory. The
-machine may be shared: trust the ratios, which compare runs of one turn, more than the seconds.
+Each figure is the median of several runs, the candidates in turn, each run a process of its own, on one core: CPU
+seconds (user and system, all threads) of the work alone, without imports and making the data, and the peak of the
+process's memory. The machine may be shared: trust the ratios, which compare runs of one turn, more than the seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,17 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import tables
-from measuring import Figures, Report, airflow_environment, apart, in_turn, measured, medians, options
+from measuring import (
+    Figures,
+    Report,
+    airflow_environment,
+    apart,
+    in_turn,
+    keep_to_one_core,
+    measured,
+    medians,
+    options,
+)
 
 from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
 from airflow_provider_adobe_target.profiles.text import to_text
@@ -153,6 +163,7 @@ def measure(name: str, rows: int) -> Figures:
     """Run one candidate in this process, with as many rows as it can have."""
     import airflow.providers.common.compat.sdk  # noqa: F401 - so that all candidates begin with the same memory
 
+    keep_to_one_core()
     make, work, most = CANDIDATES[name]
     with tempfile.TemporaryDirectory() as folder:
         for some in (FEW_ROWS, min(rows, most)):
@@ -171,7 +182,7 @@ def measured_apart(name: str, rows: int, environment: dict[str, str]) -> Figures
 COLUMNS = {
     "name": ("from, what", "{}"),
     "cpu": ("CPU s", "{:.2f}"),
-    "wall": ("wall s", "{:.2f}"),
+    "wall": ("wall s, one core", "{:.2f}"),
     "times": ("CPU, times pyarrow's write_csv", "{:.1f}"),
     "before": ("MiB before", "{:.0f}"),
     "peak": ("peak MiB", "{:.0f}"),

@@ -37,6 +37,16 @@ def peak_mib() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MAXRSS_A_MIB
 
 
+def keep_to_one_core() -> None:
+    """Have all threads of this process take turns on one core.
+
+    What a machine calls two cores may share the parts of one: two busy threads then take more CPU seconds than the same
+    work one after the other.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def measured(work: Callable[[], object]) -> Figures:
     """Do some work in this process, and return the seconds it took and the memory there was before and at most."""
     memory, cpu, wall = peak_mib(), cpu_seconds(), time.perf_counter()
