@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
-from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, hidden_rows
+from airflow_provider_adobe_target.operators.rows import RowsArgument, find_rows
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.audiences import AudienceRows
@@ -72,19 +72,11 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self.universe_sql = universe_sql
         self.universe_sql_conn_id = universe_sql_conn_id
         self.universe_parameters = universe_parameters
-        shown = universe_data is None or isinstance(universe_data, RowsArgument)
-        self.universe_data = universe_data if shown else RowsArgument(universe_data)
+        self.universe_data = RowsArgument.of(universe_data)
         self.universe_path = universe_path
         self.universe_id_column = universe_id_column
         self.allow_no_members = allow_no_members
         self._flags: AudienceRows | None = None
-
-    @classmethod
-    def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # as in the class above
-        """Begin a mapped task; the universe is shown as ``<rows>``, too."""
-        if "universe_data" in arguments:
-            arguments["universe_data"] = hidden_rows(arguments["universe_data"])
-        return super().partial(**arguments)
 
     def _rows(self) -> AudienceRows:
         from airflow_provider_adobe_target.profiles.audiences import AudienceRows, audience_names

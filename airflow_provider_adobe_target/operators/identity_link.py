@@ -105,7 +105,7 @@ class IdentityLinkOperator(BaseOperator):
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
-        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.data = RowsArgument.of(data)
         self.path = path
         self.id_columns = id_columns
         self.customer_id_columns = customer_id_columns

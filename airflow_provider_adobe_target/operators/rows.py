@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RowsArgument", "RowsPartial", "find_rows", "hidden_rows", "rows_from_paths", "rows_from_sql"]
 
-_ROWS = ("data", "id_map")  # arguments that hold rows
+_ROWS = ("data", "id_map", "universe_data")  # arguments that hold rows
 
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
@@ -80,7 +80,7 @@ class RowsPartial:
 
 
 def with_hidden_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of the operator of which ``data`` and ``id_map`` show nothing."""
+    """Return arguments of the operator of which those that hold rows show nothing."""
     return {name: hidden_rows(value) if name in _ROWS else value for name, value in arguments.items()}
 
 

@@ -125,7 +125,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
-        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.data = RowsArgument.of(data)
         self.path = path
         self.id_column = id_column
         self.skip_invalid_records = skip_invalid_records

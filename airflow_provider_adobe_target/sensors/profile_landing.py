@@ -76,7 +76,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
-        self.data = data if data is None or isinstance(data, RowsArgument) else RowsArgument(data)
+        self.data = RowsArgument.of(data)
         self.path = path
         self.id_column = id_column
         self.id_type = id_type

@@ -40,6 +40,7 @@ AudienceFlagOperator(task_id="plain", data=gold, universe_data=everybody, **comm
 AudienceFlagOperator.partial(task_id="mapped", data=gold, universe_data=everybody, poll_interval=0.1).expand(
     audiences=[["gold"]]
 )
+AudienceFlagOperator.partial(task_id="expanded", data=gold, **common).expand(universe_data=[everybody])
 """
     )
     assert set(run.states.values()) == {"success"}
