@@ -45,7 +45,7 @@ def lines(axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit:
         figures = [record[key] for record in own]
         axes.plot([record["rows"] / 1e6 for record in own], figures, marker="o", color=colour, label=source)
     axes.set(title=title, xlabel="rows, millions", ylabel=unit, ylim=(0, max(record[key] for record in records) * 1.25))
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="center right")
 
 
 def main() -> None:
