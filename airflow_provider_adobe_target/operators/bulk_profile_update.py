@@ -12,11 +12,11 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
-from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.handover import hand_over
 from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
+from airflow_provider_adobe_target.operators.resubmission import Resubmission
 from airflow_provider_adobe_target.operators.rows import (
     RowsArgument,
     RowsPartial,
@@ -30,7 +30,7 @@ from airflow_provider_adobe_target.operators.treasure_data import check_client_c
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, Batch, bad_end, check_limits, judge
+from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         with airflow_failures():
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
-            self._check_choices()
+            _ = self._resubmission  # refused before anything is read
             check_client_code(self._client_code, self.hook.settings.client_code)
             with nullcontext() if self.is_dry_run else turn_of(self, context, self.hook.settings):
                 return self._upload_and_wait(context, self._receipts(context))
@@ -251,10 +251,9 @@ class BulkProfileUpdateOperator(BaseOperator):
         if self._folder:
             self._folder.remove()
 
-    def _check_choices(self) -> None:
-        for name in ("on_stuck", "on_status_lost"):
-            if getattr(self, name) not in ("fail", "resubmit"):
-                raise AdobeTargetError(f"{name}={getattr(self, name)!r} is neither 'fail' nor 'resubmit'.")
+    @cached_property
+    def _resubmission(self) -> Resubmission:
+        return Resubmission(self.on_stuck, self.on_status_lost)
 
     def _receipts(self, context: Context, batches: Sequence[Batch] | None = None) -> Receipts:
         """Return the receipts of earlier tries, or of the batches that this one sent before it was deferred."""
@@ -293,33 +292,13 @@ class BulkProfileUpdateOperator(BaseOperator):
     ) -> dict[str, Any]:
         """Judge batches that are final, unless some of them are to be sent again."""
         report = {**report, "batches": self._push_batches(context, batches)}
-        if self._are_to_be_sent_again(dict(enumerate(batches)), receipts):
+        if self._resubmission.is_due(dict(enumerate(batches)), receipts):
             with turn_of(self, context, self.hook.settings):  # it ended where the task was deferred
                 return self._upload_and_wait(context, receipts)
         report = self._with_refused_rows(context, report, batches)
         for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
             self.log.warning(warning)
         return report
-
-    def _are_to_be_sent_again(self, batches: Mapping[int, Batch], receipts: Receipts) -> bool:
-        """Note what became of batches, and say whether one of them is to be sent again now.
-
-        Otherwise the files of those that ended badly lose their receipt, so that they are sent when somebody clears the
-        task.
-        """
-        receipts.finish(batches)
-        choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
-        ends = {number: end for number, batch in batches.items() if (end := bad_end(batch))}
-        now = {
-            number: end
-            for number, end in ends.items()
-            if choices.get(end) == "resubmit" and end not in batches[number].resubmitted_after
-        }
-        for number, end in now.items():
-            self.log.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)
-        for number, end in (now or ends).items():
-            receipts.send_again(number, end)
-        return bool(now)
 
     def _upload(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
         """Send all files that have no receipt; return the report and all batches as far as they are known."""
@@ -424,7 +403,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         :raises BatchOutcomeError: where it did not end well
         """
         [batch] = self.hook.wait([batch], self.poll_interval, clock.now() + self.timeout, clock)
-        if self._are_to_be_sent_again({number: batch}, receipts):
+        if self._resubmission.is_due({number: batch}, receipts):
             raise _SendAgainError
         judge([batch], max_failed_pct=100, max_not_found_pct=None)
         return batch

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import (
@@ -20,12 +18,15 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, ai
 from airflow_provider_adobe_target.operators.hidden_template import HiddenTemplate, HidingPartial, with_hidden_profile
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, find_rows
+from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 from airflow_provider_adobe_target.operators.updating import RowUpdates, UpdatePace
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, CALLS_PER_SECOND
 from airflow_provider_adobe_target.target.urls import room_in_update
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.run import ProfileRun
     from airflow_provider_adobe_target.profiles.sources import Rows
@@ -219,7 +220,7 @@ class SingleProfileUpdateOperator(BaseOperator):
                 "dict needs a DAG with render_template_as_native_obj=True."
             )
         id_column, rows = one_row(self.profile_id.value, attributes)
-        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+        with ScratchFolder() as folder:
             choices = {"id_column": id_column, "id_type": self._one_id_type, "skip_invalid_records": False}
             run = self._run(rows, folder, **choices)
             try:
@@ -246,14 +247,14 @@ class SingleProfileUpdateOperator(BaseOperator):
             )
         pace = UpdatePace(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
         rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
-        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+        with ScratchFolder() as folder:
             run = self._run(rows, folder, attributes=self.attributes.value)
             looks_first = self.if_not_found != "send"
             if not self.is_dry_run:
                 self.hook.authorize()  # in the task's own thread, and before a row is read
             updates = self._row_updates(run, pace, looks_first=looks_first, is_dry_run=self.is_dry_run)
             try:
-                updates.send_all(Path(folder), self.switch_to_bulk_above)
+                updates.send_all(folder, self.switch_to_bulk_above)
             except BaseException:
                 self.log.info("What became of the rows: %s", run.account)
                 with suppress(Exception):  # the task's own error matters more
@@ -272,7 +273,7 @@ class SingleProfileUpdateOperator(BaseOperator):
 
     # --- both -------------------------------------------------------------------------------------------------
 
-    def _run(self, rows: Rows, folder: str, **choices: Any) -> ProfileRun:
+    def _run(self, rows: Rows, folder: Path, **choices: Any) -> ProfileRun:
         from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
 
         own = ("id_column", "id_type", "skip_invalid_records", "max_invalid_pct", "on_duplicate_id", "max_value_length")
@@ -280,7 +281,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         return ProfileRun(
             rows,
             rules,
-            Path(folder),
+            folder,
             keep_rejects=bool(self.rejects_path),
             max_update_bytes=room_in_update(self.hook.settings),
         )

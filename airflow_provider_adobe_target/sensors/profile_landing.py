@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import AirflowSensorTimeout, PokeReturnValue, conf
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.target import clock
 
@@ -176,8 +175,8 @@ class ProfileLandingSensor(AdobeTargetSensor):
         choices = ("id_column", "id_type", "attributes", "on_duplicate_id", "on_risky_value", "max_value_length")
         rules = ProfileRules(**{name: getattr(self, name) for name in choices})
         rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
-        with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
-            run = ProfileRun(rows, rules, Path(folder))
+        with ScratchFolder() as folder:
+            run = ProfileRun(rows, rules, folder)
             sample = draw_sample(run.profiles(), self.sample_size, self.seed)
         self._id_type = run.key
         return sample

@@ -1,0 +1,55 @@
+"""Which files are sent again of those whose batches ended badly."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
+from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, bad_end
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_adobe_target.operators.receipts import Receipts
+    from airflow_provider_adobe_target.target.outcomes import Batch
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resubmission:
+    """What the user decided about batches that end badly; names and meanings as in ``BulkProfileUpdateOperator``."""
+
+    on_stuck: str
+    on_status_lost: str
+
+    def __post_init__(self) -> None:
+        """Refuse what the interface does not allow.
+
+        :raises AdobeTargetError: naming the argument
+        """
+        for name in ("on_stuck", "on_status_lost"):
+            if getattr(self, name) not in ("fail", "resubmit"):
+                raise AdobeTargetError(f"{name}={getattr(self, name)!r} is neither 'fail' nor 'resubmit'.")
+
+    def is_due(self, batches: Mapping[int, Batch], receipts: Receipts) -> bool:
+        """Note what became of batches, and say whether one of them is to be sent again now.
+
+        Otherwise the files of those that ended badly lose their receipt, so that they are sent when somebody clears the
+        task.
+        """
+        receipts.finish(batches)
+        choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
+        ends = {number: end for number, batch in batches.items() if (end := bad_end(batch))}
+        now = {
+            number: end
+            for number, end in ends.items()
+            if choices.get(end) == "resubmit" and end not in batches[number].resubmitted_after
+        }
+        for number, end in now.items():
+            _logger.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)
+        for number, end in (now or ends).items():
+            receipts.send_again(number, end)
+        return bool(now)
