@@ -30,6 +30,9 @@ _ACCEPTED = (
     "a pandas or polars DataFrame, an Arrow table, record batch or reader, a list of dicts, "
     "or anything that has __arrow_c_stream__"
 )
+# What pandas calls columns of Python objects of which it has looked at each.
+_NO_DICTS = frozenset({"string", "integer", "floating", "boolean", "decimal", "date", "datetime", "time", "empty"})
+_PART_ROWS = 65_536
 
 
 class Rows(Protocol):
@@ -104,7 +107,12 @@ class PandasRows:
 
     def _column_type(self, name: str) -> pa.DataType:
         series = self._frame[name]
-        return objects_type(name, series) if series.dtype == object else _series_array(series.iloc[:0]).type
+        if series.dtype != object:
+            return _series_array(series.iloc[:0]).type
+        parts = (series.iloc[start : start + _PART_ROWS] for start in range(0, len(series), _PART_ROWS))
+        if all(pd.api.types.infer_dtype(part) in _NO_DICTS for part in parts):
+            return pa.null()  # told ten times as fast as by looking at each value from here
+        return objects_type(name, series)
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice; see :class:`Rows`."""

@@ -285,3 +285,11 @@ def test_records_have_to_be_dicts_with_keys_of_text(records, words):
 def test_other_data_is_refused_in_words_that_say_what_is_taken(data):
     with pytest.raises(ProfileDataError, match=f"{type(data).__name__}.*list of dicts"):
         rows_from_data(data)
+
+
+@pytest.mark.parametrize("value", ["text", 1, 1.5, True, datetime.date(2026, 1, 31), None], ids=repr)
+def test_a_dict_far_down_among_other_values_makes_a_nested_column(value):
+    column = pd.Series([value] * 70_000 + [{"city": "Zürich"}], dtype=object)
+    assert rows_from_data(pd.DataFrame({"place": column})).schema.field("place").type == pa.struct(
+        [("city", pa.null())]
+    )
