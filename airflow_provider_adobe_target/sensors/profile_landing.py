@@ -26,8 +26,8 @@ class ProfileLandingSensor(AdobeTargetSensor):
     """Wait until a sample of the rows that were sent is in Adobe Target's profiles.
 
     Give it the same rows, and the same choices about them, as the operator that sent them. A sample is drawn from
-    these, by chance but the same each time, and each of its profiles is looked up. Ids and values are in memory while
-    the sensor looks, and nowhere else: to look again it draws the sample again.
+    these, by chance but the same each time, and each of its profiles is looked up. The sample is in memory while the
+    sensor looks, and nowhere else: to look again it draws it again.
 
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``id_column``, ``id_type``, ``attributes``,
