@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider_adobe_target.operators.adobe_target import EdgeProfileUpdateOperator
 
 
-@task
+@task(multiple_outputs=False)
 def latest_order() -> dict[str, object]:
     """Return what is known of the order; yours comes from the run's ``conf``, or a database."""
     return {"last_order": {"cds": 3, "dollars": 35.5}, "is_customer": True, "note": None}

@@ -24,9 +24,7 @@ def run_quietly(run_dag, airflow, sandbox, tmp_path):
 
     def run(source, **environment):
         result = run_dag(source, TMPDIR=str(tmp_path), **environment)
-        # At this level Airflow's stand-in for the supervisor prints what passes through it to be masked.
-        logged = "\n".join(line for line in result.output.splitlines() if "loc=supervisor.py" not in line)
-        places = {"log": logged, **dict(airflow.files())}
+        places = {"log": result.logged, **dict(airflow.files())}
         places.pop(str(airflow.output))
         places |= {f"{table} {number}": row for number, (table, row) in enumerate(airflow.tables())}
         places |= {str(file): file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*") if file.is_file()}
@@ -87,7 +85,10 @@ ROTATE = """
 try:
     from airflow.sdk.log import redact
 except ImportError:
-    from airflow.utils.log.secrets_masker import redact
+    try:
+        from airflow.sdk.execution_time.secrets_masker import redact  # 3.0
+    except ImportError:
+        from airflow.utils.log.secrets_masker import redact
 from airflow_provider_adobe_target.operators.adobe_target import RotateProfileTokenOperator
 from airflow_provider_adobe_target.sensors.adobe_target import ProfileTokenSensor
 
