@@ -33,7 +33,10 @@ class ProfileNotFoundError(AdobeTargetError):
 
 
 class UnclearAnswerError(TargetRefusedError):
-    """The answer to a batch file is not Adobe Target's, or no use: whether it took the file cannot be told."""
+    """The answer to a batch file, or to the making of a token, is not Adobe Target's, or no use.
+
+    Whether it took the file, or made the token, cannot be told.
+    """
 
     maybe_accepted = True
 

@@ -202,6 +202,7 @@ class AdobeTargetHook(BaseHook):
         :returns: as :meth:`read_profile_token`
         :raises ConnectionSettingsError: before any call, where it is not confirmed; else as
             :meth:`read_profile_token`
+        :raises UnclearAnswerError: where a token may have been made, and the one in force cannot be read
         """
         if confirm != CONFIRMATION:
             raise ConnectionSettingsError(

@@ -55,8 +55,10 @@ class RotateProfileTokenOperator(BaseOperator):
         """Make the token and hand it over.
 
         :returns: ``expires_at``, the time at which the new token ends at the latest
-        :raises AirflowFailException: where a retry cannot help, or must not be, as when the token could not be kept
-        :raises AdobeTargetUnavailableError: where the Admin API gives no usable answer, and made no token
+        :raises AirflowFailException: where a retry cannot help, or must not be, as when the token could not be kept,
+            or when one may have been made that cannot be read
+        :raises AdobeTargetUnavailableError: where the Admin API gives no usable answer, and the former token is still
+            in force
         """
         with airflow_failures():
             store = self._store()

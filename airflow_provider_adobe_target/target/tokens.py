@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_adobe_target.exceptions import (
-    AdobeTargetUnavailableError,
+    AdobeTargetError,
     ConnectionSettingsError,
     TargetRefusedError,
     TokenRefusedError,
+    UnclearAnswerError,
 )
 from airflow_provider_adobe_target.target import token_cache
 from airflow_provider_adobe_target.target.answers import UnreadableAnswerError, parse_json_object, printable
@@ -34,7 +36,7 @@ from airflow_provider_adobe_target.target.protocol import (
     client_settings_request,
     profile_token_request,
 )
-from airflow_provider_adobe_target.target.retries import RetryPolicy
+from airflow_provider_adobe_target.target.retries import RetryPolicy, Setback, response_setback
 from airflow_provider_adobe_target.target.token_cache import Token, TokenCache
 
 if TYPE_CHECKING:
@@ -176,23 +178,56 @@ class Tokens:
     def make_profile_token(self) -> Flow[Token]:
         """Make a new Profile API token, which ends the present one for everybody who uses it.
 
+        :raises UnclearAnswerError: where one may have been made, and the one in force cannot be read.
         :raises AdobeTargetError: as :meth:`profile_token`. No token was made then, as far as the Admin API says.
         """
         before = yield from self.read_profile_token()
+        setbacks: list[Setback] = []
         try:
             token = yield from self._admin_call(
                 profile_token_request(self._settings, "POST"),
-                self._profile_token_of,
+                self._new_token_of,
                 "the making of a profile token",
                 policy=_ROTATION_POLICY,
+                setbacks=setbacks,
+                setback_of=self._rotation_setback,
             )
-        except AdobeTargetUnavailableError:  # the answer may have been lost on its way
-            token = yield from self.read_profile_token()
-            if token.value == before.value:
+        except AdobeTargetError as error:
+            if not any(setback.maybe_accepted for setback in setbacks):
                 raise
-        if not token.value:
-            raise TargetRefusedError("The Admin API made no profile token: its answer holds none.")
+            token = yield from self._token_in_force_after(error)
+            if token.value in ("", before.value):
+                raise
         _profile_tokens.put(self._profile_key(), token)
+        return token
+
+    def _token_in_force_after(self, error: AdobeTargetError) -> Flow[Token]:
+        """Read the token where a new one may have been made, and say of a failure what that means."""
+        try:
+            return (yield from self.read_profile_token())
+        except AdobeTargetError as failure:
+            raise UnclearAnswerError(
+                f"{error} Then the Profile API token in force could not be read: {failure} A new token may be in force "
+                "that nobody was handed; the former one is refused then. Look at Target's page (Administration > "
+                "Implementation > Profile API) before you run this again."
+            ) from error
+
+    def _rotation_setback(self, response: Response, now: float) -> Setback | None:
+        """Take every answer but a token and a plain refusal (4xx) for a lost one: there may be a new token."""
+        setback = response_setback(response, now)
+        if 400 <= response.status <= 499:
+            return setback
+        if setback:
+            return replace(setback, maybe_accepted=True)
+        with suppress(TargetRefusedError):
+            if response.ok and self._profile_token_of(response).value:
+                return None
+        return Setback(f"HTTP {response.status} without a token and its life", maybe_accepted=True)
+
+    def _new_token_of(self, response: Response) -> Token:
+        token = self._profile_token_of(response)
+        if not token.value:
+            raise TargetRefusedError(f"The Admin API made no profile token (HTTP {response.status}).")
         return token
 
     def demands_token(self) -> Flow[bool]:
@@ -203,16 +238,13 @@ class Tokens:
             )
         )
 
-    def _admin_call(
-        self, request: Request, read: Callable[[Response], T], subject: str, policy: RetryPolicy | None = None
-    ) -> Flow[T]:
+    def _admin_call(self, request: Request, read: Callable[[Response], T], subject: str, **options: Any) -> Flow[T]:
         def read_or_refuse(response: Response) -> T:
             _refuse_admin(response, subject)
             return read(response)
 
-        flow = call_target(
-            self._budget, self._clock, request, read_or_refuse, policy=policy or self._policy, subject=subject
-        )
+        options = {"policy": self._policy, **options}
+        flow = call_target(self._budget, self._clock, request, read_or_refuse, subject=subject, **options)
         return (yield from self.with_access_token(flow))
 
     def _filled_in(

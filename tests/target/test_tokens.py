@@ -15,6 +15,7 @@ from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
     TargetRefusedError,
     TokenRefusedError,
+    UnclearAnswerError,
 )
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 from airflow_provider_adobe_target.target import flows
@@ -309,6 +310,50 @@ def test_a_token_that_may_not_have_been_made_is_not_made_again(sandbox, ask):
         ask(lambda tokens, budget: tokens.make_profile_token())
     assert [call.method for call in sandbox.calls if call.route == "admin"] == ["GET", "POST", "GET"]
     assert sandbox.settings.token == "profile-token-1"
+
+
+UNUSABLE = [
+    Answer(200, "<html>"),
+    Answer(201, '{"accessToken": "x"}'),
+    Answer(200, '{"a": 1}'),
+    Answer(302),
+    Answer(500),
+]
+
+
+@pytest.mark.parametrize("answer", UNUSABLE, ids=lambda answer: f"{answer.status} {answer.body}")
+def test_a_token_whose_making_had_an_answer_of_no_use_is_read(sandbox, ask, answer):
+    sandbox.script("admin", Answer.real(), replace(answer, is_processed=True))
+    made = ask(lambda tokens, budget: tokens.make_profile_token())
+    assert made.value == sandbox.settings.token != "profile-token-1"
+    assert [call.method for call in sandbox.calls if call.route == "admin"] == ["GET", "POST", "GET"]
+
+
+@pytest.mark.parametrize("answer", UNUSABLE, ids=lambda answer: f"{answer.status} {answer.body}")
+def test_an_answer_of_no_use_is_worth_a_retry_where_the_former_token_is_in_force(sandbox, ask, answer):
+    sandbox.script("admin", Answer.real(), answer)
+    with pytest.raises(AdobeTargetUnavailableError, match=f"HTTP {answer.status}"):
+        ask(lambda tokens, budget: tokens.make_profile_token())
+    assert [call.method for call in sandbox.calls if call.route == "admin"] == ["GET", "POST", "GET"]
+    assert sandbox.settings.token == "profile-token-1"
+
+
+@pytest.mark.parametrize("look", [Answer(500), Answer(200, "<html>"), Answer(400), Answer(reset="before")])
+def test_a_token_that_may_have_been_made_and_cannot_be_read_is_no_matter_for_a_retry(sandbox, ask, look):
+    sandbox.script("admin", Answer.real(), Answer.real(reset="after"), *[look] * 9)
+    with pytest.raises(UnclearAnswerError, match="that nobody was handed") as raised:
+        ask(lambda tokens, budget: tokens.make_profile_token())
+    assert not isinstance(raised.value, AdobeTargetUnavailableError)
+    assert sandbox.settings.token not in str(raised.value)
+    assert [call.method for call in sandbox.calls if call.route == "admin"].count("POST") == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(400), Answer(404, '{"message": "none"}')])
+def test_a_plain_refusal_made_no_token_and_needs_no_look(sandbox, ask, answer):
+    sandbox.script("admin", Answer.real(), answer)
+    with pytest.raises(TargetRefusedError, match=f"HTTP {answer.status}"):
+        ask(lambda tokens, budget: tokens.make_profile_token())
+    assert [call.method for call in sandbox.calls if call.route == "admin"] == ["GET", "POST"]
 
 
 @pytest.mark.parametrize("demanded", [True, False])
