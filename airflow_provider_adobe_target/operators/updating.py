@@ -150,30 +150,30 @@ class RowUpdates:
         try:
             with RequestsTransport(self._settings) as transport:
                 for index, update in enumerate(block.updates()):
-                    end = None if self._is_dry_run else self._send_one(update, transport, clock)
-                    if end:
-                        ends[end].append(index)
-                    else:
-                        sent += 1
+                    sent += self._send_one(index, update, ends, transport, clock)
         except UploadStoppedError:
             pass  # another thread has failed, and says so
         finally:
             self._settle(block, sent, ends)
 
-    def _send_one(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> str | None:
-        """Send one profile, and return why it did not arrive, or None."""
+    def _send_one(
+        self, index: int, update: ProfileUpdate, ends: dict[str, list[int]], transport: RequestsTransport, clock: Clock
+    ) -> bool:
+        """Send one profile, and say whether it arrived; where it did not, note why before anything is raised."""
         if self._stop.is_set():
             raise UploadStoppedError
         try:
-            if not self._converse(update, transport, clock):
-                return NOT_FOUND
+            is_known = self._is_dry_run or self._converse(update, transport, clock)
         except TokenRefusedError:
             raise
         except TargetRefusedError as error:
+            ends[REFUSED].append(index)
             self._count_refusal(error)
-            return REFUSED
+            return False
         self._refused_in_a_row = 0
-        return None
+        if not is_known:
+            ends[NOT_FOUND].append(index)
+        return is_known
 
     def _converse(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> bool:
         """Look for a profile where that is wanted, and send it; False where there is none.

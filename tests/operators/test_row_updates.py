@@ -169,11 +169,21 @@ def test_a_refused_row_is_left_out_kept_and_fails_the_task_at_the_end(sandbox, t
     assert "U1 gold" not in caplog.text
 
 
-def test_a_target_that_refuses_everything_is_not_asked_for_everyone(sandbox):
+def test_a_target_that_refuses_everything_is_not_asked_for_everyone_and_all_it_refused_are_kept(sandbox, tmp_path):
     sandbox.script("single", Answer(400), forever=True)
     with pytest.raises(AirflowFailException, match="refused 10 rows, one after the other"):
-        update(data=rows(1_000), if_not_found="send", max_concurrent_updates=1)
+        update(data=rows(1_000), if_not_found="send", max_concurrent_updates=1, rejects_path=str(tmp_path))
     assert len(sandbox.calls) == 10
+    [file] = tmp_path.glob("*.parquet")
+    assert pq.read_table(file)["reject_reason"].to_pylist() == ["refused_by_target"] * 10
+
+
+def test_refused_rows_with_missing_profiles_between_them_are_not_one_after_the_other(sandbox):
+    for number in range(0, 40, 2):
+        sandbox.put_profile(f"U{number}", {"seen": "yes"})
+    sandbox.script("single", Answer(400), forever=True)
+    with pytest.raises(AirflowFailException, match="refused 20 rows; 0 were sent"):
+        update(data=rows(40), if_not_found="skip", max_concurrent_updates=1)
 
 
 def test_a_refused_token_ends_the_task_at_once(sandbox):
