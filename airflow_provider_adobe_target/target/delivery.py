@@ -208,9 +208,12 @@ def _outcome(settings: TargetSettings, answer: Answer | None, now: float) -> Lin
         if answer.ok:
             return Setback(f"HTTP {answer.status}, and {error}")
         content = {}
-    if answer.ok:
-        return Link(_tnt_id(content), _edge_url(settings, content))
-    _refuse(answer, content)
+    if not answer.ok:
+        _refuse(answer, content)
+    tnt_id = _tnt_id(content)
+    if tnt_id is None and not all(isinstance(content.get(name), str) for name in ("client", "requestId")):
+        return Setback(f"HTTP {answer.status}, and JSON that is not Delivery's")  # a gateway's, say
+    return Link(tnt_id, _edge_url(settings, content))
 
 
 def _refuse(answer: Response, content: dict[str, Any]) -> NoReturn:

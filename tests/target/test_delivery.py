@@ -138,6 +138,22 @@ def test_lost_answers_and_what_is_no_answer_of_deliverys_are_tried_again(server,
     assert sum(clock.waits) == pytest.approx(1 + 2 + 4, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    "content", [{}, {"error": "none"}, {"status": 200, "id": {}}, {"status": 200, "requestId": "r"}, {"id": "t1"}]
+)
+def test_json_that_is_none_of_deliverys_is_tried_again(server, clock, link, content):
+    server.reply(200, json.dumps(content))
+    answer(server)
+    assert link().tnt_id == "t1.45_0"
+    assert sum(clock.waits) == pytest.approx(1, abs=0.01)
+
+
+def test_an_answer_of_deliverys_may_be_without_a_target_id(server, link):
+    server.reply(200, '{"status": 200, "requestId": "r", "client": "acme", "id": {"thirdPartyId": "SECRET-1"}}')
+    assert link() == Link(None, None)
+    assert len(server.requests) == 1
+
+
 def test_after_half_an_hour_it_is_given_up(server, clock, link):
     server.reply(500, "")
     begin = clock.time
