@@ -10,6 +10,8 @@ from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProf
 from airflow_provider_adobe_target.operators.rows import RowsArgument, find_rows
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_adobe_target.profiles.audiences import AudienceRows
     from airflow_provider_adobe_target.profiles.run import ProfileRun
 
@@ -78,19 +80,19 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self.allow_no_members = allow_no_members
         self._flags: AudienceRows | None = None
 
-    def _rows(self) -> AudienceRows:
+    def _rows(self, folder: Path) -> AudienceRows:
         from airflow_provider_adobe_target.profiles.audiences import AudienceRows, audience_names
 
         if self.attributes is not None:
             raise ProfileDataError("attributes is not for audiences: name those in audiences.")
         self._flags = AudienceRows(
-            super()._rows(),
+            super()._rows(folder),
             self._universe(),
             audience_names(self.audiences),
             audience_column=self.audience_column,
             id_column=self.id_column,
             universe_id_column=self.universe_id_column,
-            folder=self._folder.path if self._folder else None,
+            folder=folder,
             allow_no_members=self.allow_no_members,
         )
         return self._flags

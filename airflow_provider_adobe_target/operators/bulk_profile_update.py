@@ -392,9 +392,10 @@ class BulkProfileUpdateOperator(BaseOperator):
         from airflow_provider_adobe_target.profiles.run import ProfileRun
 
         id_map = find_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
-        return ProfileRun(self._rows(), self._rules(), folder, id_map=id_map, **options)
+        return ProfileRun(self._rows(folder), self._rules(), folder, id_map=id_map, **options)
 
-    def _rows(self) -> Rows:
+    def _rows(self, folder: Path) -> Rows:
+        """Return the rows; what a subclass sets aside on disk to make them goes to ``folder``."""
         return find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
 
     def _finished(self, receipts: Receipts, number: int, batch: Batch, clock: Clock) -> Batch:
@@ -450,7 +451,8 @@ class BulkProfileUpdateOperator(BaseOperator):
             return report
         try:
             ids = self.hook.failed_ids(refused)
-            with ScratchFolder() as folder:
+            self._folder = ScratchFolder()
+            with self._folder as folder:
                 run = self._run(folder, keep_rejects=True, refused_ids=ids)
                 for file in run.files():
                     file.path.unlink()

@@ -46,11 +46,6 @@ class ScratchFolder:
             os.close(self._lock)
             self._lock = None
 
-    @property
-    def path(self) -> Path | None:
-        """The folder, while it is there."""
-        return self._path if self._path and self._path.is_dir() else None
-
     def remove(self) -> None:
         """Remove the folder, whatever thread still writes to it."""
         if self._path:

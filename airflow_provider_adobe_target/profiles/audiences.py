@@ -68,7 +68,7 @@ class AudienceRows:
     :param audience_column: the column of ``memberships`` that names the audience
     :param id_column: its column of ids; None for one that has a name Adobe has for an id
     :param universe_id_column: the universe's column of ids; None for its only one, or one of the same name
-    :param folder: where to put what does not stay in memory; None for the folder for temporary files
+    :param folder: an existing, private folder for what does not stay in memory
     :param allow_no_members: whether everybody may be written ``false``
     """
 
@@ -83,7 +83,7 @@ class AudienceRows:
         audience_column: str,
         id_column: str | None,
         universe_id_column: str | None,
-        folder: Path | None = None,
+        folder: Path,
         allow_no_members: bool = False,
     ) -> None:
         self._memberships = memberships

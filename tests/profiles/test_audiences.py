@@ -1,6 +1,7 @@
 """Memberships and the universe to flags, against a plain join in Python."""
 
 import tempfile
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -16,8 +17,14 @@ from airflow_provider_adobe_target.profiles.sources import rows_from_data
 
 def flags(memberships, universe, audiences=("gold", "lapsed"), **options):
     options = {"audience_column": "audience", "id_column": None, "universe_id_column": None, **options}
-    rows = AudienceRows(rows_from_data(memberships), rows_from_data(universe), audience_names(audiences), **options)
-    return rows, list(rows.batches())
+    with tempfile.TemporaryDirectory() as folder:
+        rows = AudienceRows(
+            rows_from_data(memberships),
+            rows_from_data(universe),
+            audience_names(audiences),
+            **{"folder": Path(folder), **options},
+        )
+        return rows, list(rows.batches())
 
 
 def people(batches):
@@ -87,11 +94,10 @@ def test_rows_of_other_audiences_are_passed_over_with_a_word(caplog):
     assert "1 rows name an audience that is not among audiences" in caplog.text
 
 
-def test_nothing_is_left_on_disk(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    flags(members(("U1", "gold")), pa.table({"id": ["U1"]}))
+def test_nothing_is_left_on_disk(tmp_path):
+    flags(members(("U1", "gold")), pa.table({"id": ["U1"]}), folder=tmp_path)
     with pytest.raises(ProfileDataError):
-        flags(members(("U1", "other")), pa.table({"id": ["U1"]}))
+        flags(members(("U1", "other")), pa.table({"id": ["U1"]}), folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
