@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +152,13 @@ class IdentityLinkOperator(BaseOperator):
                 self._link_all(run, links)
             except BaseException as error:
                 self._explain(error, run, links)
-                self._rescue(context, run, links)
+                self._write(context, run, links)  # as far as that can be done: the task's own error matters more
                 raise
-            report = self._report(run, links, self._write(context, run, links))
+            places, failure = self._write(context, run, links)
+            if failure:
+                self._explain(failure, run, links)
+                raise failure
+            report = self._report(run, links, places)
             self._check_refused(run, links)
             return report
 
@@ -220,25 +224,31 @@ class IdentityLinkOperator(BaseOperator):
         else:
             self.log.error(account)
 
-    def _rescue(self, context: Context, run: IdentityRun, links: Links) -> None:
-        """Write what is known in a run that failed, if that can be done: its own error matters more."""
-        try:
-            self._write(context, run, links)
-        except Exception as error:
-            self.log.warning("The links and the bad rows so far cannot be kept: %s", error)
+    def _write(
+        self, context: Context, run: IdentityRun, links: Links
+    ) -> tuple[dict[str, str | None], Exception | None]:
+        """Write bad rows and links to where they are wanted, each of them whatever becomes of the others.
 
-    def _write(self, context: Context, run: IdentityRun, links: Links) -> dict[str, str | None]:
-        """Write bad rows and links to where they are wanted, and return the files."""
-        paths: dict[str, str | None] = {"rejects_path": None, "result_path": None}
-        if self.rejects_path:
-            paths["rejects_path"] = write_rejects(run.rejects, self.rejects_path, context["ti"])
-        if self.result_path and not self.is_dry_run:
-            paths["result_path"] = links.write_parquet(self.result_path, context["ti"])
-        if self.result_table and not self.is_dry_run:
-            links.insert(self.result_table, str(self.result_conn_id))
-        return paths
+        :returns: the places by argument, and the first error
+        """
+        ti = context["ti"]
+        writers: dict[str, Callable[[str], str | None]] = {
+            "rejects_path": lambda folder: write_rejects(run.rejects, folder, ti),
+            "result_path": lambda folder: links.write_parquet(folder, ti),
+            "result_table": lambda table: links.insert(table, str(self.result_conn_id)),
+        }
+        places: dict[str, str | None] = dict.fromkeys(writers)
+        first: Exception | None = None
+        for name, write in writers.items():
+            place = None if self.is_dry_run and name != "rejects_path" else getattr(self, name)
+            try:
+                places[name] = write(place) if place else None
+            except Exception as error:
+                self.log.warning("What was to go to %s is not there: %s", name, error)
+                first = first or error
+        return places, first
 
-    def _report(self, run: IdentityRun, links: Links, paths: Mapping[str, str | None]) -> dict[str, Any]:
+    def _report(self, run: IdentityRun, links: Links, places: Mapping[str, str | None]) -> dict[str, Any]:
         report = {
             "client_code": self.hook.settings.client_code,
             "mbox": self.mbox,
@@ -247,8 +257,7 @@ class IdentityLinkOperator(BaseOperator):
             "rows_linked": links.count,
             "rows_rejected": run.rows_rejected,
             "rejected_by_reason": dict(run.rejects.by_reason),
-            **paths,
-            "result_table": None if self.is_dry_run else self.result_table,
+            **places,
         }
         self.log.info(
             "Rows read: %s; %s: %s; rejected: %s %s",

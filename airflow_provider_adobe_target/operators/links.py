@@ -65,9 +65,10 @@ class Links:
                 writer.write_table(pa.Table.from_batches([batch]))
         return str(file)
 
-    def insert(self, table: str, conn_id: str) -> None:
+    def insert(self, table: str, conn_id: str) -> str:
         """Add the links to a table that has their columns.
 
+        :returns: the table
         :raises RuntimeError: where the database refuses; its own words, which may repeat ids, are left out
         """
         hook = database_hook(conn_id)
@@ -82,6 +83,7 @@ class Links:
                 f"{', '.join(LINK_COLUMNS)}, all of text and without constraints. The ids are linked all the same, and "
                 "another try does no harm."
             ) from None
+        return table
 
     def _batches(self) -> Iterator[Any]:
         with self._lock:

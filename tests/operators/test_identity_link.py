@@ -257,6 +257,33 @@ def test_links_are_added_to_a_table_and_a_refusing_database_tells_no_id(sandbox,
     assert "SECRET" not in str(failure.value) + caplog.text
 
 
+@pytest.mark.parametrize("broken", ["rejects", "links", "links.db"])
+@pytest.mark.parametrize("target", ["well", "away"])
+def test_each_result_is_written_though_another_cannot_be_and_the_counts_are_told(
+    sandbox, link, tmp_path, monkeypatch, caplog, capsys, broken, target
+):
+    database = tmp_path / "links.db"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE links (thirdPartyId, ECID, customerId, integrationCode, pcId)")
+    (tmp_path / broken).write_text("no folder, and no database")
+    sandbox.script("delivery", *[Answer.real()] * 3, Answer(500), forever=True)
+    data = [{"thirdPartyId": "a+b", "ECID": "1", "tier": ""}, *people(3 if target == "well" else 9)]
+    with pytest.raises((OSError, RuntimeError) if target == "well" else AdobeTargetUnavailableError) as failure:
+        link(data, result_table="links", result_conn_id="warehouse")
+
+    said = f"{failure.value} {caplog.text} {capsys.readouterr().out}"
+    assert "linked: 3; rejected: 1" in said
+    assert "SECRET" not in said
+    for folder, rows in (("rejects", 1), ("links", 3)):
+        if folder != broken:
+            [file] = (tmp_path / folder).iterdir()
+            assert pq.read_table(file).num_rows == rows
+    if broken != "links.db":
+        with sqlite3.connect(database) as connection:
+            assert connection.execute("SELECT count(*) FROM links").fetchone() == (3,)
+
+
 def test_a_dry_run_calls_nobody_and_counts(sandbox, link):
     report = link([*people(3), {"thirdPartyId": "a+b", "ECID": "1", "tier": ""}], dry_run=True)
     assert (report["dry_run"], report["rows_linked"], report["rows_rejected"]) == (True, 3, 1)
