@@ -72,7 +72,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param max_concurrent_uploads: how many files may be on their way at once, 1 to 10; with ``guaranteed_upload`` it
         is one
     :param max_rows_per_file: at most 499,999
-    :param max_bytes_per_file: encoded, below 50,000,000
+    :param max_bytes_per_file: encoded, below 50,000,000; with an id map 1,000,000 or more
     :param dry_run: do everything but the calls
     :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
         is sent
