@@ -1,6 +1,7 @@
 """An upload, and a look whether it arrived: a sample of the customers is looked up in Adobe Target.
 
 The sensor reads the same file as the upload, and draws the same hundred customers each time it looks.
+The file is on one worker's disk, so that the example works on one machine.
 
 Needs the connection ``adobe_target_default``.
 """

@@ -1,8 +1,9 @@
 """Deferrable, with thresholds and rejects: a partner's file that is never quite clean.
 
 A row without an id or with an id that came before is kept aside, with the reason, as Parquet below
-``rejects``. If more than 2 per cent of the rows are bad, nothing is sent; if Target then fails more than
-half a per cent, the task fails. While Target works, the task waits in the triggerer and takes up no worker.
+``rejects``. If more than 2 per cent of the rows are bad, among which repeated ids are not counted, nothing is
+sent; if Target then fails more than half a per cent, the task fails. While Target works, the task waits in the
+triggerer and takes up no worker.
 
 Needs the connection ``adobe_target_default``. The parameter ``folder`` may be a path in object storage, too.
 """

@@ -7,8 +7,8 @@ token, whoever uses it: list all who do before you copy this, or leave the last 
 A connection that has an OAuth credential, a ``tenant_id`` and no password needs none of this: its tasks read the token
 in force when they begin, and read it again when it is refused. It still ends one day, which is what the sensor is for.
 
-``store_token`` here writes the file that a secret is mounted from. With AWS Secrets Manager it would be
-``boto3.client("secretsmanager").put_secret_value(SecretId=conn_id, SecretString=token)``.
+``store_token`` here writes the file that a secret is mounted from: write to whatever your connection is made from.
+Where that is AWS Secrets Manager, Airflow's secrets backend expects a whole connection: a bare token will not do.
 """
 
 from __future__ import annotations

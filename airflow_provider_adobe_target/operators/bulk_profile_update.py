@@ -30,7 +30,7 @@ from airflow_provider_adobe_target.operators.treasure_data import check_client_c
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
+from airflow_provider_adobe_target.target.outcomes import Batch, bad_end, check_limits, judge
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param max_concurrent_uploads: how many files may be on their way at once, 1 to 10; with ``guaranteed_upload`` it
         is one
     :param max_rows_per_file: at most 499,999
-    :param max_bytes_per_file: encoded, below 50,000,000
+    :param max_bytes_per_file: encoded, below 50,000,000; with an id map 1,000,000 or more
     :param dry_run: do everything but the calls
     :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
         is sent
@@ -267,8 +267,11 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def _upload_and_wait(self, context: Context, receipts: Receipts) -> dict[str, Any]:
         report, batches = self._upload(context, receipts)
-        if self.is_dry_run or not self.wait_for_completion or not batches:
+        if self.is_dry_run or not batches:
             return report
+        if not self.wait_for_completion:
+            again = receipts.are_all_earlier and self._some_ended_badly(batches, receipts)
+            return self._upload(context, receipts)[0] if again else report
         if all(batch.final for batch in batches):  # what an earlier try saw
             return self._conclude(context, report, batches, receipts)
         deadline = clocks.SYSTEM.now() + self.timeout
@@ -286,6 +289,15 @@ class BulkProfileUpdateOperator(BaseOperator):
                 method_name="execute_complete",
             )
         return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline), receipts)
+
+    def _some_ended_badly(self, batches: Sequence[Batch], receipts: Receipts) -> bool:
+        """Look once what became of files that were all sent before: a sensor may have seen, and the task been cleared.
+
+        The files of those that ended badly lose their receipt.
+        """
+        polled = self.hook.poll(batches)
+        self._resubmission.is_due(dict(enumerate(polled)), receipts)
+        return any(map(bad_end, polled))
 
     def _conclude(
         self, context: Context, report: dict[str, Any], batches: Sequence[Batch], receipts: Receipts

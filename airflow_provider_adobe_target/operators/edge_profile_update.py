@@ -25,7 +25,7 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
 
     Each event has one identity, the primary one. That it was taken does not mean that Adobe Target has written it.
     Everything but what follows is as in ``SingleProfileUpdateOperator``, without a look at the profile before:
-    ``if_not_found``, ``deferrable``, ``poll_interval`` and ``timeout`` are not for this operator.
+    ``id_type``, ``if_not_found``, ``deferrable``, ``poll_interval`` and ``timeout`` are not for this operator.
 
     :param namespace: of the ids: ``ECID``, or the one that the datastream hands to Adobe Target as third-party id;
         namespaces are case-sensitive (templated)

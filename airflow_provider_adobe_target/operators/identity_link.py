@@ -49,8 +49,8 @@ class IdentityLinkOperator(BaseOperator):
     :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
     :param mbox: the name of an mbox that no activity uses, so that no impression is counted
     :param max_concurrent_calls: how many calls may be under way at once, 1 to 50
-    :param calls_per_second: how many calls may begin in a second, up to 1,000; 200 in the first minute, and 200 more
-        in each that follows
+    :param calls_per_second: how many calls may begin in a second, up to 1,000; at most 200 in the first minute, and
+        200 a second more in each that follows
     :param dry_run: do everything but the calls
     :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
         is sent

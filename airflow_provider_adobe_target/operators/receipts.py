@@ -77,6 +77,11 @@ class Receipts:
         }
 
     @property
+    def are_all_earlier(self) -> bool:
+        """Whether this try of the task has sent nothing."""
+        return not self._accepted_now
+
+    @property
     def accepted(self) -> list[Batch]:
         """What Target has accepted, in the order of the files."""
         return [self._batches[number] for number in sorted(self._batches) if self._batches[number].status_url]

@@ -63,7 +63,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``id_column``, ``skip_invalid_records``,
         ``max_invalid_pct``, ``on_duplicate_id`` and ``rejects_path``
     :param updates_per_second: updates of rows that begin in a second, and look-ups as many; at most 1,000
-    :param updates_per_day: updates that this task may begin in any 24 hours, of the million that the account has
+    :param updates_per_day: updates that one try of the task may begin in any 24 hours, of the account's million
     :param max_concurrent_updates: how many updates may be under way at once, 1 to 32
     :param switch_to_bulk_above: rows above which the log says that the bulk upload is the better door; ``None``: never
     """

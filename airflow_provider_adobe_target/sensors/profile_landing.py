@@ -27,7 +27,9 @@ class ProfileLandingSensor(AdobeTargetSensor):
 
     Give it the same rows, and the same choices about them, as the operator that sent them. A sample is drawn from
     these, by chance but the same each time, and each of its profiles is looked up. The sample is in memory while the
-    sensor looks, and nowhere else: to look again it draws it again.
+    sensor looks, and nowhere else; ids and rows are in a private temporary folder while it is drawn. In poke mode later
+    looks take only the profiles that had not landed; deferrable and in reschedule mode the sample is drawn again, and
+    all of it is looked up.
 
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``id_column``, ``id_type``, ``attributes``,
@@ -123,7 +125,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         return self.defer(trigger=MomentTrigger(moment=moment, deadline=self._deadline), method_name="look_again")
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look up the profiles of the sample that had not landed."""
+        """Look up the profiles of the sample: all at first, then those that this process has not seen land."""
         with airflow_failures():
             if self._missing is None:
                 self._check_arguments()

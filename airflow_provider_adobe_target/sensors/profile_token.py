@@ -20,7 +20,9 @@ class ProfileTokenSensor(BaseSensorOperator):
 
     It only looks. The return value has ``days_left`` and ``expires_at``, never the token.
 
-    In a daily DAG, ``timeout=0`` with ``soft_fail=True`` looks once, and skips what follows while there is time.
+    In a daily DAG, ``timeout=0`` with ``soft_fail=True`` looks once, and skips what follows while there is time. Then
+    Airflow skips also where the credential is refused or a field of the connection is missing: the reason is in the log
+    only.
 
     :param min_days_left: days; with fewer than these left the sensor succeeds
     :param adobe_target_conn_id: the connection, of type ``adobe_target``, with an OAuth credential and ``tenant_id``

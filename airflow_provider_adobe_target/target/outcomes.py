@@ -215,10 +215,10 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
 
 
 def bad_end(batch: Batch) -> str | None:
-    """Name the end for which a batch's file may be sent again: ``stuck``, ``status_lost`` or ``torn``; None if good."""
+    """Name the end for which a batch's file may be sent again: ``stuck``, ``status_lost`` or ``torn``; else None."""
     if batch.status in (STUCK, LOST):
         return batch.status
-    return TORN if _batch_problems(batch) else None
+    return TORN if batch.final and _batch_problems(batch) else None
 
 
 def _batch_problems(batch: Batch) -> list[str]:

@@ -125,13 +125,7 @@ class TargetSettings:
                 f"host is http://{authority}: the token would travel in clear text. Use https, or take the "
                 "token out of password, or tenant_id, with which a token is read, out of extra."
             )
-        proxies = _proxies(fields.get("proxies"))
-        if token is not None and scheme == "http" and not all(map(_sees_no_clear_text, proxies.items())):
-            raise ConnectionSettingsError(
-                "proxies names another machine for http, and host is plain http: the token would travel in clear text "
-                "to the proxy. Leave that proxy out."
-            )
-        return cls(
+        settings = cls(
             client_code=client_code,
             base_url=f"{scheme}://{authority}",
             token=token,
@@ -140,7 +134,7 @@ class TargetSettings:
             allowed_status_hosts=_hosts(fields.get("allowed_status_hosts")),
             timeout=_timeout(fields.get("timeout")),
             verify=_verify(fields.get("verify")),
-            proxies=proxies,
+            proxies=_proxies(fields.get("proxies")),
             property_token=_token("property_token", fields.get("property_token")),
             oauth=oauth,
             tenant_id=tenant_id,
@@ -149,11 +143,25 @@ class TargetSettings:
             ims_org_id=_token("ims_org_id", fields.get("ims_org_id")),
             edge_url=_adobe_url("edge_host", fields.get("edge_host"), "") or None,
         )
+        if settings.clear_text_urls and not all(map(_sees_no_clear_text, settings.proxies.items())):
+            raise ConnectionSettingsError(
+                f"proxies names another machine for http, and {settings.clear_text_urls[0]} is plain http: the token "
+                "or the client secret would travel in clear text to the proxy. Leave that proxy out."
+            )
+        return settings
 
     @property
     def reads_token(self) -> bool:
         """Whether the Profile API token is read with the Admin API: there is a credential for it, and no token."""
         return self.token is None and self.oauth is not None and self.tenant_id is not None
+
+    @property
+    def clear_text_urls(self) -> list[str]:
+        """The places that get a token or the client secret in plain http; all are on this machine, or are refused."""
+        places = [self.base_url] if self.token is not None or self.reads_token else []
+        if self.oauth:
+            places += [self.oauth.ims_url, self.admin_url, self.edge_url or ""]
+        return [url for url in places if url.startswith("http://")]
 
     @property
     def plain_http(self) -> bool:

@@ -105,7 +105,7 @@ class RequestsTransport:
         if no_proxy is not None and requests.utils.should_bypass_proxies(url, no_proxy):
             return {"no_proxy": no_proxy}
         if url.startswith("http://") and _environment_would_tell(self._settings):
-            return {"no_proxy": self._settings.base_host}
+            return {"no_proxy": urlsplit(url).hostname or ""}
         return proxies
 
 
@@ -257,11 +257,12 @@ def _leave_headers_alone(request: requests.PreparedRequest) -> requests.Prepared
 
 def _environment_would_tell(settings: TargetSettings) -> bool:
     """Say whether the environment names another machine as proxy for what goes to this one in clear text."""
-    url = settings.base_url
-    if not settings.plain_http or settings.token is None or requests.utils.select_proxy(url, settings.proxies):
-        return False
-    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
-    return proxy is not None and not is_loopback(urlsplit(proxy).hostname or "")
+    for url in settings.clear_text_urls:
+        given = requests.utils.select_proxy(url, settings.proxies)
+        proxy = given or requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+        if proxy is not None and not is_loopback(urlsplit(proxy).hostname or ""):
+            return True
+    return False
 
 
 def _certificates(verify: bool | str) -> ssl.SSLContext | bool:

@@ -298,6 +298,30 @@ def test_a_batch_that_ended_badly_fails_the_task_and_is_sent_again_when_that_is_
     assert [batch.get("resubmitted_after") for batch in report["batches"]] == [[status], None]
 
 
+@pytest.mark.parametrize(("answer", "status"), [(STUCK, "stuck"), (FORGOTTEN, "status_lost")])
+@pytest.mark.parametrize("choice", ["fail", "resubmit"])
+def test_a_batch_that_ended_badly_for_a_sensor_is_sent_again_when_the_upload_is_cleared(
+    task, sandbox, answer, status, choice
+):
+    task = task(data=ROWS[:3], wait_for_completion=False, on_stuck=choice, on_status_lost=choice)
+    task.run()
+    first = submits(sandbox)
+    sandbox.script("status", REAL, answer)
+    report = task.run()
+    [again] = submits(sandbox)[len(first) :]
+    assert again == first[1]
+    assert [batch.get("resubmitted_after") for batch in report["batches"]] == [None, [status], None]
+    assert [batch["status_url"] is not None for batch in report["batches"]] == [True] * 3
+
+
+def test_an_upload_that_is_cleared_while_its_batches_are_under_way_only_asks(task, sandbox):
+    sandbox.settings.processing_seconds = 600
+    task = task(data=ROWS[:3], wait_for_completion=False)
+    report = task.run()
+    assert task.run() == report
+    assert [call.route for call in sandbox.calls] == ["submit"] * 3 + ["status"] * 3
+
+
 def test_the_rest_is_waited_for_before_a_lost_status_fails_the_task(task, sandbox):
     task = task(data=ROWS[:2])
     sandbox.script("status", FORGOTTEN)

@@ -33,6 +33,7 @@ from airflow_provider_adobe_target.target.budget import CallBudget
 from airflow_provider_adobe_target.target.outcomes import Batch
 from airflow_provider_adobe_target.target.protocol import BatchBody, Send, TransportFailure, status_request
 from airflow_provider_adobe_target.target.settings import TargetSettings
+from airflow_provider_adobe_target.target.tokens import Tokens
 from airflow_provider_adobe_target.target.transports import HttpxTransport, RequestsTransport, arun, run
 from airflow_provider_adobe_target.target.urls import status_request_url
 
@@ -318,6 +319,30 @@ def test_clear_text_to_this_machine_goes_through_no_proxy_of_another(
     settings = TargetSettings.from_fields("acme", TOKEN, target.url, None, {})
     drive(calls(settings, clock, tmp_path)["submit"], settings)
     assert everywhere.heard == []
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
+def test_a_credential_in_clear_text_to_this_machine_goes_through_no_proxy_of_another(
+    name, drive, target, clock, everywhere, monkeypatch, tmp_path
+):
+    monkeypatch.setenv(name, "http://proxy.example:3128")
+    places = {"ims_host": target.url, "admin_host": target.url}
+    credential = {"client_id": tmp_path.name, "client_secret": "secret"}  # of which no token is kept yet
+    extra = {**credential, "tenant_id": "acmeinc", **places}
+    settings = TargetSettings.from_fields("acme", None, target.url, None, extra)
+    tokens = Tokens(settings, CallBudget(50, clock), clock, lambda token: None)
+    drive(tokens.with_profile_token(calls(settings, clock, tmp_path)["submit"]), settings)
+    assert {call.route for call in target.calls} == {"ims", "admin", "submit"}
+    assert target.calls[-1].headers["authorization"].startswith("Bearer ")
+    assert everywhere.heard == []
+
+
+@pytest.mark.parametrize("name", ["ims_host", "admin_host", "edge_host"])
+def test_a_connection_that_would_show_the_client_secret_to_a_proxy_is_refused(name):
+    credential = {"client_id": "id", "client_secret": "secret", name: "http://127.0.0.1:8900"}
+    with pytest.raises(ConnectionSettingsError, match="proxies.*client secret"):
+        TargetSettings.from_fields("acme", None, None, None, {**credential, "proxies": {"http": "http://a.example:1"}})
+    assert TargetSettings.from_fields("acme", None, None, None, {**credential, "proxies": {"http": "http://[::1]:1"}})
 
 
 @pytest.mark.parametrize("key", ["http", "all", "http://127.0.0.1"])
