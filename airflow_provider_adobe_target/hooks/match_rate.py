@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import BatchOutcomeError, ProfileDataError
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import judge
+from airflow_provider_adobe_target.target.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -60,17 +59,18 @@ def probe(
     clock = clocks.SYSTEM
     value = datetime.fromtimestamp(clock.now(), timezone.utc).strftime("%Y-%m-%d")
     rules: Any = {"id_column": id_type, "id_type": id_type}
-    with tempfile.TemporaryDirectory(prefix="adobe-target-") as folder:
+    with ScratchFolder() as folder:
         rows = rows_from_data([{id_type: profile_id, attribute: value} for profile_id in ids])
-        run = ProfileRun(rows, ProfileRules(**rules), Path(folder))
+        run = ProfileRun(rows, ProfileRules(**rules), folder)
         sample = draw_sample(run.profiles(), sample_size, seed)
         rejected = dict(run.rejects.by_reason)
         if not sample:
             return MatchRate(0, 0, 0, rejected)
         drawn = rows_from_data([{id_type: update.profile_id, attribute: value} for update in sample])
-        with tempfile.TemporaryDirectory(dir=folder) as inner:
-            [file] = ProfileRun(drawn, ProfileRules(**rules), Path(inner)).files()
-            batch = hook.submit(file.path, file.rows, file.size, file.sha256, "v1")
+        inner = folder / "sample"
+        inner.mkdir()
+        [file] = ProfileRun(drawn, ProfileRules(**rules), inner).files()
+        batch = hook.submit(file.path, file.rows, file.size, file.sha256, "v1")
     [batch] = hook.wait([batch], poll_interval, clock.now() + timeout)
     judge([batch], max_failed_pct=100, max_not_found_pct=None)
     if batch.successful_updates is None or batch.profiles_not_found is None:

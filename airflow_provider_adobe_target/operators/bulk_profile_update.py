@@ -24,13 +24,13 @@ from airflow_provider_adobe_target.operators.rows import (
     find_rows,
     with_hidden_rows,
 )
-from airflow_provider_adobe_target.operators.scratch import ScratchFolder
 from airflow_provider_adobe_target.operators.sending import FileSender
 from airflow_provider_adobe_target.operators.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
 from airflow_provider_adobe_target.target.outcomes import Batch, bad_end, check_limits, judge
+from airflow_provider_adobe_target.target.scratch import ScratchFolder
 from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, ai
 from airflow_provider_adobe_target.operators.links import Links
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
-from airflow_provider_adobe_target.operators.scratch import ScratchFolder
+from airflow_provider_adobe_target.target.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
