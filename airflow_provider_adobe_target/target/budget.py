@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LONGEST_HOLD = 30 * 60.0
 _ASK_AGAIN = 0.1  # seconds, where others have the ledger
+_LEAST_WAIT = 0.001  # seconds: added to a large time, much less would be rounded away, and nobody would get on
 _LATE = 10.0  # seconds after which one who does not ask again is taken to have gone
 
 _logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class Place:
                 ledger.running.append(self._name)
                 self._begun = ledger.at
                 return 0.0
-            wait = _time_until_free(ledger, ahead - free, hold)
+            wait = max(_LEAST_WAIT, _time_until_free(ledger, ahead - free, hold))
             ledger.waiting.setdefault(str(calls_per_minute), {})[self._name] = math.ceil(ledger.at + wait)
             return wait
 

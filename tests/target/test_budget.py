@@ -77,6 +77,16 @@ def test_no_60_seconds_see_more_calls_than_the_budget_wherever_in_a_call_they_co
         assert later_begin - earlier_end >= 60 - 1e-6
 
 
+def test_a_wait_is_long_enough_for_the_clock_to_go_on(clock):
+    budget = CallBudget(1, clock)
+    clock.time = 1005.87
+    assert take(budget) == 0
+    clock.time += 60  # rounded, that is a little less
+    wait = take(budget)
+    assert wait > 0
+    assert clock.time + wait > clock.time
+
+
 @pytest.fixture(params=["memory", "file"])
 def any_budget(request, clock, budget_of):
     return (lambda limit: CallBudget(limit, clock)) if request.param == "memory" else budget_of
