@@ -108,5 +108,5 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         return find_rows(*sources, conn_id, self.universe_parameters)
 
     def _report(self, run: ProfileRun, *arguments: Any) -> dict[str, Any]:
-        assert self._flags is not None  # noqa: S101  # for the type checker
+        assert self._flags is not None  # noqa: S101  # nosec B101  # for the type checker
         return {**super()._report(run, *arguments), "members": dict(self._flags.members)}

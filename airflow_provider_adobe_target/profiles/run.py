@@ -226,7 +226,7 @@ class ProfileRun:
     def _linked_profiles(self, key: str, folder: Path) -> Iterator[pa.RecordBatch]:
         """Hand out the rows for linked ids of one type: none of an id that has a row of its own, and one of each."""
         id_map = self._id_map
-        assert id_map is not None  # noqa: S101  # for the type checker
+        assert id_map is not None  # noqa: S101  # nosec B101  # for the type checker
 
         def drop(profiles: pa.RecordBatch) -> None:
             id_map.dropped["duplicate_id"] += len(profiles)

@@ -36,10 +36,10 @@ SHORT_ANSWER_LIMIT = 1 << 20
 STATUS_ANSWER_LIMIT = 64 << 20
 """Bytes of a status answer that are read: it may list each of 499,999 failed rows with its id."""
 
-PROFILE_TOKEN = "Bearer <profile token>"  # noqa: S105 - no password
+PROFILE_TOKEN = "Bearer <profile token>"  # noqa: S105  # nosec B105  # no password
 """What stands in a request's ``Authorization`` where the Profile API token belongs that the Admin API gives."""
 
-ACCESS_TOKEN = "Bearer <access token>"  # noqa: S105 - no password
+ACCESS_TOKEN = "Bearer <access token>"  # noqa: S105  # nosec B105  # no password
 """What stands there where an access token of IMS belongs."""
 
 _CHECK_READ_TIMEOUT = 30.0
