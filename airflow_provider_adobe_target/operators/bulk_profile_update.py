@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, ai
 from airflow_provider_adobe_target.operators.handover import hand_over
 from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
-from airflow_provider_adobe_target.operators.resubmission import Resubmission
+from airflow_provider_adobe_target.operators.resubmission import Resubmission, give_up_bad_ones
 from airflow_provider_adobe_target.operators.rows import (
     RowsArgument,
     RowsPartial,
@@ -29,7 +29,7 @@ from airflow_provider_adobe_target.operators.treasure_data import check_client_c
 from airflow_provider_adobe_target.operators.turns import turn_of
 from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.outcomes import Batch, bad_end, check_limits, judge
+from airflow_provider_adobe_target.target.outcomes import Batch, check_limits, judge
 from airflow_provider_adobe_target.target.scratch import ScratchFolder
 from airflow_provider_adobe_target.target.versions import check_version
 
@@ -270,8 +270,10 @@ class BulkProfileUpdateOperator(BaseOperator):
         if self.is_dry_run or not batches:
             return report
         if not self.wait_for_completion:
-            again = receipts.are_all_earlier and self._some_ended_badly(batches, receipts)
-            return self._upload(context, receipts)[0] if again else report
+            # All was sent before: a sensor may have seen how it ended, and the task been cleared.
+            if receipts.are_all_earlier and give_up_bad_ones(dict(enumerate(self.hook.poll(batches))), receipts):
+                report, _ = self._upload(context, receipts)
+            return report
         if all(batch.final for batch in batches):  # what an earlier try saw
             return self._conclude(context, report, batches, receipts)
         deadline = clocks.SYSTEM.now() + self.timeout
@@ -289,15 +291,6 @@ class BulkProfileUpdateOperator(BaseOperator):
                 method_name="execute_complete",
             )
         return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline), receipts)
-
-    def _some_ended_badly(self, batches: Sequence[Batch], receipts: Receipts) -> bool:
-        """Look once what became of files that were all sent before: a sensor may have seen, and the task been cleared.
-
-        The files of those that ended badly lose their receipt.
-        """
-        polled = self.hook.poll(batches)
-        self._resubmission.is_due(dict(enumerate(polled)), receipts)
-        return any(map(bad_end, polled))
 
     def _conclude(
         self, context: Context, report: dict[str, Any], batches: Sequence[Batch], receipts: Receipts

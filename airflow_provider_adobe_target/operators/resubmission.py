@@ -42,14 +42,32 @@ class Resubmission:
         """
         receipts.finish(batches)
         choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
-        ends = {number: end for number, batch in batches.items() if (end := bad_end(batch))}
+        ends = _bad_ends(batches)
         now = {
             number: end
             for number, end in ends.items()
             if choices.get(end) == "resubmit" and end not in batches[number].resubmitted_after
         }
-        for number, end in now.items():
-            _logger.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)
+        _tell(now, batches)
         for number, end in (now or ends).items():
             receipts.send_again(number, end)
         return bool(now)
+
+
+def give_up_bad_ones(batches: Mapping[int, Batch], receipts: Receipts) -> bool:
+    """Note what became of batches; all that ended badly, whatever was decided, are to be sent again now, if any."""
+    receipts.finish(batches)
+    ends = _bad_ends(batches)
+    _tell(ends, batches)
+    for number, end in ends.items():
+        receipts.send_again(number, end)
+    return bool(ends)
+
+
+def _bad_ends(batches: Mapping[int, Batch]) -> dict[int, str]:
+    return {number: end for number, batch in batches.items() if (end := bad_end(batch))}
+
+
+def _tell(ends: Mapping[int, str], batches: Mapping[int, Batch]) -> None:
+    for number, end in ends.items():
+        _logger.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)

@@ -314,6 +314,16 @@ def test_a_batch_that_ended_badly_for_a_sensor_is_sent_again_when_the_upload_is_
     assert [batch["status_url"] is not None for batch in report["batches"]] == [True] * 3
 
 
+def test_all_that_ended_badly_for_a_sensor_is_sent_again_whatever_was_chosen(task, sandbox, logged):
+    task = task(data=ROWS[:3], wait_for_completion=False, on_stuck="resubmit", on_status_lost="fail")
+    task.run()
+    sandbox.script("status", STUCK, FORGOTTEN, REAL)
+    report = task.run()
+    assert len(sandbox.batches) == 5
+    assert [batch.get("resubmitted_after") for batch in report["batches"]] == [["stuck"], ["status_lost"], None]
+    assert logged().count("its rows are sent again") == 2
+
+
 def test_an_upload_that_is_cleared_while_its_batches_are_under_way_only_asks(task, sandbox):
     sandbox.settings.processing_seconds = 600
     task = task(data=ROWS[:3], wait_for_completion=False)
