@@ -89,7 +89,6 @@ def measure(name: str) -> Figures:
     import pyarrow.compute  # noqa: F401 - all candidates begin with the same memory
     from airflow.providers.common.compat.sdk import BaseHook
 
-    import airflow_provider_adobe_target.operators.rows
     import airflow_provider_adobe_target.profiles.run  # noqa: F401
 
     if find_spec(ADBC):

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from hypothesis import HealthCheck, settings
 
-from airflow_provider_adobe_target.target import budget, machine
+from airflow_provider_adobe_target.client import budget, machine
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("suite", deadline=None, max_examples=100, suppress_health_check=CHECKS)

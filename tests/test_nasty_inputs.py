@@ -20,7 +20,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 import pytest
 from walk import cursor, walk
 

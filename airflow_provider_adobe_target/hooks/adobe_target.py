@@ -19,6 +19,12 @@ from airflow_provider_adobe_target.airflow_compat import (
     get_async_connection,
     mask_secret,
 )
+from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.client.budget import CallBudget, shared_budget
+from airflow_provider_adobe_target.client.outcomes import Batch
+from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
+from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.versions import check_version
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     AdobeTargetUnavailableError,
@@ -26,21 +32,15 @@ from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
     ProfileDataError,
 )
-from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.budget import CallBudget, shared_budget
-from airflow_provider_adobe_target.target.outcomes import Batch
-from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
-from airflow_provider_adobe_target.target.settings import TargetSettings
-from airflow_provider_adobe_target.target.versions import check_version
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.client.fetched import TargetProfile
+    from airflow_provider_adobe_target.client.protocol import Flow
+    from airflow_provider_adobe_target.client.token_cache import Token
+    from airflow_provider_adobe_target.client.tokens import Tokens
+    from airflow_provider_adobe_target.client.urls import ApiVersion, IdType
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
-    from airflow_provider_adobe_target.target.clock import Clock
-    from airflow_provider_adobe_target.target.fetched import TargetProfile
-    from airflow_provider_adobe_target.target.protocol import Flow
-    from airflow_provider_adobe_target.target.token_cache import Token
-    from airflow_provider_adobe_target.target.tokens import Tokens
-    from airflow_provider_adobe_target.target.urls import ApiVersion, IdType
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class AdobeTargetHook(BaseHook):
         :raises StatusLostError: where Adobe Target no longer knows the batch
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
-        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.client import flows
 
         clock, batch = clocks.SYSTEM, Batch.from_status_url(status_url)
         status = self._run(flows.batch_status(self.settings, self.budget, clock, batch), clock)
@@ -144,8 +144,8 @@ class AdobeTargetHook(BaseHook):
         self, path: Path, rows: int, size: int, sha256: str, api_version: ApiVersion, clock: Clock | None = None
     ) -> Batch:
         """Send one batch file of which all is known, and return it as submitted; errors as :meth:`upload_batch`."""
-        from airflow_provider_adobe_target.target import flows
-        from airflow_provider_adobe_target.target.protocol import BatchBody
+        from airflow_provider_adobe_target.client import flows
+        from airflow_provider_adobe_target.client.protocol import BatchBody
 
         clock = clock or clocks.SYSTEM
         flow = flows.submit_batch(self.settings, self.budget, clock, BatchBody(path, size), api_version)
@@ -157,7 +157,7 @@ class AdobeTargetHook(BaseHook):
         :param deadline: epoch seconds at which to stop trying
         :raises BatchTimeoutError: at the deadline
         """
-        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.client import flows
 
         clock = clocks.SYSTEM
         return self._run(flows.poll_once(self.settings, self.budget, clock, batches, deadline), clock)
@@ -169,7 +169,7 @@ class AdobeTargetHook(BaseHook):
 
         :param poll_interval: seconds before the first time of asking, growing to five times as many
         """
-        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.client import flows
 
         clock = clock or clocks.SYSTEM
         flow = flows.wait_for_batches(self.settings, self.budget, clock, batches, poll_interval, deadline)
@@ -177,7 +177,7 @@ class AdobeTargetHook(BaseHook):
 
     def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
         """Return the ids that Adobe Target lists as failed in batches; errors as :meth:`get_batch_status`."""
-        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.client import flows
 
         clock, ids = clocks.SYSTEM, set()
         for batch in batches:
@@ -236,7 +236,7 @@ class AdobeTargetHook(BaseHook):
         :raises TargetRefusedError: where the answer is neither a profile nor 'not found'
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer for 30 minutes
         """
-        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.client import flows
 
         if id_type not in _FETCH_ID_TYPES:
             raise ProfileDataError(f"id_type={id_type!r} is not one of {', '.join(_FETCH_ID_TYPES)}.")
@@ -253,7 +253,7 @@ class AdobeTargetHook(BaseHook):
         :raises TargetRefusedError: where Adobe Target does not take the update
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
-        from airflow_provider_adobe_target.target import flows
+        from airflow_provider_adobe_target.client import flows
 
         clock = clocks.SYSTEM
         flow = flows.update_profile(self.settings, self.updates, clock, profile_id, id_type, attributes)
@@ -293,8 +293,8 @@ class AdobeTargetHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
-        from airflow_provider_adobe_target.target.connection_check import check_connection
-        from airflow_provider_adobe_target.target.tokens import IMPATIENT
+        from airflow_provider_adobe_target.client.connection_check import check_connection
+        from airflow_provider_adobe_target.client.tokens import IMPATIENT
 
         clock = clocks.SYSTEM
         try:
@@ -306,8 +306,8 @@ class AdobeTargetHook(BaseHook):
         return self._drive(lambda tokens: tokens.with_profile_token(flow), clock)
 
     def _drive(self, flow_of: Callable[[Tokens], Flow[T]], clock: Clock, **options: Any) -> T:
-        from airflow_provider_adobe_target.target.tokens import Tokens
-        from airflow_provider_adobe_target.target.transports import RequestsTransport, run
+        from airflow_provider_adobe_target.client.tokens import Tokens
+        from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 
         tokens = Tokens(self.settings, self.budget, clock, mask_secret, **options)
         with RequestsTransport(self.settings) as transport:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.target import clock as clocks
 
 
 class EdgeNetworkHook(AdobeTargetHook):
@@ -55,7 +55,7 @@ class EdgeNetworkHook(AdobeTargetHook):
         :raises TargetRefusedError: where the event is refused, or not handed on to Target
         :raises AdobeTargetUnavailableError: where there is no usable answer
         """
-        from airflow_provider_adobe_target.target.edge import EdgeEvent, send_event
+        from airflow_provider_adobe_target.client.edge import EdgeEvent, send_event
 
         event = EdgeEvent(identities, primary or next(iter(identities), ""), attributes)
         _check(event)
@@ -75,8 +75,8 @@ def _check(event: Any) -> None:
 
     :raises ProfileDataError: naming the attribute or the namespace, never a value
     """
+    from airflow_provider_adobe_target.client.edge import MAX_VALUE_CHARACTERS
     from airflow_provider_adobe_target.profiles.names import check_names
-    from airflow_provider_adobe_target.target.edge import MAX_VALUE_CHARACTERS
 
     for namespace, id_ in event.identities.items():
         if not isinstance(id_, str) or not id_.strip():

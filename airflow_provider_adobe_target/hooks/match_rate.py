@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.client.outcomes import judge
+from airflow_provider_adobe_target.client.scratch import ScratchFolder
 from airflow_provider_adobe_target.exceptions import BatchOutcomeError, ProfileDataError
-from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.outcomes import judge
-from airflow_provider_adobe_target.target.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook

@@ -12,10 +12,10 @@ from airflow_provider_adobe_target.operators.single_profile_update import Single
 from airflow_provider_adobe_target.operators.updating import RowUpdates, UpdatePace
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.client.transports import RequestsTransport
     from airflow_provider_adobe_target.profiles.run import ProfileRun
     from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
-    from airflow_provider_adobe_target.target.clock import Clock
-    from airflow_provider_adobe_target.target.transports import RequestsTransport
 
 _MAX_VALUE_LENGTH = 256
 
@@ -78,9 +78,9 @@ class _EdgeRowUpdates(RowUpdates):
         self._location_hint: str | None = None
 
     def _converse(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> bool:
-        from airflow_provider_adobe_target.target.edge import EdgeEvent, send_event
-        from airflow_provider_adobe_target.target.tokens import Tokens
-        from airflow_provider_adobe_target.target.transports import run
+        from airflow_provider_adobe_target.client.edge import EdgeEvent, send_event
+        from airflow_provider_adobe_target.client.tokens import Tokens
+        from airflow_provider_adobe_target.client.transports import run
 
         event = EdgeEvent({self._namespace: update.profile_id}, self._namespace, update.attributes)
         flow = send_event(

@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator
+from airflow_provider_adobe_target.client.scratch import ScratchFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.links import Links
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
-from airflow_provider_adobe_target.target.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context

@@ -8,16 +8,16 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.client.delivery import Link, Pace, Person, PersonRefusedError, link_person
+from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 from airflow_provider_adobe_target.operators.lanes import work_in_lanes
 from airflow_provider_adobe_target.operators.uploads import StoppableClock
-from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.delivery import Link, Pace, Person, PersonRefusedError, link_person
-from airflow_provider_adobe_target.target.transports import RequestsTransport, run
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.operators.links import Links
     from airflow_provider_adobe_target.profiles.identities import Identity, IdentityRun
-    from airflow_provider_adobe_target.target.settings import TargetSettings
 
 _REMEMBERED_PEOPLE = 10_000  # in each lane
 _LOGGED_ROWS = 10_000

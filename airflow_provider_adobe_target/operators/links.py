@@ -12,8 +12,8 @@ from airflow_provider_adobe_target.operators.reject_file import task_file
 from airflow_provider_adobe_target.operators.sql_rows import database_hook
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.delivery import Link
     from airflow_provider_adobe_target.profiles.identities import Identity
-    from airflow_provider_adobe_target.target.delivery import Link
 
 LINK_COLUMNS = ("thirdPartyId", "ECID", "customerId", "integrationCode", "pcId")
 _BLOCK_ROWS = 1_000

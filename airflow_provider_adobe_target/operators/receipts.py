@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath
+from airflow_provider_adobe_target.client.outcomes import LOST_ANSWER, Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.target.outcomes import LOST_ANSWER, Batch
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context

@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_adobe_target.client.outcomes import LOST, STUCK, bad_end
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
-from airflow_provider_adobe_target.target.outcomes import LOST, STUCK, bad_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_adobe_target.client.outcomes import Batch
     from airflow_provider_adobe_target.operators.receipts import Receipts
-    from airflow_provider_adobe_target.target.outcomes import Batch
 
 _logger = logging.getLogger(__name__)
 

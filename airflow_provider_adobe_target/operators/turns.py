@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.target import clock
-from airflow_provider_adobe_target.target.turns import run_turn
+from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.client.turns import run_turn
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import BaseOperator, Context
-    from airflow_provider_adobe_target.target.settings import TargetSettings
+    from airflow_provider_adobe_target.client.settings import TargetSettings
 
 
 def turn_of(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:

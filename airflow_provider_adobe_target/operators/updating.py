@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import mask_secret
+from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.client.budget import shared_budget
+from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, DailyBudget
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ProfileNotFoundError,
@@ -16,17 +19,14 @@ from airflow_provider_adobe_target.exceptions import (
     TokenRefusedError,
 )
 from airflow_provider_adobe_target.operators.uploads import UploadStoppedError, send_files
-from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.budget import shared_budget
-from airflow_provider_adobe_target.target.pace import CALLS_PER_DAY, DailyBudget
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.client.transports import RequestsTransport
     from airflow_provider_adobe_target.profiles.run import ProfileRun
     from airflow_provider_adobe_target.profiles.spool import Spool
     from airflow_provider_adobe_target.profiles.updates import ProfileUpdate, UpdateBlock
-    from airflow_provider_adobe_target.target.clock import Clock
-    from airflow_provider_adobe_target.target.settings import TargetSettings
-    from airflow_provider_adobe_target.target.transports import RequestsTransport
 
 _MOST_AT_ONCE = 32
 _MOST_PER_SECOND = 1_000
@@ -143,7 +143,7 @@ class RowUpdates:
 
     def _send(self, number: int, block: UpdateBlock, clock: Clock) -> None:
         """Send a block's profiles one after the other; what becomes of them counts whatever ends this."""
-        from airflow_provider_adobe_target.target.transports import RequestsTransport
+        from airflow_provider_adobe_target.client.transports import RequestsTransport
 
         ends: dict[str, list[int]] = {NOT_FOUND: [], REFUSED: []}
         sent = 0
@@ -180,9 +180,9 @@ class RowUpdates:
 
         :raises TargetRefusedError: where Adobe Target does not take it
         """
-        from airflow_provider_adobe_target.target import flows
-        from airflow_provider_adobe_target.target.tokens import Tokens
-        from airflow_provider_adobe_target.target.transports import run
+        from airflow_provider_adobe_target.client import flows
+        from airflow_provider_adobe_target.client.tokens import Tokens
+        from airflow_provider_adobe_target.client.transports import run
 
         settings, key = self._settings, self._id_type
         tokens = Tokens(settings, self._calls, clock, mask_secret)

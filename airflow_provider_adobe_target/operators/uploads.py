@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from airflow_provider_adobe_target.client import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
-from airflow_provider_adobe_target.target import clock
 
 _MOST_UPLOADS = 10
 

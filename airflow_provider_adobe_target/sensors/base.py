@@ -13,8 +13,8 @@ from airflow_provider_adobe_target.airflow_compat import (
     BaseSensorOperator,
     first_reschedule,
 )
+from airflow_provider_adobe_target.client import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.target import clock
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import AirflowSensorTimeout, PokeReturnValue, conf
+from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.client.scratch import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
-from airflow_provider_adobe_target.target import clock
-from airflow_provider_adobe_target.target.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context

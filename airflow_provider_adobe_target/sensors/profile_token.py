@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import BaseSensorOperator, PokeReturnValue
+from airflow_provider_adobe_target.client import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
-from airflow_provider_adobe_target.target import clock
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
@@ -57,7 +57,7 @@ class ProfileTokenSensor(BaseSensorOperator):
         :raises AirflowFailException: where the connection lacks what the Admin API needs, or that refuses it
         :raises AdobeTargetUnavailableError: where the Admin API gives no usable answer
         """
-        from airflow_provider_adobe_target.target.tokens import days_left
+        from airflow_provider_adobe_target.client.tokens import days_left
 
         with airflow_failures():
             token = self.hook.read_profile_token()

@@ -11,9 +11,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_target import exceptions
 from airflow_provider_adobe_target.airflow_compat import mask_secret
+from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.target import clock
-from airflow_provider_adobe_target.target.outcomes import Batch
 
 
 class BatchStatusTrigger(BaseTrigger):
@@ -22,7 +22,7 @@ class BatchStatusTrigger(BaseTrigger):
     Its arguments and its event are plain JSON without a token or anything of a row.
 
     :param adobe_target_conn_id: the connection, of type ``adobe_target``
-    :param batches: as :meth:`~airflow_provider_adobe_target.target.outcomes.Batch.to_event` writes them
+    :param batches: as :meth:`~airflow_provider_adobe_target.client.outcomes.Batch.to_event` writes them
     :param poll_interval: seconds before the first time of asking, up to a quarter more, growing to five times as many
     :param deadline: epoch seconds at which to give up
     :param report: handed back in the event as it is, for an operator that needs it after the wait
@@ -61,10 +61,10 @@ class BatchStatusTrigger(BaseTrigger):
             yield TriggerEvent({"batches": [batch.to_event() for batch in batches], "report": self.report})
 
     async def _wait(self) -> list[Batch]:
-        from airflow_provider_adobe_target.target import flows
-        from airflow_provider_adobe_target.target.budget import shared_budget
-        from airflow_provider_adobe_target.target.tokens import Tokens
-        from airflow_provider_adobe_target.target.transports import HttpxTransport, arun
+        from airflow_provider_adobe_target.client import flows
+        from airflow_provider_adobe_target.client.budget import shared_budget
+        from airflow_provider_adobe_target.client.tokens import Tokens
+        from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
 
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
         budget = shared_budget(settings, clock.SYSTEM)

@@ -24,9 +24,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_adobe_target import airflow_compat
+from airflow_provider_adobe_target.client import clock
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
-from airflow_provider_adobe_target.target import clock
 from chaos.clock import SharedTime, TaskClock
 from chaos.plans import Plan, make_plan
 from chaos.rows import Table, arguments
@@ -39,8 +39,8 @@ _LATE = (
     "airflow_provider_adobe_target.profiles.cursors",
     "airflow_provider_adobe_target.profiles.files",
     "airflow_provider_adobe_target.profiles.run",
-    "airflow_provider_adobe_target.target.flows",
-    "airflow_provider_adobe_target.target.transports",
+    "airflow_provider_adobe_target.client.flows",
+    "airflow_provider_adobe_target.client.transports",
     "airflow_provider_adobe_target.triggers.adobe_target",
     "anyio._backends._asyncio",
     "asgiref.sync",

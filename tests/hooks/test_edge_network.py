@@ -5,6 +5,8 @@ import tempfile
 
 import pytest
 
+from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.client.tokens import forget_all_tokens
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     ConnectionSettingsError,
@@ -14,8 +16,6 @@ from airflow_provider_adobe_target.exceptions import (
 )
 from airflow_provider_adobe_target.hooks.edge_network import EdgeNetworkHook
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
-from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target.tokens import forget_all_tokens
 
 PERSON = {"ECID": "4242424242"}
 

@@ -6,10 +6,10 @@ import tempfile
 
 import pytest
 
+from airflow_provider_adobe_target.client.tokens import forget_all_tokens
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError, ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
-from airflow_provider_adobe_target.target.tokens import forget_all_tokens
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 from real_airflow import connection
 
+from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.client.turns import run_turn
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
-from airflow_provider_adobe_target.target import clock
-from airflow_provider_adobe_target.target.turns import run_turn
 
 
 class QuickClock(clock.SystemClock):

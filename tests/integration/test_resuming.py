@@ -11,12 +11,12 @@ import pytest
 from real_airflow import connection
 
 from airflow_provider_adobe_target.airflow_compat import AirflowFailException
+from airflow_provider_adobe_target.client import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
-from airflow_provider_adobe_target.target import clock
 
 try:
     from airflow.sdk.exceptions import TaskDeferred

@@ -26,11 +26,11 @@ from airflow.providers.common.compat.sdk import (
 )
 from real_airflow import connection
 
+from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
-from airflow_provider_adobe_target.target import clock as clocks
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.operators.receipts import (
     CheckpointFile,
@@ -15,7 +16,6 @@ from airflow_provider_adobe_target.operators.receipts import (
     find_store,
 )
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
-from airflow_provider_adobe_target.target.outcomes import Batch
 
 OWNER = {"dag_id": "dag", "run_id": "run 1", "task_id": "up", "map_index": -1}
 

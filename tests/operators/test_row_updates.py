@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.airflow_compat import AirflowFailException
+from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
-from airflow_provider_adobe_target.target import clock as clocks
 
 TI = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 

@@ -21,21 +21,21 @@ from hypothesis import strategies as st
 from real_airflow import connection
 from test_ways_to_wait import WAYS, Case, deferred, rescheduled, sensor, upload
 
+from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.client import flows
+from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.outcomes import Batch
+from airflow_provider_adobe_target.client.protocol import BatchBody, Send, TransportFailure, status_request
+from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.tokens import Tokens
+from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
+from airflow_provider_adobe_target.client.urls import status_request_url
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ConnectionSettingsError,
     TargetRefusedError,
 )
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
-from airflow_provider_adobe_target.target import clock as clocks
-from airflow_provider_adobe_target.target import flows
-from airflow_provider_adobe_target.target.budget import CallBudget
-from airflow_provider_adobe_target.target.outcomes import Batch
-from airflow_provider_adobe_target.target.protocol import BatchBody, Send, TransportFailure, status_request
-from airflow_provider_adobe_target.target.settings import TargetSettings
-from airflow_provider_adobe_target.target.tokens import Tokens
-from airflow_provider_adobe_target.target.transports import HttpxTransport, RequestsTransport, arun, run
-from airflow_provider_adobe_target.target.urls import status_request_url
 
 ADOBE = TargetSettings.from_fields("acme", TOKEN, None, None, {"allowed_status_hosts": "status.example.com"})
 LOCAL = TargetSettings.from_fields("acme", TOKEN, "http://127.0.0.1:8900", None, {})

@@ -1,0 +1,245 @@
+"""Target's answers, from bytes to values. They come from outside: nothing in them is trusted.
+
+Target answers in XML; a body that begins with ``{`` is read as JSON with the same keys. White space, order,
+namespaces and unknown elements do not matter. A counter that is no plain number of at most 12 digits makes
+the whole answer unreadable: to call it unknown would be as wrong as to guess. An empty one is a missing one.
+So does a field that is there twice and says two things. An answer that would take long to read, or much memory,
+is none of Target's: the largest lists half a million rows, each of a few short elements.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError  # nosec B405  # the error only: the parser is the defused one
+
+from defusedxml.ElementTree import DefusedXMLParser
+
+from airflow_provider_adobe_target.client.outcomes import BatchStatus
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_COUNTERS = ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
+_NAMES = frozenset({"success", "batchStatus", "message", "status", *_COUNTERS})
+_CHECKED = _NAMES | {"response", "profile"}
+_FAILURE_WORDS = frozenset({"failed", "error"})
+_MAX_DEPTH = 32
+_MAX_PARTS = 2_500_000  # elements of XML; brackets, braces and commas of JSON
+_MAX_TAGS = 1_000  # different names of elements, attributes and name spaces
+_FEED_BYTES = 1 << 16
+_MAX_FAILED_IDS = 100_000
+_MAX_WORD = 64
+_MAX_MESSAGE = 500
+_COUNTER = re.compile(r"[0-9]{1,12}")
+_BOM = b"\xef\xbb\xbf"
+
+
+class UnreadableAnswerError(AdobeTargetError):
+    """An answer that is neither Target's XML nor its JSON."""
+
+
+@dataclass(frozen=True)
+class SubmitAnswer:
+    """The body of a submit's answer; None or empty is what it does not say. The message is as it came."""
+
+    success: bool | None
+    status_url: str
+    message: str
+
+
+@dataclass(frozen=True)
+class StatusAnswer:
+    """The body of a status answer; ``status`` is None where a well-formed one names none."""
+
+    success: bool | None
+    status: BatchStatus | None
+
+
+@dataclass
+class _Fields:
+    """The children of the answer's root, how many of its ``profile`` entries failed, and the first of their ids."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    failures: int = 0
+    failed_ids: set[str] = field(default_factory=set, repr=False)
+
+    def add_row(self, row_id: str, status: str) -> None:
+        if status in _FAILURE_WORDS:
+            self.failures += 1
+            if len(self.failed_ids) < _MAX_FAILED_IDS:
+                self.failed_ids.add(row_id)
+
+    def note(self, name: str, text: str) -> None:
+        if self.values.setdefault(name, text) != text:
+            raise UnreadableAnswerError(f"it says two things in {name}")
+
+    def success(self) -> bool | None:
+        word = self.values.get("success", "").lower()
+        return {"true": True, "false": False}.get(word)
+
+    def counter(self, name: str) -> int | None:
+        text = self.values.get(name, "")
+        if text and not _COUNTER.fullmatch(text):
+            raise UnreadableAnswerError(f"its {name} is no plain number")
+        return int(text) if text else None
+
+
+def parse_submit(body: bytes) -> SubmitAnswer:
+    """Read the answer to a submit.
+
+    :raises UnreadableAnswerError: where it is neither XML nor JSON.
+    """
+    fields = _read(body)
+    return SubmitAnswer(fields.success(), fields.values.get("batchStatus", ""), fields.values.get("message", ""))
+
+
+def parse_status(body: bytes) -> StatusAnswer:
+    """Read the answer to a status request.
+
+    :raises UnreadableAnswerError: where it is neither XML nor JSON, or a counter is no plain number.
+    """
+    fields = _read(body)
+    word = printable(fields.values.get("status", ""), _MAX_WORD)
+    if not word or word.isdigit():  # a number is an HTTP status that a gateway repeats in its body
+        return StatusAnswer(fields.success(), None)
+    size, consumed, successful, not_found, failed = map(fields.counter, _COUNTERS)
+    status = BatchStatus(word, size, consumed, successful, not_found, failed, fields.failures)
+    return StatusAnswer(fields.success(), status)
+
+
+def parse_failed_ids(body: bytes) -> set[str]:
+    """Read the ids of the rows that a status answer lists as failed, 100,000 of them at most.
+
+    :raises UnreadableAnswerError: where it is neither XML nor JSON.
+    """
+    return _read(body).failed_ids - {""}
+
+
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """Read an answer that is to be one JSON object.
+
+    :raises UnreadableAnswerError: where it is not.
+    """
+    return _json_object(body, None)
+
+
+def _json_object(body: bytes, make: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None) -> dict[str, Any]:
+    if sum(map(body.count, (b"[", b"{", b","))) > _MAX_PARTS:
+        raise UnreadableAnswerError("it is far longer than an answer of Target's")
+    try:
+        value = json.loads(body, object_pairs_hook=make)
+    except (ValueError, RecursionError):
+        raise UnreadableAnswerError("it is not JSON") from None
+    if not isinstance(value, dict):
+        raise UnreadableAnswerError("it is not a JSON object")
+    return value
+
+
+def printable(text: str, limit: int = _MAX_MESSAGE) -> str:
+    """Return text of an answer fit for a log line: cut, on one line, without control characters."""
+    line = "".join(character if character.isprintable() else " " for character in text[: 4 * limit])
+    return " ".join(line.split())[:limit]
+
+
+def excerpt(body: bytes) -> str:
+    """Return the first of an answer's visible text, as it came, or nothing where it repeats what was sent."""
+    if b"batch=" in body:
+        return ""
+    text = body[:8192].decode("utf-8", "replace")
+    return re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^<>]*>", " ", text)
+
+
+def _read(body: bytes) -> _Fields:
+    text = body.removeprefix(_BOM).lstrip()
+    if text.startswith(b"{"):
+        return _read_json(text)
+    collector = _Collector()
+    parser = DefusedXMLParser(target=collector, forbid_dtd=True)
+    parser.parser.StartNamespaceDeclHandler = lambda prefix, uri: collector.note_tags([prefix])
+    try:
+        for start in range(0, len(text), _FEED_BYTES):
+            collector.moved = False
+            parser.feed(text[start : start + _FEED_BYTES])
+            if not collector.moved:  # one tag or comment that long; the parser would begin it anew at each block
+                raise ValueError("not an answer of Target's")
+        parser.close()
+    except (ParseError, ValueError, LookupError):  # all of defusedxml's refusals are ValueErrors
+        raise UnreadableAnswerError("it is neither XML nor JSON of Target's") from None
+    return collector.fields
+
+
+def _read_json(text: bytes) -> _Fields:
+    values = _json_object(text, _one_meaning)
+    if isinstance(values.get("response"), dict):  # the XML's root, where a gateway has turned XML into JSON
+        values = values["response"]
+    entries = values.pop("profile", None) or []
+    rows = entries if isinstance(entries, list) else [entries]
+    fields = _Fields({name: _text(value) for name, value in values.items() if name in _NAMES and value is not None})
+    for row in rows:
+        if isinstance(row, dict):
+            fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
+    return fields
+
+
+def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs) and any(name in _CHECKED and values[name] != value for name, value in pairs):
+        raise UnreadableAnswerError("it says two things in one name")
+    return values
+
+
+def _text(value: Any) -> str:
+    """Return a JSON value as XML would show it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).strip() if isinstance(value, (str, int, float)) else "?"
+
+
+class _Collector:
+    """Take from the parser's events the root's children, so that no tree of half a million rows is built."""
+
+    def __init__(self) -> None:
+        self.fields = _Fields()
+        self.moved = False
+        self._path: list[str] = []
+        self._text: list[str] = []
+        self._row: dict[str, str] = {}
+        self._parts = 0
+        self._tags: set[str] = set()
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.note_tags([tag, *attributes])
+        self._path.append(tag.rpartition("}")[2])
+        self._text = []
+        self._parts += 1
+        if len(self._path) > _MAX_DEPTH or self._parts > _MAX_PARTS or self._path[0].lower() == "html":
+            raise ValueError("not an answer of Target's")
+
+    def note_tags(self, tags: Iterable[str]) -> None:
+        """Count different names: the parser keeps each for good."""
+        self.moved = True
+        self._tags.update(tags)
+        if len(self._tags) > _MAX_TAGS:
+            raise ValueError("not an answer of Target's")
+
+    def data(self, text: str) -> None:
+        self.moved = True
+        self._text.append(text)
+
+    def end(self, tag: str) -> None:
+        text = "".join(self._text).strip()
+        self._text = ["?"]  # what holds elements is no plain value
+        self.moved = True
+        match self._path:
+            case [_, "profile"]:
+                self.fields.add_row(self._row.get("id", ""), self._row.get("status", ""))
+                self._row = {}
+            case [_, name] if name in _NAMES:
+                self.fields.note(name, text)
+            case [_, "profile", "id" | "status" as name] if self._row.get(name) not in _FAILURE_WORDS:
+                self._row[name] = text
+        self._path.pop()

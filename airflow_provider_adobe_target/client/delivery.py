@@ -1,0 +1,254 @@
+"""Telling Adobe Target, through its Delivery API, which ids belong to one person.
+
+Rules: Adobe's Delivery API reference and its page about identifying visitors. One session a person, all known ids in
+one request, one mbox that no activity uses and no ``pageLoad``, so that no impression counts, and the edge host of the
+answer for what follows.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+from airflow_provider_adobe_target import __version__
+from airflow_provider_adobe_target.client.answers import UnreadableAnswerError, parse_json_object
+from airflow_provider_adobe_target.client.protocol import Flow, Request, Response, Send, TransportFailure, Wait
+from airflow_provider_adobe_target.client.retries import RetryPolicy, Setback, failure_setback, response_setback
+from airflow_provider_adobe_target.client.urls import checked_status_url
+from airflow_provider_adobe_target.exceptions import AdobeTargetError, AdobeTargetUnavailableError, TargetRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.client.protocol import Answer
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+
+_logger = logging.getLogger(__name__)
+
+_POLICY = RetryPolicy(first_wait=1.0)
+_BUSY_SESSION = 420
+_BUSY_WAIT = 5.0
+_QUIET_SETBACKS = 2  # of a call, which are not worth a line in the log: calls are many
+_RAMP = 200.0  # calls a second, and each minute so many more: Adobe's advice
+_MINUTE = 60.0
+_SESSIONS = uuid.UUID("6f2d6a3c-5b0e-4d8e-9a37-1c1f5f0c7f11")
+
+
+class PersonRefusedError(AdobeTargetError):
+    """Adobe Target does not take what it was told of one person (400); it may take that of others."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Ids that belong together, and what else is known of whom they belong to. Its ``repr`` shows none.
+
+    :param key: the id that names the person in all requests, with its kind.
+    :param third_party_id: the customer's id; without :attr:`customer_ids`.
+    :param tnt_id: the Target id of a browser, with its suffix where it is known.
+    :param ecid: the Experience Cloud id of a browser.
+    :param customer_ids: integration codes (aliases of data sources) and ids, authenticated; needs :attr:`ecid`.
+    :param attributes: names, without ``profile.``, and texts; at most 50, of at most 256 characters.
+    """
+
+    key: str = field(repr=False)
+    third_party_id: str | None = field(default=None, repr=False)
+    tnt_id: str | None = field(default=None, repr=False)
+    ecid: str | None = field(default=None, repr=False)
+    customer_ids: Mapping[str, str] = field(default_factory=dict, repr=False)
+    attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Link:
+    """What Adobe Target says of a person.
+
+    :param tnt_id: the Target id, with the suffix that says where the profile is; None where none was given.
+    :param edge_url: ``scheme://host[:port]`` that this person's next call is to go to, checked; None for the client's
+        own.
+    """
+
+    tnt_id: str | None = field(repr=False)
+    edge_url: str | None
+
+
+class Pace:
+    """How fast calls follow each other: up to 200 a second at first, and 200 more each minute.
+
+    May be used from several threads.
+
+    :param calls_per_second: what is never exceeded.
+    :param clock: the time.
+    """
+
+    def __init__(self, calls_per_second: float, clock: Clock) -> None:
+        self._calls_per_second = calls_per_second
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._start = self._next = clock.monotonic()
+
+    def take(self) -> float:
+        """Take the next place for a call, and return the seconds until then."""
+        with self._lock:
+            now = self._clock.monotonic()
+            ramp = _RAMP * (1 + (now - self._start) // _MINUTE)
+            begin = max(now, self._next)
+            self._next = begin + 1 / min(self._calls_per_second, ramp)
+            return begin - now
+
+    def hold(self, seconds: float) -> None:
+        """Give no place for so long: Adobe Target asked for patience."""
+        with self._lock:
+            self._next = max(self._next, self._clock.monotonic() + seconds)
+
+
+def session_id(settings: TargetSettings, person: Person) -> str:
+    """Return the session of a person, 32 hex digits: the same in each try, task and run.
+
+    Adobe's Delivery reference: two sessions for one id within 30 minutes make changes inconsistent, and one session
+    for several people makes them unpredictable.
+    """
+    return uuid.uuid5(_SESSIONS, f"{settings.client_code} {person.key}").hex
+
+
+def link_person(
+    settings: TargetSettings, pace: Pace, clock: Clock, person: Person, *, mbox: str, edge_url: str | None = None
+) -> Flow[Link]:
+    """Tell Adobe Target which ids belong to a person. To tell it twice does no harm.
+
+    :param mbox: one that no activity uses.
+    :param edge_url: where the answer to this person's last call said that the next is to go.
+    :raises PersonRefusedError: where Adobe Target does not take what it is told of this person.
+    :raises TargetRefusedError: where it would not take any other person either.
+    :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
+    """
+    setbacks: list[Setback] = []
+    began = clock.monotonic()
+    while True:
+        if pause := pace.take():
+            yield Wait(pause)
+        answer = yield Send(delivery_request(settings, person, mbox, edge_url))
+        outcome = _outcome(settings, answer, clock.now())
+        if isinstance(outcome, Link):
+            return outcome
+        if isinstance(answer, TransportFailure):
+            edge_url = None  # a firewall may know the client's own host only
+        if outcome.throttled:
+            pace.hold(outcome.wait or 0.0)
+        began = began if setbacks else clock.monotonic()
+        setbacks.append(outcome)
+        wait = _POLICY.wait(setbacks, clock.monotonic() - began)
+        if wait is None:
+            raise AdobeTargetUnavailableError(
+                f"Target gave no usable answer to a Delivery call in {len(setbacks)} tries. The last: "
+                f"{outcome.reason}. Try later.",
+                retry_after=outcome.wait if outcome.throttled else None,
+            )
+        level = logging.WARNING if len(setbacks) > _QUIET_SETBACKS else logging.DEBUG
+        _logger.log(level, "No usable answer to a Delivery call: %s. Next try in %.0f seconds.", outcome.reason, wait)
+        yield Wait(wait)
+
+
+def delivery_request(settings: TargetSettings, person: Person, mbox: str, edge_url: str | None = None) -> Request:
+    """Return the request that names all known ids of a person. Delivery knows no token, so none is sent."""
+    query = f"client={quote(settings.client_code)}&sessionId={session_id(settings, person)}"
+    headers = {
+        "Accept": "application/json, */*;q=0.1",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": f"airflow-provider-adobe-target/{__version__}",
+    }
+    body = json.dumps(_body(settings, person, mbox)).encode()
+    return Request("POST", f"{edge_url or settings.base_url}/rest/v1/delivery?{query}", headers, body, settings.timeout)
+
+
+def _body(settings: TargetSettings, person: Person, mbox: str) -> dict[str, Any]:
+    ids: dict[str, Any] = {
+        "tntId": person.tnt_id,
+        "thirdPartyId": person.third_party_id,
+        "marketingCloudVisitorId": person.ecid,
+        "customerIds": [
+            {"id": customer_id, "integrationCode": code, "authenticatedState": "authenticated"}
+            for code, customer_id in person.customer_ids.items()
+        ],
+    }
+    executed = {"index": 0, "name": mbox, "profileParameters": dict(person.attributes)}
+    body: dict[str, Any] = {
+        "context": {"channel": "web"},
+        "id": _present(ids),
+        "execute": {"mboxes": [_present(executed)]},
+    }
+    if settings.property_token:
+        body["property"] = {"token": settings.property_token}
+    return body
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, [], {})}
+
+
+def _outcome(settings: TargetSettings, answer: Answer | None, now: float) -> Link | Setback:
+    if isinstance(answer, TransportFailure):
+        return failure_setback(answer)
+    if not isinstance(answer, Response):
+        raise TypeError("a flow is to be sent the answer to its request")
+    if answer.status == _BUSY_SESSION:
+        return Setback("HTTP 420, too many requests of one session", _BUSY_WAIT, throttled=True)
+    if setback := response_setback(answer, now):
+        is_asked = "retry-after" in answer.headers or answer.status == 429
+        return setback if is_asked else Setback(setback.reason)  # no call of Delivery's counts among 50 a minute
+    try:
+        content = parse_json_object(answer.body)
+    except UnreadableAnswerError as error:
+        if answer.ok:
+            return Setback(f"HTTP {answer.status}, and {error}")
+        content = {}
+    if not answer.ok:
+        _refuse(answer, content)
+    tnt_id = _tnt_id(content)
+    if tnt_id is None and not all(isinstance(content.get(name), str) for name in ("client", "requestId")):
+        return Setback(f"HTTP {answer.status}, and JSON that is not Delivery's")  # a gateway's, say
+    return Link(tnt_id, _edge_url(settings, content))
+
+
+def _refuse(answer: Response, content: dict[str, Any]) -> NoReturn:
+    """Raise for an answer that another try would not better. Its text may name an id, and is not repeated."""
+    if answer.status != 400:
+        raise TargetRefusedError(
+            f"Target refused a Delivery call (HTTP {answer.status}), and would refuse the others. Check the client "
+            "code (login) and, where one is set, the host of the connection."
+        )
+    if "property token" in str(content.get("message", "")).lower():
+        raise TargetRefusedError(
+            "Target refused a Delivery call: the connection's property_token is none of this account's."
+        )
+    raise PersonRefusedError("Target refused a Delivery call (HTTP 400).")
+
+
+def _tnt_id(content: dict[str, Any]) -> str | None:
+    ids = content.get("id")
+    tnt_id = ids.get("tntId") if isinstance(ids, dict) else None
+    return tnt_id if isinstance(tnt_id, str) and tnt_id else None
+
+
+def _edge_url(settings: TargetSettings, content: dict[str, Any]) -> str | None:
+    """Return where an answer says that calls are to go, if it is one of Target's hosts: the ids would go there."""
+    edge_host = content.get("edgeHost")
+    if not isinstance(edge_host, str) or not edge_host:
+        return None
+    scheme = "http" if settings.plain_http else "https"
+    try:
+        if set(edge_host) & set("/?#"):
+            raise TargetRefusedError("It is no host name.")
+        return checked_status_url(settings, f"{scheme}://{edge_host}")
+    except TargetRefusedError:
+        _logger.warning(
+            "An answer of Target's names an edge host that is none of Target's: it is not called. If it is right, name "
+            "it in allowed_status_hosts of the connection."
+        )
+        return None

@@ -1,0 +1,415 @@
+"""Tokens and where they come from: Adobe's identity service (IMS) for access tokens, the Admin API for the profile's.
+
+A request that needs a token that the connection does not hold is made with a mark in its place, and a flow with such
+requests is run within :meth:`Tokens.with_profile_token` or :meth:`Tokens.with_access_token`, which put the token
+there. A token that is refused though it came from a cache is asked for anew, once: it may have been replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_adobe_target.client import token_cache
+from airflow_provider_adobe_target.client.answers import UnreadableAnswerError, parse_json_object, printable
+from airflow_provider_adobe_target.client.budget import CallBudget, Place
+from airflow_provider_adobe_target.client.flows import call_target
+from airflow_provider_adobe_target.client.protocol import (
+    ACCESS_TOKEN,
+    PROFILE_TOKEN,
+    Flow,
+    Response,
+    Send,
+    Wait,
+    access_token_request,
+    client_settings_request,
+    profile_token_request,
+)
+from airflow_provider_adobe_target.client.retries import RetryPolicy, Setback, response_setback
+from airflow_provider_adobe_target.client.token_cache import Token, TokenCache
+from airflow_provider_adobe_target.exceptions import (
+    AdobeTargetError,
+    ConnectionSettingsError,
+    TargetRefusedError,
+    TokenRefusedError,
+    UnclearAnswerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from typing import Any
+
+    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.client.protocol import Request
+    from airflow_provider_adobe_target.client.settings import OAuthCredential, TargetSettings
+
+T = TypeVar("T")
+_logger = logging.getLogger(__name__)
+
+DAY = 24 * 60 * 60.0
+WARN_DAYS_LEFT = 14.0
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+_TURN = 0.2  # seconds until it is looked again whether another thread or trigger has got the token
+_MARGIN = 300.0  # seconds before its end at which an access token is used no more
+_NO_TOKEN_FOR = 300.0  # seconds for which 'there is no profile token' is believed
+_LONGEST_LIFE = DAY  # of an access token; a longer one may be told in milliseconds, as Adobe once did
+_LONGEST_STATED_LIFE = 1e10  # more than three hundred years: no life
+PATIENT = RetryPolicy(max_tries=5)
+IMPATIENT = RetryPolicy(patience=0)
+# A token may have been made where the answer was lost, so that to make one is not tried again of itself.
+_ROTATION_POLICY = RetryPolicy(max_tries=3, max_lost_answers=1)
+
+_access_tokens = TokenCache()
+_profile_tokens = TokenCache()
+
+
+def forget_all_tokens() -> None:
+    """Forget the tokens of this process, for tests; files stay."""
+    _access_tokens.clear()
+    _profile_tokens.clear()
+
+
+class Unlimited(CallBudget):
+    """The budget of calls that Target does not count."""
+
+    def __init__(self) -> None:
+        pass
+
+    def place(self) -> Place:
+        """Return what one call needs, for a ``with`` block around it."""
+        return _AnyPlace()
+
+
+class _AnyPlace(Place):
+    """A place that is always free."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def begin(self) -> float:
+        return 0.0
+
+    def throttled(self, seconds: float) -> None:
+        pass
+
+
+class Tokens:
+    """The tokens of one connection.
+
+    :param settings: the connection.
+    :param budget: the calls a minute, of which those to the Admin API are part.
+    :param clock: the time.
+    :param mask: is told each token the moment it is there, to keep it out of logs.
+    :param policy: how patiently the calls to IMS and the Admin API are tried again.
+    """
+
+    def __init__(
+        self,
+        settings: TargetSettings,
+        budget: CallBudget,
+        clock: Clock,
+        mask: Callable[[str], object],
+        policy: RetryPolicy = PATIENT,
+    ) -> None:
+        self._settings = settings
+        self._budget = budget
+        self._clock = clock
+        self._mask = mask
+        self._policy = policy
+
+    def with_profile_token(self, flow: Flow[T]) -> Flow[T]:
+        """Run a flow of Profile API calls, with the token that the Admin API gives where the connection holds none.
+
+        :raises TokenRefusedError: where IMS or the Admin API does not take the credential.
+        :raises TargetRefusedError: where they give another answer that is of no use.
+        :raises AdobeTargetUnavailableError: where they give none.
+        """
+        if not self._settings.reads_token:
+            return (yield from flow)
+        yield from self.profile_token()  # before the flow begins, so that no two calls hold a place in the budget
+        return (yield from self._filled_in(flow, PROFILE_TOKEN, self.profile_token, self._forget_profile_token))
+
+    def with_access_token(self, flow: Flow[T]) -> Flow[T]:
+        """Run a flow of calls to the Admin API or the Edge Network; errors as :meth:`access_token`."""
+        return (yield from self._filled_in(flow, ACCESS_TOKEN, self.access_token, self._forget_access_token))
+
+    def access_token(self) -> Flow[Token]:
+        """Return a token of IMS that is good for some minutes at least.
+
+        :raises ConnectionSettingsError: where the connection has no credential.
+        :raises TokenRefusedError: where IMS does not take it.
+        :raises AdobeTargetUnavailableError: where IMS gives no usable answer.
+        """
+        oauth = self._oauth()
+        return (yield from self._cached(_access_tokens, oauth, partial(self._new_access_token, oauth)))
+
+    def profile_token(self) -> Flow[Token]:
+        """Return the Profile API token in force, with an empty value where there is none; it is read, never made.
+
+        :raises ConnectionSettingsError: where the connection lacks the credential or the tenant.
+        :raises TokenRefusedError: where IMS or the Admin API does not take the credential.
+        :raises TargetRefusedError: where the Admin API gives another answer that is of no use.
+        :raises AdobeTargetUnavailableError: where one of them gives none.
+        """
+        return (yield from self._cached(_profile_tokens, self._profile_key(), self.read_profile_token))
+
+    def read_profile_token(self) -> Flow[Token]:
+        """Return :meth:`profile_token` as the Admin API has it now."""
+        token = yield from self._admin_call(
+            profile_token_request(self._settings, "GET"), self._profile_token_of, "the look at the profile token"
+        )
+        if token.value and days_left(token, self._clock.now()) < WARN_DAYS_LEFT:
+            _logger.warning(
+                "The Profile API token of tenant %s has %.1f days left at most. Plan its rotation: it ends the token "
+                "for everybody who uses it.",
+                self._settings.tenant_id,
+                days_left(token, self._clock.now()),
+            )
+        return token
+
+    def make_profile_token(self) -> Flow[Token]:
+        """Make a new Profile API token, which ends the present one for everybody who uses it.
+
+        :raises UnclearAnswerError: where one may have been made, and the one in force cannot be read.
+        :raises AdobeTargetError: as :meth:`profile_token`. No token was made then, as far as the Admin API says.
+        """
+        before = yield from self.read_profile_token()
+        setbacks: list[Setback] = []
+        try:
+            token = yield from self._admin_call(
+                profile_token_request(self._settings, "POST"),
+                self._new_token_of,
+                "the making of a profile token",
+                policy=_ROTATION_POLICY,
+                setbacks=setbacks,
+                setback_of=self._rotation_setback,
+            )
+        except AdobeTargetError as error:
+            if not any(setback.maybe_accepted for setback in setbacks):
+                raise
+            token = yield from self._token_in_force_after(error)
+            if token.value in ("", before.value):
+                raise
+        _profile_tokens.put(self._profile_key(), token)
+        return token
+
+    def _token_in_force_after(self, error: AdobeTargetError) -> Flow[Token]:
+        """Read the token where a new one may have been made, and say of a failure what that means."""
+        try:
+            return (yield from self.read_profile_token())
+        except AdobeTargetError as failure:
+            raise UnclearAnswerError(
+                f"{error} Then the Profile API token in force could not be read: {failure} A new token may be in force "
+                "that nobody was handed; the former one is refused then. Look at Target's page (Administration > "
+                "Implementation > Profile API) before you run this again."
+            ) from error
+
+    def _rotation_setback(self, response: Response, now: float) -> Setback | None:
+        """Take every answer but a token and a plain refusal (4xx) for a lost one: there may be a new token."""
+        setback = response_setback(response, now)
+        if 400 <= response.status <= 499:
+            return setback
+        if setback:
+            return replace(setback, maybe_accepted=True)
+        with suppress(TargetRefusedError):
+            if response.ok and self._profile_token_of(response).value:
+                return None
+        return Setback(f"HTTP {response.status} without a token and its life", maybe_accepted=True)
+
+    def _new_token_of(self, response: Response) -> Token:
+        token = self._profile_token_of(response)
+        if not token.value:
+            raise TargetRefusedError(f"The Admin API made no profile token (HTTP {response.status}).")
+        return token
+
+    def demands_token(self) -> Flow[bool]:
+        """Say whether 'Require Authentication' is on for the Profile API; errors as :meth:`profile_token`."""
+        return (
+            yield from self._admin_call(
+                client_settings_request(self._settings), _read_demand, "the look at the account's settings"
+            )
+        )
+
+    def _admin_call(self, request: Request, read: Callable[[Response], T], subject: str, **options: Any) -> Flow[T]:
+        def read_or_refuse(response: Response) -> T:
+            _refuse_admin(response, subject)
+            return read(response)
+
+        options = {"policy": self._policy, **options}
+        flow = call_target(self._budget, self._clock, request, read_or_refuse, subject=subject, **options)
+        return (yield from self.with_access_token(flow))
+
+    def _filled_in(
+        self, flow: Flow[T], mark: str, token_of: Callable[[], Flow[Token]], forget: Callable[[str], None]
+    ) -> Flow[T]:
+        """Run a flow with the token where its requests have a mark."""
+        try:
+            command = next(flow)
+            while True:
+                if isinstance(command, Wait) or command.request.headers.get("Authorization") != mark:
+                    answer = yield command
+                else:
+                    token = yield from token_of()
+                    answer = yield _with(command, token)
+                    if isinstance(answer, Response) and answer.status in (401, 403):
+                        forget(token.value)
+                        newer = yield from token_of()
+                        if newer.value != token.value:
+                            _logger.info("The token was refused, and there is a newer one: trying that.")
+                            token = newer
+                            answer = yield _with(command, token)
+                    if isinstance(answer, Response) and token.value:
+                        answer = replace(answer, body=answer.body.replace(token.value.encode(), b"***"))
+                command = flow.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
+
+    def _cached(self, cache: TokenCache, key: Hashable, ask: Callable[[], Flow[Token]]) -> Flow[Token]:
+        """Return a token from the cache, where only one asks for a new one while the others wait."""
+        while True:
+            token = cache.get(key, self._clock.now())
+            if token:
+                return token
+            if cache.claim(key):
+                break
+            yield Wait(_TURN)
+        try:
+            token = yield from ask()
+            cache.put(key, token)
+            return token
+        finally:
+            cache.release(key)
+
+    def _new_access_token(self, oauth: OAuthCredential) -> Flow[Token]:
+        token = token_cache.read_token_file(oauth, self._clock.now())
+        if token is None:
+            token = yield from call_target(
+                Unlimited(),
+                self._clock,
+                access_token_request(self._settings, oauth),
+                partial(self._access_token_of, oauth),
+                policy=self._policy,
+                subject="the request for an access token",
+            )
+            token_cache.write_token_file(oauth, token)
+        self._mask(token.value)
+        return token
+
+    def _access_token_of(self, oauth: OAuthCredential, response: Response) -> Token:
+        content = _json(response)
+        if not response.ok:
+            word = content.get("error")
+            said = (
+                f" It says: {printable(word, 64)}." if isinstance(word, str) and oauth.client_secret not in word else ""
+            )
+            raise TokenRefusedError(
+                f"IMS refused the OAuth credential (HTTP {response.status}).{said} Check client_id, client_secret and "
+                "ims_scope against the credential's page in Adobe Developer Console."
+            )
+        value, seconds = content.get("access_token"), _seconds(content.get("expires_in"))
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value) or seconds is None:
+            raise TargetRefusedError(
+                "IMS's answer holds no access token and its life. Check ims_host; a proxy may have answered."
+            )
+        self._mask(value)
+        life = min(seconds, _LONGEST_LIFE)
+        return Token(value, self._clock.now() + life - min(_MARGIN, life / 2))
+
+    def _profile_token_of(self, response: Response) -> Token:
+        content = _json(response)
+        value, seconds = content.get("accessToken"), _seconds(content.get("expiresIn"))
+        now = self._clock.now()
+        if response.status == 404 or (response.ok and content and not value):
+            return Token("", now + _NO_TOKEN_FOR)
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value) or seconds is None:
+            raise TargetRefusedError(
+                f"The Admin API's answer (HTTP {response.status}) holds no profile token and its life. Check "
+                "admin_host and tenant_id; a proxy may have answered."
+            )
+        self._mask(value)
+        return Token(value, now + seconds)
+
+    def _oauth(self) -> OAuthCredential:
+        if self._settings.oauth is None:
+            raise ConnectionSettingsError(
+                "The connection has no OAuth credential: set client_id and client_secret in extra."
+            )
+        return self._settings.oauth
+
+    def _profile_key(self) -> Hashable:
+        if self._settings.tenant_id is None:
+            raise ConnectionSettingsError("The connection has no tenant_id, which the Admin API's paths need.")
+        return self._oauth(), self._settings.admin_url, self._settings.tenant_id
+
+    def _forget_profile_token(self, value: str) -> None:
+        _profile_tokens.forget(self._profile_key(), value)
+
+    def _forget_access_token(self, value: str) -> None:
+        _access_tokens.forget(self._oauth(), value)
+        token_cache.remove_token_file(self._oauth(), value)
+
+
+def days_left(token: Token, now: float) -> float:
+    """Return the days until a token ends, at most: Adobe does not say whether it tells the rest or the whole life.
+
+    :param now: seconds since the epoch.
+    """
+    return max(0.0, token.expires_at - now) / DAY
+
+
+def _with(command: Send, token: Token) -> Send:
+    headers = {name: value for name, value in command.request.headers.items() if name != "Authorization"}
+    if token.value:
+        headers["Authorization"] = f"Bearer {token.value}"
+    return Send(replace(command.request, headers=headers))
+
+
+def _json(response: Response) -> dict[str, Any]:
+    try:
+        return parse_json_object(response.body)
+    except UnreadableAnswerError:
+        return {}
+
+
+def _seconds(value: object) -> float | None:
+    """Return a life in seconds, or None where it is no number that one may have."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value <= _LONGEST_STATED_LIFE else None  # type: ignore[operator, arg-type]
+
+
+def _read_demand(response: Response) -> bool:
+    demand = _json(response).get("enableProfileApiAuthentication")
+    if not response.ok or not isinstance(demand, bool):
+        raise TargetRefusedError(
+            f"The Admin API (HTTP {response.status}) does not say whether the Profile API demands a token."
+        )
+    return demand
+
+
+def _refuse_admin(response: Response, subject: str) -> None:
+    """Raise for an answer of the Admin API that is about the credential, the tenant or the call.
+
+    :raises TokenRefusedError: for 401 and 403.
+    :raises TargetRefusedError: for redirects, and for 4xx but 404, which may mean that there is no token.
+    """
+    if response.status in (401, 403):
+        raise TokenRefusedError(
+            f"The Admin API refused {subject} (HTTP {response.status}). Give the OAuth credential a product profile of "
+            "Target with the role of an approver, and check that it belongs to tenant_id; or put the Profile API token "
+            "into the connection's password."
+        )
+    if response.status == 404 and not _json(response):
+        raise TargetRefusedError(f"The Admin API does not know where {subject} leads: check tenant_id and admin_host.")
+    if not response.ok and response.status != 404:
+        raise TargetRefusedError(f"The Admin API refused {subject} (HTTP {response.status}). Check admin_host.")

@@ -1,0 +1,380 @@
+"""Two ways to carry a request: ``requests`` for a worker's thread, ``httpx`` for a triggerer's event loop.
+
+Import this module where it is used: it is the only one that loads an HTTP library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+import zlib
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import requests
+import urllib3
+
+from airflow_provider_adobe_target.client.hosts import is_loopback
+from airflow_provider_adobe_target.client.protocol import (
+    Answer,
+    BatchBody,
+    FailureKind,
+    Flow,
+    Request,
+    Response,
+    TransportFailure,
+    Wait,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from types import TracebackType
+
+    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+
+T = TypeVar("T")
+
+_BLOCK = 1 << 20
+_READ_BLOCK = 1 << 16
+
+
+class RequestsTransport:
+    """Send requests from a thread, over one session. A context manager.
+
+    Redirects are never followed, ``.netrc`` is never read; proxies of the environment are used where the
+    connection names none.
+
+    :param settings: certificates and proxies.
+    """
+
+    def __init__(self, settings: TargetSettings) -> None:
+        self._settings = settings
+        self._session = requests.Session()
+
+    def __enter__(self) -> RequestsTransport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.close()
+
+    def send(self, request: Request) -> Answer:
+        """Send one request and read the whole answer.
+
+        :raises OSError: where the batch file cannot be read.
+        """
+        body = _body(request)
+        prepared = self._session.prepare_request(
+            requests.Request(request.method, request.url, dict(request.headers), data=body, auth=_leave_headers_alone)
+        )
+        # What was checked is what is called: undo the library's own spelling of it.
+        prepared.url = request.url
+        options = self._session.merge_environment_settings(
+            request.url, self._proxies(request.url), True, self._settings.verify, None
+        )
+        try:
+            with (
+                _quiet_libraries(),
+                self._session.send(prepared, timeout=request.timeout, allow_redirects=False, **options) as response,
+            ):
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                content = _Content(request.answer_limit, headers)
+                # urllib3's own ways to read chunks, and to unpack, have no bounds in all of its versions.
+                while block := response.raw.read(_READ_BLOCK, decode_content=False):
+                    content.add(block)
+                return Response(response.status_code, headers, content.whole())
+        except _UnfitContentError as error:
+            return TransportFailure(error.kind, True, str(error))
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
+            return _failure(error, body, timed_out=timed_out)
+
+    def _proxies(self, url: str) -> dict[str, str]:
+        """Return the connection's proxies, or none of them for a host its ``no_proxy`` names."""
+        proxies = dict(self._settings.proxies)
+        no_proxy = proxies.get("no_proxy")
+        if no_proxy is not None and requests.utils.should_bypass_proxies(url, no_proxy):
+            return {"no_proxy": no_proxy}
+        if url.startswith("http://") and _environment_would_tell(self._settings):
+            return {"no_proxy": urlsplit(url).hostname or ""}
+        return proxies
+
+
+class HttpxTransport:
+    """Send requests from an event loop, over one client. An asynchronous context manager.
+
+    Follows the same rules as :class:`RequestsTransport`, and trusts the same certificates. A triggerer has a thousand
+    of these for hours, so that between requests it can :meth:`rest`.
+
+    :param settings: certificates and proxies.
+    """
+
+    def __init__(self, settings: TargetSettings) -> None:
+        self._settings = settings
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> HttpxTransport:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Hold no connection, an open file each that the server will have closed soon, until the next request."""
+        client, self._client = self._client, None
+        if client:
+            await client.aclose()
+
+    async def _open(self) -> httpx.AsyncClient:
+        # Reading the certificates would hold up the loop.
+        verify = await asyncio.to_thread(_certificates, self._settings.verify)
+        mounts: dict[str, httpx.AsyncBaseTransport | None] = {}
+        if _environment_would_tell(self._settings):
+            mounts["http://"] = None
+        for key, proxy in self._settings.proxies.items():
+            if key == "no_proxy":
+                mounts.update({f"all://*{host.strip()}": None for host in proxy.split(",") if host.strip()})
+            else:
+                pattern = key if "://" in key else f"{key}://"
+                mounts[pattern] = httpx.AsyncHTTPTransport(verify=verify, proxy=proxy)
+        return httpx.AsyncClient(verify=verify, mounts=mounts, follow_redirects=False)
+
+    async def send(self, request: Request) -> Answer:
+        """Send one request and read the whole answer.
+
+        :raises OSError: where the batch file or the certificates cannot be read.
+        """
+        self._client = self._client or await self._open()
+        body = _body(request)
+        headers = dict(request.headers)
+        blocks = body.for_event_loop() if isinstance(body, _FileBlocks) else body
+        if isinstance(body, _FileBlocks):
+            headers["Content-Length"] = str(len(body))
+        connect, read = request.timeout
+        timeout = httpx.Timeout(connect=connect, read=read, write=read, pool=connect)
+        try:
+            with _quiet_libraries():
+                async with self._client.stream(
+                    request.method, request.url, headers=headers, content=blocks, timeout=timeout
+                ) as response:
+                    answer_headers = dict(response.headers.items())
+                    content = _Content(request.answer_limit, answer_headers)
+                    async for block in response.aiter_raw():
+                        content.add(block)
+                    return Response(response.status_code, answer_headers, content.whole())
+        except _UnfitContentError as error:
+            return TransportFailure(error.kind, True, str(error))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return _failure(error, body, timed_out=isinstance(error, httpx.TimeoutException))
+
+
+def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
+    """Drive a flow to its end from a thread and return its result."""
+    try:
+        command = next(flow)
+        while True:
+            answer: Answer | None = None
+            if isinstance(command, Wait):
+                clock.sleep(command.seconds)
+            else:
+                answer = transport.send(command.request)
+            command = flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
+    """Drive a flow to its end from an event loop and return its result."""
+    try:
+        command = next(flow)
+        while True:
+            answer: Answer | None = None
+            if isinstance(command, Wait):
+                await transport.rest()
+                await clock.asleep(command.seconds)
+            else:
+                answer = await transport.send(command.request)
+            command = flow.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+class _FileBlocks:
+    """A batch file as blocks of bytes: never in memory as a whole, and from its start at each iteration."""
+
+    def __init__(self, body: BatchBody) -> None:
+        self._body = body
+        self.sent = False
+        self.error: OSError | None = None
+        with body.path.open("rb"):
+            pass  # a file that is not there is no failure of the network
+
+    def __len__(self) -> int:
+        return self._body.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with self._body.path.open("rb", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size != self._body.size:
+                    raise OSError(f"{self._body.path.name} is no longer of the size it was written with.")
+                while block := file.read(_BLOCK):
+                    yield block
+        except OSError as error:
+            self.error = error
+            raise
+        self.sent = True
+
+    async def for_event_loop(self) -> AsyncIterator[bytes]:
+        for block in self:
+            yield block
+
+
+def _body(request: Request) -> _FileBlocks | bytes | None:
+    return _FileBlocks(request.body) if isinstance(request.body, BatchBody) else request.body
+
+
+def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stand where credentials would be, or ``requests`` would look for some in ``.netrc``."""
+    return request
+
+
+def _environment_would_tell(settings: TargetSettings) -> bool:
+    """Say whether the environment names another machine as proxy for what goes to this one in clear text."""
+    for url in settings.clear_text_urls:
+        given = requests.utils.select_proxy(url, settings.proxies)
+        proxy = given or requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+        if proxy is not None and not is_loopback(urlsplit(proxy).hostname or ""):
+            return True
+    return False
+
+
+def _certificates(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return for ``httpx`` what ``requests`` trusts: also the bundle its environment variables name."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") if verify is True else verify
+    if bundle is False:
+        return False
+    path = bundle if isinstance(bundle, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
+    return _trusting(path, os.stat(path).st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _trusting(path: str, changed_at: int) -> ssl.SSLContext:
+    """Read certificates once for all who trust them, until they change: each time takes 50 ms and 0.7 MB."""
+    if os.path.isdir(path):
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
+
+
+class _UnfitContentError(Exception):
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class _Content:
+    """An answer's body, up to a limit; also one that is compressed, although none was asked for."""
+
+    def __init__(self, limit: int, headers: Mapping[str, str]) -> None:
+        self._limit = limit
+        self._content = bytearray()
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            raise _UnfitContentError("broken", "an answer in a content encoding that was not asked for")
+        # The 32 stands for gzip and zlib, whichever it is.
+        self._packed = None if coding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
+
+    def add(self, block: bytes) -> None:
+        """Take in what came next."""
+        try:
+            room = self._limit - len(self._content) + 1
+            self._content += self._packed.decompress(block, room) if self._packed else block
+        except zlib.error:
+            raise self._broken() from None
+        if len(self._content) > self._limit:
+            raise _UnfitContentError("too_long", f"an answer of more than {self._limit:,} bytes")
+
+    def whole(self) -> bytes:
+        """Return the body, once nothing more comes."""
+        if self._content and self._packed and not self._packed.eof:
+            raise self._broken()
+        return bytes(self._content)
+
+    @staticmethod
+    def _broken() -> _UnfitContentError:
+        return _UnfitContentError("broken", "an answer whose compression is broken")
+
+
+def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: bool) -> TransportFailure:
+    """Say what happened, by its causes: the libraries' own texts repeat URLs, and those may hold an id."""
+    if isinstance(body, _FileBlocks) and body.error is not None:
+        raise body.error from None
+    causes = list(_causes(error))
+    sent = body.sent if isinstance(body, _FileBlocks) else body is not None and not _is_connect_failure(causes)
+    kind: FailureKind
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        kind, message = "name", "the host name cannot be resolved"
+    elif certificate := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
+        kind, message = "tls", f"the server's certificate is not trusted ({certificate.verify_message})"
+    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
+        kind, message = "tls", "no TLS connection could be agreed on"
+    elif timed_out:
+        kind, message = "timeout", "no answer in time"
+    elif _is_connect_failure(causes):
+        kind, message = "connect", "no connection could be made"
+    else:
+        kind, message = "broken", "the connection broke, or the answer was cut off"
+    reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+    if kind in ("connect", "broken") and reason:
+        message = f"{message} ({reason})"
+    return TransportFailure(kind, sent, message)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_connect_failure(causes: list[BaseException]) -> bool:
+    names = {"ConnectError", "ConnectTimeout", "NewConnectionError", "ConnectTimeoutError", "ProxyError"}
+    return any(type(cause).__name__ in names for cause in causes)
+
+
+_ours: ContextVar[bool] = ContextVar("adobe_target_request", default=False)
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return not _ours.get()
+
+
+# They write every URL they call, or a redirect's, to the log; and a profile's URL holds a person's id.
+for _logger in ("urllib3.connectionpool", "httpx", "httpcore.http11", "httpcore.proxy"):
+    logging.getLogger(_logger).addFilter(_is_not_ours)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    mark = _ours.set(True)
+    try:
+        yield
+    finally:
+        _ours.reset(mark)

@@ -1,0 +1,69 @@
+"""Turns: runs of one task that overlap send their rows one after the other.
+
+Adobe Target knows no order between two batches that write the same ids, and the second may override what the first
+wrote (Adobe's Bulk Profile Update page).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from airflow_provider_adobe_target.client import machine
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+
+_PAUSE = 5.0
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def run_turn(settings: TargetSettings, *, dag_id: str, task_id: str, run_id: str, clock: Clock) -> Iterator[None]:
+    """Wait until no other run of a task on this machine is in such a block, and keep others waiting while in it.
+
+    Tasks of the same run, as mapped ones are, share the block. If a process is killed, it leaves the block. Where the
+    machine's folder cannot be used, a warning is logged, and nobody waits.
+
+    :param settings: the account: for another, runs do not wait.
+    :param clock: how to wait.
+    """
+    descriptor = None
+    try:
+        descriptor = _wait_for_turn(machine.account_digest(settings), dag_id, task_id, run_id, clock)
+    except OSError as error:
+        _logger.warning(
+            "Whether other runs of this task send rows at the same time cannot be known: %s. Set max_active_runs=1.",
+            error,
+        )
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _wait_for_turn(account: str, dag_id: str, task_id: str, run_id: str, clock: Clock) -> int:
+    folder = machine.shared_folder()
+    file = folder / f"{machine.digest(account, dag_id, task_id)}.turn"
+    is_told = False
+    while True:
+        with suppress(BlockingIOError), machine.locked(folder / "turns"):
+            descriptor = machine.join(file, machine.digest(run_id))
+            if descriptor is not None:
+                return descriptor
+            if not is_told:
+                _logger.warning(
+                    "Another run of task %s of DAG %s sends rows from this machine, and this one waits for its end: "
+                    "Adobe Target knows no order between two batches that write the same ids. Set max_active_runs=1 "
+                    "on the DAG or max_active_tis_per_dag=1 on the task, or a pool of one slot.",
+                    task_id,
+                    dag_id,
+                )
+                is_told = True
+        clock.sleep(_PAUSE)

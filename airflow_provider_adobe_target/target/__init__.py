@@ -1,1 +1,0 @@
-"""What is said to Adobe Target and what it answers. Knows no Airflow."""

@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import errno
+import heapq
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_adobe_target.client import machine
+from airflow_provider_adobe_target.client.budget import CallBudget, shared_budget
+from airflow_provider_adobe_target.client.ledger import FileStore
+from airflow_provider_adobe_target.client.settings import TargetSettings
+
+TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
+
+
+class StillClock:
+    def __init__(self):
+        self.time = 1000.0
+
+    def monotonic(self):
+        return self.time
+
+
+@pytest.fixture
+def clock():
+    return StillClock()
+
+
+@pytest.fixture
+def budget_of(clock):
+    """Return a budget as another task of this machine would make it."""
+
+    def make(calls_per_minute=1, client_code="acme", host=None):
+        extra = {"calls_per_minute": calls_per_minute}
+        return shared_budget(TargetSettings.from_fields(client_code, TOKEN, host, None, extra), clock)
+
+    return make
+
+
+def take(budget):
+    """Take a place as one call does that ends at once, and return the seconds to wait where there is none."""
+    with budget.place() as place:
+        return place.begin()
+
+
+@contextmanager
+def line_of(budget, length):
+    """Let so many stand in line who come back in time."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(budget.place()) for _ in range(length)]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 50), st.lists(st.tuples(st.floats(0, 90), st.floats(0, 40)), min_size=1, max_size=150))
+def test_no_60_seconds_see_more_calls_than_the_budget_wherever_in_a_call_they_count(limit, calls):
+    clock = StillClock()
+    budget = CallBudget(limit, clock)
+    spans = []
+    for pause, duration in calls:
+        clock.time += pause
+        with budget.place() as place:
+            while wait := place.begin():
+                clock.time += wait
+            begun = clock.time
+            clock.time += duration
+        spans.append((begun, clock.time))
+    for (_, earlier_end), (later_begin, _) in zip(spans, spans[limit:], strict=False):
+        assert later_begin - earlier_end >= 60 - 1e-6
+
+
+def test_a_wait_is_long_enough_for_the_clock_to_go_on(clock):
+    budget = CallBudget(1, clock)
+    clock.time = 1005.87
+    assert take(budget) == 0
+    clock.time += 60  # rounded, that is a little less
+    wait = take(budget)
+    assert wait > 0
+    assert clock.time + wait > clock.time
+
+
+@pytest.fixture(params=["memory", "file"])
+def any_budget(request, clock, budget_of):
+    return (lambda limit: CallBudget(limit, clock)) if request.param == "memory" else budget_of
+
+
+def test_what_is_left_is_given_at_once(any_budget):
+    budget = any_budget(2)
+    with budget.place() as first, budget.place() as second, budget.place() as third:
+        assert [first.begin(), second.begin()] == [0, 0]
+        assert third.begin() > 0
+
+
+def test_a_call_holds_its_place_for_60_seconds_after_its_end(any_budget, clock):
+    budget = any_budget(1)
+    with budget.place() as place:
+        place.begin()
+        clock.time += 100
+        assert take(budget) > 0
+    assert take(budget) == 60
+    clock.time += 60
+    assert take(budget) == 0
+
+
+@pytest.mark.parametrize("limit", [1, 7, 50])
+def test_threads_share_one_budget(any_budget, limit):
+    budget = any_budget(limit)
+    taken = []
+    barrier = threading.Barrier(8)
+
+    def work():
+        barrier.wait()
+        for _ in range(20):
+            if take(budget) == 0:
+                taken.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == limit
+
+
+class TestTheLine:
+    def test_who_came_first_comes_first(self, any_budget, clock):
+        budget = any_budget(1)
+        take(budget)
+        with budget.place() as first, budget.place() as second:
+            assert first.begin() == 60
+            assert second.begin() > 0
+            clock.time += 60
+            assert second.begin() > 0  # asks sooner, and is not served
+            assert first.begin() == 0
+
+    def test_who_leaves_lets_the_others_move_up(self, any_budget, clock):
+        budget = any_budget(1)
+        take(budget)
+        with budget.place() as second:
+            with budget.place() as first:
+                first.begin()
+                second.begin()
+            clock.time += 60
+            assert second.begin() == 0
+
+    def test_who_does_not_come_back_loses_the_turn(self, any_budget, clock):
+        budget = any_budget(1)
+        take(budget)
+        with budget.place() as gone, budget.place() as second:
+            gone.begin()
+            second.begin()
+            clock.time += 60 + 11
+            assert second.begin() == 0
+
+    def test_nobody_is_told_to_wait_longer_than_needed(self, any_budget, clock):
+        budget = any_budget(3)
+        for _ in range(3):
+            take(budget)
+            clock.time += 10
+        with line_of(budget, 3) as line:
+            assert [place.begin() for place in line] == [30, 40, 50]
+
+    def test_a_thousand_who_wait_ask_some_twenty_times_a_second_together_and_are_served_in_order(self, clock):
+        budget, seconds, asked, served = CallBudget(30, clock), 240, 0, []
+        with line_of(budget, 1000) as line:
+            turns = [(clock.time, number) for number in range(1000)]
+            while turns[0][0] < 1000 + seconds:
+                clock.time, number = heapq.heappop(turns)
+                asked += 1
+                if wait := line[number].begin():
+                    heapq.heappush(turns, (clock.time + wait, number))
+                else:
+                    line[number].__exit__(None, None, None)
+                    served.append(number)
+        assert served == list(range(30 * 4))
+        assert asked < 25 * seconds
+
+    def test_a_connection_with_fewer_calls_leaves_the_rest_to_those_with_more(self, budget_of):
+        few, many = budget_of(2), budget_of(5)
+        assert [take(few), take(few)] == [0, 0]
+        with few.place() as waiting:
+            assert waiting.begin() > 0
+            assert [take(many) for _ in range(3)] == [0, 0, 0]
+            assert take(many) > 0
+
+
+class TestSharing:
+    def test_budgets_of_one_account_are_one(self, budget_of):
+        assert [take(budget_of(2)) for _ in range(3)] == [0, 0, 60]
+
+    @pytest.mark.parametrize("other", [{"client_code": "other"}, {"host": "https://other.example"}])
+    def test_other_accounts_are_other_budgets(self, budget_of, other):
+        assert [take(budget_of()), take(budget_of(**other))] == [0, 0]
+
+    def test_the_files_are_the_user_s_own_and_tell_no_account_and_no_token(self, budget_of, shared_folder):
+        with budget_of().place() as place:
+            place.begin()
+            files = list(shared_folder.iterdir())
+            assert len(files) == 2
+            assert shared_folder.stat().st_mode & 0o777 == 0o700
+            for file in files:
+                assert file.stat().st_mode & 0o777 == 0o600
+                text = file.name + file.read_text()
+                assert not any(secret in text for secret in ("acme", TOKEN, "omtrdc"))
+        assert [file.suffix for file in shared_folder.iterdir()] == [".calls"]
+
+    def test_a_machine_that_was_started_again_begins_anew(self, budget_of, clock):
+        with budget_of().place() as place:
+            place.begin()
+            place.throttled(500)
+        clock.time = 3.0
+        assert take(budget_of()) == 0
+
+    @pytest.mark.parametrize("content", [b'{"at":1000.0,"runn', b"\x00" * 100, b"[]\n", b'{"surprise":1}\n', b'"at"\n'])
+    def test_a_file_that_was_not_written_as_a_whole_costs_a_minute(self, budget_of, clock, shared_folder, content):
+        take(budget_of())
+        [file] = shared_folder.iterdir()
+        file.write_bytes(content)
+        assert take(budget_of()) == 60
+        clock.time += 60
+        assert take(budget_of()) == 0
+
+    def test_a_file_that_another_holds_is_asked_for_again_soon(self, budget_of, shared_folder):
+        take(budget_of(2))
+        [file] = shared_folder.iterdir()
+        held = machine.lock(file)
+        assert 0 < take(budget_of(2)) < 0.2
+        os.close(held)
+        assert take(budget_of(2)) == 0
+
+    def test_an_end_that_could_not_be_noted_is_found_by_others(self, budget_of, clock, shared_folder):
+        place = budget_of().place()
+        place.begin()
+        [file] = shared_folder.glob("*.calls")
+        held = machine.lock(file)
+        place.__exit__(None, None, None)
+        os.close(held)
+        assert take(budget_of()) == 60
+        clock.time += 60
+        assert take(budget_of()) == 0
+
+
+class TestAfter503:
+    def test_all_tasks_hold_their_calls_for_as_long_as_target_asks(self, any_budget, clock):
+        budget = any_budget(10)
+        with budget.place() as place:
+            place.begin()
+        place.throttled(65)
+        assert take(budget) == 65
+        clock.time += 64
+        assert take(budget) == 1
+        clock.time += 1
+        assert take(budget) == 0
+
+    def test_the_share_is_halved_once_for_calls_that_were_under_way_together_and_grows_by_one_a_minute(
+        self, any_budget, clock
+    ):
+        budget = any_budget(10)
+        with budget.place() as first, budget.place() as second:
+            first.begin(), second.begin()
+        first.throttled(65)
+        second.throttled(65)
+        clock.time += 65
+        assert self.free(budget) == 5
+        clock.time += 60
+        assert self.free(budget) == 6
+        clock.time += 600
+        assert self.free(budget) == 10
+
+    def test_at_least_one_call_a_minute_remains(self, any_budget, clock):
+        budget = any_budget(3)
+        for _ in range(4):
+            with budget.place() as place:
+                assert place.begin() == 0
+            place.throttled(65)
+            clock.time += 65
+        assert self.free(budget) == 1
+
+    def test_half_an_hour_is_the_longest_that_one_answer_holds_everybody(self, any_budget):
+        budget = any_budget(3)
+        with budget.place() as place:
+            place.begin()
+        place.throttled(10**9)
+        assert take(budget) == 30 * 60
+
+    @staticmethod
+    def free(budget):
+        with line_of(budget, 12) as line:
+            return sum(place.begin() == 0 for place in line)
+
+
+class TestFolder:
+    def test_a_folder_that_others_may_write_to_is_not_used(self, budget_of, shared_folder, caplog):
+        shared_folder.mkdir()
+        shared_folder.chmod(0o777)
+        assert [take(budget_of()) for _ in range(2)] == [0, 0]
+        assert list(shared_folder.iterdir()) == []
+        assert len(caplog.records) == 1
+        assert str(shared_folder) in caplog.text
+        assert machine.FOLDER_VARIABLE in caplog.text
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+    def test_a_folder_of_somebody_else_is_not_used(self, budget_of, shared_folder, caplog):
+        shared_folder.mkdir(mode=0o700)
+        os.chown(shared_folder, 12345, -1)
+        assert [take(budget_of()) for _ in range(2)] == [0, 0]
+        assert list(shared_folder.iterdir()) == []
+        assert len(caplog.records) == 1
+
+    def test_a_link_is_not_followed(self, budget_of, shared_folder, tmp_path):
+        shared_folder.symlink_to(tmp_path)
+        assert take(budget_of()) == 0
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_default_is_a_folder_for_each_user(self, monkeypatch, tmp_path):
+        monkeypatch.delenv(machine.FOLDER_VARIABLE)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        assert machine.shared_folder() == tmp_path / f"adobe-target-{os.geteuid()}"
+
+    @pytest.mark.parametrize("step", ["open", "pwrite"])
+    def test_a_disk_that_fails_later_leaves_a_budget_in_memory(self, budget_of, monkeypatch, caplog, step):
+        budget = budget_of(2)
+        with budget.place() as before:
+            assert before.begin() == 0
+
+            def fail(*arguments, **options):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            monkeypatch.setattr(os, step, fail)
+            assert [take(budget) for _ in range(3)] == [0, 0, 60]
+        assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.clock import SYSTEM
+from airflow_provider_adobe_target.client.ledger import FileStore
+place = CallBudget(1, SYSTEM, FileStore(Path(sys.argv[1]), "account")).place()
+print(place.begin(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_place_of_a_killed_process_is_free_a_minute_after_that_was_found(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", CHILD, tmp_path], stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "0.0\n"
+            [ledger] = tmp_path.glob("*.calls")
+            clock = StillClock()
+            clock.time = json.loads(ledger.read_text())["at"]
+            budget = CallBudget(1, clock, FileStore(tmp_path, "account"))
+            clock.time += 300
+            assert 30 <= take(budget) <= 60  # it lives: its call may take long
+        finally:
+            child.send_signal(signal.SIGKILL)
+    assert take(budget) == 60
+    clock.time += 60
+    assert take(budget) == 0
+    assert list(tmp_path.iterdir()) == [ledger]

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_adobe_target.client.outcomes import Batch, BatchReceipt, BatchStatus, check_limits, judge
+from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
+
+RECEIPT = BatchReceipt("acme-1-1", "https://e.tt.omtrdc.net/s?batchId=acme-1-1", "2026-01-01T00:00:00Z")
+
+
+def batch(rows=1000, status="complete", failed=0, not_found=0, *, size=..., batch_id="acme-1-1", listed=0):
+    size = rows if size is ... else size
+    successful = None if None in (rows, failed, not_found) else rows - failed - not_found
+    return Batch(
+        batch_id,
+        "https://e/s",
+        rows,
+        9,
+        "ab",
+        None,
+        status,
+        size,
+        size,
+        successful,
+        not_found,
+        failed,
+        listed,
+    )
+
+
+def verdict(*batches, max_failed_pct=0.0, max_not_found_pct=None):
+    return judge(batches, max_failed_pct=max_failed_pct, max_not_found_pct=max_not_found_pct)
+
+
+def test_a_batch_is_written_as_the_report_has_it():
+    submitted = Batch.submitted(RECEIPT, rows=7, bytes=123, sha256="ab")
+    assert json.dumps(submitted.to_dict()) == json.dumps(
+        {
+            "batch_id": "acme-1-1",
+            "status_url": "https://e.tt.omtrdc.net/s?batchId=acme-1-1",
+            "rows": 7,
+            "bytes": 123,
+            "sha256": "ab",
+            "submitted_at": "2026-01-01T00:00:00Z",
+            "status": "submitted",
+            "batch_size": None,
+            "consumed_count": None,
+            "successful_updates": None,
+            "profiles_not_found": None,
+            "failed_updates": None,
+        }
+    )
+    assert Batch.from_dict(submitted.to_dict()) == submitted
+
+
+def test_listed_failures_travel_in_events_and_where_there_are_any_in_reports():
+    known = batch(failed=None, listed=3)
+    assert Batch.from_event(json.loads(json.dumps(known.to_event()))) == known
+    assert known.to_dict()["listed_failures"] == 3
+    assert "listed_failures" not in batch().to_dict()
+
+
+def test_a_dry_run_leaves_open_what_only_target_can_tell():
+    planned = Batch.planned(rows=7, bytes=123, sha256="ab").to_dict()
+    assert {name for name, value in planned.items() if value is not None} == {
+        "rows",
+        "bytes",
+        "sha256",
+        "status",
+    }
+    assert planned["status"] == "dry_run"
+
+
+def test_a_batch_of_which_only_the_url_is_known_has_an_id():
+    known = Batch.from_status_url(RECEIPT.status_url)
+    assert (known.batch_id, known.rows, known.final) == ("acme-1-1", None, False)
+    assert Batch.from_dict({"status_url": RECEIPT.status_url}) == known
+
+
+@pytest.mark.parametrize("entry", [{"rows": "7"}, {"rows": True}, {"status_url": 5}, {"status": []}])
+def test_what_is_no_entry_of_a_report_is_refused(entry):
+    with pytest.raises(AdobeTargetError, match=next(iter(entry))):
+        Batch.from_dict(entry)
+
+
+def test_a_new_status_replaces_all_that_was_told_before():
+    known = batch(failed=5, listed=2).with_status(BatchStatus("complete"))
+    assert (known.rows, known.failed_updates, known.batch_size, known.listed_failures) == (
+        1000,
+        None,
+        None,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "final"), [("complete", True), ("stuck", True), ("incomplete", False), ("new", False)]
+)
+def test_only_two_words_are_final(status, final):
+    assert batch(status=status).final is final
+    assert BatchStatus(status).final is final
+
+
+def test_a_clean_end_has_no_warnings():
+    assert verdict(batch(), batch()) == []
+
+
+@pytest.mark.parametrize(("failed", "limit"), [(1, 0.1), (29, 2.9), (1000, 100), (0, 0)])
+def test_failures_up_to_the_limit_pass(failed, limit):
+    assert verdict(batch(failed=failed), max_failed_pct=limit) == []
+
+
+@pytest.mark.parametrize(("failed", "limit"), [(1, 0), (2, 0.1), (30, 2.9), (1000, 99.9)])
+def test_failures_beyond_the_limit_fail(failed, limit):
+    with pytest.raises(BatchOutcomeError, match=rf"{failed} of 1000 rows failed.*max_failed_pct={limit}.*acme-1-1"):
+        verdict(batch(failed=failed), max_failed_pct=limit)
+
+
+def test_the_limits_are_of_the_rows_of_all_batches_together():
+    small, large = batch(10, failed=10, batch_id="small"), batch(990, batch_id="large")
+    assert verdict(small, large, max_failed_pct=1) == []
+    with pytest.raises(BatchOutcomeError, match=r"10 of 1000 rows.*in small\."):
+        verdict(small, large, max_failed_pct=0.9)
+
+
+def test_unknown_rows_are_taken_from_the_batch_size():
+    known = batch(None, size=100, failed=1)
+    assert verdict(known, max_failed_pct=1) == []
+    with pytest.raises(BatchOutcomeError, match="1 of 100 rows"):
+        verdict(known, max_failed_pct=0.5)
+
+
+def test_not_found_rows_matter_only_where_there_is_a_limit():
+    assert verdict(batch(not_found=1000)) == []
+    assert verdict(batch(not_found=10), max_not_found_pct=1) == []
+    with pytest.raises(BatchOutcomeError, match=r"11 of 1000 rows were not found.*max_not_found_pct"):
+        verdict(batch(not_found=11), max_not_found_pct=1)
+
+
+def test_listed_rows_count_as_failures_only_where_the_counter_is_missing():
+    with pytest.raises(BatchOutcomeError, match="3 of 1000 rows failed"):
+        verdict(batch(failed=None, listed=3))
+    assert verdict(batch(failed=0, listed=3)) == []
+
+
+def test_a_stuck_batch_fails_by_name():
+    with pytest.raises(BatchOutcomeError, match="acme-1-1 is stuck"):
+        verdict(batch(), batch(status="stuck"), max_failed_pct=100)
+
+
+def test_another_batch_size_than_the_rows_sent_fails_with_both_numbers():
+    with pytest.raises(BatchOutcomeError, match="acme-1-1 was sent with 1000 rows, but its batchSize is 999"):
+        verdict(batch(size=999), max_failed_pct=100)
+
+
+def test_every_broken_rule_is_named():
+    with pytest.raises(BatchOutcomeError, match=r"stuck.*batchSize.*max_failed_pct.*max_not_found_pct"):
+        verdict(batch(status="stuck"), batch(size=9, failed=5), batch(not_found=5), max_not_found_pct=0)
+
+
+def test_a_batch_without_an_end_is_not_judged_well():
+    with pytest.raises(BatchOutcomeError, match="incomplete"):
+        verdict(batch(status="incomplete"))
+
+
+def test_complete_without_counters_is_a_warning():
+    (warning,) = verdict(Batch("acme-1-1", "u", 7).with_status(BatchStatus("complete")))
+    assert "acme-1-1" in warning
+    assert "no counters" in warning
+
+
+def test_a_missing_counter_is_a_warning_where_it_matters():
+    (warning,) = verdict(batch(failed=None))
+    assert "failedUpdates" in warning
+    assert verdict(batch(not_found=None)) == []
+    (warning,) = verdict(batch(not_found=None), max_not_found_pct=5)
+    assert "profilesNotFound" in warning
+
+
+def test_counters_that_do_not_add_up_are_a_warning():
+    (warning,) = verdict(replace(batch(), successful_updates=990))
+    assert "990 of 1000" in warning
+
+
+def test_no_batches_are_well():
+    assert verdict() == []
+
+
+@pytest.mark.parametrize("limit", [-0.1, 100.1, float("nan"), "5", True, None])
+def test_a_limit_that_is_no_per_cent_is_named(limit):
+    with pytest.raises(AdobeTargetError, match="max_failed_pct"):
+        check_limits(limit, None)
+    if limit is not None:
+        with pytest.raises(AdobeTargetError, match="max_not_found_pct"):
+            check_limits(0, limit)
+
+
+def test_a_dry_run_is_final_and_not_judged():
+    planned = Batch.planned(rows=7, bytes=123, sha256="0" * 64)
+    assert planned.final
+    assert judge([planned], max_failed_pct=0, max_not_found_pct=0) == []

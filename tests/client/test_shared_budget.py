@@ -1,0 +1,230 @@
+"""Many tasks on one account: what the sandbox counts in a minute."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import signal
+import subprocess
+import sys
+import time
+from itertools import count
+
+import pytest
+
+from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.flows import poll_once, submit_batch, wait_for_batches
+from airflow_provider_adobe_target.client.ledger import FileStore
+from airflow_provider_adobe_target.client.outcomes import Batch
+from airflow_provider_adobe_target.client.protocol import BatchBody, Wait
+from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.transports import RequestsTransport
+from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+
+INTERVAL = 60
+
+
+class TurnClock:
+    """Time, as the one who drives the tasks sets it: it moves when all of them wait."""
+
+    def __init__(self):
+        self.time = 1_767_225_600.0
+
+    def now(self):
+        return self.time
+
+    monotonic = now
+
+
+class Account:
+    """The tasks of one Adobe account: what each does, on which machine, and when."""
+
+    def __init__(self, sandbox, clock, body, folder):
+        self.sandbox, self.clock, self._body, self._folder = sandbox, clock, body, folder
+        self._settings = TargetSettings.from_fields("acme", None, sandbox.url, None, {})
+        self._sent = []
+
+    def budget(self, calls_per_minute, machine="one"):
+        """Return the budget of a process that begins on a machine."""
+        folder = self._folder / machine
+        folder.mkdir(exist_ok=True)
+        return CallBudget(calls_per_minute, self.clock, FileStore(folder, "account"))
+
+    def upload(self, files, calls_per_minute, *, machine="one", until=math.inf, waits=False):
+        """A mapped task: it sends its files, and ends there or waits for them."""
+        budget, sent = self.budget(calls_per_minute, machine), []
+        for _ in range(files):
+            if self.clock.time >= until:
+                break
+            receipt = yield from submit_batch(self._settings, budget, self.clock, self._body)
+            sent.append(Batch.submitted(receipt, rows=1, bytes=self._body.size, sha256=""))
+        self._sent += sent
+        if waits:
+            yield from self._wait_for(sent, budget)
+
+    def slot(self, tasks):
+        """A slot of a pool: one task after the other, with the pause that Airflow makes."""
+        for task in tasks:
+            yield from task
+            yield Wait(5)
+
+    def sensor(self, mode, expected, calls_per_minute):
+        """A sensor that begins when the last file is there."""
+        while len(self._sent) < expected:
+            yield Wait(0.1)
+        budget = self.budget(calls_per_minute)
+        batches = yield from poll_once(self._settings, budget, self.clock, self._sent)
+        while not all(batch.final for batch in batches):
+            if mode == "deferrable":
+                return (yield from self._wait_for(batches, self.budget(calls_per_minute)))
+            yield Wait(INTERVAL)
+            if mode == "reschedule":  # another process, which knows nothing of the one before
+                budget, batches = self.budget(calls_per_minute), self._sent
+            batches = yield from poll_once(self._settings, budget, self.clock, batches)
+
+    def _wait_for(self, batches, budget):
+        return wait_for_batches(self._settings, budget, self.clock, batches, INTERVAL, math.inf)
+
+    def run(self, *tasks):
+        """Drive the tasks to their ends, whoever is first in time first."""
+        numbers = count()
+        turns = [(self.clock.time, next(numbers), task) for task in tasks]
+        with RequestsTransport(self._settings) as transport:
+            while turns:
+                self.clock.time, _, task = heapq.heappop(turns)
+                answer = None
+                try:
+                    while not isinstance(command := task.send(answer), Wait):
+                        answer = transport.send(command.request)
+                except StopIteration:
+                    continue
+                heapq.heappush(turns, (self.clock.time + command.seconds, next(numbers), task))
+
+    def most_calls_in_a_minute(self):
+        times = [call.at for call in self.sandbox.calls]
+        return max(sum(begin <= at < begin + 60 for at in times) for begin in times)
+
+    def refusals(self):
+        return [call.at for call in self.sandbox.calls if call.status == 503]
+
+
+@pytest.fixture
+def body(tmp_path):
+    file = tmp_path / "batch"
+    file.write_bytes(b"batch=thirdPartyId,tier\nU1,gold")
+    return BatchBody(file, file.stat().st_size)
+
+
+@pytest.fixture
+def account(tmp_path, body):
+    clock = TurnClock()
+    with Sandbox(clock=clock.now, processing_seconds=100) as sandbox:
+        yield Account(sandbox, clock, body, tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
+@pytest.mark.parametrize(("limit", "uploads"), [(20, 4), (12, 8)])
+def test_the_tasks_of_a_machine_use_all_calls_of_a_minute_together_and_no_more(account, limit, uploads, mode):
+    account.sandbox.settings.calls_per_minute = limit
+    files = 1 + 2 * limit // uploads
+    account.run(*(account.upload(files, limit) for _ in range(uploads)), account.sensor(mode, uploads * files, limit))
+    assert len(account.sandbox.batches) == uploads * files
+    assert account.refusals() == []
+    assert account.most_calls_in_a_minute() == limit
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"), [(503, {}, 65), (429, {}, 10), (503, {"Retry-After": "7"}, 7)]
+)
+def test_all_tasks_of_a_machine_wait_for_as_long_as_target_asks_one_of_them(account, status, headers, seconds):
+    account.sandbox.script("submit", Answer(status, headers=headers))
+    account.run(account.upload(1, 30), account.upload(1, 30), account.upload(1, 30, machine="two"))
+    first, *others = [call.at for call in account.sandbox.calls]
+    assert sorted(at - first for at in others) == [0, seconds, seconds]
+
+
+def test_half_a_share_for_each_slot_keeps_the_limit_where_each_task_is_a_machine_of_its_own(account):
+    limit, slots, tasks = 12, 2, 3
+    account.sandbox.settings.calls_per_minute = limit
+    share = limit // (2 * slots)
+    account.run(
+        *(
+            account.slot(account.upload(share, share, machine=f"{slot}-{task}", waits=True) for task in range(tasks))
+            for slot in range(slots)
+        )
+    )
+    assert len(account.sandbox.batches) == slots * tasks * share
+    assert account.refusals() == []
+
+
+def test_two_machines_that_want_too_much_find_their_shares(account):
+    begin, minutes = account.clock.time, 15
+    until = begin + minutes * 60
+    account.run(*(account.upload(1000, 30, machine=name, until=until) for name in ("one", "two") for _ in range(4)))
+    assert len(account.refusals()) <= minutes / 3
+    assert len(account.sandbox.batches) > 0.6 * minutes * 50
+
+
+def test_machines_that_each_take_all_50_calls_are_refused_then_wait_and_lose_nothing(account):
+    account.run(*(account.upload(20, 50, machine=name) for name in ("one", "two", "three")))
+    statuses = [call.status for call in account.sandbox.calls]
+    assert statuses == [200] * 50 + [503] + [200] * 10
+    assert account.sandbox.calls[51].at - account.sandbox.calls[50].at == 65
+    assert len(account.sandbox.batches) == 3 * 20
+
+
+SPEED = 60  # a minute a second
+PROCESS = """
+import sys, threading
+from pathlib import Path
+from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.client.budget import shared_budget
+from airflow_provider_adobe_target.client.flows import submit_batch
+from airflow_provider_adobe_target.client.protocol import BatchBody
+from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.transports import RequestsTransport, run
+
+url, path, files, speed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+
+class FastClock(clock.SystemClock):
+    def monotonic(self):
+        return super().monotonic() * speed
+    def sleep(self, seconds):
+        super().sleep(seconds / speed)
+
+fast = FastClock()
+settings = TargetSettings.from_fields("acme", None, url, None, {"calls_per_minute": 50})
+budget = shared_budget(settings, fast)
+
+def upload():
+    with RequestsTransport(settings) as transport:
+        for _ in range(files):
+            run(submit_batch(settings, budget, fast, BatchBody(path, path.stat().st_size)), transport, fast)
+
+threads = [threading.Thread(target=upload) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_processes_that_hammer_one_account_are_never_refused_also_if_one_is_killed_in_a_call(body):
+    others, files = 3, 20
+    with Sandbox(clock=lambda: time.monotonic() * SPEED) as sandbox:
+        command = [sys.executable, "-c", PROCESS, sandbox.url, str(body.path), str(files), str(SPEED)]
+        sandbox.script("submit", Answer.real(delay=60), Answer.real(delay=60))  # longer than its process will live
+        children = [subprocess.Popen(command)]
+        try:
+            while len(sandbox.calls) < 2:
+                time.sleep(0.01)
+            children += [subprocess.Popen(command) for _ in range(others)]
+            children[0].send_signal(signal.SIGKILL)
+            codes = [child.wait(120) for child in children]
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+        assert codes == [-signal.SIGKILL, 0, 0, 0]
+        assert len(sandbox.batches) == 2 + others * 2 * files
+        assert {call.status for call in sandbox.calls[2:]} == {200}

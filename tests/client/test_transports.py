@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pkgutil
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from airflow_provider_adobe_target import client
+from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Response, Send, TransportFailure, Wait
+from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
+
+
+def once(request):
+    return (yield Send(request))
+
+
+@pytest.fixture
+def send(drive, make_settings):
+    def send(url, body=None, timeout=(2, 2), limit=1 << 20, **settings):
+        request = Request("POST" if body else "GET", url, {"Accept-Encoding": "identity"}, body, timeout, limit)
+        return drive(once(request), make_settings(**settings))
+
+    return send
+
+
+def test_an_answer_comes_whole_with_headers_in_lower_case(server, send):
+    server.reply(202, b"\x00binary\xff", headers={"Retry-After": "7"})
+    response = send(server.url)
+    assert (response.status, response.body, response.headers["retry-after"]) == (202, b"\x00binary\xff", "7")
+
+
+@pytest.mark.parametrize(
+    "target", ["/a%2Fb?x=%2F%7E&y", "/%2E%2E?client=acme", "/s?a=@:&b=//&&showDetails=true", "/a//b"]
+)
+def test_the_url_is_called_as_it_stands(server, send, target):
+    server.reply()
+    send(server.url + target)
+    assert server.requests[0].target == target
+
+
+def test_bytes_may_be_a_body(server, send):
+    server.reply()
+    send(server.url, b"a=b")
+    assert (server.requests[0].body, server.requests[0].headers["content-length"]) == (b"a=b", "3")
+
+
+def test_a_file_larger_than_a_block_arrives_as_it_is(server, send, tmp_path):
+    content = bytes(range(256)) * 10_000 + b"end"
+    path = tmp_path / "large"
+    path.write_bytes(content)
+    server.reply()
+    send(server.url, BatchBody(path, len(content)), timeout=(10, 10))
+    assert server.requests[0].body == content
+    assert server.requests[0].headers["content-length"] == str(len(content))
+
+
+def test_a_file_that_is_gone_is_no_failure_of_the_network(server, send, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        send(server.url, BatchBody(tmp_path / "gone", 5))
+    assert server.requests == []
+
+
+def test_a_file_that_changed_is_no_failure_of_the_network(server, send, body):
+    server.reply()
+    body.path.write_bytes(b"batch=short")
+    with pytest.raises(OSError, match="size"):
+        send(server.url, body)
+
+
+def test_a_refused_connection_is_a_failure_to_connect(send, body):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        failure = send(f"http://127.0.0.1:{unused.getsockname()[1]}", body)
+    assert (failure.kind, failure.after_body_sent) == ("connect", False)
+
+
+def test_a_late_answer_is_a_timeout_after_the_body_was_sent(server, send, body):
+    server.reply(delay=1)
+    failure = send(server.url, body, timeout=(2, 0.2))
+    assert (failure.kind, failure.after_body_sent) == ("timeout", True)
+
+
+def test_a_reset_is_a_broken_connection_after_the_body_was_sent(server, send, body):
+    server.reply(reset=True)
+    failure = send(server.url, body)
+    assert (failure.kind, failure.after_body_sent) == ("broken", True)
+
+
+def test_a_cut_answer_is_no_answer(server, send):
+    server.reply(200, "half", cut=True)
+    failure = send(server.url)
+    assert (failure.kind, failure.after_body_sent) == ("broken", False)
+
+
+def test_a_long_answer_is_read_up_to_its_limit(server, send):
+    server.reply(200, b"x" * 1000)
+    assert isinstance(send(server.url, limit=1000), Response)
+    assert send(server.url, limit=999).kind == "too_long"
+
+
+def test_an_unknown_host_is_told_from_other_failures(send, monkeypatch):
+    def unknown(*arguments, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert send("https://acme.tt.omtrdc.net/").kind == "name"
+
+
+def test_a_server_without_tls_is_told_from_other_failures(server, send):
+    server.reply()
+    assert send(server.url.replace("http:", "https:")).kind == "tls"
+
+
+def test_a_failure_never_repeats_the_url(send):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        failure = send(f"http://127.0.0.1:{unused.getsockname()[1]}/rest/v1/profiles/PERSON")
+    assert isinstance(failure, TransportFailure)
+    assert "PERSON" not in repr(failure)
+
+
+def test_the_libraries_do_not_log_urls_of_ours(server, send, caplog):
+    for library in ("", "urllib3.connectionpool", "httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, library)
+    server.reply()
+    send(f"{server.url}/rest/v1/profiles/PERSON")
+    assert "PERSON" not in caplog.text
+
+
+def test_the_libraries_log_what_is_not_ours(caplog):
+    for library in ("urllib3.connectionpool", "httpx"):  # Airflow, once it is loaded, lets them log warnings only
+        caplog.set_level(logging.DEBUG, library)
+    logging.getLogger("urllib3.connectionpool").debug("others' calls")
+    logging.getLogger("httpx").info("others' calls")
+    assert len(caplog.records) == 2
+
+
+def test_a_proxy_of_the_connection_is_used(server, other_server, send):
+    other_server.reply(200, "by proxy")
+    assert send(server.url, proxies={"http": other_server.url}).body == b"by proxy"
+    assert other_server.requests[0].target.startswith(server.url)
+
+
+def test_a_proxy_of_the_environment_is_used(server, other_server, send, monkeypatch):
+    monkeypatch.setenv("http_proxy", other_server.url)
+    other_server.reply(200, "by proxy")
+    assert send(server.url).body == b"by proxy"
+
+
+def test_no_proxy_of_the_connection_is_heeded(server, other_server, send):
+    server.reply(200, "direct")
+    proxies = {"http": other_server.url, "no_proxy": "127.0.0.1"}
+    assert send(server.url, proxies=proxies).body == b"direct"
+
+
+def test_a_flow_is_closed_when_its_driver_is_cancelled(clock):
+    closed = []
+
+    def flow():
+        try:
+            yield Wait(1)
+        finally:
+            closed.append(True)
+
+    class Cancelled(type(clock)):
+        async def asleep(self, seconds):
+            raise asyncio.CancelledError
+
+    async def drive():
+        async with HttpxTransport(TargetSettings.from_fields("acme", None, None, None, {})) as transport:
+            await arun(flow(), transport, Cancelled())
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(drive())
+    assert closed == [True]
+
+
+def two_requests_with_a_wait_between(url):
+    request = Request("GET", url, {}, None, (2, 2), 1 << 20)
+    yield Send(request)
+    yield Wait(60)
+    yield Send(request)
+
+
+def test_no_connection_is_held_open_while_a_triggerer_waits(make_settings, clock):
+    connections = []
+
+    async def answer(reader, writer):
+        closed = asyncio.get_running_loop().create_future()
+        connections.append(closed)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        closed.set_result(await reader.read() == b"")
+        writer.close()
+
+    class Watching(type(clock)):
+        async def asleep(self, seconds):
+            assert await asyncio.wait_for(connections[0], 5)
+            await super().asleep(seconds)
+
+    async def drive():
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        flow = two_requests_with_a_wait_between(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with server, HttpxTransport(make_settings()) as transport:
+            await arun(flow, transport, Watching())
+
+    asyncio.run(drive())
+    assert len(connections) == 2
+
+
+def test_a_triggerer_reads_certificates_again_only_where_they_changed(server, make_settings, clock, tmp_path, mocker):
+    server.reply()
+    bundle = tmp_path / "trusted.pem"
+    bundle.write_bytes(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes())
+    read = mocker.spy(ssl, "create_default_context")
+
+    async def drive():
+        async with HttpxTransport(make_settings(verify=str(bundle))) as transport:
+            await arun(two_requests_with_a_wait_between(server.url), transport, clock)
+
+    asyncio.run(drive())
+    asyncio.run(drive())
+    assert read.call_count == 1
+    os.utime(bundle, (0, 0))
+    asyncio.run(drive())
+    assert read.call_count == 2
+
+
+def test_only_this_module_loads_an_http_library():
+    modules = [module.name for module in pkgutil.walk_packages(client.__path__, f"{client.__name__}.")]
+    lines = [f"import {name}" for name in modules if not name.endswith(".transports")]
+    lines += [
+        "import sys",
+        "assert not {'requests', 'httpx', 'airflow', 'pandas', 'pyarrow'} & set(sys.modules)",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
