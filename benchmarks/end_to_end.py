@@ -58,8 +58,8 @@ def encode(path: Path, folder: Path) -> Callable[[], object]:
 
 def upload(path: Path, folder: Path) -> Callable[[], object]:
     """Send files that are there."""
+    from airflow_provider_adobe_target.concurrency.worker_pool import send_files
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-    from airflow_provider_adobe_target.operators.uploads import send_files
 
     hook = AdobeTargetHook()
     files = list(ProfileRun(rows_from_files([path]), ProfileRules(max_rows_per_file=MAX_ROWS), folder).files())

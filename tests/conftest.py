@@ -6,7 +6,8 @@ import uuid
 import pytest
 from hypothesis import HealthCheck, settings
 
-from airflow_provider_adobe_target.client import budget, machine
+from airflow_provider_adobe_target.client import budget
+from airflow_provider_adobe_target.concurrency import file_lock
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("suite", deadline=None, max_examples=100, suppress_health_check=CHECKS)
@@ -18,6 +19,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 def shared_folder(monkeypatch, tmp_path_factory):
     """Let each test, and what it starts, be a machine of its own."""
     folder = tmp_path_factory.getbasetemp() / f"shared-{uuid.uuid4().hex}"
-    monkeypatch.setenv(machine.FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(file_lock.FOLDER_VARIABLE, str(folder))
     budget._warned.clear()
     return folder

@@ -10,14 +10,15 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client import machine
 from airflow_provider_adobe_target.client.ledger import WINDOW, FileStore, Ledger, MemoryStore, Store
+from airflow_provider_adobe_target.client.settings import account_digest
+from airflow_provider_adobe_target.concurrency import file_lock
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 _LONGEST_HOLD = 30 * 60.0
 _ASK_AGAIN = 0.1  # seconds, where others have the ledger
@@ -56,7 +57,7 @@ def shared_budget(settings: TargetSettings, clock: Clock) -> CallBudget:
     Where the machine's folder cannot be used, one warning is logged, and the budget is the caller's own.
     """
     try:
-        store = FileStore(machine.shared_folder(), machine.account_digest(settings))
+        store = FileStore(file_lock.shared_folder(), account_digest(settings))
     except OSError as error:
         _warn_once(error)
         return CallBudget(settings.calls_per_minute, clock)
@@ -190,5 +191,5 @@ def _warn_once(error: OSError) -> None:
         "The tasks of this machine cannot share one budget of calls (%s), so each has its own. Let the environment "
         "variable %s name a folder of this user's on this machine, or lower calls_per_minute.",
         error,
-        machine.FOLDER_VARIABLE,
+        file_lock.FOLDER_VARIABLE,
     )

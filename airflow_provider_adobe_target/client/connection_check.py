@@ -13,10 +13,10 @@ from airflow_provider_adobe_target.client.tokens import days_left
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.token_cache import Token
     from airflow_provider_adobe_target.client.tokens import Tokens
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 PLACEHOLDER = "***"
 """What Airflow 3's form hands over in place of a secret that is saved already."""

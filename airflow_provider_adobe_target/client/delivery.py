@@ -25,9 +25,9 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetError, AdobeTarg
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.protocol import Answer
     from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 _logger = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from airflow_provider_adobe_target.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.pace import Budget
     from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 AUTHENTICATED_URL = "https://server.adobedc.net"
 ANONYMOUS_URL = "https://edge.adobedc.net"

@@ -52,12 +52,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_adobe_target.client.budget import CallBudget
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.fetched import TargetProfile
     from airflow_provider_adobe_target.client.outcomes import Batch, BatchReceipt, BatchStatus
     from airflow_provider_adobe_target.client.pace import Budget
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.urls import ApiVersion, FetchIdType, IdType
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_adobe_target.client import machine
 from airflow_provider_adobe_target.client.settings import MAX_CALLS_PER_MINUTE
+from airflow_provider_adobe_target.concurrency import file_lock
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 WINDOW = 60.0
 """Seconds over which Target counts calls."""
@@ -107,17 +107,17 @@ class FileStore:
     @contextmanager
     def open(self, clock: Clock) -> Iterator[Ledger]:
         """Let no other process and no other thread have the ledger for a moment."""
-        with machine.locked(self._folder / f"{self._name}.calls") as descriptor:
+        with file_lock.locked(self._folder / f"{self._name}.calls") as descriptor:
             # Only now: whoever had the lock before is to have written an earlier time.
             now = clock.monotonic()
-            ledger = _ledger(machine.read_line(descriptor), now)
+            ledger = _ledger(file_lock.read_line(descriptor), now)
             ledger.at = now
             yield ledger
-            machine.write_line(descriptor, json.dumps(vars(ledger), separators=(",", ":")).encode())
+            file_lock.write_line(descriptor, json.dumps(vars(ledger), separators=(",", ":")).encode())
 
     def occupy(self, place: str) -> None:
         """Lock a file of the place's name."""
-        self._occupied[place] = machine.lock(self._file(place))
+        self._occupied[place] = file_lock.lock(self._file(place))
 
     def vacate(self, place: str) -> None:
         """Remove the file of the place's name."""
@@ -129,7 +129,7 @@ class FileStore:
 
     def is_occupied(self, place: str) -> bool:
         """Say whether the file of the place's name is locked, and remove what a killed process left."""
-        if machine.is_locked(self._file(place)):
+        if file_lock.is_locked(self._file(place)):
             return True
         with suppress(FileNotFoundError):
             self._file(place).unlink()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 CALLS_PER_SECOND = 10.0
 """The usual pace: a task that ran at it for a whole day would make 864,000 calls, less than a million."""

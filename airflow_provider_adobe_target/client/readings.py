@@ -14,11 +14,11 @@ from airflow_provider_adobe_target.client.answers import (
     parse_submit,
     printable,
 )
-from airflow_provider_adobe_target.client.clock import utc_time
 from airflow_provider_adobe_target.client.fetched import TargetProfile
 from airflow_provider_adobe_target.client.outcomes import BatchReceipt, BatchStatus
 from airflow_provider_adobe_target.client.retries import Setback
 from airflow_provider_adobe_target.client.urls import batch_id_of, checked_status_url
+from airflow_provider_adobe_target.concurrency.clock import utc_time
 from airflow_provider_adobe_target.exceptions import (
     StatusLostError,
     TargetRefusedError,

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.client.hosts import is_loopback, parse_authority, parse_host, parse_port
+from airflow_provider_adobe_target.concurrency.file_lock import digest
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 
 TARGET_DOMAIN = ".tt.omtrdc.net"
@@ -399,3 +400,8 @@ def _json(name: str, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise ConnectionSettingsError(f"{name} is not valid JSON.") from None
+
+
+def account_digest(settings: TargetSettings) -> str:
+    """Return what stands for an account: the place that answers for it, and its client code."""
+    return digest(settings.base_url.lower(), settings.client_code.lower())

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from typing import Any
 
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.protocol import Request
     from airflow_provider_adobe_target.client.settings import OAuthCredential, TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)

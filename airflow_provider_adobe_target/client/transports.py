@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from types import TracebackType
 
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
 

@@ -19,12 +19,12 @@ from airflow_provider_adobe_target.airflow_compat import (
     get_async_connection,
     mask_secret,
 )
-from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.client.budget import CallBudget, shared_budget
 from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.versions import check_version
+from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     AdobeTargetUnavailableError,
@@ -34,12 +34,12 @@ from airflow_provider_adobe_target.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.fetched import TargetProfile
     from airflow_provider_adobe_target.client.protocol import Flow
     from airflow_provider_adobe_target.client.token_cache import Token
     from airflow_provider_adobe_target.client.tokens import Tokens
     from airflow_provider_adobe_target.client.urls import ApiVersion, IdType
+    from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
 
 T = TypeVar("T")

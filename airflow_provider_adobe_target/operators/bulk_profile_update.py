@@ -12,12 +12,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
-from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.client.outcomes import Batch, check_limits, judge
-from airflow_provider_adobe_target.client.scratch import ScratchFolder
 from airflow_provider_adobe_target.client.versions import check_version
+from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
+from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
+from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, send_files
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
-from airflow_provider_adobe_target.operators.handover import hand_over
 from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.resubmission import Resubmission, give_up_bad_ones
@@ -31,7 +32,6 @@ from airflow_provider_adobe_target.operators.rows import (
 from airflow_provider_adobe_target.operators.sending import FileSender
 from airflow_provider_adobe_target.operators.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.turns import turn_of
-from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_provider_adobe_target.airflow_compat import Context
-    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
     from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
     from airflow_provider_adobe_target.profiles.sources import Rows

@@ -12,8 +12,8 @@ from airflow_provider_adobe_target.operators.single_profile_update import Single
 from airflow_provider_adobe_target.operators.updating import RowUpdates, UpdatePace
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.transports import RequestsTransport
+    from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.run import ProfileRun
     from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
 

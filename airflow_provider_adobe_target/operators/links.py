@@ -26,7 +26,7 @@ class Links:
     """
 
     def __init__(self, folder: Path) -> None:
-        from airflow_provider_adobe_target.profiles.spool import Spool
+        from airflow_provider_adobe_target.spill import Spool
 
         self._spool = Spool(folder / "links")
         self._lock = threading.Lock()

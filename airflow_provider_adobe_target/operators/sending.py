@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.client.outcomes import Batch
+from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_adobe_target.client.clock import Clock
+    from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
     from airflow_provider_adobe_target.operators.receipts import Receipts
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile

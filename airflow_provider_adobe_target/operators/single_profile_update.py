@@ -13,10 +13,10 @@ from airflow_provider_adobe_target.airflow_compat import (
     BaseOperator,
     conf,
 )
-from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, CALLS_PER_SECOND
-from airflow_provider_adobe_target.client.scratch import ScratchFolder
 from airflow_provider_adobe_target.client.urls import room_in_update
+from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.hidden_template import HiddenTemplate, HidingPartial, with_hidden_profile

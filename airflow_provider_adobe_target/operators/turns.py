@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client import clock
-from airflow_provider_adobe_target.client.turns import run_turn
+from airflow_provider_adobe_target.client.settings import account_digest
+from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.concurrency.run_lock import run_turn
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import BaseOperator, Context
@@ -28,7 +29,7 @@ def turn_of(operator: BaseOperator, context: Context, settings: TargetSettings) 
         )
     values: Any = context
     return run_turn(
-        settings,
+        account_digest(settings),
         dag_id=operator.dag_id,
         task_id=operator.task_id,
         run_id=values.get("run_id") or "",

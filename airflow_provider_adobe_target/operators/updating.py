@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import mask_secret
-from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.client.budget import shared_budget
 from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, DailyBudget
+from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError, send_files
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ProfileNotFoundError,
     TargetRefusedError,
     TokenRefusedError,
 )
-from airflow_provider_adobe_target.operators.uploads import UploadStoppedError, send_files
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.clock import Clock
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.transports import RequestsTransport
+    from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.run import ProfileRun
-    from airflow_provider_adobe_target.profiles.spool import Spool
     from airflow_provider_adobe_target.profiles.updates import ProfileUpdate, UpdateBlock
+    from airflow_provider_adobe_target.spill import Spool
 
 _MOST_AT_ONCE = 32
 _MOST_PER_SECOND = 1_000
@@ -134,7 +134,7 @@ class RowUpdates:
 
         So a database is not kept waiting, and nothing is sent before it is known that all rows can be read.
         """
-        from airflow_provider_adobe_target.profiles.spool import Spool
+        from airflow_provider_adobe_target.spill import Spool
 
         checked = Spool(folder / "checked")
         for batch in self._run.profiles():

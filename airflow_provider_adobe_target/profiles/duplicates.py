@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.profiles.encoding import cell_starts, string_bytes
-from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.spill import Spool
 
 _FIELD_WORDS = 2**22  # of 64 bits: 32 MiB
 _WAITING_BLOCK_ROWS = 65_536

@@ -10,7 +10,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.spill import Spool
 
 _OWN_NAME = re.compile("(row_number|reject_reason|reject_detail)_*")
 

@@ -32,8 +32,8 @@ from airflow_provider_adobe_target.profiles.names import check_names, warn_of_ca
 from airflow_provider_adobe_target.profiles.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources import Rows
-from airflow_provider_adobe_target.profiles.spool import Spool
 from airflow_provider_adobe_target.profiles.text import to_text, value_type
+from airflow_provider_adobe_target.spill import Spool
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.id_map import IdMap

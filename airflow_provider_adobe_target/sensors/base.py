@@ -13,7 +13,7 @@ from airflow_provider_adobe_target.airflow_compat import (
     BaseSensorOperator,
     first_reschedule,
 )
-from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import AirflowSensorTimeout, PokeReturnValue, conf
-from airflow_provider_adobe_target.client import clock
-from airflow_provider_adobe_target.client.scratch import ScratchFolder
+from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows

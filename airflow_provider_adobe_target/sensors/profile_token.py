@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import BaseSensorOperator, PokeReturnValue
-from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 
 if TYPE_CHECKING:

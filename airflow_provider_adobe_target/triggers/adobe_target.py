@@ -11,8 +11,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_target import exceptions
 from airflow_provider_adobe_target.airflow_compat import mask_secret
-from airflow_provider_adobe_target.client import clock
 from airflow_provider_adobe_target.client.outcomes import Batch
+from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
 

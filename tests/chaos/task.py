@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_adobe_target import airflow_compat
-from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from chaos.clock import SharedTime, TaskClock

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client import machine
 from airflow_provider_adobe_target.client.budget import CallBudget, shared_budget
 from airflow_provider_adobe_target.client.ledger import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.concurrency import file_lock
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 
@@ -231,7 +231,7 @@ class TestSharing:
     def test_a_file_that_another_holds_is_asked_for_again_soon(self, budget_of, shared_folder):
         take(budget_of(2))
         [file] = shared_folder.iterdir()
-        held = machine.lock(file)
+        held = file_lock.lock(file)
         assert 0 < take(budget_of(2)) < 0.2
         os.close(held)
         assert take(budget_of(2)) == 0
@@ -240,7 +240,7 @@ class TestSharing:
         place = budget_of().place()
         place.begin()
         [file] = shared_folder.glob("*.calls")
-        held = machine.lock(file)
+        held = file_lock.lock(file)
         place.__exit__(None, None, None)
         os.close(held)
         assert take(budget_of()) == 60
@@ -305,7 +305,7 @@ class TestFolder:
         assert list(shared_folder.iterdir()) == []
         assert len(caplog.records) == 1
         assert str(shared_folder) in caplog.text
-        assert machine.FOLDER_VARIABLE in caplog.text
+        assert file_lock.FOLDER_VARIABLE in caplog.text
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
     def test_a_folder_of_somebody_else_is_not_used(self, budget_of, shared_folder, caplog):
@@ -321,9 +321,9 @@ class TestFolder:
         assert list(tmp_path.iterdir()) == []
 
     def test_the_default_is_a_folder_for_each_user(self, monkeypatch, tmp_path):
-        monkeypatch.delenv(machine.FOLDER_VARIABLE)
+        monkeypatch.delenv(file_lock.FOLDER_VARIABLE)
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        assert machine.shared_folder() == tmp_path / f"adobe-target-{os.geteuid()}"
+        assert file_lock.shared_folder() == tmp_path / f"adobe-target-{os.geteuid()}"
 
     @pytest.mark.parametrize("step", ["open", "pwrite"])
     def test_a_disk_that_fails_later_leaves_a_budget_in_memory(self, budget_of, monkeypatch, caplog, step):
@@ -343,7 +343,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from airflow_provider_adobe_target.client.budget import CallBudget
-from airflow_provider_adobe_target.client.clock import SYSTEM
+from airflow_provider_adobe_target.concurrency.clock import SYSTEM
 from airflow_provider_adobe_target.client.ledger import FileStore
 place = CallBudget(1, SYSTEM, FileStore(Path(sys.argv[1]), "account")).place()
 print(place.begin(), flush=True)

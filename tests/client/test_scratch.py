@@ -7,11 +7,11 @@ import tempfile
 
 import pytest
 
-from airflow_provider_adobe_target.client.scratch import ScratchFolder
+from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 
 HOLD = """
 import sys, time
-from airflow_provider_adobe_target.client.scratch import ScratchFolder
+from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 with ScratchFolder() as folder:
     (folder / "batch-000000.txt").write_text("batch=thirdPartyId,tier")
     print(folder.name, flush=True)
@@ -92,7 +92,9 @@ def test_what_is_not_known_to_be_an_orphan_stays(parent):
 
 
 def test_without_locks_it_is_used_all_the_same(parent, mocker):
-    mocker.patch("airflow_provider_adobe_target.client.scratch.lock", side_effect=OSError("no locks available"))
+    mocker.patch(
+        "airflow_provider_adobe_target.concurrency.temp_folder.lock", side_effect=OSError("no locks available")
+    )
     with ScratchFolder() as folder:
         with ScratchFolder():
             pass

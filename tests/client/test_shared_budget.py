@@ -177,7 +177,7 @@ SPEED = 60  # a minute a second
 PROCESS = """
 import sys, threading
 from pathlib import Path
-from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.client.budget import shared_budget
 from airflow_provider_adobe_target.client.flows import submit_batch
 from airflow_provider_adobe_target.client.protocol import BatchBody

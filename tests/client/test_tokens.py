@@ -12,11 +12,11 @@ import pytest
 
 from airflow_provider_adobe_target.client import flows
 from airflow_provider_adobe_target.client.budget import CallBudget
-from airflow_provider_adobe_target.client.clock import SYSTEM
 from airflow_provider_adobe_target.client.protocol import Send, fetch_request
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.tokens import DAY, Tokens, days_left, forget_all_tokens
 from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
+from airflow_provider_adobe_target.concurrency.clock import SYSTEM
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     ConnectionSettingsError,

@@ -5,8 +5,8 @@ import tempfile
 
 import pytest
 
-from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.client.tokens import forget_all_tokens
+from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     ConnectionSettingsError,

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from airflow_provider_adobe_target.client import clock
-from airflow_provider_adobe_target.client.machine import FOLDER_VARIABLE
+from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.concurrency.file_lock import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox import Sandbox

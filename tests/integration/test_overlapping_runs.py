@@ -11,8 +11,9 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 from real_airflow import connection
 
-from airflow_provider_adobe_target.client import clock
-from airflow_provider_adobe_target.client.turns import run_turn
+from airflow_provider_adobe_target.client.settings import account_digest
+from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.concurrency.run_lock import run_turn
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
@@ -41,7 +42,9 @@ def context(run_id):
 
 def run(run_id, how_to_wait=None):
     settings = AdobeTargetHook().settings
-    return run_turn(settings, dag_id="loyalty", task_id="upload", run_id=run_id, clock=how_to_wait or clock.SYSTEM)
+    return run_turn(
+        account_digest(settings), dag_id="loyalty", task_id="upload", run_id=run_id, clock=how_to_wait or clock.SYSTEM
+    )
 
 
 def test_a_run_sends_nothing_before_another_has_ended(sandbox):

@@ -11,7 +11,7 @@ import pytest
 from real_airflow import connection
 
 from airflow_provider_adobe_target.airflow_compat import AirflowFailException
-from airflow_provider_adobe_target.client import clock
+from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator

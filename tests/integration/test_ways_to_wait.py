@@ -26,7 +26,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from real_airflow import connection
 
-from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox

@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from airflow_provider_adobe_target.operators.handover import hand_over
-from airflow_provider_adobe_target.operators.uploads import UploadStoppedError
+from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
+from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError
 
 
 @pytest.fixture(autouse=True)

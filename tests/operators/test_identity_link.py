@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from airflow_provider_adobe_target.airflow_compat import AirflowFailException
-from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import IdentityLinkOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from airflow_provider_adobe_target.operators.lanes import work_in_lanes
+from airflow_provider_adobe_target.concurrency.keyed_workers import work_in_lanes
 
 
 @pytest.fixture(autouse=True)

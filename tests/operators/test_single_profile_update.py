@@ -14,7 +14,7 @@ from airflow_provider_adobe_target.airflow_compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-from airflow_provider_adobe_target.client import clock as clocks
+from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, send_files
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
-from airflow_provider_adobe_target.operators.uploads import check_concurrency, send_files
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from walk import cursor, walk
 
 from airflow_provider_adobe_target.profiles.rejects import Rejects
-from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.spill import Spool
 
 
 def batch(first_row, *columns):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.profiles.spool import Spool
+from airflow_provider_adobe_target.spill import Spool
 
 PLAIN, WIDER = ["a"], ["a", "b"]
 

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from real_airflow import connection
 from test_ways_to_wait import WAYS, Case, deferred, rescheduled, sensor, upload
 
-from airflow_provider_adobe_target.client import clock as clocks
 from airflow_provider_adobe_target.client import flows
 from airflow_provider_adobe_target.client.budget import CallBudget
 from airflow_provider_adobe_target.client.outcomes import Batch
@@ -30,6 +29,7 @@ from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.tokens import Tokens
 from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
 from airflow_provider_adobe_target.client.urls import status_request_url
+from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ConnectionSettingsError,

@@ -14,10 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.settings import TargetSettings
 
 FOLDER_VARIABLE = "ADOBE_TARGET_SHARED_FOLDER"
 """The environment variable that names another folder than the one in the system's folder for temporary files."""
@@ -45,11 +41,6 @@ def shared_folder() -> Path:
 def digest(*words: str) -> str:
     """Return what stands for words in the name or the content of a file, without showing them."""
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:24]
-
-
-def account_digest(settings: TargetSettings) -> str:
-    """Return what stands for an account: the place that answers for it, and its client code."""
-    return digest(settings.base_url.lower(), settings.client_code.lower())
 
 
 def lock(path: Path) -> int:

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client import machine
+from airflow_provider_adobe_target.concurrency import file_lock
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.clock import Clock
-    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 _PAUSE = 5.0
 
@@ -24,18 +23,18 @@ _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def run_turn(settings: TargetSettings, *, dag_id: str, task_id: str, run_id: str, clock: Clock) -> Iterator[None]:
+def run_turn(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clock) -> Iterator[None]:
     """Wait until no other run of a task on this machine is in such a block, and keep others waiting while in it.
 
     Tasks of the same run, as mapped ones are, share the block. If a process is killed, it leaves the block. Where the
     machine's folder cannot be used, a warning is logged, and nobody waits.
 
-    :param settings: the account: for another, runs do not wait.
+    :param account: digest of the account: runs for another one do not wait.
     :param clock: how to wait.
     """
     descriptor = None
     try:
-        descriptor = _wait_for_turn(machine.account_digest(settings), dag_id, task_id, run_id, clock)
+        descriptor = _wait_for_turn(account, dag_id, task_id, run_id, clock)
     except OSError as error:
         _logger.warning(
             "Whether other runs of this task send rows at the same time cannot be known: %s. Set max_active_runs=1.",
@@ -49,12 +48,12 @@ def run_turn(settings: TargetSettings, *, dag_id: str, task_id: str, run_id: str
 
 
 def _wait_for_turn(account: str, dag_id: str, task_id: str, run_id: str, clock: Clock) -> int:
-    folder = machine.shared_folder()
-    file = folder / f"{machine.digest(account, dag_id, task_id)}.turn"
+    folder = file_lock.shared_folder()
+    file = folder / f"{file_lock.digest(account, dag_id, task_id)}.turn"
     is_told = False
     while True:
-        with suppress(BlockingIOError), machine.locked(folder / "turns"):
-            descriptor = machine.join(file, machine.digest(run_id))
+        with suppress(BlockingIOError), file_lock.locked(folder / "turns"):
+            descriptor = file_lock.join(file, file_lock.digest(run_id))
             if descriptor is not None:
                 return descriptor
             if not is_told:

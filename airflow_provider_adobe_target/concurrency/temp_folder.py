@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from airflow_provider_adobe_target.client.machine import is_locked, lock
+from airflow_provider_adobe_target.concurrency.file_lock import is_locked, lock
 
 _PREFIX = "adobe-target-"
 _IN_USE = "in-use"

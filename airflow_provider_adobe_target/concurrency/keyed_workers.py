@@ -10,7 +10,7 @@ from contextlib import closing
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
-from airflow_provider_adobe_target.operators.uploads import UploadStoppedError
+from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError
 
 T = TypeVar("T")
 
