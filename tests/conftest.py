@@ -6,7 +6,7 @@ import uuid
 import pytest
 from hypothesis import HealthCheck, settings
 
-from airflow_provider_adobe_target.client import budget
+from airflow_provider_adobe_target.client.rate_limit import limiter
 from airflow_provider_adobe_target.concurrency import file_lock
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -20,5 +20,5 @@ def shared_folder(monkeypatch, tmp_path_factory):
     """Let each test, and what it starts, be a machine of its own."""
     folder = tmp_path_factory.getbasetemp() / f"shared-{uuid.uuid4().hex}"
     monkeypatch.setenv(file_lock.FOLDER_VARIABLE, str(folder))
-    budget._warned.clear()
+    limiter._warned.clear()
     return folder

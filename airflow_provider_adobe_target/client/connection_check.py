@@ -6,16 +6,16 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_adobe_target.client.auth.authenticator import days_left
 from airflow_provider_adobe_target.client.protocol import Flow, Response, Send, TransportFailure, check_request
 from airflow_provider_adobe_target.client.readings import read_profile
 from airflow_provider_adobe_target.client.settings import TARGET_DOMAIN
-from airflow_provider_adobe_target.client.tokens import days_left
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+    from airflow_provider_adobe_target.client.auth.token_cache import Token
     from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.client.token_cache import Token
-    from airflow_provider_adobe_target.client.tokens import Tokens
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 PLACEHOLDER = "***"

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 from airflow_provider_adobe_target.client.answers import UnreadableAnswerError, parse_json_object, printable
 from airflow_provider_adobe_target.client.flows import call_target
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, Flow, Request, Response, plain_headers
+from airflow_provider_adobe_target.client.rate_limit.limiter import Unlimited
 from airflow_provider_adobe_target.client.retries import RetryPolicy, Setback, response_setback
-from airflow_provider_adobe_target.client.tokens import Unlimited
 from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
     ProfileDataError,
@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.pace import Budget
+    from airflow_provider_adobe_target.client.rate_limit.daily import Budget
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 

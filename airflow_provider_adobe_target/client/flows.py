@@ -51,10 +51,10 @@ from airflow_provider_adobe_target.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from airflow_provider_adobe_target.client.budget import CallBudget
     from airflow_provider_adobe_target.client.fetched import TargetProfile
     from airflow_provider_adobe_target.client.outcomes import Batch, BatchReceipt, BatchStatus
-    from airflow_provider_adobe_target.client.pace import Budget
+    from airflow_provider_adobe_target.client.rate_limit.daily import Budget
+    from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.urls import ApiVersion, FetchIdType, IdType
     from airflow_provider_adobe_target.concurrency.clock import Clock

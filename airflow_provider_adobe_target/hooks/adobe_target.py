@@ -19,9 +19,9 @@ from airflow_provider_adobe_target.airflow_compat import (
     get_async_connection,
     mask_secret,
 )
-from airflow_provider_adobe_target.client.budget import CallBudget, shared_budget
 from airflow_provider_adobe_target.client.outcomes import Batch
-from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
+from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, shared_budget
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.versions import check_version
 from airflow_provider_adobe_target.concurrency import clock as clocks
@@ -34,10 +34,10 @@ from airflow_provider_adobe_target.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+    from airflow_provider_adobe_target.client.auth.token_cache import Token
     from airflow_provider_adobe_target.client.fetched import TargetProfile
     from airflow_provider_adobe_target.client.protocol import Flow
-    from airflow_provider_adobe_target.client.token_cache import Token
-    from airflow_provider_adobe_target.client.tokens import Tokens
     from airflow_provider_adobe_target.client.urls import ApiVersion, IdType
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
@@ -293,8 +293,8 @@ class AdobeTargetHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
+        from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT
         from airflow_provider_adobe_target.client.connection_check import check_connection
-        from airflow_provider_adobe_target.client.tokens import IMPATIENT
 
         clock = clocks.SYSTEM
         try:
@@ -306,7 +306,7 @@ class AdobeTargetHook(BaseHook):
         return self._drive(lambda tokens: tokens.with_profile_token(flow), clock)
 
     def _drive(self, flow_of: Callable[[Tokens], Flow[T]], clock: Clock, **options: Any) -> T:
-        from airflow_provider_adobe_target.client.tokens import Tokens
+        from airflow_provider_adobe_target.client.auth.authenticator import Tokens
         from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 
         tokens = Tokens(self.settings, self.budget, clock, mask_secret, **options)

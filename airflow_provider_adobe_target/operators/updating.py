@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import mask_secret
-from airflow_provider_adobe_target.client.budget import shared_budget
-from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, DailyBudget
+from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, DailyBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError, send_files
 from airflow_provider_adobe_target.exceptions import (
@@ -181,7 +181,7 @@ class RowUpdates:
         :raises TargetRefusedError: where Adobe Target does not take it
         """
         from airflow_provider_adobe_target.client import flows
-        from airflow_provider_adobe_target.client.tokens import Tokens
+        from airflow_provider_adobe_target.client.auth.authenticator import Tokens
         from airflow_provider_adobe_target.client.transports import run
 
         settings, key = self._settings, self._id_type

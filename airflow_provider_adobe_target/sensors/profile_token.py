@@ -57,7 +57,7 @@ class ProfileTokenSensor(BaseSensorOperator):
         :raises AirflowFailException: where the connection lacks what the Admin API needs, or that refuses it
         :raises AdobeTargetUnavailableError: where the Admin API gives no usable answer
         """
-        from airflow_provider_adobe_target.client.tokens import days_left
+        from airflow_provider_adobe_target.client.auth.authenticator import days_left
 
         with airflow_failures():
             token = self.hook.read_profile_token()

@@ -62,8 +62,8 @@ class BatchStatusTrigger(BaseTrigger):
 
     async def _wait(self) -> list[Batch]:
         from airflow_provider_adobe_target.client import flows
-        from airflow_provider_adobe_target.client.budget import shared_budget
-        from airflow_provider_adobe_target.client.tokens import Tokens
+        from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+        from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
         from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
 
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.budget import CallBudget, shared_budget
-from airflow_provider_adobe_target.client.ledger import FileStore
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, shared_budget
+from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.concurrency import file_lock
 
@@ -342,9 +342,9 @@ class TestFolder:
 CHILD = """
 import sys, time
 from pathlib import Path
-from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.concurrency.clock import SYSTEM
-from airflow_provider_adobe_target.client.ledger import FileStore
+from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 place = CallBudget(1, SYSTEM, FileStore(Path(sys.argv[1]), "account")).place()
 print(place.begin(), flush=True)
 time.sleep(60)

@@ -6,10 +6,10 @@ import uuid
 
 import pytest
 
-from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT, Tokens
 from airflow_provider_adobe_target.client.connection_check import check_connection
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.tokens import IMPATIENT, Tokens
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 

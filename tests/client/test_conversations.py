@@ -8,13 +8,13 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT, Tokens
 from airflow_provider_adobe_target.client.connection_check import check_connection
 from airflow_provider_adobe_target.client.flows import fetch_profile, submit_batch, wait_for_batches
 from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Response, TransportFailure, Wait
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.tokens import IMPATIENT, Tokens
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"

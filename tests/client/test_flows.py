@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from airflow_provider_adobe_target.client.budget import CallBudget
 from airflow_provider_adobe_target.client.flows import (
     batch_status,
     fetch_profile,
@@ -15,6 +14,7 @@ from airflow_provider_adobe_target.client.flows import (
     wait_for_batches,
 )
 from airflow_provider_adobe_target.client.outcomes import Batch, BatchStatus
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     BatchTimeoutError,

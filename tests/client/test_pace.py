@@ -6,7 +6,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.pace import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
+from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
 
 
 class StillClock:

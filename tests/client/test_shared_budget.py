@@ -12,11 +12,11 @@ from itertools import count
 
 import pytest
 
-from airflow_provider_adobe_target.client.budget import CallBudget
 from airflow_provider_adobe_target.client.flows import poll_once, submit_batch, wait_for_batches
-from airflow_provider_adobe_target.client.ledger import FileStore
 from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Wait
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import RequestsTransport
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
@@ -178,7 +178,7 @@ PROCESS = """
 import sys, threading
 from pathlib import Path
 from airflow_provider_adobe_target.concurrency import clock
-from airflow_provider_adobe_target.client.budget import shared_budget
+from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
 from airflow_provider_adobe_target.client.flows import submit_batch
 from airflow_provider_adobe_target.client.protocol import BatchBody
 from airflow_provider_adobe_target.client.settings import TargetSettings

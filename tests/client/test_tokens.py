@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_adobe_target.client import flows
-from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.auth.authenticator import DAY, Tokens, days_left, forget_all_tokens
 from airflow_provider_adobe_target.client.protocol import Send, fetch_request
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.tokens import DAY, Tokens, days_left, forget_all_tokens
 from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
 from airflow_provider_adobe_target.concurrency.clock import SYSTEM
 from airflow_provider_adobe_target.exceptions import (

@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from airflow_provider_adobe_target.client.tokens import forget_all_tokens
+from airflow_provider_adobe_target.client.auth.authenticator import forget_all_tokens
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from airflow_provider_adobe_target.client.tokens import forget_all_tokens
+from airflow_provider_adobe_target.client.auth.authenticator import forget_all_tokens
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError, ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox

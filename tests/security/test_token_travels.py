@@ -22,11 +22,11 @@ from real_airflow import connection
 from test_ways_to_wait import WAYS, Case, deferred, rescheduled, sensor, upload
 
 from airflow_provider_adobe_target.client import flows
-from airflow_provider_adobe_target.client.budget import CallBudget
+from airflow_provider_adobe_target.client.auth.authenticator import Tokens
 from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Send, TransportFailure, status_request
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.tokens import Tokens
 from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
 from airflow_provider_adobe_target.client.urls import status_request_url
 from airflow_provider_adobe_target.concurrency import clock as clocks

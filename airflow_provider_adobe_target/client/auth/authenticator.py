@@ -14,9 +14,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_adobe_target.client import token_cache
 from airflow_provider_adobe_target.client.answers import UnreadableAnswerError, parse_json_object, printable
-from airflow_provider_adobe_target.client.budget import CallBudget, Place
+from airflow_provider_adobe_target.client.auth import token_cache
+from airflow_provider_adobe_target.client.auth.token_cache import Token, TokenCache
 from airflow_provider_adobe_target.client.flows import call_target
 from airflow_provider_adobe_target.client.protocol import (
     ACCESS_TOKEN,
@@ -29,8 +29,8 @@ from airflow_provider_adobe_target.client.protocol import (
     client_settings_request,
     profile_token_request,
 )
+from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, Unlimited
 from airflow_provider_adobe_target.client.retries import RetryPolicy, Setback, response_setback
-from airflow_provider_adobe_target.client.token_cache import Token, TokenCache
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ConnectionSettingsError,
@@ -72,33 +72,6 @@ def forget_all_tokens() -> None:
     """Forget the tokens of this process, for tests; files stay."""
     _access_tokens.clear()
     _profile_tokens.clear()
-
-
-class Unlimited(CallBudget):
-    """The budget of calls that Target does not count."""
-
-    def __init__(self) -> None:
-        pass
-
-    def place(self) -> Place:
-        """Return what one call needs, for a ``with`` block around it."""
-        return _AnyPlace()
-
-
-class _AnyPlace(Place):
-    """A place that is always free."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def begin(self) -> float:
-        return 0.0
-
-    def throttled(self, seconds: float) -> None:
-        pass
 
 
 class Tokens:

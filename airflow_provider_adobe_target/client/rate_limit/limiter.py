@@ -10,13 +10,19 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.ledger import WINDOW, FileStore, Ledger, MemoryStore, Store
+from airflow_provider_adobe_target.client.rate_limit.store import WINDOW, FileStore, Ledger, MemoryStore, Store
 from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import file_lock
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
@@ -193,3 +199,30 @@ def _warn_once(error: OSError) -> None:
         error,
         file_lock.FOLDER_VARIABLE,
     )
+
+
+class Unlimited(CallBudget):
+    """The budget of calls that Target does not count."""
+
+    def __init__(self) -> None:
+        pass
+
+    def place(self) -> Place:
+        """Return what one call needs, for a ``with`` block around it."""
+        return _AnyPlace()
+
+
+class _AnyPlace(Place):
+    """A place that is always free."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def begin(self) -> float:
+        return 0.0
+
+    def throttled(self, seconds: float) -> None:
+        pass

@@ -1,0 +1,1 @@
+"""Profile API tokens and OAuth access tokens."""

@@ -1,0 +1,1 @@
+"""Rate limiters for Adobe Target's APIs."""
