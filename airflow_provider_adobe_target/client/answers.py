@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError  # nosec B405  # the error only: the parser is the defused one
 
-from defusedxml.ElementTree import DefusedXMLParser
-
 from airflow_provider_adobe_target.client.outcomes import BatchStatus
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
@@ -157,6 +155,8 @@ def _read(body: bytes) -> _Fields:
     text = body.removeprefix(_BOM).lstrip()
     if text.startswith(b"{"):
         return _read_json(text)
+    from defusedxml.ElementTree import DefusedXMLParser  # heavy: not at DAG parsing
+
     collector = _Collector()
     parser = DefusedXMLParser(target=collector, forbid_dtd=True)
     parser.parser.StartNamespaceDeclHandler = lambda prefix, uri: collector.note_tags([prefix])

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.client.auth.authenticator import days_left
-from airflow_provider_adobe_target.client.protocol import Flow, Response, Send, TransportFailure, check_request
-from airflow_provider_adobe_target.client.readings import read_profile
+from airflow_provider_adobe_target.client.endpoints.profile import check_request, read_profile
+from airflow_provider_adobe_target.client.protocol import Flow, Response, Send, TransportFailure
 from airflow_provider_adobe_target.client.settings import TARGET_DOMAIN
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 

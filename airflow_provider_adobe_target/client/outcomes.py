@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client.urls import batch_id_of
+from airflow_provider_adobe_target.client.endpoints.status_url import batch_id_of
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
 
 if TYPE_CHECKING:

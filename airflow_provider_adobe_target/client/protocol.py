@@ -10,25 +10,20 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
-from urllib.parse import quote, urlencode
 
 from airflow_provider_adobe_target import __version__
-from airflow_provider_adobe_target.client.urls import (
-    MAX_QUERY_BYTES,
-    ApiVersion,
-    FetchIdType,
-    IdType,
-    fetch_url,
-    status_request_url,
-    submit_url,
-    update_url,
-)
-from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_adobe_target.client.settings import OAuthCredential, TargetSettings
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+
+
+from airflow_provider_adobe_target.client.settings import TargetSettings
+
+ApiVersion = Literal["v1", "v2"]
+IdType = Literal["thirdPartyId", "pcId"]
+FetchIdType = Literal["thirdPartyId", "pcId", "marketingCloudVisitorId"]
 
 SHORT_ANSWER_LIMIT = 1 << 20
 """Bytes of a submit's or a profile's answer that are read; one that is longer is no answer of Target's."""
@@ -41,9 +36,6 @@ PROFILE_TOKEN = "Bearer <profile token>"  # noqa: S105  # nosec B105  # no passw
 
 ACCESS_TOKEN = "Bearer <access token>"  # noqa: S105  # nosec B105  # no password
 """What stands there where an access token of IMS belongs."""
-
-_CHECK_READ_TIMEOUT = 30.0
-_ADMIN_MEDIA_TYPE = "application/vnd.adobe.target.v1+json"
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -128,96 +120,6 @@ class Wait:
 Answer: TypeAlias = Response | TransportFailure
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Send | Wait, Answer | None, T]
-
-
-def submit_request(settings: TargetSettings, body: BatchBody, api_version: ApiVersion) -> Request:
-    """Return the request that queues one batch file (Adobe's Bulk Profile Update page)."""
-    headers = {**_headers(settings, "application/xml"), "Content-Type": "application/x-www-form-urlencoded"}
-    return Request("POST", submit_url(settings, api_version), headers, body, settings.timeout)
-
-
-def status_request(settings: TargetSettings, status_url: str) -> Request:
-    """Return the request for a batch's status and counters.
-
-    :raises TargetRefusedError: where the URL is not one to send a token to.
-    """
-    url = status_request_url(settings, status_url)
-    return Request("GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_ANSWER_LIMIT)
-
-
-def update_request(
-    settings: TargetSettings, profile_id: str, id_type: IdType, attributes: Mapping[str, str]
-) -> Request:
-    """Return the request that updates one profile (Adobe's Single Profile Update page).
-
-    :param attributes: names, without ``profile.``, and texts; all of them are percent-encoded here
-    """
-    url = update_url(settings, profile_id, id_type)
-    pairs = "&".join(f"profile.{quote(name, safe='')}={quote(text, safe='')}" for name, text in attributes.items())
-    headers = _headers(settings, "application/xml")
-    if len(url) + 1 + len(pairs) <= MAX_QUERY_BYTES:
-        return Request("POST", f"{url}&{pairs}", headers, None, settings.timeout)
-    headers["Content-Type"] = "application/x-www-form-urlencoded"
-    return Request("POST", url, headers, pairs.encode("ascii"), settings.timeout)
-
-
-def fetch_request(settings: TargetSettings, profile_id: str, id_type: FetchIdType) -> Request:
-    """Return the request for one profile (Adobe's Profile Fetch page)."""
-    return Request(
-        "GET",
-        fetch_url(settings, profile_id, id_type),
-        _headers(settings, "application/json"),
-        None,
-        settings.timeout,
-    )
-
-
-def check_request(settings: TargetSettings, profile_id: str) -> Request:
-    """Return :func:`fetch_request` for someone who waits in front of a screen: its answer is to come soon."""
-    request = fetch_request(settings, profile_id, "thirdPartyId")
-    connect, read = settings.timeout
-    return Request("GET", request.url, request.headers, None, (connect, min(read, _CHECK_READ_TIMEOUT)))
-
-
-def access_token_request(settings: TargetSettings, oauth: OAuthCredential) -> Request:
-    """Return the request for an access token (Adobe's OAuth Server-to-Server page)."""
-    form = {
-        "client_id": oauth.client_id,
-        "client_secret": oauth.client_secret,
-        "grant_type": "client_credentials",
-        "scope": oauth.scope,
-    }
-    headers = {**plain_headers("application/json"), "Content-Type": _FORM}
-    return Request("POST", f"{oauth.ims_url}/ims/token/v3", headers, urlencode(form).encode(), settings.timeout)
-
-
-def profile_token_request(settings: TargetSettings, method: Literal["GET", "POST"]) -> Request:
-    """Return the request that reads (GET) or makes (POST) the Profile API token (Adobe's Admin API).
-
-    :raises ConnectionSettingsError: where the connection lacks what the Admin API asks for.
-    """
-    path = "authentication/token?authorizationScope=profile_api"
-    return _admin_request(settings, method, path, b"" if method == "POST" else None)
-
-
-def client_settings_request(settings: TargetSettings) -> Request:
-    """Return the request for the account's settings, 'Require Authentication' among them; raises as above."""
-    return _admin_request(settings, "GET", "clients/settings", None)
-
-
-def _admin_request(settings: TargetSettings, method: Literal["GET", "POST"], path: str, body: bytes | None) -> Request:
-    if settings.oauth is None or settings.tenant_id is None:
-        raise ConnectionSettingsError(
-            "The Admin API needs client_id, client_secret and tenant_id of the connection; one is not set."
-        )
-    headers = {
-        **plain_headers(_ADMIN_MEDIA_TYPE),
-        "Authorization": ACCESS_TOKEN,
-        "X-Api-Key": settings.oauth.client_id,
-    }
-    if method == "POST":
-        headers["Content-Type"] = _ADMIN_MEDIA_TYPE
-    return Request(method, f"{settings.admin_url}/{settings.tenant_id}/target/{path}", headers, body, settings.timeout)
 
 
 def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:

@@ -6,24 +6,11 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_adobe_target.client.answers import (
-    UnreadableAnswerError,
-    excerpt,
-    parse_failed_ids,
-    parse_json_object,
-    parse_status,
-    parse_submit,
     printable,
 )
-from airflow_provider_adobe_target.client.fetched import TargetProfile
-from airflow_provider_adobe_target.client.outcomes import BatchReceipt, BatchStatus
-from airflow_provider_adobe_target.client.retries import Setback
-from airflow_provider_adobe_target.client.urls import batch_id_of, checked_status_url
-from airflow_provider_adobe_target.concurrency.clock import utc_time
 from airflow_provider_adobe_target.exceptions import (
-    StatusLostError,
     TargetRefusedError,
     TokenRefusedError,
-    UnclearAnswerError,
 )
 
 if TYPE_CHECKING:
@@ -36,106 +23,6 @@ _HINTS = {
     404: "Check the client code (login) and, where one is set, the host of the connection.",
     413: "Lower max_bytes_per_file.",
 }
-
-
-def read_submit(settings: TargetSettings, response: Response, now: float) -> BatchReceipt:
-    """Read the answer to a submit, one that is final: it is a success where HTTP status and body say so.
-
-    :param now: time of the answer, seconds since the epoch.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for every other answer without ``success`` and a usable status URL.
-    """
-    refuse_token(settings, response)
-    try:
-        answer = parse_submit(response.body)
-    except UnreadableAnswerError:
-        answer = None
-    if not response.ok or answer is None:
-        error = UnclearAnswerError if response.ok else TargetRefusedError
-        _refuse(settings, response, "the batch", answer.message if answer else excerpt(response.body), error)
-    if answer.success is not True:
-        said = scrub(settings, answer.message) or "nothing more"
-        raise TargetRefusedError(f"Target refused the batch (success is not true). It says: {said}")
-    try:
-        status_url = checked_status_url(settings, answer.status_url)
-    except TargetRefusedError as error:
-        raise UnclearAnswerError(
-            f"Target accepted the batch, so its rows may have been queued, but gave no usable status URL. {error}"
-        ) from None
-    return BatchReceipt(batch_id_of(status_url), status_url, utc_time(now))
-
-
-def read_status(settings: TargetSettings, response: Response, batch_id: str | None) -> BatchStatus | Setback:
-    """Read the answer to a status request, one that is final or a failed poll.
-
-    :return: the status, or a setback for HTML and for what is neither XML nor JSON.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises StatusLostError: where Target does not know the batch: 404, 410, ``success`` false, no status.
-    :raises TargetRefusedError: for redirects and other refusals.
-    """
-    refuse_token(settings, response)
-    lost = response.status in (404, 410)
-    try:
-        answer = parse_status(response.body)
-    except UnreadableAnswerError as error:
-        if response.ok:
-            return Setback(f"HTTP {response.status} with {_kind(response)}, and {error}")
-    else:
-        if response.ok and answer.success is not False and answer.status is not None:
-            return answer.status
-        lost = lost or response.ok or answer.success is False
-    if lost:
-        raise StatusLostError(
-            f"status lost: Target no longer knows batch {batch_id}, or answers without a status for it (HTTP "
-            f"{response.status}). It keeps statuses for about a day. What became of the rows is unknown; "
-            "sending the same rows again is safe."
-        )
-    _refuse(settings, response, f"the status of batch {batch_id}", "")
-
-
-def read_failed_ids(settings: TargetSettings, response: Response, batch_id: str | None) -> set[str] | Setback:
-    """Read which ids a status answer lists as failed; returns and raises as :func:`read_status` otherwise."""
-    status = read_status(settings, response, batch_id)
-    return status if isinstance(status, Setback) else parse_failed_ids(response.body)
-
-
-def read_update(settings: TargetSettings, response: Response) -> None:
-    """Read the answer to a single update: it says that Target took it, not that the profile exists.
-
-    Adobe shows ``trueRequest successfully submitted``, which is its XML without the tags; both are read. No error
-    repeats Target's text, which may name the person's id.
-
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for every other answer that does not say so.
-    """
-    refuse_token(settings, response)
-    try:
-        taken = parse_submit(response.body).success
-    except UnreadableAnswerError:
-        taken = response.body.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(b"true")
-    if response.ok and taken is False:
-        raise TargetRefusedError("Target refused the single update (success is false).")
-    if not (response.ok and taken):
-        _refuse(settings, response, "the single update", "")
-
-
-def read_profile(settings: TargetSettings, response: Response) -> TargetProfile | None:
-    """Read the answer to a look-up. No error repeats Target's text, which names the person's id.
-
-    :return: None where Target has no profile of that id.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for every answer that is neither a profile nor 'no profile found'.
-    """
-    refuse_token(settings, response)
-    try:
-        content = parse_json_object(response.body)
-    except UnreadableAnswerError:
-        content = {}
-    if content and (response.status == 404 or (response.ok and content.get("status") == 404)):
-        return None
-    if not content or not response.ok or "status" in content:
-        _refuse(settings, response, "the look-up of a profile", "")
-    return TargetProfile.from_answer(content)
 
 
 def refuse_token(settings: TargetSettings, response: Response) -> None:

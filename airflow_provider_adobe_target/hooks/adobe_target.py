@@ -19,11 +19,19 @@ from airflow_provider_adobe_target.airflow_compat import (
     get_async_connection,
     mask_secret,
 )
+from airflow_provider_adobe_target.client.endpoints.api_version import check_version
+from airflow_provider_adobe_target.client.endpoints.batch_status import (
+    batch_status,
+    failed_ids,
+    poll_once,
+    wait_for_batches,
+)
+from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
+from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
 from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, shared_budget
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.versions import check_version
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
@@ -37,8 +45,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.auth.authenticator import Tokens
     from airflow_provider_adobe_target.client.auth.token_cache import Token
     from airflow_provider_adobe_target.client.fetched import TargetProfile
-    from airflow_provider_adobe_target.client.protocol import Flow
-    from airflow_provider_adobe_target.client.urls import ApiVersion, IdType
+    from airflow_provider_adobe_target.client.protocol import ApiVersion, Flow, IdType
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
 
@@ -134,21 +141,18 @@ class AdobeTargetHook(BaseHook):
         :raises StatusLostError: where Adobe Target no longer knows the batch
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
-        from airflow_provider_adobe_target.client import flows
-
         clock, batch = clocks.SYSTEM, Batch.from_status_url(status_url)
-        status = self._run(flows.batch_status(self.settings, self.budget, clock, batch), clock)
+        status = self._run(batch_status(self.settings, self.budget, clock, batch), clock)
         return batch.with_status(status).to_dict()
 
     def submit(
         self, path: Path, rows: int, size: int, sha256: str, api_version: ApiVersion, clock: Clock | None = None
     ) -> Batch:
         """Send one batch file of which all is known, and return it as submitted; errors as :meth:`upload_batch`."""
-        from airflow_provider_adobe_target.client import flows
         from airflow_provider_adobe_target.client.protocol import BatchBody
 
         clock = clock or clocks.SYSTEM
-        flow = flows.submit_batch(self.settings, self.budget, clock, BatchBody(path, size), api_version)
+        flow = submit_batch(self.settings, self.budget, clock, BatchBody(path, size), api_version)
         return Batch.submitted(self._run(flow, clock), rows=rows, bytes=size, sha256=sha256)
 
     def poll(self, batches: Sequence[Batch], deadline: float = math.inf) -> list[Batch]:
@@ -157,10 +161,8 @@ class AdobeTargetHook(BaseHook):
         :param deadline: epoch seconds at which to stop trying
         :raises BatchTimeoutError: at the deadline
         """
-        from airflow_provider_adobe_target.client import flows
-
         clock = clocks.SYSTEM
-        return self._run(flows.poll_once(self.settings, self.budget, clock, batches, deadline), clock)
+        return self._run(poll_once(self.settings, self.budget, clock, batches, deadline), clock)
 
     def wait(
         self, batches: Sequence[Batch], poll_interval: float, deadline: float, clock: Clock | None = None
@@ -169,19 +171,15 @@ class AdobeTargetHook(BaseHook):
 
         :param poll_interval: seconds before the first time of asking, growing to five times as many
         """
-        from airflow_provider_adobe_target.client import flows
-
         clock = clock or clocks.SYSTEM
-        flow = flows.wait_for_batches(self.settings, self.budget, clock, batches, poll_interval, deadline)
+        flow = wait_for_batches(self.settings, self.budget, clock, batches, poll_interval, deadline)
         return self._run(flow, clock)
 
     def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
         """Return the ids that Adobe Target lists as failed in batches; errors as :meth:`get_batch_status`."""
-        from airflow_provider_adobe_target.client import flows
-
         clock, ids = clocks.SYSTEM, set()
         for batch in batches:
-            ids |= self._run(flows.failed_ids(self.settings, self.budget, clock, batch), clock)
+            ids |= self._run(failed_ids(self.settings, self.budget, clock, batch), clock)
         return ids
 
     def read_profile_token(self) -> Token:
@@ -236,13 +234,11 @@ class AdobeTargetHook(BaseHook):
         :raises TargetRefusedError: where the answer is neither a profile nor 'not found'
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer for 30 minutes
         """
-        from airflow_provider_adobe_target.client import flows
-
         if id_type not in _FETCH_ID_TYPES:
             raise ProfileDataError(f"id_type={id_type!r} is not one of {', '.join(_FETCH_ID_TYPES)}.")
         kind: Any = _FETCH_ID_TYPES[id_type]
         clock = clocks.SYSTEM
-        return self._run(flows.fetch_profile(self.settings, self.lookups, clock, profile_id, kind, deadline), clock)
+        return self._run(fetch_profile(self.settings, self.lookups, clock, profile_id, kind, deadline), clock)
 
     def update_profile(self, profile_id: str, attributes: Mapping[str, str], id_type: IdType = "thirdPartyId") -> None:
         """Write attributes to one profile, as they are. Adobe Target takes them also where there is no such profile.
@@ -253,10 +249,8 @@ class AdobeTargetHook(BaseHook):
         :raises TargetRefusedError: where Adobe Target does not take the update
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
-        from airflow_provider_adobe_target.client import flows
-
         clock = clocks.SYSTEM
-        flow = flows.update_profile(self.settings, self.updates, clock, profile_id, id_type, attributes)
+        flow = update_profile(self.settings, self.updates, clock, profile_id, id_type, attributes)
         self._run(flow, clock)
 
     def probe_match_rate(

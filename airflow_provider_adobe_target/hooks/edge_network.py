@@ -55,7 +55,7 @@ class EdgeNetworkHook(AdobeTargetHook):
         :raises TargetRefusedError: where the event is refused, or not handed on to Target
         :raises AdobeTargetUnavailableError: where there is no usable answer
         """
-        from airflow_provider_adobe_target.client.edge import EdgeEvent, send_event
+        from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent, send_event
 
         event = EdgeEvent(identities, primary or next(iter(identities), ""), attributes)
         _check(event)
@@ -75,7 +75,7 @@ def _check(event: Any) -> None:
 
     :raises ProfileDataError: naming the attribute or the namespace, never a value
     """
-    from airflow_provider_adobe_target.client.edge import MAX_VALUE_CHARACTERS
+    from airflow_provider_adobe_target.client.endpoints.edge_network import MAX_VALUE_CHARACTERS
     from airflow_provider_adobe_target.profiles.names import check_names
 
     for namespace, id_ in event.identities.items():

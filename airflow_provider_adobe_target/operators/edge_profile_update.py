@@ -79,7 +79,7 @@ class _EdgeRowUpdates(RowUpdates):
 
     def _converse(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> bool:
         from airflow_provider_adobe_target.client.auth.authenticator import Tokens
-        from airflow_provider_adobe_target.client.edge import EdgeEvent, send_event
+        from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent, send_event
         from airflow_provider_adobe_target.client.transports import run
 
         event = EdgeEvent({self._namespace: update.profile_id}, self._namespace, update.attributes)

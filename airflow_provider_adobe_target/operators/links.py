@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.operators.reject_file import task_file
 from airflow_provider_adobe_target.operators.sql_rows import database_hook
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.delivery import Link
+    from airflow_provider_adobe_target.client.endpoints.delivery import Link
     from airflow_provider_adobe_target.profiles.identities import Identity
 
 LINK_COLUMNS = ("thirdPartyId", "ECID", "customerId", "integrationCode", "pcId")

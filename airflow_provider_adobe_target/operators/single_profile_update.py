@@ -13,8 +13,8 @@ from airflow_provider_adobe_target.airflow_compat import (
     BaseOperator,
     conf,
 )
+from airflow_provider_adobe_target.client.endpoints.profile import room_in_update
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND
-from airflow_provider_adobe_target.client.urls import room_in_update
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError

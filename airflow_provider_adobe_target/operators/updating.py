@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import mask_secret
+from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, DailyBudget
 from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
 from airflow_provider_adobe_target.concurrency import clock as clocks
@@ -180,17 +181,16 @@ class RowUpdates:
 
         :raises TargetRefusedError: where Adobe Target does not take it
         """
-        from airflow_provider_adobe_target.client import flows
         from airflow_provider_adobe_target.client.auth.authenticator import Tokens
         from airflow_provider_adobe_target.client.transports import run
 
         settings, key = self._settings, self._id_type
         tokens = Tokens(settings, self._calls, clock, mask_secret)
         if self._lookups:
-            look_up = flows.fetch_profile(settings, self._lookups, clock, update.profile_id, key)
+            look_up = fetch_profile(settings, self._lookups, clock, update.profile_id, key)
             if not run(tokens.with_profile_token(look_up), transport, clock):
                 return False
-        send = flows.update_profile(settings, self._updates, clock, update.profile_id, key, update.attributes)
+        send = update_profile(settings, self._updates, clock, update.profile_id, key, update.attributes)
         run(tokens.with_profile_token(send), transport, clock)
         return True
 

@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_target import exceptions
 from airflow_provider_adobe_target.airflow_compat import mask_secret
+from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
 from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -61,7 +62,6 @@ class BatchStatusTrigger(BaseTrigger):
             yield TriggerEvent({"batches": [batch.to_event() for batch in batches], "report": self.report})
 
     async def _wait(self) -> list[Batch]:
-        from airflow_provider_adobe_target.client import flows
         from airflow_provider_adobe_target.client.auth.authenticator import Tokens
         from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
         from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
@@ -74,7 +74,7 @@ class BatchStatusTrigger(BaseTrigger):
         batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
         interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
-        flow = flows.wait_for_batches(settings, budget, clock.SYSTEM, batches, interval, self.deadline)
+        flow = wait_for_batches(settings, budget, clock.SYSTEM, batches, interval, self.deadline)
         async with HttpxTransport(settings) as transport:
             return await arun(tokens.with_profile_token(flow), transport, clock.SYSTEM)
 

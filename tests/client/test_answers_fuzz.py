@@ -20,10 +20,12 @@ from airflow_provider_adobe_target.client.answers import (
     parse_status,
     parse_submit,
 )
+from airflow_provider_adobe_target.client.endpoints.batch_status import read_status
+from airflow_provider_adobe_target.client.endpoints.bulk_update import read_submit
+from airflow_provider_adobe_target.client.endpoints.profile import read_profile
 from airflow_provider_adobe_target.client.fetched import TargetProfile
 from airflow_provider_adobe_target.client.outcomes import BatchReceipt, BatchStatus
 from airflow_provider_adobe_target.client.protocol import STATUS_ANSWER_LIMIT, Response
-from airflow_provider_adobe_target.client.readings import read_profile, read_status, read_submit
 from airflow_provider_adobe_target.client.retries import Setback, response_setback
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError

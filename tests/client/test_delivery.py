@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from airflow_provider_adobe_target.client.delivery import (
+from airflow_provider_adobe_target.client.endpoints.delivery import (
     Link,
     Pace,
     Person,

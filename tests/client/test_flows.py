@@ -6,13 +6,9 @@ import math
 
 import pytest
 
-from airflow_provider_adobe_target.client.flows import (
-    batch_status,
-    fetch_profile,
-    poll_once,
-    submit_batch,
-    wait_for_batches,
-)
+from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, poll_once, wait_for_batches
+from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
+from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
 from airflow_provider_adobe_target.client.outcomes import Batch, BatchStatus
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.exceptions import (

@@ -12,7 +12,8 @@ from itertools import count
 
 import pytest
 
-from airflow_provider_adobe_target.client.flows import poll_once, submit_batch, wait_for_batches
+from airflow_provider_adobe_target.client.endpoints.batch_status import poll_once, wait_for_batches
+from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Wait
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
@@ -179,7 +180,7 @@ import sys, threading
 from pathlib import Path
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
-from airflow_provider_adobe_target.client.flows import submit_batch
+from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.protocol import BatchBody
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import RequestsTransport, run

@@ -7,11 +7,14 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from airflow_provider_adobe_target.client.flows import fetch_profile, update_profile
-from airflow_provider_adobe_target.client.protocol import update_request
+from airflow_provider_adobe_target.client.endpoints.profile import (
+    MAX_QUERY_BYTES,
+    fetch_profile,
+    update_profile,
+    update_request,
+)
 from airflow_provider_adobe_target.client.rate_limit.daily import DailyBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.urls import MAX_QUERY_BYTES
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     BatchTimeoutError,

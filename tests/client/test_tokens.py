@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_adobe_target.client import flows
 from airflow_provider_adobe_target.client.auth.authenticator import DAY, Tokens, days_left, forget_all_tokens
-from airflow_provider_adobe_target.client.protocol import Send, fetch_request
+from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, fetch_request
+from airflow_provider_adobe_target.client.protocol import Send
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
@@ -76,7 +76,7 @@ def ask(drive, settings, clock, masked):
 def look_up(ask, settings, clock):
     def look_up(settings=settings, **options):
         def flow(tokens, budget):
-            return tokens.with_profile_token(flows.fetch_profile(settings, budget, clock, "U1", "thirdPartyId"))
+            return tokens.with_profile_token(fetch_profile(settings, budget, clock, "U1", "thirdPartyId"))
 
         return ask(flow, settings, **options)
 

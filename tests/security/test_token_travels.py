@@ -21,14 +21,16 @@ from hypothesis import strategies as st
 from real_airflow import connection
 from test_ways_to_wait import WAYS, Case, deferred, rescheduled, sensor, upload
 
-from airflow_provider_adobe_target.client import flows
 from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, status_request
+from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
+from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
+from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
 from airflow_provider_adobe_target.client.outcomes import Batch
-from airflow_provider_adobe_target.client.protocol import BatchBody, Send, TransportFailure, status_request
+from airflow_provider_adobe_target.client.protocol import BatchBody, Send, TransportFailure
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
-from airflow_provider_adobe_target.client.urls import status_request_url
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
@@ -255,9 +257,9 @@ def calls(settings, clock, tmp_path):
     budget = CallBudget(50, clock)
     batch = Batch.from_status_url(f"{settings.base_url}{PATH}")
     return {
-        "submit": flows.submit_batch(settings, budget, clock, BatchBody(file, file.stat().st_size)),
-        "status": flows.batch_status(settings, budget, clock, batch),
-        "fetch": flows.fetch_profile(settings, budget, clock, "U1", "thirdPartyId"),
+        "submit": submit_batch(settings, budget, clock, BatchBody(file, file.stat().st_size)),
+        "status": batch_status(settings, budget, clock, batch),
+        "fetch": fetch_profile(settings, budget, clock, "U1", "thirdPartyId"),
     }
 
 

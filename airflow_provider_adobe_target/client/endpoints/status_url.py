@@ -3,65 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
-from urllib.parse import quote
 
 from airflow_provider_adobe_target.client.hosts import parse_authority
 from airflow_provider_adobe_target.client.settings import TARGET_DOMAIN, TargetSettings
 from airflow_provider_adobe_target.exceptions import TargetRefusedError
 
-ApiVersion = Literal["v1", "v2"]
-IdType = Literal["thirdPartyId", "pcId"]
-FetchIdType = Literal["thirdPartyId", "pcId", "marketingCloudVisitorId"]
-
-MAX_QUERY_BYTES = 8 * 1024
-"""The longest URL of a single update (Adobe's Single Profile Update page: 8 KB); above, a form takes the attributes."""
-MAX_UPDATE_BYTES = 60 * 1024
-"""The most bytes of a single update, URL and form together (the same page: 60 KB)."""
-
-_ID_PARAMETERS = {"thirdPartyId": "mbox3rdPartyId", "pcId": "mboxPC"}
-_CLUSTER = re.compile(r"[^.]*\.([0-9]{1,4})_[0-9]+")
-
 _STATUS_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>(?:[/?][^#]*)?)", re.IGNORECASE)
 _VISIBLE_ASCII = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")  # no white space, no control character, no backslash
 _BATCH_ID = re.compile(r"[?&]batchId=([^&]+)")
-
-
-def submit_url(settings: TargetSettings, api_version: ApiVersion) -> str:
-    """Return the URL a batch is posted to.
-
-    :param api_version: ``v2`` creates profiles for unknown ids, ``v1`` does not.
-    """
-    version = "v2/" if api_version == "v2" else ""
-    return f"{settings.base_url}/m2/{settings.client_code}/{version}profile/batchUpdate"
-
-
-def update_url(settings: TargetSettings, profile_id: str, id_type: IdType) -> str:
-    """Return the URL of a single update, its query with the id alone, percent-encoded."""
-    parameter = f"{_ID_PARAMETERS[id_type]}={quote(profile_id, safe='')}"
-    return f"{settings.base_url}/m2/{settings.client_code}/profile/update?{parameter}"
-
-
-def room_in_update(settings: TargetSettings) -> int:
-    """Return the bytes that an id and its attributes, percent-encoded, may have to fit a single update."""
-    return MAX_UPDATE_BYTES - len(update_url(settings, "", "thirdPartyId"))
-
-
-def fetch_url(settings: TargetSettings, profile_id: str, id_type: FetchIdType) -> str:
-    """Return the URL of one profile, the id percent-encoded as one path segment.
-
-    A Target id whose suffix names an edge cluster (``….28_0``) is asked for there, where its profile is, unless the
-    connection names a host of its own.
-    """
-    segment = quote(profile_id, safe="")
-    if segment in (".", ".."):  # else URL normalisation would take it for a step in the path
-        segment = segment.replace(".", "%2E")
-    folder = "" if id_type == "pcId" else f"{id_type}/"
-    base_url = settings.base_url
-    cluster = _CLUSTER.fullmatch(profile_id) if id_type == "pcId" else None
-    if cluster and settings.is_default_host:
-        base_url = f"https://mboxedge{cluster[1]}{TARGET_DOMAIN}"
-    return f"{base_url}/rest/v1/profiles/{folder}{segment}?client={settings.client_code}"
 
 
 def checked_status_url(settings: TargetSettings, url: str) -> str:

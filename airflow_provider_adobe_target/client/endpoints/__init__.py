@@ -1,0 +1,1 @@
+"""One module per endpoint: URL, request, flow and response."""
