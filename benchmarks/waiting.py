@@ -153,7 +153,7 @@ def defer(sensors: int, watch: str | None) -> None:
     from loop_watch import LoopWatch
     from sqlalchemy import select
 
-    from airflow_provider_adobe_target.client.outcomes import Batch
+    from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
 
     session = settings.Session()

@@ -19,6 +19,7 @@ from airflow_provider_adobe_target.airflow_compat import (
     get_async_connection,
     mask_secret,
 )
+from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
 from airflow_provider_adobe_target.client.endpoints.batch_status import (
     batch_status,
@@ -28,7 +29,6 @@ from airflow_provider_adobe_target.client.endpoints.batch_status import (
 )
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
-from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, shared_budget
 from airflow_provider_adobe_target.client.settings import TargetSettings
@@ -44,7 +44,7 @@ from airflow_provider_adobe_target.exceptions import (
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.auth.authenticator import Tokens
     from airflow_provider_adobe_target.client.auth.token_cache import Token
-    from airflow_provider_adobe_target.client.fetched import TargetProfile
+    from airflow_provider_adobe_target.client.profile import TargetProfile
     from airflow_provider_adobe_target.client.protocol import ApiVersion, Flow, IdType
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
@@ -288,7 +288,7 @@ class AdobeTargetHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
         from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT
-        from airflow_provider_adobe_target.client.connection_check import check_connection
+        from airflow_provider_adobe_target.client.connection_test import check_connection
 
         clock = clocks.SYSTEM
         try:

@@ -12,8 +12,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
+from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
-from airflow_provider_adobe_target.client.outcomes import Batch, check_limits, judge
+from airflow_provider_adobe_target.client.verdict import check_limits, judge
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath
-from airflow_provider_adobe_target.client.outcomes import LOST_ANSWER, Batch
+from airflow_provider_adobe_target.client.batch import LOST_ANSWER, Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.outcomes import LOST, STUCK, bad_end
+from airflow_provider_adobe_target.client.batch import LOST, STUCK
+from airflow_provider_adobe_target.client.verdict import bad_end
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_adobe_target.client.outcomes import Batch
+    from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.operators.receipts import Receipts
 
 _logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_compat import PokeReturnValue, conf
-from airflow_provider_adobe_target.client.outcomes import Batch, check_limits, judge
+from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.verdict import check_limits, judge
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor

@@ -11,8 +11,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_target import exceptions
 from airflow_provider_adobe_target.airflow_compat import mask_secret
+from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
-from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
@@ -23,7 +23,7 @@ class BatchStatusTrigger(BaseTrigger):
     Its arguments and its event are plain JSON without a token or anything of a row.
 
     :param adobe_target_conn_id: the connection, of type ``adobe_target``
-    :param batches: as :meth:`~airflow_provider_adobe_target.client.outcomes.Batch.to_event` writes them
+    :param batches: as :meth:`~airflow_provider_adobe_target.client.batch.Batch.to_event` writes them
     :param poll_interval: seconds before the first time of asking, up to a quarter more, growing to five times as many
     :param deadline: epoch seconds at which to give up
     :param report: handed back in the event as it is, for an operator that needs it after the wait

@@ -39,7 +39,7 @@ _LATE = (
     "airflow_provider_adobe_target.profiles.cursors",
     "airflow_provider_adobe_target.profiles.files",
     "airflow_provider_adobe_target.profiles.run",
-    "airflow_provider_adobe_target.client.flows",
+    "airflow_provider_adobe_target.client.call",
     "airflow_provider_adobe_target.client.transports",
     "airflow_provider_adobe_target.triggers.adobe_target",
     "anyio._backends._asyncio",

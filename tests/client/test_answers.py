@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.answers import (
+from airflow_provider_adobe_target.client.batch import BatchStatus
+from airflow_provider_adobe_target.client.parsing import (
     StatusAnswer,
     SubmitAnswer,
     UnreadableAnswerError,
@@ -16,7 +17,6 @@ from airflow_provider_adobe_target.client.answers import (
     parse_submit,
     printable,
 )
-from airflow_provider_adobe_target.client.outcomes import BatchStatus
 
 COMPLETE = BatchStatus("complete", 1, 1, 1, 0, 0)
 DETAILS = """

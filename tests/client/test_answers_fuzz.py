@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client import answers
-from airflow_provider_adobe_target.client.answers import (
+from airflow_provider_adobe_target.client import parsing
+from airflow_provider_adobe_target.client.batch import BatchReceipt, BatchStatus
+from airflow_provider_adobe_target.client.endpoints.batch_status import read_status
+from airflow_provider_adobe_target.client.endpoints.bulk_update import read_submit
+from airflow_provider_adobe_target.client.endpoints.profile import read_profile
+from airflow_provider_adobe_target.client.parsing import (
     StatusAnswer,
     UnreadableAnswerError,
     parse_json_object,
     parse_status,
     parse_submit,
 )
-from airflow_provider_adobe_target.client.endpoints.batch_status import read_status
-from airflow_provider_adobe_target.client.endpoints.bulk_update import read_submit
-from airflow_provider_adobe_target.client.endpoints.profile import read_profile
-from airflow_provider_adobe_target.client.fetched import TargetProfile
-from airflow_provider_adobe_target.client.outcomes import BatchReceipt, BatchStatus
+from airflow_provider_adobe_target.client.profile import TargetProfile
 from airflow_provider_adobe_target.client.protocol import STATUS_ANSWER_LIMIT, Response
-from airflow_provider_adobe_target.client.retries import Setback, response_setback
+from airflow_provider_adobe_target.client.retry_policy import Setback, response_setback
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
@@ -247,7 +247,7 @@ def test_no_answer_takes_long_or_much_memory(bomb):
 
 
 def test_more_elements_than_any_answer_has_are_not_read(monkeypatch):
-    monkeypatch.setattr(answers, "_MAX_PARTS", 1000)
+    monkeypatch.setattr(parsing, "_MAX_PARTS", 1000)
     with pytest.raises(UnreadableAnswerError):
         parse_status(b"<response><status>complete</status>" + b"<a/>" * 1000 + b"</response>")
 

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT, Tokens
-from airflow_provider_adobe_target.client.connection_check import check_connection
+from airflow_provider_adobe_target.client.connection_test import check_connection
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT, Tokens
-from airflow_provider_adobe_target.client.connection_check import check_connection
+from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.connection_test import check_connection
 from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
-from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Response, TransportFailure, Wait
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings

@@ -2,7 +2,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_provider_adobe_target.client.fetched import ProfileAttribute, TargetProfile
+from airflow_provider_adobe_target.client.profile import ProfileAttribute, TargetProfile
 
 NEW_YORK = timezone(timedelta(hours=-4))
 

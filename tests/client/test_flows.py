@@ -6,10 +6,10 @@ import math
 
 import pytest
 
+from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
 from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, poll_once, wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
-from airflow_provider_adobe_target.client.outcomes import Batch, BatchStatus
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,

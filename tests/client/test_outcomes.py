@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_adobe_target.client.outcomes import Batch, BatchReceipt, BatchStatus, check_limits, judge
+from airflow_provider_adobe_target.client.batch import Batch, BatchReceipt, BatchStatus
+from airflow_provider_adobe_target.client.verdict import check_limits, judge
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
 
 RECEIPT = BatchReceipt("acme-1-1", "https://e.tt.omtrdc.net/s?batchId=acme-1-1", "2026-01-01T00:00:00Z")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.client.protocol import Response, TransportFailure
-from airflow_provider_adobe_target.client.retries import (
+from airflow_provider_adobe_target.client.retry_policy import (
     POLL_POLICY,
     SUBMIT_POLICY,
     Setback,

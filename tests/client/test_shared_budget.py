@@ -12,9 +12,9 @@ from itertools import count
 
 import pytest
 
+from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import poll_once, wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
-from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Wait
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.rate_limit.store import FileStore

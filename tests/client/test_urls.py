@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_adobe_target.client.batch import batch_id_of
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_url
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_url
-from airflow_provider_adobe_target.client.endpoints.status_url import batch_id_of, status_request_url
+from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
 from airflow_provider_adobe_target.client.settings import TargetSettings
 
 ADOBE = TargetSettings.from_fields("acme", "token", None, None, {"allowed_status_hosts": "status.example.com"})

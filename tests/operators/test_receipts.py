@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_adobe_target.client.outcomes import Batch
+from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.operators.receipts import (
     CheckpointFile,

@@ -22,11 +22,11 @@ from real_airflow import connection
 from test_ways_to_wait import WAYS, Case, deferred, rescheduled, sensor, upload
 
 from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, status_request
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
 from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
-from airflow_provider_adobe_target.client.outcomes import Batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Send, TransportFailure
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
 from airflow_provider_adobe_target.client.settings import TargetSettings

@@ -14,15 +14,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_adobe_target.client.answers import UnreadableAnswerError, parse_json_object, printable
 from airflow_provider_adobe_target.client.auth import token_cache
 from airflow_provider_adobe_target.client.auth.token_cache import Token, TokenCache
+from airflow_provider_adobe_target.client.call import call_target
 from airflow_provider_adobe_target.client.endpoints.admin import client_settings_request, profile_token_request
 from airflow_provider_adobe_target.client.endpoints.ims import access_token_request
-from airflow_provider_adobe_target.client.flows import call_target
+from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, PROFILE_TOKEN, Flow, Response, Send, Wait
 from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, Unlimited
-from airflow_provider_adobe_target.client.retries import RetryPolicy, Setback, response_setback
+from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, response_setback
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ConnectionSettingsError,
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from airflow_provider_adobe_target.client.protocol import Request
-    from airflow_provider_adobe_target.client.settings import OAuthCredential, TargetSettings
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.client.settings_fields import OAuthCredential
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import Fernet
 
-    from airflow_provider_adobe_target.client.settings import OAuthCredential
+    from airflow_provider_adobe_target.client.settings_fields import OAuthCredential
 
 _logger = logging.getLogger(__name__)
 

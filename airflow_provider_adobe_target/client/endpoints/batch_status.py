@@ -21,9 +21,7 @@ from airflow_provider_adobe_target.client.protocol import (
     Wait,
     _headers,
 )
-from airflow_provider_adobe_target.client.retries import (
-    POLL_POLICY,
-)
+from airflow_provider_adobe_target.client.retry_policy import POLL_POLICY
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import (
     BatchTimeoutError,
@@ -33,23 +31,19 @@ from airflow_provider_adobe_target.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_adobe_target.client.outcomes import Batch, BatchStatus
+    from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
     from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
     from airflow_provider_adobe_target.concurrency.clock import Clock
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.answers import (
-    UnreadableAnswerError,
-    parse_failed_ids,
-    parse_status,
-)
-from airflow_provider_adobe_target.client.flows import _logger, call_target
-from airflow_provider_adobe_target.client.outcomes import BatchStatus
-from airflow_provider_adobe_target.client.retries import Setback
+from airflow_provider_adobe_target.client.batch import BatchStatus
+from airflow_provider_adobe_target.client.call import _logger, call_target
+from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_failed_ids, parse_status
+from airflow_provider_adobe_target.client.retry_policy import Setback
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.readings import _kind, _refuse, refuse_token
+from airflow_provider_adobe_target.client.responses import _kind, _refuse, refuse_token
 
 _INTERVAL_GROWTH = 1.5
 _LONGEST_INTERVAL = 5

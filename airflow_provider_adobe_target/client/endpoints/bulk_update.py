@@ -12,29 +12,22 @@ from airflow_provider_adobe_target.client.protocol import (
     Request,
     _headers,
 )
-from airflow_provider_adobe_target.client.retries import (
-    SUBMIT_POLICY,
-    Setback,
-)
+from airflow_provider_adobe_target.client.retry_policy import SUBMIT_POLICY, Setback
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.outcomes import BatchReceipt
+    from airflow_provider_adobe_target.client.batch import BatchReceipt
     from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
     from airflow_provider_adobe_target.concurrency.clock import Clock
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.answers import (
-    UnreadableAnswerError,
-    excerpt,
-    parse_submit,
-)
-from airflow_provider_adobe_target.client.endpoints.status_url import batch_id_of, checked_status_url
-from airflow_provider_adobe_target.client.flows import call_target
-from airflow_provider_adobe_target.client.outcomes import BatchReceipt
+from airflow_provider_adobe_target.client.batch import BatchReceipt, batch_id_of
+from airflow_provider_adobe_target.client.call import call_target
+from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
+from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, excerpt, parse_submit
 from airflow_provider_adobe_target.concurrency.clock import utc_time
 from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
@@ -43,7 +36,7 @@ from airflow_provider_adobe_target.exceptions import (
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.readings import _refuse, refuse_token, scrub
+from airflow_provider_adobe_target.client.responses import _refuse, refuse_token, scrub
 
 
 def submit_url(settings: TargetSettings, api_version: ApiVersion) -> str:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from airflow_provider_adobe_target import __version__
-from airflow_provider_adobe_target.client.answers import UnreadableAnswerError, parse_json_object
 from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
+from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object
 from airflow_provider_adobe_target.client.protocol import Flow, Request, Response, Send, TransportFailure, Wait
-from airflow_provider_adobe_target.client.retries import RetryPolicy, Setback, failure_setback, response_setback
+from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, failure_setback, response_setback
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, AdobeTargetUnavailableError, TargetRefusedError
 
 if TYPE_CHECKING:

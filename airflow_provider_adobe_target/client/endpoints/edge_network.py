@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from airflow_provider_adobe_target.client.answers import UnreadableAnswerError, parse_json_object, printable
-from airflow_provider_adobe_target.client.flows import call_target
+from airflow_provider_adobe_target.client.call import call_target
+from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, Flow, Request, Response, plain_headers
 from airflow_provider_adobe_target.client.rate_limit.limiter import Unlimited
-from airflow_provider_adobe_target.client.retries import RetryPolicy, Setback, response_setback
+from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, response_setback
 from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
     ProfileDataError,

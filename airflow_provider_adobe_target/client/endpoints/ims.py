@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.settings import OAuthCredential, TargetSettings
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.client.settings_fields import OAuthCredential
 
 
 from airflow_provider_adobe_target.client.protocol import _FORM, Request, plain_headers

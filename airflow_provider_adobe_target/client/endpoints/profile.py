@@ -15,31 +15,26 @@ from airflow_provider_adobe_target.client.protocol import (
     Request,
     _headers,
 )
-from airflow_provider_adobe_target.client.retries import (
-    PROFILE_POLICY,
-)
-from airflow_provider_adobe_target.client.settings import TARGET_DOMAIN, TargetSettings
+from airflow_provider_adobe_target.client.retry_policy import PROFILE_POLICY
+from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.settings_fields import TARGET_DOMAIN
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.fetched import TargetProfile
+    from airflow_provider_adobe_target.client.profile import TargetProfile
     from airflow_provider_adobe_target.client.rate_limit.daily import Budget
     from airflow_provider_adobe_target.concurrency.clock import Clock
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.answers import (
-    UnreadableAnswerError,
-    parse_json_object,
-    parse_submit,
-)
-from airflow_provider_adobe_target.client.fetched import TargetProfile
-from airflow_provider_adobe_target.client.flows import call_target
+from airflow_provider_adobe_target.client.call import call_target
+from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, parse_submit
+from airflow_provider_adobe_target.client.profile import TargetProfile
 from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.readings import _refuse, refuse_token
+from airflow_provider_adobe_target.client.responses import _refuse, refuse_token
 
 _CHECK_READ_TIMEOUT = 30.0
 

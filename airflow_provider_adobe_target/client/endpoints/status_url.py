@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from airflow_provider_adobe_target.client.hosts import parse_authority
-from airflow_provider_adobe_target.client.settings import TARGET_DOMAIN, TargetSettings
+from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.settings_fields import TARGET_DOMAIN
 from airflow_provider_adobe_target.exceptions import TargetRefusedError
 
 _STATUS_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>(?:[/?][^#]*)?)", re.IGNORECASE)
 _VISIBLE_ASCII = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")  # no white space, no control character, no backslash
-_BATCH_ID = re.compile(r"[?&]batchId=([^&]+)")
 
 
 def checked_status_url(settings: TargetSettings, url: str) -> str:
@@ -53,9 +53,3 @@ def status_request_url(settings: TargetSettings, url: str) -> str:
         return checked
     separator = "" if query == "" or query.endswith("&") else "&"
     return f"{base}?{query}{separator}showDetails=true"
-
-
-def batch_id_of(status_url: str) -> str:
-    """Return the ``batchId`` a status URL names, as it stands there, or the URL without its scheme."""
-    match = _BATCH_ID.search(status_url)
-    return match[1] if match else status_url.partition("://")[2]

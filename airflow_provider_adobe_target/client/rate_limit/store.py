@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_adobe_target.client.settings import MAX_CALLS_PER_MINUTE
+from airflow_provider_adobe_target.client.settings_fields import MAX_CALLS_PER_MINUTE
 from airflow_provider_adobe_target.concurrency import file_lock
 
 if TYPE_CHECKING:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client.endpoints.status_url import batch_id_of
-from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
+from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+
+import re
+
+_BATCH_ID = re.compile(r"[?&]batchId=([^&]+)")
 
 SUBMITTED = "submitted"
 COMPLETE = "complete"
@@ -180,92 +182,7 @@ class Batch:
         return self.failed_updates if self.failed_updates is not None else self.listed_failures or None
 
 
-def check_limits(max_failed_pct: float, max_not_found_pct: float | None) -> None:
-    """Check the two limits of :func:`judge`.
-
-    :raises AdobeTargetError: where one is not within 0 to 100.
-    """
-    for name, value in (("max_failed_pct", max_failed_pct), ("max_not_found_pct", max_not_found_pct)):
-        if name == "max_not_found_pct" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-            raise AdobeTargetError(f"{name} is to be a number of per cent, within 0 and 100.")
-
-
-def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct: float | None) -> list[str]:
-    """Pass the verdict over batches that are final.
-
-    :param max_failed_pct: per cent, 0 to 100, of the rows of all batches that may have failed.
-    :param max_not_found_pct: per cent of the rows whose id Target may not know; None for no limit.
-    :return: warnings, for what Target left untold.
-    :raises BatchOutcomeError: naming every rule that is broken: ``stuck``, 'status lost', a ``batchSize`` that is not
-        the number of rows sent, ``max_failed_pct`` or ``max_not_found_pct``, with batch ids and counts.
-    :raises AdobeTargetError: where a limit is not within 0 to 100.
-    """
-    check_limits(max_failed_pct, max_not_found_pct)
-    batches = [batch for batch in batches if not batch.is_planned]
-    problems = [problem for batch in batches for problem in _batch_problems(batch)]
-    problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
-    if max_not_found_pct is not None:
-        not_found = [batch.profiles_not_found for batch in batches]
-        problems += _limit_problem("max_not_found_pct", max_not_found_pct, "were not found", not_found, batches)
-    if problems:
-        raise BatchOutcomeError(" ".join(problems))
-    return [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
-
-
-def bad_end(batch: Batch) -> str | None:
-    """Name the end for which a batch's file may be sent again: ``stuck``, ``status_lost`` or ``torn``; else None."""
-    if batch.status in (STUCK, LOST):
-        return batch.status
-    return TORN if batch.final and _batch_problems(batch) else None
-
-
-def _batch_problems(batch: Batch) -> list[str]:
-    """Say what is wrong with a batch by itself, whatever limits there are for rows."""
-    if batch.status == STUCK:
-        return [f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."]
-    if batch.status == LOST:
-        return [
-            f"Batch {batch.batch_id}: status lost. Target no longer knows it; what became of its rows is unknown. "
-            "Sending the same rows again is safe."
-        ]
-    if batch.status != COMPLETE:
-        return [f"Batch {batch.batch_id} has no final status: it is {batch.status}."]
-    if None not in (batch.rows, batch.batch_size) and batch.rows != batch.batch_size:
-        return [
-            f"Batch {batch.batch_id} was sent with {batch.rows} rows, but its batchSize is "
-            f"{batch.batch_size}: rows were lost or torn on the way."
-        ]
-    return []
-
-
-def _limit_problem(
-    name: str, limit: float, verb: str, counts: Sequence[int | None], batches: Sequence[Batch]
-) -> list[str]:
-    count = sum(number or 0 for number in counts)
-    rows = sum(_rows(batch) or 0 for batch in batches) or count
-    if count * 100 <= Fraction(str(limit)) * rows:
-        return []
-    ids = ", ".join(str(batch.batch_id) for batch, number in zip(batches, counts, strict=True) if number)
-    return [f"{count} of {rows} rows {verb}: {count * 100 / rows:.4g} per cent, beyond {name}={limit}, in {ids}."]
-
-
-def _rows(batch: Batch) -> int | None:
-    return batch.batch_size if batch.rows is None else batch.rows
-
-
-def _warnings(batch: Batch, not_found_matters: bool) -> list[str]:
-    name = f"Batch {batch.batch_id} is complete"
-    if all(getattr(batch, counter) is None for counter in _COUNTERS):
-        return [f"{name}, but Target gave no counters: what became of its rows is unknown."]
-    untold = [] if batch.failures is not None else ["failedUpdates"]
-    if not_found_matters and batch.profiles_not_found is None:
-        untold.append("profilesNotFound")
-    warnings = [f"{name}, but Target did not give {' and '.join(untold)}."] if untold else []
-    parts = (batch.successful_updates, batch.profiles_not_found, batch.failed_updates)
-    known = [part for part in parts if part is not None]
-    rows = _rows(batch)
-    if len(known) == len(parts) and rows is not None and sum(known) != rows:
-        warnings.append(f"{name}, but its counters add up to {sum(known)} of {rows} rows.")
-    return warnings
+def batch_id_of(status_url: str) -> str:
+    """Return the ``batchId`` a status URL names, as it stands there, or the URL without its scheme."""
+    match = _BATCH_ID.search(status_url)
+    return match[1] if match else status_url.partition("://")[2]

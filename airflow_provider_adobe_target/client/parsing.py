@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError  # nosec B405  # the error only: the parser is the defused one
 
-from airflow_provider_adobe_target.client.outcomes import BatchStatus
+from airflow_provider_adobe_target.client.batch import BatchStatus
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_adobe_target.client.auth.authenticator import days_left
 from airflow_provider_adobe_target.client.endpoints.profile import check_request, read_profile
 from airflow_provider_adobe_target.client.protocol import Flow, Response, Send, TransportFailure
-from airflow_provider_adobe_target.client.settings import TARGET_DOMAIN
+from airflow_provider_adobe_target.client.settings_fields import TARGET_DOMAIN
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:

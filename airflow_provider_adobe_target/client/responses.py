@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from airflow_provider_adobe_target.client.answers import (
-    printable,
-)
+from airflow_provider_adobe_target.client.parsing import printable
 from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
     TokenRefusedError,

@@ -11,12 +11,7 @@ import math
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_adobe_target.client.protocol import Answer, Flow, Request, Response, Send, TransportFailure, Wait
-from airflow_provider_adobe_target.client.retries import (
-    RetryPolicy,
-    Setback,
-    failure_setback,
-    response_setback,
-)
+from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, failure_setback, response_setback
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     BatchTimeoutError,
