@@ -27,9 +27,9 @@ import pyarrow.parquet as pq
 import tables
 from measuring import Report, airflow_environment, apart, in_turn, measured, medians, options
 
-from airflow_provider_adobe_target.profiles.files import rows_from_files
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
 
 MAX_ROWS = 499_999  # so that files end at max_bytes_per_file, and no call has to wait for the budget
 AT_ONCE = 2

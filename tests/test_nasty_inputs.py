@@ -24,8 +24,8 @@ import pytest
 from walk import cursor, walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
-from airflow_provider_adobe_target.profiles.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
+from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
 
 EMPTY = object()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def probe(
     """Ask for a sample of ids; parameters and errors as ``AdobeTargetHook.probe_match_rate``."""
     from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
     from airflow_provider_adobe_target.profiles.sample import draw_sample
-    from airflow_provider_adobe_target.profiles.sources import rows_from_data
+    from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
     if isinstance(sample_size, bool) or not isinstance(sample_size, int) or not 1 <= sample_size <= _MOST_SAMPLED:
         raise ProfileDataError(f"sample_size={sample_size!r} is not a whole number from 1 to {_MOST_SAMPLED:,}.")

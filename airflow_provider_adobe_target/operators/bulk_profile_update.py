@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
     from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 
 class BulkProfileUpdateOperator(BaseOperator):

@@ -12,9 +12,9 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.operators.sql_rows import database_hook, rows_from_sql
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.profiles.datasets import DatasetFile
     from airflow_provider_adobe_target.profiles.id_map import IdMap
-    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.profiles.sources.partitions import DatasetFile
+    from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 __all__ = ["RowsArgument", "RowsPartial", "find_rows", "hidden_rows", "rows_from_paths", "rows_from_sql"]
 
@@ -105,7 +105,7 @@ def find_rows(
     if len(given) != 1:
         raise ProfileDataError(f"Give one of data, sql and path; given: {', '.join(given) or 'none'}.")
     if data is not None:
-        from airflow_provider_adobe_target.profiles.sources import rows_from_data
+        from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
         return rows_from_data(data.value)
     if path is not None:
@@ -143,7 +143,7 @@ def rows_from_paths(paths: str | Sequence[str]) -> Rows:
 
     :raises ProfileDataError: where nothing is there
     """
-    from airflow_provider_adobe_target.profiles.files import rows_from_files
+    from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
 
     return rows_from_files(
         [file for path in ([paths] if isinstance(paths, str) else paths) for file in _files(str(path))]
@@ -151,7 +151,7 @@ def rows_from_paths(paths: str | Sequence[str]) -> Rows:
 
 
 def _files(path: str) -> list[Any]:
-    from airflow_provider_adobe_target.profiles.datasets import dataset_files
+    from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 
     before_glob = re.match(r"[^*?\[]*/|", path)
     folder = before_glob.group() if before_glob else ""
@@ -168,7 +168,7 @@ def _files(path: str) -> list[Any]:
 
 
 def _parquet_files(folder: ObjectStoragePath) -> list[DatasetFile]:
-    from airflow_provider_adobe_target.profiles.datasets import dataset_files
+    from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 
     files = dataset_files(folder)
     if not files:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.run import ProfileRun
-    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.profiles.sources.rows import Rows
     from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
 
 _IF_NOT_FOUND = ("fail", "skip", "send", "wait")

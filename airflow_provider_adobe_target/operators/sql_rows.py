@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
-    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping
     there, and each column has a type of which ADBC gives the same text. Else the connection's own cursor is used, a
     server-side one where the driver would else hold the whole result.
     """
-    from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
+    from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
 
     @contextmanager
     def open_cursor() -> Iterator[Any]:
@@ -101,7 +101,7 @@ def _adbc_cursor(connection: Any, sql: str, opened: ExitStack) -> Any | None:
         return None
     from pyarrow import ArrowException
 
-    from airflow_provider_adobe_target.profiles.arrow_cursors import columns_that_differ
+    from airflow_provider_adobe_target.profiles.sources.arrow_cursors import columns_that_differ
 
     with ExitStack() as tried:
         try:

@@ -18,7 +18,7 @@ from airflow_provider_adobe_target.profiles.checks import Verdicts, Warnings, ch
 from airflow_provider_adobe_target.profiles.duplicates import hash_strings
 from airflow_provider_adobe_target.profiles.names import ID_TYPES
 from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
-from airflow_provider_adobe_target.profiles.sources import Rows
+from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.text import to_text
 
 _KINDS = ("thirdPartyId", "pcId")

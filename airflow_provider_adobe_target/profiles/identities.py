@@ -18,7 +18,7 @@ from airflow_provider_adobe_target.profiles.mapping import Attribute, leaf, map_
 from airflow_provider_adobe_target.profiles.names import ID_TYPES
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
-from airflow_provider_adobe_target.profiles.sources import Rows
+from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.text import to_text
 from airflow_provider_adobe_target.profiles.text_column import marks, nulled
 from airflow_provider_adobe_target.spill import Spool

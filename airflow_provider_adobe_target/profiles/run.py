@@ -29,9 +29,9 @@ from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, 
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
 from airflow_provider_adobe_target.profiles.names import check_names, warn_of_case
-from airflow_provider_adobe_target.profiles.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.rejects import Rejects
-from airflow_provider_adobe_target.profiles.sources import Rows
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
+from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.text import to_text, value_type
 from airflow_provider_adobe_target.spill import Spool
 

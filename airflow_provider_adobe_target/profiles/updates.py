@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_adobe_target.profiles.run import PROFILE_PREFIX
-from airflow_provider_adobe_target.profiles.sources import Rows, rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 _BLOCK_ROWS = 25
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.audiences import AudienceRows, audience_names
-from airflow_provider_adobe_target.profiles.record_batches import MAX_ROWS
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
 
 
 def flags(memberships, universe, audiences=("gold", "lapsed"), **options):

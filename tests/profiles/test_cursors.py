@@ -6,8 +6,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.cursors import rows_from_cursor
-from airflow_provider_adobe_target.profiles.record_batches import MAX_BYTES, MAX_ROWS
+from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 
 
 class Opener:

@@ -6,8 +6,8 @@ import pytest
 from walk import walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.datasets import dataset_files
-from airflow_provider_adobe_target.profiles.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 
 
 @pytest.fixture

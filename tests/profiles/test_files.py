@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.files import rows_from_files
-from airflow_provider_adobe_target.profiles.record_batches import MAX_BYTES, MAX_ROWS
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 
 MIB = 1024 * 1024
 

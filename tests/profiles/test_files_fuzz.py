@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.datasets import dataset_files
-from airflow_provider_adobe_target.profiles.files import rows_from_files
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 
 EXAMPLES = settings.default.max_examples
 MIB = 1024 * 1024

@@ -6,7 +6,7 @@ import pytest
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.id_map import IdMap
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
 
 def fan_out(data, links, tmp_path, max_linked_ids=10, **rules):

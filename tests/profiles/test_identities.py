@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.identities import IdentityRules, IdentityRun
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
 
 @pytest.fixture

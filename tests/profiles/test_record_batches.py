@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.record_batches import (
+from airflow_provider_adobe_target.profiles.sources.record_batches import (
     MAX_BYTES,
     MAX_ROWS,
     Pace,

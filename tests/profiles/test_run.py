@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from walk import cursor, walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.files import rows_from_files
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
 
 # ------ the walk, one row after another
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
 from airflow_provider_adobe_target.profiles.sample import draw_sample
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
 
 def draw(rows, size=100, seed=0):

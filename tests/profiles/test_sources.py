@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.record_batches import MAX_BYTES, MAX_ROWS
-from airflow_provider_adobe_target.profiles.sources import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 
 RECORDS = [{"id": "a", "n": 1}, {"id": "b", "n": None}, {"id": "c", "n": 3}]
 

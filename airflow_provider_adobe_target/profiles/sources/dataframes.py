@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.columns import from_objects
-from airflow_provider_adobe_target.profiles.record_batches import (
+from airflow_provider_adobe_target.profiles.sources.dicts import RecordRows, objects_type
+from airflow_provider_adobe_target.profiles.sources.record_batches import (
     Pace,
     check_names,
     check_schema,
@@ -21,7 +22,7 @@ from airflow_provider_adobe_target.profiles.record_batches import (
     recut,
     wanted,
 )
-from airflow_provider_adobe_target.profiles.records import RecordRows, objects_type
+from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -33,28 +34,6 @@ _ACCEPTED = (
 # What pandas calls columns of Python objects of which it has looked at each.
 _NO_DICTS = frozenset({"string", "integer", "floating", "boolean", "decimal", "date", "datetime", "time", "empty"})
 _PART_ROWS = 65_536
-
-
-class Rows(Protocol):
-    """Rows of a table, in the order of their source.
-
-    Batches have at most 16,384 rows, and hold not much more than 16 MiB unless one row does.
-    """
-
-    @property
-    def schema(self) -> pa.Schema | None:
-        """Every column that can be known before the first row is read, nested ones with all their fields.
-
-        Only names are certain. A column made of Python objects has the type null here, as its own is told
-        batch by batch; files may differ in types. None where nothing can be known: a cursor has to run first.
-        """
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows: once from a cursor or a record batch reader, else as often as wanted.
-
-        :param columns: top-level columns to read; None means all. They come in the source's order, and those
-            that the source does not have are passed over.
-        """
 
 
 def rows_from_data(data: object) -> Rows:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.columns import from_objects
-from airflow_provider_adobe_target.profiles.record_batches import Pace, conform, project, record_batch
+from airflow_provider_adobe_target.profiles.sources.record_batches import Pace, conform, project, record_batch
 
 Names = dict[str, "Names"]
 """The keys of dicts, in order of first appearance, each with the keys of the dicts beneath it."""
@@ -122,7 +122,7 @@ class RecordRows:
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice.
 
-        See :class:`~airflow_provider_adobe_target.profiles.sources.Rows`.
+        See :class:`~airflow_provider_adobe_target.profiles.sources.rows.Rows`.
         """
         schema = project(self.schema, columns)
         return Pace().batches(len(self._records), lambda start, stop: records_batch(self._records[start:stop], schema))

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_adobe_target.profiles.columns import from_objects
-from airflow_provider_adobe_target.profiles.record_batches import MAX_ROWS, check_schema, record_batch
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS, check_schema, record_batch
 
 _Batches = Iterator[pa.RecordBatch]
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.record_batches import project, record_batch
+from airflow_provider_adobe_target.profiles.sources.record_batches import project, record_batch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -7,16 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.arrow_cursors import arrow_batches
 from airflow_provider_adobe_target.profiles.columns import from_objects
-from airflow_provider_adobe_target.profiles.record_batches import Pace, check_names, record_batch, recut, wanted
+from airflow_provider_adobe_target.profiles.sources.arrow_cursors import arrow_batches
+from airflow_provider_adobe_target.profiles.sources.record_batches import Pace, check_names, record_batch, recut, wanted
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
-    from airflow_provider_adobe_target.profiles.sources import Rows
+    from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 
 def rows_from_cursor(open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000) -> Rows:
@@ -40,7 +40,7 @@ class CursorRows:
         self._was_read = False
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Fetch and convert the rows; see :class:`~airflow_provider_adobe_target.profiles.sources.Rows`.
+        """Fetch and convert the rows; see :class:`~airflow_provider_adobe_target.profiles.sources.rows.Rows`.
 
         The cursor is closed when the last row was read, when reading fails, and when the caller stops early.
 

@@ -1,0 +1,91 @@
+"""Read Parquet files."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_provider_adobe_target.profiles.mapping import has_point, mark_floats
+from airflow_provider_adobe_target.profiles.sources.file import (
+    File,
+    _damage_named,
+    _damaged,
+)
+from airflow_provider_adobe_target.profiles.sources.record_batches import (
+    MAX_BYTES,
+    MAX_ROWS,
+    check_schema,
+    recut,
+    wanted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+
+class ParquetRows:
+    """Rows of a Parquet file.
+
+    :param file: its path.
+    """
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns that the footer tells, marked where they hold floats."""
+        with _parquet(self._file) as parquet:
+            check_schema(parquet.schema_arrow, str(self._file))
+            pointed = [field.name for field in parquet.schema_arrow if has_point(field.type)]
+            floats = set(pointed) - _empty_columns(parquet.metadata, pointed)
+            return pa.schema(
+                [
+                    mark_floats(field, str(self._file)) if field.name in floats else field
+                    for field in parquet.schema_arrow
+                ]
+            )
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+        names = wanted(self.schema.names, columns)
+        with _parquet(self._file) as parquet:
+            # Without read-ahead and threads, memory does not grow with the file.
+            rows = _rows_a_batch(parquet.metadata)
+            missing = parquet.metadata.num_rows
+            for batch in parquet.iter_batches(rows, columns=names, use_threads=False):
+                batch.validate(full=True)  # text that is no UTF-8, for one, passes the reader
+                missing -= len(batch)
+                # pyarrow takes "a" for "a.b", too.
+                yield from recut(batch.select(names))
+            if missing:
+                raise _damaged(self._file)
+
+
+@contextmanager
+def _parquet(file: File) -> Iterator[pq.ParquetFile]:
+    with file.open("rb") as stream, _damage_named(file):
+        yield pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
+
+
+def _empty_columns(metadata: pq.FileMetaData, names: Collection[str]) -> set[str]:
+    """Tell which of the columns hold nothing but null, so that their type says nothing."""
+    numbers = [number for number in range(metadata.num_columns) if metadata.schema.column(number).path in names]
+    empty = {metadata.schema.column(number).path for number in numbers}
+    for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
+        # Of a damaged column, this call ends the whole process: only those are looked at that have to be.
+        for column in (group.column(number) for number in numbers):
+            statistics = column.statistics
+            if group.num_rows and not (statistics and statistics.null_count == group.num_rows):
+                empty.discard(column.path_in_schema)
+    return empty
+
+
+def _rows_a_batch(metadata: pq.FileMetaData) -> int:
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    widest = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=0)
+    return max(1, min(MAX_ROWS, int(MAX_BYTES / max(widest, 1))))
