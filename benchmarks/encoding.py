@@ -38,7 +38,7 @@ from measuring import (
 )
 
 from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 LOOP_ROWS = 100_000  # what a loop over rows does of the rows: it would take minutes for all
 DICT_ROWS = 250_000  # a dict takes a hundred times the memory of its columns

@@ -27,7 +27,7 @@ from airflow_provider_adobe_target.profiles.mapping import leaf, map_columns
 from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.sources.record_batches import record_batch, recut
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 from airflow_provider_adobe_target.spill import Spool
 
 log = logging.getLogger(__name__)

@@ -12,15 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_adobe_target.profiles.cells import TextCells
 from airflow_provider_adobe_target.profiles.encoding import (
     cell_starts,
     encode_lines,
     percent_encode,
     string_bytes,
 )
-from airflow_provider_adobe_target.profiles.text import to_text, value_type
-from airflow_provider_adobe_target.profiles.text_column import TextColumn
+from airflow_provider_adobe_target.profiles.values.python_values import TextCells
+from airflow_provider_adobe_target.profiles.values.text_column import TextColumn
+from airflow_provider_adobe_target.profiles.values.to_text import to_text, value_type
 
 log = logging.getLogger(__name__)
 

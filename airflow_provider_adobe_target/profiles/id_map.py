@@ -19,7 +19,7 @@ from airflow_provider_adobe_target.profiles.duplicates import hash_strings
 from airflow_provider_adobe_target.profiles.names import ID_TYPES
 from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 _KINDS = ("thirdPartyId", "pcId")
 _ID, _LINKED_ID, _TYPE = "id", "linked_id", "linked_id_type"

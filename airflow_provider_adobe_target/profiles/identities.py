@@ -19,8 +19,8 @@ from airflow_provider_adobe_target.profiles.names import ID_TYPES
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
-from airflow_provider_adobe_target.profiles.text import to_text
-from airflow_provider_adobe_target.profiles.text_column import marks, nulled
+from airflow_provider_adobe_target.profiles.values.text_column import marks, nulled
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 from airflow_provider_adobe_target.spill import Spool
 
 THIRD_PARTY_ID, PC_ID, ECID = "thirdPartyId", "pcId", "ECID"

@@ -10,9 +10,7 @@ import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.names import ID_TYPES, check_names
-from airflow_provider_adobe_target.profiles.text import value_type
-
-_FLOATS_IN = b"adobe_target_floats_in"
+from airflow_provider_adobe_target.profiles.values.float_marks import floats_in
 
 
 @dataclass(frozen=True)
@@ -94,28 +92,6 @@ def map_columns(
         )
     check_names([(attribute.column, attribute.name) for attribute in chosen], key)
     return ProfileMapping(id_column, key, tuple(chosen))
-
-
-def has_point(kind: pa.DataType) -> bool:
-    """Tell whether values of a type may be written with a point, so that an id of it may have been another number."""
-    kind = value_type(kind)
-    return bool(pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0))
-
-
-def mark_floats(field: pa.Field, source: str) -> pa.Field:
-    """Note on a column where it holds floats, so that ids among them are refused before a row is read.
-
-    Files may differ in types, and only the first one's stands in their common schema.
-
-    :param source: a file's path.
-    """
-    return field.with_metadata({_FLOATS_IN: source})
-
-
-def floats_in(field: pa.Field) -> str | None:
-    """Return the file in which a column holds floats, if it was noted."""
-    source: bytes | None = (field.metadata or {}).get(_FLOATS_IN)
-    return source.decode() if source else None
 
 
 def _refuse_float_ids(field: pa.Field) -> None:

@@ -24,7 +24,6 @@ from airflow_provider_adobe_target.profiles.checks import (
     check_values,
     update_sizes,
 )
-from airflow_provider_adobe_target.profiles.columns import TextCells
 from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
@@ -32,7 +31,8 @@ from airflow_provider_adobe_target.profiles.names import check_names, warn_of_ca
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
-from airflow_provider_adobe_target.profiles.text import to_text, value_type
+from airflow_provider_adobe_target.profiles.values.python_values import TextCells
+from airflow_provider_adobe_target.profiles.values.to_text import to_text, value_type
 from airflow_provider_adobe_target.spill import Spool
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.profiles.checks import Verdicts, Warnings, check_ids, check_sizes, check_values
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 
 def ids_checked(values, on_risky_value="encode", key="thirdPartyId"):

@@ -17,9 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from airflow_provider_adobe_target.profiles import cells
-from airflow_provider_adobe_target.profiles.columns import TextCells, from_objects
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.values import python_values
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
+from airflow_provider_adobe_target.profiles.values.python_values import TextCells
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 UNSUPPORTED = "<unsupported>"
 NAN = float("nan")
@@ -241,8 +242,8 @@ def test_text_cells_survive_arrow_files(values):
 
 def test_text_cells_may_be_imported_again(monkeypatch):
     array = from_objects(MIXED)
-    monkeypatch.delitem(sys.modules, cells.__name__)
-    again = importlib.import_module(cells.__name__)
+    monkeypatch.delitem(sys.modules, python_values.__name__)
+    again = importlib.import_module(python_values.__name__)
     assert again.TextCells is not TextCells
     assert outcome(pa.ExtensionArray.from_storage(again.TextCells(), array.storage)) == EXPECTED
 

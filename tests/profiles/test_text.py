@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.columns import from_objects
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 UNSUPPORTED = "<unsupported>"
 INT64_MAX, INT64_MIN = 2**63 - 1, -(2**63)

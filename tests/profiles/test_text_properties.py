@@ -12,8 +12,8 @@ import pyarrow as pa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.profiles.columns import from_objects
-from airflow_provider_adobe_target.profiles.text import to_text
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 ZONES = [

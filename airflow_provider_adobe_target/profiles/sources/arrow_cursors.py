@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_provider_adobe_target.profiles.columns import from_objects
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS, check_schema, record_batch
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
 
 _Batches = Iterator[pa.RecordBatch]
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.columns import from_objects
 from airflow_provider_adobe_target.profiles.sources.arrow_cursors import arrow_batches
 from airflow_provider_adobe_target.profiles.sources.record_batches import Pace, check_names, record_batch, recut, wanted
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.columns import from_objects
 from airflow_provider_adobe_target.profiles.sources.dicts import RecordRows, objects_type
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     Pace,
@@ -23,6 +22,7 @@ from airflow_provider_adobe_target.profiles.sources.record_batches import (
     wanted,
 )
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.columns import from_objects
 from airflow_provider_adobe_target.profiles.sources.record_batches import Pace, conform, project, record_batch
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
 
 Names = dict[str, "Names"]
 """The keys of dicts, in order of first appearance, each with the keys of the dicts beneath it."""

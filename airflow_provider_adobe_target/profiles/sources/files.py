@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.mapping import floats_in, mark_floats
 from airflow_provider_adobe_target.profiles.sources.csv import CsvRows
 from airflow_provider_adobe_target.profiles.sources.file import (
     File,
@@ -21,6 +20,7 @@ from airflow_provider_adobe_target.profiles.sources.record_batches import (
     merge_schemas,
     project,
 )
+from airflow_provider_adobe_target.profiles.values.float_marks import floats_in, mark_floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

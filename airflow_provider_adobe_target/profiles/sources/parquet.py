@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_adobe_target.profiles.mapping import has_point, mark_floats
 from airflow_provider_adobe_target.profiles.sources.file import (
     File,
     _damage_named,
@@ -22,6 +21,7 @@ from airflow_provider_adobe_target.profiles.sources.record_batches import (
     recut,
     wanted,
 )
+from airflow_provider_adobe_target.profiles.values.float_marks import has_point, mark_floats
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks
+from airflow_provider_adobe_target.profiles.values.text_column import TextColumn, filled, marks
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airflow_provider_adobe_target.profiles.numbers import javascript_number
-from airflow_provider_adobe_target.profiles.times import moment_text
+from airflow_provider_adobe_target.profiles.values.numbers import javascript_number
+from airflow_provider_adobe_target.profiles.values.times import moment_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

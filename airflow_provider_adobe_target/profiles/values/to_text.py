@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from airflow_provider_adobe_target.profiles.cells import TEXT_CELLS
-from airflow_provider_adobe_target.profiles.numbers import decimal_text, float_text
-from airflow_provider_adobe_target.profiles.text_column import TextColumn, filled, marks, nulled
-from airflow_provider_adobe_target.profiles.times import date_text, time_text, timestamp_text
+from airflow_provider_adobe_target.profiles.values.numbers import decimal_text, float_text
+from airflow_provider_adobe_target.profiles.values.python_values import TEXT_CELLS
+from airflow_provider_adobe_target.profiles.values.text_column import TextColumn, filled, marks, nulled
+from airflow_provider_adobe_target.profiles.values.times import date_text, time_text, timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

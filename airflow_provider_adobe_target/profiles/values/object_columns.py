@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airflow_provider_adobe_target.profiles.cells import (
+from airflow_provider_adobe_target.profiles.values.python_values import (
     LIST_TYPES,
     NoTextFormError,
     TextCells,
@@ -26,7 +26,6 @@ from airflow_provider_adobe_target.profiles.cells import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TextCells", "from_objects"]
 
 _MISSING = frozenset({type(None), type(pd.NA), type(pd.NaT)})
 _NATIVE: dict[type, pa.DataType] = {

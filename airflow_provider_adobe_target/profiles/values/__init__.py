@@ -1,0 +1,1 @@
+"""Convert Arrow and Python values to the text that Adobe Target stores."""
