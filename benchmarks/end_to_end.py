@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 import tables
 from measuring import Report, airflow_environment, apart, in_turn, measured, medians, options
 
-from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
 

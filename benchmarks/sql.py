@@ -54,7 +54,8 @@ def source(hook: Any, parameters: Any) -> None:
 def whole_walk(hook: Any, parameters: Any) -> None:
     """All that the operator does in a dry run."""
     from airflow_provider_adobe_target.operators.rows import rows_from_sql
-    from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+    from airflow_provider_adobe_target.profiles.options import ProfileRules
+    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 
     with tempfile.TemporaryDirectory() as folder:
         rows = rows_from_sql(hook, SQL, parameters)
@@ -89,7 +90,7 @@ def measure(name: str) -> Figures:
     import pyarrow.compute  # noqa: F401 - all candidates begin with the same memory
     from airflow.providers.common.compat.sdk import BaseHook
 
-    import airflow_provider_adobe_target.profiles.run  # noqa: F401
+    import airflow_provider_adobe_target.profiles.pipeline  # noqa: F401
 
     if find_spec(ADBC):
         import adbc_driver_postgresql.dbapi  # noqa: F401

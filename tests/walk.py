@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
 from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 

@@ -76,7 +76,7 @@ def _check(event: Any) -> None:
     :raises ProfileDataError: naming the attribute or the namespace, never a value
     """
     from airflow_provider_adobe_target.client.endpoints.edge_network import MAX_VALUE_CHARACTERS
-    from airflow_provider_adobe_target.profiles.names import check_names
+    from airflow_provider_adobe_target.profiles.attribute_names import check_names
 
     for namespace, id_ in event.identities.items():
         if not isinstance(id_, str) or not id_.strip():

@@ -50,8 +50,9 @@ def probe(
     timeout: float,
 ) -> MatchRate:
     """Ask for a sample of ids; parameters and errors as ``AdobeTargetHook.probe_match_rate``."""
-    from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-    from airflow_provider_adobe_target.profiles.sample import draw_sample
+    from airflow_provider_adobe_target.profiles.options import ProfileRules
+    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.sampling import draw_sample
     from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
     if isinstance(sample_size, bool) or not isinstance(sample_size, int) or not 1 <= sample_size <= _MOST_SAMPLED:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_adobe_target.profiles.audiences import AudienceRows
-    from airflow_provider_adobe_target.profiles.run import ProfileRun
+    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 
 
 class AudienceFlagOperator(BulkProfileUpdateOperator):

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
-    from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+    from airflow_provider_adobe_target.profiles.options import ProfileRules
+    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 
@@ -389,13 +390,13 @@ class BulkProfileUpdateOperator(BaseOperator):
         receipts.check_count(count)
 
     def _rules(self) -> ProfileRules:
-        from airflow_provider_adobe_target.profiles.run import ProfileRules
+        from airflow_provider_adobe_target.profiles.options import ProfileRules
 
         return ProfileRules(**{field.name: getattr(self, field.name) for field in fields(ProfileRules)})
 
     def _run(self, folder: Path, **options: Any) -> ProfileRun:
         """Prepare one walk through all rows; the id map is read here."""
-        from airflow_provider_adobe_target.profiles.run import ProfileRun
+        from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 
         id_map = find_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
         return ProfileRun(self._rows(folder), self._rules(), folder, id_map=id_map, **options)

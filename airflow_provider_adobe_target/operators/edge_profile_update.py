@@ -14,8 +14,8 @@ from airflow_provider_adobe_target.operators.updating import RowUpdates, UpdateP
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.transports import RequestsTransport
     from airflow_provider_adobe_target.concurrency.clock import Clock
-    from airflow_provider_adobe_target.profiles.run import ProfileRun
-    from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
+    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
 
 _MAX_VALUE_LENGTH = 256
 

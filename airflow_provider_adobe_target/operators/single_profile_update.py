@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_adobe_target.airflow_compat import Context
-    from airflow_provider_adobe_target.profiles.run import ProfileRun
+    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
-    from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
 
 _IF_NOT_FOUND = ("fail", "skip", "send", "wait")
 _NOT_FOUND = (
@@ -210,8 +210,8 @@ class SingleProfileUpdateOperator(BaseOperator):
 
         :raises ProfileDataError: where it cannot be sent
         """
-        from airflow_provider_adobe_target.profiles.run import BadRowError
-        from airflow_provider_adobe_target.profiles.updates import cut_blocks, one_row
+        from airflow_provider_adobe_target.profiles.pipeline import BadRowError
+        from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks, one_row
 
         attributes = self.attributes.value
         if not isinstance(attributes, Mapping):
@@ -274,7 +274,8 @@ class SingleProfileUpdateOperator(BaseOperator):
     # --- both -------------------------------------------------------------------------------------------------
 
     def _run(self, rows: Rows, folder: Path, **choices: Any) -> ProfileRun:
-        from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+        from airflow_provider_adobe_target.profiles.options import ProfileRules
+        from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 
         own = ("id_column", "id_type", "skip_invalid_records", "max_invalid_pct", "on_duplicate_id", "max_value_length")
         rules = ProfileRules(**{**{name: getattr(self, name) for name in own}, **choices})

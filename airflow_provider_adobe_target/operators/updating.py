@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.transports import RequestsTransport
     from airflow_provider_adobe_target.concurrency.clock import Clock
-    from airflow_provider_adobe_target.profiles.run import ProfileRun
-    from airflow_provider_adobe_target.profiles.updates import ProfileUpdate, UpdateBlock
+    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
     from airflow_provider_adobe_target.spill import Spool
 
 _MOST_AT_ONCE = 32
@@ -99,7 +99,7 @@ class RowUpdates:
         :param switch_to_bulk_above: rows above which a warning is logged; None for none
         :raises AdobeTargetError: where a limit on bad rows is broken, or Adobe Target takes nothing
         """
-        from airflow_provider_adobe_target.profiles.updates import cut_blocks
+        from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks
 
         checked = self._checked(folder)
         if switch_to_bulk_above is not None and checked.rows > switch_to_bulk_above:

@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.duplicates import hash_strings
+from airflow_provider_adobe_target.profiles.deduplication import hash_strings
 from airflow_provider_adobe_target.profiles.mapping import leaf, map_columns
-from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.sources.record_batches import record_batch, recut
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
+from airflow_provider_adobe_target.profiles.validation import refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 from airflow_provider_adobe_target.spill import Spool
 

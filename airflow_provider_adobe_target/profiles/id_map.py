@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.checks import Verdicts, Warnings, check_ids
-from airflow_provider_adobe_target.profiles.duplicates import hash_strings
-from airflow_provider_adobe_target.profiles.names import ID_TYPES
-from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
+from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES
+from airflow_provider_adobe_target.profiles.deduplication import hash_strings
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
+from airflow_provider_adobe_target.profiles.validation import Verdicts, Warnings, check_ids, refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 _KINDS = ("thirdPartyId", "pcId")

@@ -12,13 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.checks import Mask, Verdicts, Warnings, check_ids, check_values
-from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id
+from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES
+from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id
 from airflow_provider_adobe_target.profiles.mapping import Attribute, leaf, map_columns
-from airflow_provider_adobe_target.profiles.names import ID_TYPES
 from airflow_provider_adobe_target.profiles.rejects import Rejects
-from airflow_provider_adobe_target.profiles.run import refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
+from airflow_provider_adobe_target.profiles.validation import (
+    Mask,
+    Verdicts,
+    Warnings,
+    check_ids,
+    check_values,
+    refuse_unfit_ids,
+)
 from airflow_provider_adobe_target.profiles.values.text_column import marks, nulled
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 from airflow_provider_adobe_target.spill import Spool

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.names import ID_TYPES, check_names
+from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, check_names
 from airflow_provider_adobe_target.profiles.values.float_marks import floats_in
 
 

@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
-    from airflow_provider_adobe_target.profiles.updates import ProfileUpdate
+    from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
 
 _MOST_SAMPLED = 1_000
 
@@ -171,8 +171,9 @@ class ProfileLandingSensor(AdobeTargetSensor):
             raise ProfileDataError(f"seed={self.seed!r} is not a whole number.")
 
     def _draw(self) -> list[ProfileUpdate]:
-        from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-        from airflow_provider_adobe_target.profiles.sample import draw_sample
+        from airflow_provider_adobe_target.profiles.options import ProfileRules
+        from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+        from airflow_provider_adobe_target.profiles.sampling import draw_sample
 
         choices = ("id_column", "id_type", "attributes", "on_duplicate_id", "on_risky_value", "max_value_length")
         rules = ProfileRules(**{name: getattr(self, name) for name in choices})

@@ -38,7 +38,7 @@ _LATE = (
     "airflow.sdk.execution_time.supervisor",
     "airflow_provider_adobe_target.profiles.sources.cursors",
     "airflow_provider_adobe_target.profiles.sources.files",
-    "airflow_provider_adobe_target.profiles.run",
+    "airflow_provider_adobe_target.profiles.pipeline",
     "airflow_provider_adobe_target.client.call",
     "airflow_provider_adobe_target.client.transports",
     "airflow_provider_adobe_target.triggers.adobe_target",

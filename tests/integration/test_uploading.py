@@ -24,8 +24,8 @@ from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
+from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 from airflow_provider_adobe_target.profiles.rejects import Rejects
-from airflow_provider_adobe_target.profiles.run import ProfileRun
 from airflow_provider_adobe_target.sandbox import Answer
 
 ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold"} for number in range(4)]

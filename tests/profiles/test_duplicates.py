@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.profiles import duplicates
-from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, hash_strings, last_of_each_id
+from airflow_provider_adobe_target.profiles import deduplication
+from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, hash_strings, last_of_each_id
 
 ids = st.lists(
     st.sampled_from(
@@ -37,9 +37,9 @@ def one_of_each(function, values, folder):
 @pytest.fixture(params=["hashes apart", "hashes all equal", "hashes of few bits"])
 def _collisions(request, monkeypatch):
     if request.param == "hashes all equal":
-        monkeypatch.setattr(duplicates, "hash_strings", lambda strings: np.zeros(len(strings), np.uint64))
+        monkeypatch.setattr(deduplication, "hash_strings", lambda strings: np.zeros(len(strings), np.uint64))
     if request.param == "hashes of few bits":
-        monkeypatch.setattr(duplicates, "hash_strings", lambda strings: hash_strings(strings) % np.uint64(3))
+        monkeypatch.setattr(deduplication, "hash_strings", lambda strings: hash_strings(strings) % np.uint64(3))
 
 
 @pytest.mark.usefixtures("_collisions")
@@ -60,9 +60,9 @@ class TestExact:
 
 
 def test_waiting_rows_are_settled_over_several_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(duplicates, "_WAITING_BLOCK_ROWS", 2)
-    monkeypatch.setattr(duplicates, "_NOTED_BLOCK_ROWS", 2)
-    monkeypatch.setattr(duplicates, "hash_strings", lambda strings: np.zeros(len(strings), np.uint64))
+    monkeypatch.setattr(deduplication, "_WAITING_BLOCK_ROWS", 2)
+    monkeypatch.setattr(deduplication, "_NOTED_BLOCK_ROWS", 2)
+    monkeypatch.setattr(deduplication, "hash_strings", lambda strings: np.zeros(len(strings), np.uint64))
     values = [f"U{number % 7}" for number in range(40)]
 
     kept, rejected = one_of_each(first_of_each_id, values, tmp_path)

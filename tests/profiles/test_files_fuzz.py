@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
 from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 

@@ -5,7 +5,8 @@ import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.id_map import IdMap
-from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
 

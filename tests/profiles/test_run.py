@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from walk import cursor, walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
+from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
 

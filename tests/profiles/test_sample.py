@@ -3,8 +3,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from airflow_provider_adobe_target.profiles.run import ProfileRules, ProfileRun
-from airflow_provider_adobe_target.profiles.sample import draw_sample
+from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+from airflow_provider_adobe_target.profiles.sampling import draw_sample
 from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
 
 

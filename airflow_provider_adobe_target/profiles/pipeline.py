@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.attribute_names import check_names, warn_of_case
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
-from airflow_provider_adobe_target.profiles.checks import (
-    MAX_ID_CHARACTERS,
-    RiskyValue,
+from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
+from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
+from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
+from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.rejects import Rejects
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
+from airflow_provider_adobe_target.profiles.sources.rows import Rows
+from airflow_provider_adobe_target.profiles.validation import (
     Verdicts,
     Warnings,
     check_ids,
     check_sizes,
     check_values,
+    refuse_unfit_ids,
     update_sizes,
 )
-from airflow_provider_adobe_target.profiles.duplicates import first_of_each_id, last_of_each_id
-from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
-from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
-from airflow_provider_adobe_target.profiles.names import check_names, warn_of_case
-from airflow_provider_adobe_target.profiles.rejects import Rejects
-from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
-from airflow_provider_adobe_target.profiles.sources.rows import Rows
-from airflow_provider_adobe_target.profiles.values.python_values import TextCells
-from airflow_provider_adobe_target.profiles.values.to_text import to_text, value_type
+from airflow_provider_adobe_target.profiles.values.to_text import to_text
 from airflow_provider_adobe_target.spill import Spool
 
 if TYPE_CHECKING:
@@ -44,49 +42,6 @@ PROFILE_PREFIX = "profile."
 
 # With a linked id in place of its own, a row may be longer than it was when its size was checked.
 _LEAST_BYTES_WITH_MAP = 1_000_000
-
-DuplicateId = Literal["first", "last", "fail"]
-
-
-@dataclass(frozen=True)
-class ProfileRules:
-    """What a user decides about rows and files; names and defaults as in ``BulkProfileUpdateOperator``."""
-
-    id_column: str | None = None
-    id_type: str | None = None
-    attributes: Sequence[str] | Mapping[str, str] | None = None
-    max_rows_per_file: int = 50_000
-    max_bytes_per_file: int = 49_000_000
-    skip_invalid_records: bool = True
-    max_invalid_pct: float | None = None
-    on_duplicate_id: DuplicateId = "first"
-    on_risky_value: RiskyValue = "encode"
-    max_value_length: int = 5_000
-
-    def __post_init__(self) -> None:
-        """Refuse what the interface does not allow.
-
-        :raises ProfileDataError: naming the argument
-        """
-        _check_choice("id_type", self.id_type, (None, *MAX_ID_CHARACTERS))
-        _check_choice("on_duplicate_id", self.on_duplicate_id, ("first", "last", "fail"))
-        _check_choice("on_risky_value", self.on_risky_value, ("encode", "replace", "reject"))
-        _check_range("max_rows_per_file", self.max_rows_per_file, 1, 499_999)
-        _check_range("max_bytes_per_file", self.max_bytes_per_file, 1, 49_999_999)
-        _check_range("max_value_length", self.max_value_length, 1, 1_000_000)
-        if self.max_invalid_pct is not None:
-            _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100, kinds=(int, float))
-        if isinstance(self.attributes, str):
-            raise ProfileDataError(f"attributes={self.attributes!r} is not a list. Write [{self.attributes!r}].")
-
-    @property
-    def checks_all_rows_first(self) -> bool:
-        """Whether no file may leave before the last row was checked."""
-        return (
-            not self.skip_invalid_records
-            or self.max_invalid_pct is not None
-            or self.on_duplicate_id in ("fail", "last")
-        )
 
 
 class BadRowError(ProfileDataError):
@@ -372,35 +327,3 @@ class ProfileRun:
 
 def _attributes(profiles: pa.RecordBatch) -> list[str]:
     return [name.removeprefix(PROFILE_PREFIX) for name in profiles.schema.names[2:]]
-
-
-def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
-    """Refuse ids of a type that cannot be trusted to still say what it said at its source.
-
-    :raises ProfileDataError: where ids have become floats, or never were ids
-    """
-    if ids.null_count == len(ids):
-        return
-    kind = value_type(ids.type)
-    became_floats = isinstance(ids.type, TextCells) and ids.type.has_floats
-    if became_floats or pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0):
-        raise ProfileDataError(
-            f"The ids in {column!r} became {'floats' if became_floats else kind} (12345 would be 12345.0): cast the "
-            f"column to text where it is read, for example CAST({column} AS VARCHAR) in SQL or "
-            f"dtype={{{column!r}: 'string'}} in pandas."
-        )
-    if pa.types.is_boolean(kind) or pa.types.is_nested(kind):
-        raise ProfileDataError(
-            f"The ids in {column!r} are of type {kind}, which cannot be an id. Choose another id_column."
-        )
-
-
-def _check_choice(argument: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
-        raise ProfileDataError(f"{argument}={value!r} is not one of {', '.join(map(repr, choices))}.")
-
-
-def _check_range(argument: str, value: float, least: int, most: int, *, kinds: tuple[type, ...] = (int,)) -> None:
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        number = "number" if float in kinds else "whole number"
-        raise ProfileDataError(f"{argument}={value!r} is not a {number} from {least:,} to {most:,}.")

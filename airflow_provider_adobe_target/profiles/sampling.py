@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from airflow_provider_adobe_target.profiles.duplicates import hash_strings
-from airflow_provider_adobe_target.profiles.updates import ProfileUpdate, UpdateBlock
+from airflow_provider_adobe_target.profiles.deduplication import hash_strings
+from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
 
 
 def draw_sample(profiles: Iterable[pa.RecordBatch], size: int, seed: int) -> list[ProfileUpdate]:

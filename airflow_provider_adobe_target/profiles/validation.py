@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.encoding import (
     cell_starts,
     encode_lines,
@@ -232,3 +233,24 @@ def _longest(text: pa.StringArray) -> int:
 
 def _mask(condition: pa.BooleanArray) -> Mask:
     return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), bool)
+
+
+def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
+    """Refuse ids of a type that cannot be trusted to still say what it said at its source.
+
+    :raises ProfileDataError: where ids have become floats, or never were ids
+    """
+    if ids.null_count == len(ids):
+        return
+    kind = value_type(ids.type)
+    became_floats = isinstance(ids.type, TextCells) and ids.type.has_floats
+    if became_floats or pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0):
+        raise ProfileDataError(
+            f"The ids in {column!r} became {'floats' if became_floats else kind} (12345 would be 12345.0): cast the "
+            f"column to text where it is read, for example CAST({column} AS VARCHAR) in SQL or "
+            f"dtype={{{column!r}: 'string'}} in pandas."
+        )
+    if pa.types.is_boolean(kind) or pa.types.is_nested(kind):
+        raise ProfileDataError(
+            f"The ids in {column!r} are of type {kind}, which cannot be an id. Choose another id_column."
+        )
