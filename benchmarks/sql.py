@@ -45,7 +45,7 @@ def pandas_chunks(hook: Any) -> None:
 
 def source(hook: Any, parameters: Any) -> None:
     """Read only, as the operator reads."""
-    from airflow_provider_adobe_target.operators.rows import rows_from_sql
+    from airflow_provider_adobe_target.inputs.row_source import rows_from_sql
 
     for batch in rows_from_sql(hook, SQL, parameters).batches():
         assert batch.num_rows > 0
@@ -53,7 +53,7 @@ def source(hook: Any, parameters: Any) -> None:
 
 def whole_walk(hook: Any, parameters: Any) -> None:
     """All that the operator does in a dry run."""
-    from airflow_provider_adobe_target.operators.rows import rows_from_sql
+    from airflow_provider_adobe_target.inputs.row_source import rows_from_sql
     from airflow_provider_adobe_target.profiles.options import ProfileRules
     from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 

@@ -11,7 +11,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from walk import walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.operators.sql_rows import _streaming_cursor, rows_from_sql
+from airflow_provider_adobe_target.inputs.database import _streaming_cursor, rows_from_sql
 
 TYPES = """
     SELECT 'U' || i AS "thirdPartyId", i AS whole, 12.340::DECIMAL(10, 3) AS amount, 0.1::DOUBLE AS ratio,

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
-from airflow_provider_adobe_target.operators.rows import RowsArgument, find_rows
 
 if TYPE_CHECKING:
     from pathlib import Path

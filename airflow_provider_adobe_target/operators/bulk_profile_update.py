@@ -20,18 +20,13 @@ from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, send_files
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.inputs.row_source import find_id_map, find_rows
+from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
+from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
 from airflow_provider_adobe_target.operators.resubmission import Resubmission, give_up_bad_ones
-from airflow_provider_adobe_target.operators.rows import (
-    RowsArgument,
-    RowsPartial,
-    find_id_map,
-    find_rows,
-    with_hidden_rows,
-)
 from airflow_provider_adobe_target.operators.sending import FileSender
-from airflow_provider_adobe_target.operators.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.turns import turn_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from airflow_provider_adobe_target.airflow_compat import BaseOperator
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.operators.links import Links
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
-from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context

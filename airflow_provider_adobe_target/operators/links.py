@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adobe_target.inputs.database import database_hook
 from airflow_provider_adobe_target.operators.reject_file import task_file
-from airflow_provider_adobe_target.operators.sql_rows import database_hook
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.endpoints.delivery import Link

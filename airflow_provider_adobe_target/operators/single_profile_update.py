@@ -19,9 +19,14 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
-from airflow_provider_adobe_target.operators.hidden_template import HiddenTemplate, HidingPartial, with_hidden_profile
+from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.templating import (
+    HiddenTemplate,
+    HidingPartial,
+    RowsArgument,
+    with_hidden_profile,
+)
 from airflow_provider_adobe_target.operators.reject_file import write_rejects
-from airflow_provider_adobe_target.operators.rows import RowsArgument, find_rows
 from airflow_provider_adobe_target.operators.updating import RowUpdates, UpdatePace
 
 if TYPE_CHECKING:

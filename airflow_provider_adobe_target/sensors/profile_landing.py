@@ -12,7 +12,8 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
-from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, find_rows, with_hidden_rows
+from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 
 if TYPE_CHECKING:

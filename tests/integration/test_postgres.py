@@ -163,7 +163,7 @@ SAME = {
 def adbc(upload, caplog, monkeypatch):
     """Upload, with or without ADBC, and tell by the log whether it was used."""
     pytest.importorskip("adbc_driver_postgresql")
-    caplog.set_level("INFO", logger="airflow_provider_adobe_target.operators.sql_rows")
+    caplog.set_level("INFO", logger="airflow_provider_adobe_target.inputs.database")
 
     def run(sql, *, installed=True):
         caplog.clear()

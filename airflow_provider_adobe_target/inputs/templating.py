@@ -7,9 +7,78 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_adobe_target.airflow_compat import ResolveMixin, XComArg
-from airflow_provider_adobe_target.operators.rows import RowsArgument, RowsPartial, hidden_rows
+
+_ROWS = ("data", "id_map", "universe_data")  # arguments that hold rows
 
 _NOTHING = "{##}"  # a comment of Jinja's, so that text that ends in ".sql" is no file's name
+
+
+class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
+    """Rows as an operator's argument: resolved where they are an upstream task's output, and shown to nobody.
+
+    As a plain template field they would stand in the serialised DAG and among the rendered fields, and Jinja would
+    run what looks like a template in a customer's text.
+
+    :param value: the rows, or an ``XComArg`` for them
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    @classmethod
+    def of(cls, value: Any) -> RowsArgument | None:
+        """Hide what a constructor was given, unless that was done before."""
+        return value if value is None or isinstance(value, RowsArgument) else cls(value)
+
+    def iter_references(self) -> Iterable[Any]:
+        """Return the upstream tasks whose output these rows are."""
+        return self.value.iter_references() if isinstance(self.value, ResolveMixin) else ()
+
+    def resolve(self, context: Any, **kwargs: Any) -> RowsArgument:
+        """Fetch the upstream task's output."""
+        if isinstance(self.value, ResolveMixin):
+            return RowsArgument(self.value.resolve(context, **kwargs))
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RowsArgument:
+        """Copy the reference to an upstream task; rows are never changed and stay one."""
+        return RowsArgument(copy.deepcopy(self.value, memo)) if isinstance(self.value, ResolveMixin) else self
+
+    def __repr__(self) -> str:
+        return "<rows>"
+
+
+class RowsPartial:
+    """What ``partial`` returns: arguments to be mapped over, among which rows are shown to nobody either.
+
+    :param partial: Airflow's own
+    """
+
+    def __init__(self, partial: Any) -> None:
+        self._partial = partial
+
+    def expand(self, **mapped: Any) -> Any:
+        """Map over arguments, as with every operator."""
+        for name in _ROWS:
+            if isinstance(mapped.get(name), (list, tuple)):
+                mapped[name] = [hidden_rows(rows) for rows in mapped[name]]
+        return self._partial.expand(**mapped)
+
+    def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
+        """Map over dicts of arguments, as with every operator."""
+        if isinstance(kwargs, (list, tuple)):
+            kwargs = [with_hidden_rows(item) if isinstance(item, Mapping) else item for item in kwargs]
+        return self._partial.expand_kwargs(kwargs, **options)
+
+
+def with_hidden_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of the operator of which those that hold rows show nothing."""
+    return {name: hidden_rows(value) if name in _ROWS else value for name, value in arguments.items()}
+
+
+def hidden_rows(data: Any) -> Any:
+    """Return rows that are there already as :class:`RowsArgument`, and an upstream task's output as it is."""
+    return data if data is None or isinstance(data, ResolveMixin) else RowsArgument(data)
 
 
 class HiddenTemplate(RowsArgument):

@@ -1,0 +1,1 @@
+"""Row arguments shared by operators and sensors: sources, templating and database cursors."""
