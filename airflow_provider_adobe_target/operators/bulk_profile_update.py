@@ -23,10 +23,11 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, ai
 from airflow_provider_adobe_target.inputs.row_source import find_id_map, find_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
-from airflow_provider_adobe_target.operators.receipts import Receipts, SourceChangedError, find_store
-from airflow_provider_adobe_target.operators.reject_file import write_rejects
-from airflow_provider_adobe_target.operators.resubmission import Resubmission, give_up_bad_ones
-from airflow_provider_adobe_target.operators.sending import FileSender
+from airflow_provider_adobe_target.load.batch_sender import FileSender
+from airflow_provider_adobe_target.load.checkpoint import Receipts, SourceChangedError
+from airflow_provider_adobe_target.load.checkpoint_store import find_store
+from airflow_provider_adobe_target.load.output_files import write_rejects
+from airflow_provider_adobe_target.load.resubmission import Resubmission, give_up_bad_ones
 from airflow_provider_adobe_target.operators.turns import turn_of
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
 from airflow_provider_adobe_target.inputs.row_source import find_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
-from airflow_provider_adobe_target.operators.links import Links
-from airflow_provider_adobe_target.operators.reject_file import write_rejects
+from airflow_provider_adobe_target.load.link_writer import Links
+from airflow_provider_adobe_target.load.output_files import write_rejects
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.airflow_compat import Context
@@ -172,7 +172,7 @@ class IdentityLinkOperator(BaseOperator):
             for identity in run.identities():
                 links.add(identity, None)
             return
-        from airflow_provider_adobe_target.operators.linking import link_rows
+        from airflow_provider_adobe_target.load.identity_linker import link_rows
 
         link_rows(
             run,

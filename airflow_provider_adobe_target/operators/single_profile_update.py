@@ -26,8 +26,8 @@ from airflow_provider_adobe_target.inputs.templating import (
     RowsArgument,
     with_hidden_profile,
 )
-from airflow_provider_adobe_target.operators.reject_file import write_rejects
-from airflow_provider_adobe_target.operators.updating import RowUpdates, UpdatePace
+from airflow_provider_adobe_target.load.output_files import write_rejects
+from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdatePace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,8 @@ import pytest
 
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.operators.receipts import (
-    CheckpointFile,
-    Receipts,
-    SourceChangedError,
-    StateStore,
-    find_store,
-)
+from airflow_provider_adobe_target.load.checkpoint import Receipts, SourceChangedError
+from airflow_provider_adobe_target.load.checkpoint_store import CheckpointFile, StateStore, find_store
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 OWNER = {"dag_id": "dag", "run_id": "run 1", "task_id": "up", "map_index": -1}

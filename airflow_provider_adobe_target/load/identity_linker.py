@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.concurrency.worker_pool import StoppableClock
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.operators.links import Links
+    from airflow_provider_adobe_target.load.link_writer import Links
     from airflow_provider_adobe_target.profiles.identities import Identity, IdentityRun
 
 _REMEMBERED_PEOPLE = 10_000  # in each lane

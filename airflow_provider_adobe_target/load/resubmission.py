@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_adobe_target.client.batch import Batch
-    from airflow_provider_adobe_target.operators.receipts import Receipts
+    from airflow_provider_adobe_target.load.checkpoint import Receipts
 
 _logger = logging.getLogger(__name__)
 

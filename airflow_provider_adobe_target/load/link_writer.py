@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.inputs.database import database_hook
-from airflow_provider_adobe_target.operators.reject_file import task_file
+from airflow_provider_adobe_target.load.output_files import task_file
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.endpoints.delivery import Link

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-    from airflow_provider_adobe_target.operators.receipts import Receipts
+    from airflow_provider_adobe_target.load.checkpoint import Receipts
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 

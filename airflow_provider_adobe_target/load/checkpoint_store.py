@@ -1,0 +1,126 @@
+"""Where checkpoints are stored: Airflow's task state store, or a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.airflow_compat import Context
+
+
+Entries = dict[int, dict[str, Any]]
+
+
+class Store(Protocol):
+    """A place for receipts, by the numbers of the files."""
+
+    def read(self) -> Entries:
+        """Return all receipts."""
+
+    def write(self, entries: Entries, changed: int | None) -> None:
+        """Keep the receipts, of which one has changed, or (None) several."""
+
+
+class StateStore:
+    """Airflow's task state store (3.3): it belongs to the task instance, and outlives its tries.
+
+    :param store: ``context["task_state_store"]``
+    """
+
+    _FILES_A_KEY = 100  # some 45 KB: Airflow wants values below 64 KB
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def read(self) -> Entries:
+        """Return all receipts."""
+        entries: Entries = {}
+        page = 0
+        while (stored := self._store.get(self._key(page))) is not None:
+            entries.update((int(number), entry) for number, entry in stored.items())
+            page += 1
+        return entries
+
+    def write(self, entries: Entries, changed: int | None) -> None:
+        """Keep the receipts."""
+        pages = range(self._page(max(entries, default=0)) + 1) if changed is None else [self._page(changed)]
+        for page in pages:
+            content = {str(number): entry for number, entry in entries.items() if self._page(number) == page}
+            self._store.set(self._key(page), content)
+        if changed is None:
+            self._delete_from(len(pages))
+
+    def _delete_from(self, page: int) -> None:
+        while self._store.get(self._key(page)) is not None:
+            self._store.delete(self._key(page))
+            page += 1
+
+    def _page(self, number: int) -> int:
+        return number // self._FILES_A_KEY
+
+    def _key(self, page: int) -> str:
+        return f"adobe_target_receipts_{page}"
+
+
+class CheckpointFile:
+    """A file that the user names, local or in object storage.
+
+    :param path: the file
+    :param owner: DAG, run, task and map index whose receipts these are
+    """
+
+    def __init__(self, path: str, owner: Mapping[str, Any]) -> None:
+        self._path = ObjectStoragePath(path)
+        self._owner = dict(owner)
+
+    def read(self) -> Entries:
+        """Return all receipts; those of an earlier run are none.
+
+        :raises ProfileDataError: where the file is another task's, or holds something else
+        """
+        if not self._path.exists():
+            return {}
+        try:
+            content = json.loads(self._path.read_text())
+            owner, entries = content["owner"], {int(number): entry for number, entry in content["files"].items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ProfileDataError(f"{self._path} holds no receipts. Name a checkpoint_path of its own.") from None
+        if {**owner, "run_id": ""} != {**self._owner, "run_id": ""}:
+            raise ProfileDataError(
+                f"{self._path} holds the receipts of another task. Give each task a checkpoint_path of its own, each "
+                "mapped one, too: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
+            )
+        return entries if owner == self._owner else {}
+
+    def write(self, entries: Entries, changed: int | None) -> None:
+        """Keep the receipts: at any moment the file holds these, or those of before."""
+        content = json.dumps({"owner": self._owner, "files": entries}, indent=1)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.protocol not in ("", "file"):
+            self._path.write_text(content)  # object storage puts whole objects
+            return
+        file = Path(self._path.path)
+        new = file.with_name(f"{file.name}.new")
+        with new.open("w") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(file)
+
+
+def find_store(context: Context, checkpoint_path: str | None) -> Store | None:
+    """Return where the receipts of a task are kept: in the file that is named, else where Airflow has a place."""
+    if checkpoint_path:
+        ti = context["ti"]
+        return CheckpointFile(
+            checkpoint_path, {n: getattr(ti, n) for n in ("dag_id", "run_id", "task_id", "map_index")}
+        )
+    store = context.get("task_state_store")
+    return StateStore(store) if store is not None else None
