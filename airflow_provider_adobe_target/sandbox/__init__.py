@@ -12,7 +12,7 @@ if find_spec("starlette") is None or find_spec("uvicorn") is None:
         "The sandbox needs Starlette and uvicorn: pip install 'airflow-provider-adobe-target[sandbox]'"
     )
 
-from airflow_provider_adobe_target.sandbox.answers import Answer
+from airflow_provider_adobe_target.sandbox.messages import Answer
 from airflow_provider_adobe_target.sandbox.server import Sandbox
 from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
 

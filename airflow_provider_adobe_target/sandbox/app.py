@@ -15,8 +15,10 @@ from starlette.datastructures import Headers
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 
-from airflow_provider_adobe_target.sandbox import admin, bulk, delivery, edge_network, facts, ims, page, single
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Route, text_answer
+from airflow_provider_adobe_target.sandbox import page, snapshot
+from airflow_provider_adobe_target.sandbox.endpoints import admin, bulk_update, delivery, edge_network, ims, profile
+from airflow_provider_adobe_target.sandbox.endpoints.batch_status import status
+from airflow_provider_adobe_target.sandbox.messages import Answer, Call, Route, text_answer
 from airflow_provider_adobe_target.sandbox.state import State
 
 if TYPE_CHECKING:
@@ -33,12 +35,12 @@ def make_app(state: State) -> Router:
 
     return Router(
         [
-            route("/m2/{client}/profile/batchUpdate", "submit", bulk.submit),
-            route("/m2/{client}/v2/profile/batchUpdate", "submit", bulk.submit),
-            route("/m2/{client}/profile/batchStatus", "status", bulk.status),
-            route("/m2/{client}/v2/profile/batchStatus", "status", bulk.status),
-            route("/m2/{client}/profile/update", "single", single.update),
-            route("/rest/v1/profiles/{id:path}", "fetch", single.fetch),
+            route("/m2/{client}/profile/batchUpdate", "submit", bulk_update.submit),
+            route("/m2/{client}/v2/profile/batchUpdate", "submit", bulk_update.submit),
+            route("/m2/{client}/profile/batchStatus", "status", status),
+            route("/m2/{client}/v2/profile/batchStatus", "status", status),
+            route("/m2/{client}/profile/update", "single", profile.update),
+            route("/rest/v1/profiles/{id:path}", "fetch", profile.fetch),
             route("/rest/v1/delivery", "delivery", delivery.deliver),
             route("/ims/token/v3", "ims", ims.token),
             route("/{tenant}/target/authentication/token", "admin", admin.authentication_token),
@@ -46,7 +48,7 @@ def make_app(state: State) -> Router:
             *(route(f"{base}/interact", "interact", edge_network.interact) for base in edge_network.BASES),
             *(route(f"{base}/collect", "collect", edge_network.collect) for base in edge_network.BASES),
             route("/", "page", page.page),
-            route("/state.json", "state", facts.state_json),
+            route("/state.json", "state", snapshot.state_json),
         ],
         redirect_slashes=False,
         default=Endpoint("unknown", lambda state, call: text_answer(404, "Not found"), state),

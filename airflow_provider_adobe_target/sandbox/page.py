@@ -6,14 +6,14 @@ import html
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, method_not_allowed
-from airflow_provider_adobe_target.sandbox.facts import CALLS_SHOWN, facts
+from airflow_provider_adobe_target.sandbox.messages import Answer, method_not_allowed
 from airflow_provider_adobe_target.sandbox.settings import SECRETS, SandboxSettings
+from airflow_provider_adobe_target.sandbox.snapshot import CALLS_SHOWN, facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_adobe_target.sandbox.answers import Call
+    from airflow_provider_adobe_target.sandbox.messages import Call
     from airflow_provider_adobe_target.sandbox.state import State
 
 BATCHES_SHOWN = 50

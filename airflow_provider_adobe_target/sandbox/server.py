@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Moment, Route
 from airflow_provider_adobe_target.sandbox.app import make_app
+from airflow_provider_adobe_target.sandbox.messages import Answer, Call, Moment, Route
 from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
 from airflow_provider_adobe_target.sandbox.state import Batch, State
 

@@ -11,11 +11,11 @@ from random import Random
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call, Moment
 from airflow_provider_adobe_target.sandbox.batch_file import CountedFile
-from airflow_provider_adobe_target.sandbox.meter import Meter
+from airflow_provider_adobe_target.sandbox.issued_tokens import Tokens
+from airflow_provider_adobe_target.sandbox.messages import Answer, Call, Moment
 from airflow_provider_adobe_target.sandbox.profile_store import Origin, ProfileStore
-from airflow_provider_adobe_target.sandbox.tokens import Tokens
+from airflow_provider_adobe_target.sandbox.rate_counter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl
 
-from airflow_provider_adobe_target.sandbox.answers import bearer, json_answer, method_not_allowed
-from airflow_provider_adobe_target.sandbox.bulk import FORM, content_type
-from airflow_provider_adobe_target.sandbox.tokens import GivenToken
+from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import FORM, content_type
+from airflow_provider_adobe_target.sandbox.issued_tokens import GivenToken
+from airflow_provider_adobe_target.sandbox.messages import bearer, json_answer, method_not_allowed
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.sandbox.answers import Answer, Call
+    from airflow_provider_adobe_target.sandbox.messages import Answer, Call
     from airflow_provider_adobe_target.sandbox.state import State
 
 Fault = Literal["missing", "unknown", "expired", "not of this x-api-key"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, json_answer, method_not_allowed, text_answer
-from airflow_provider_adobe_target.sandbox.bulk import (
+from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import (
     FORM,
     check_client,
     check_token,
@@ -14,10 +13,11 @@ from airflow_provider_adobe_target.sandbox.bulk import (
     refusal,
     response,
 )
-from airflow_provider_adobe_target.sandbox.facts import iso_time
+from airflow_provider_adobe_target.sandbox.messages import Answer, json_answer, method_not_allowed, text_answer
+from airflow_provider_adobe_target.sandbox.snapshot import iso_time
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.sandbox.answers import Call
+    from airflow_provider_adobe_target.sandbox.messages import Call
     from airflow_provider_adobe_target.sandbox.state import State
 
 ID_PARAMETERS = {"mbox3rdPartyId": "thirdPartyId", "mboxPC": "pcId"}

@@ -6,10 +6,10 @@ from collections import Counter
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.sandbox.answers import json_answer, method_not_allowed
+from airflow_provider_adobe_target.sandbox.messages import json_answer, method_not_allowed
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.sandbox.answers import Answer, Call
+    from airflow_provider_adobe_target.sandbox.messages import Answer, Call
     from airflow_provider_adobe_target.sandbox.state import Batch, State
 
 CALLS_SHOWN = 50

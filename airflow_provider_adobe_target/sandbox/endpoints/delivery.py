@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, json_answer, method_not_allowed
-from airflow_provider_adobe_target.sandbox.bulk import check_client, edge_base
-from airflow_provider_adobe_target.sandbox.delivery_request import InvalidRequestError, read_request
-from airflow_provider_adobe_target.sandbox.visits import target_id, visit
+from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import check_client, edge_base
+from airflow_provider_adobe_target.sandbox.endpoints.delivery_request import InvalidRequestError, read_request
+from airflow_provider_adobe_target.sandbox.endpoints.visits import target_id, visit
+from airflow_provider_adobe_target.sandbox.messages import Answer, json_answer, method_not_allowed
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.sandbox.answers import Call
+    from airflow_provider_adobe_target.sandbox.messages import Call
     from airflow_provider_adobe_target.sandbox.state import State
 
 MAX_BODY_BYTES = 60_000_000

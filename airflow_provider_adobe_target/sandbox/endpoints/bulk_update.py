@@ -7,9 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape  # nosec B406  # writes XML, and reads none
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, Call, bearer, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, CountedFile, RefusedFileError
-from airflow_provider_adobe_target.sandbox.settings import COUNTERS
+from airflow_provider_adobe_target.sandbox.messages import Answer, Call, bearer, method_not_allowed, text_answer
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.state import Batch, State
@@ -48,21 +47,6 @@ def submit(state: State, call: Call) -> Answer:
     return response(state, fields)
 
 
-def status(state: State, call: Call) -> Answer:
-    """Answer a batch status poll, with counters where ``showDetails=true`` asks for them."""
-    if call.method != "GET":
-        return method_not_allowed("GET")
-    refused = check_client(state, call.segments[1]) or check_token(state, call) or check_rate(state)
-    if refused is not None:
-        return refused
-    now = state.settle()
-    batch_id = call.parameter("batchId") or ""
-    batch = state.batches.get(batch_id)
-    if batch is None or now - batch.received_at > state.settings.status_kept_seconds:
-        return _lost(state, batch_id)
-    return response(state, _status_fields(state, batch, call.parameter("showDetails") == "true"))
-
-
 def content_type(call: Call) -> str:
     """Return the media type of a call's body, without parameters."""
     return call.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -97,14 +81,6 @@ def refusal(state: State, message: str, status: int | None = None) -> Answer:
     return response(state, fields, status or state.settings.refuse_status)
 
 
-def _lost(state: State, batch_id: str) -> Answer:
-    if state.settings.lost_status == "404":
-        return text_answer(404, "Unknown batch")
-    if state.settings.lost_status == "refusal":
-        return refusal(state, "No status for this batch")
-    return response(state, [("batchId", batch_id)])
-
-
 def edge_base(state: State, call: Call) -> str:
     """Return scheme, host and port of the edge: as set, or the host name that was asked at the edge port."""
     return state.settings.edge_base or f"http://{call.host.partition(':')[0]}:{state.edge_port}"
@@ -114,25 +90,6 @@ def _status_url(state: State, call: Call, batch: Batch) -> str:
     noise = "m2Node=00&" if state.settings.noise else ""
     path = f"/m2/{state.settings.client_code}/profile/batchStatus?{noise}batchId={batch.batch_id}"
     return edge_base(state, call) + path
-
-
-def _status_fields(state: State, batch: Batch, show_details: bool) -> list[tuple[str, Any]]:
-    settings = state.settings
-    counts = (
-        batch.row_count + settings.batch_size_offset,
-        batch.consumed,
-        batch.successful,
-        batch.not_found,
-        batch.failed,
-    )
-    counters = [(name, n) for name, n in zip(COUNTERS, counts, strict=True) if name not in settings.omit_counters]
-    batch_id = batch.batch_id.replace("-", "4-", 1) if settings.noise else batch.batch_id
-    fields: list[tuple[str, Any]] = [("batchId", batch_id), ("status", batch.status)]
-    fields += counters if show_details else [(name, n) for name, n in counters if name == "batchSize"]
-    if settings.list_failed_rows:
-        word = settings.failed_row_word
-        fields += [("profile", [("id", profile_id), ("status", word)]) for profile_id in batch.failed_ids]
-    return fields
 
 
 def response(state: State, fields: list[tuple[str, Any]], status: int = 200) -> Answer:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.sandbox.answers import json_answer, method_not_allowed, text_answer
-from airflow_provider_adobe_target.sandbox.bulk import check_rate
-from airflow_provider_adobe_target.sandbox.facts import iso_time
-from airflow_provider_adobe_target.sandbox.ims import token_fault
-from airflow_provider_adobe_target.sandbox.tokens import DEBUGGER_SCOPE, PROFILE_SCOPE
+from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import check_rate
+from airflow_provider_adobe_target.sandbox.endpoints.ims import token_fault
+from airflow_provider_adobe_target.sandbox.issued_tokens import DEBUGGER_SCOPE, PROFILE_SCOPE
+from airflow_provider_adobe_target.sandbox.messages import json_answer, method_not_allowed, text_answer
+from airflow_provider_adobe_target.sandbox.snapshot import iso_time
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.sandbox.answers import Answer, Call
+    from airflow_provider_adobe_target.sandbox.messages import Answer, Call
     from airflow_provider_adobe_target.sandbox.state import State
 
 MEDIA_TYPE = "application/vnd.adobe.target.v1+json"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.sandbox.answers import Answer, bearer, json_answer, method_not_allowed
-from airflow_provider_adobe_target.sandbox.bulk import content_type
-from airflow_provider_adobe_target.sandbox.edge_event import EdgeError, read_body, read_event, read_query
-from airflow_provider_adobe_target.sandbox.ims import token_fault
-from airflow_provider_adobe_target.sandbox.visits import CLUSTER, target_id, visit
+from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import content_type
+from airflow_provider_adobe_target.sandbox.endpoints.edge_event import EdgeError, read_body, read_event, read_query
+from airflow_provider_adobe_target.sandbox.endpoints.ims import token_fault
+from airflow_provider_adobe_target.sandbox.endpoints.visits import CLUSTER, target_id, visit
+from airflow_provider_adobe_target.sandbox.messages import Answer, bearer, json_answer, method_not_allowed
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.sandbox.answers import Call
-    from airflow_provider_adobe_target.sandbox.edge_event import EdgeEvent
-    from airflow_provider_adobe_target.sandbox.meter import Meter
+    from airflow_provider_adobe_target.sandbox.endpoints.edge_event import EdgeEvent
+    from airflow_provider_adobe_target.sandbox.messages import Call
+    from airflow_provider_adobe_target.sandbox.rate_counter import Meter
     from airflow_provider_adobe_target.sandbox.state import State
 
 MAX_BODY_BYTES = 64 * 1_024

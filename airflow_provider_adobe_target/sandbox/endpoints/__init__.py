@@ -1,0 +1,1 @@
+"""One module per endpoint, named as in ``client/endpoints``."""
