@@ -66,3 +66,7 @@ class AdobeTargetUnavailableError(AdobeTargetError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class PersonRefusedError(AdobeTargetError):
+    """Adobe Target does not take what it was told of one person (400); it may take that of others."""

@@ -5,20 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_adobe_target import connection_form
-from airflow_provider_adobe_target.airflow_compat import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    BaseHook,
-    get_async_connection,
-    mask_secret,
-)
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
 from airflow_provider_adobe_target.client.endpoints.batch_status import (
@@ -35,11 +27,10 @@ from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
-    AdobeTargetUnavailableError,
-    BatchTimeoutError,
     ConnectionSettingsError,
     ProfileDataError,
 )
+from airflow_provider_adobe_target.version_compat import BaseHook, get_async_connection, mask_secret
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.auth.authenticator import Tokens
@@ -321,16 +312,3 @@ def _settings(connection: Any) -> TargetSettings:
         schema=connection.schema,
         extra=connection.extra_dejson,
     )
-
-
-@contextmanager
-def airflow_failures() -> Iterator[None]:
-    """Raise this provider's errors as what Airflow knows: no retry where none can help."""
-    try:
-        yield
-    except AdobeTargetUnavailableError:
-        raise
-    except BatchTimeoutError as error:
-        raise AirflowSensorTimeout(str(error)) from error
-    except AdobeTargetError as error:
-        raise AirflowFailException(str(error)) from error

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from airflow_provider_adobe_target.airflow_compat import BaseHook
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.version_compat import BaseHook
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook

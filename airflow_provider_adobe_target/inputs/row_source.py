@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.inputs.database import database_hook, rows_from_sql
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, hidden_rows
+from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.id_map import IdMap

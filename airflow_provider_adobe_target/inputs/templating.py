@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_provider_adobe_target.airflow_compat import ResolveMixin, XComArg
+from airflow_provider_adobe_target.version_compat import ResolveMixin, XComArg
 
 _ROWS = ("data", "id_map", "universe_data")  # arguments that hold rows
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.version_compat import Context
 
 
 Entries = dict[int, dict[str, Any]]

@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.endpoints.delivery import Link, Pace, Person, PersonRefusedError, link_person
+from airflow_provider_adobe_target.client.endpoints.delivery import Link, Pace, Person, link_person
 from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.keyed_workers import work_in_lanes
 from airflow_provider_adobe_target.concurrency.worker_pool import StoppableClock
+from airflow_provider_adobe_target.exceptions import PersonRefusedError
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import ObjectStoragePath
+from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.rejects import Rejects

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import mask_secret
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, DailyBudget
 from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
@@ -20,6 +19,7 @@ from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
     TokenRefusedError,
 )
+from airflow_provider_adobe_target.version_compat import mask_secret
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings

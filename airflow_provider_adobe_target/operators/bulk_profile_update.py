@@ -11,7 +11,7 @@ from dataclasses import fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.airflow_compat import BaseOperator, conf
+from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
 from airflow_provider_adobe_target.client.verdict import check_limits, judge
@@ -19,7 +19,7 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, send_files
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_id_map, find_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
@@ -28,7 +28,8 @@ from airflow_provider_adobe_target.load.checkpoint import Receipts, SourceChange
 from airflow_provider_adobe_target.load.checkpoint_store import find_store
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.load.resubmission import Resubmission, give_up_bad_ones
-from airflow_provider_adobe_target.operators.turns import turn_of
+from airflow_provider_adobe_target.operators.base import turn_of
+from airflow_provider_adobe_target.version_compat import BaseOperator, conf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,12 +37,12 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatch
     from typing_extensions import Self
 
-    from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
     from airflow_provider_adobe_target.profiles.options import ProfileRules
     from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
+    from airflow_provider_adobe_target.version_compat import Context
 
 
 class BulkProfileUpdateOperator(BaseOperator):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import mask_secret
 from airflow_provider_adobe_target.exceptions import ProfileDataError, TargetRefusedError
 from airflow_provider_adobe_target.hooks.edge_network import EdgeNetworkHook
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdatePace
 from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
+from airflow_provider_adobe_target.version_compat import mask_secret
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.transports import RequestsTransport

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import BaseOperator
+from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.load.link_writer import Links
 from airflow_provider_adobe_target.load.output_files import write_rejects
+from airflow_provider_adobe_target.version_compat import BaseOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.identities import IdentityRun
+    from airflow_provider_adobe_target.version_compat import Context
 
 _MOST_CALLS_AT_ONCE = 50
 _MOST_CALLS_PER_SECOND = 1_000  # Adobe's advice for bursts; it also says not to go beyond 25 times one's daily peak

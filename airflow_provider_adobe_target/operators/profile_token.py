@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException, BaseOperator
+from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.version_compat import AirflowFailException, BaseOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.version_compat import Context
 
 
 class RotateProfileTokenOperator(BaseOperator):

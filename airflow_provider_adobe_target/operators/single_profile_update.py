@@ -7,18 +7,13 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.airflow_compat import (
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    BaseOperator,
-    conf,
-)
+from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.client.endpoints.profile import room_in_update
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_rows
 from airflow_provider_adobe_target.inputs.templating import (
     HiddenTemplate,
@@ -28,14 +23,15 @@ from airflow_provider_adobe_target.inputs.templating import (
 )
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdatePace
+from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, BaseOperator, conf
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
+    from airflow_provider_adobe_target.version_compat import Context
 
 _IF_NOT_FOUND = ("fail", "skip", "send", "wait")
 _NOT_FOUND = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, AdobeTargetUnavailableError
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 try:
     from airflow.sdk import RetryDecision, RetryPolicy
@@ -17,7 +17,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.version_compat import Context
 
 _LONGEST_DELAY = timedelta(days=1)  # as Airflow's own [core] max_task_retry_delay
 

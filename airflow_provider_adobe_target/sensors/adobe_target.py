@@ -9,17 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import PokeReturnValue, conf
+from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.verdict import check_limits, judge
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
+from airflow_provider_adobe_target.version_compat import PokeReturnValue, conf
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.version_compat import Context
 
 __all__ = ["BatchStatusSensor", "ProfileLandingSensor", "ProfileTokenSensor", "read_batches"]
 

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_compat import (
+from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.version_compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
     first_reschedule,
 )
-from airflow_provider_adobe_target.concurrency import clock
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import Context
+    from airflow_provider_adobe_target.version_compat import Context
 
 
 class AdobeTargetSensor(BaseSensorOperator):

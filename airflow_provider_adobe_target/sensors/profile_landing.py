@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.airflow_compat import AirflowSensorTimeout, PokeReturnValue, conf
+from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook, airflow_failures
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
+from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, PokeReturnValue, conf
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import Context
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
+    from airflow_provider_adobe_target.version_compat import Context
 
 _MOST_SAMPLED = 1_000
 

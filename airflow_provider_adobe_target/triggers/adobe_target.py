@@ -10,11 +10,11 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_target import exceptions
-from airflow_provider_adobe_target.airflow_compat import mask_secret
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.version_compat import mask_secret
 
 
 class BatchStatusTrigger(BaseTrigger):

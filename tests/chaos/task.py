@@ -23,7 +23,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_provider_adobe_target import airflow_compat
+from airflow_provider_adobe_target import version_compat
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
@@ -47,7 +47,7 @@ _LATE = (
     "encodings.idna",
     "pandas",
 )
-FINAL_ERRORS = (airflow_compat.AirflowFailException, airflow_compat.AirflowSensorTimeout)
+FINAL_ERRORS = (version_compat.AirflowFailException, version_compat.AirflowSensorTimeout)
 
 
 class StateStore:
@@ -148,7 +148,7 @@ class Step:
 
 def do(step: Step, name: str, given: Any, disk: int | None) -> dict[str, Any]:
     """Do one step, and return what came of it and what it left behind."""
-    sensor = sys.modules[airflow_compat.BaseSensorOperator.__module__]
+    sensor = sys.modules[version_compat.BaseSensorOperator.__module__]
     sensor.time = clock.SYSTEM  # type: ignore[attr-defined]
     gc.collect()
     before = _open_sockets()

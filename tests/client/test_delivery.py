@@ -10,12 +10,11 @@ from airflow_provider_adobe_target.client.endpoints.delivery import (
     Link,
     Pace,
     Person,
-    PersonRefusedError,
     delivery_request,
     link_person,
     session_id,
 )
-from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, TargetRefusedError
+from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, PersonRefusedError, TargetRefusedError
 
 PERSON = Person(
     key="thirdPartyId SECRET-1", third_party_id="SECRET-1", tnt_id="SECRET-2.28_0", attributes={"tier": "a"}

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from real_airflow import connection
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException, ObjectStoragePath
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.version_compat import AirflowFailException, ObjectStoragePath
 
 moto_server = pytest.importorskip("moto.server")
 boto3 = pytest.importorskip("boto3")

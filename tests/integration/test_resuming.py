@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from real_airflow import connection
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 try:
     from airflow.sdk.exceptions import TaskDeferred

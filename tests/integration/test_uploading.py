@@ -20,13 +20,13 @@ import pyarrow as pa
 import pytest
 from real_airflow import connection
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.sandbox import Answer
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold"} for number in range(4)]
 CONTEXT = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Sandbox
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 LINKS = [{"id": "SECRET-1", "linked_id": "SECRET-2.28_0", "linked_id_type": "pcId"}]
 

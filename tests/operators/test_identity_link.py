@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import IdentityLinkOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 TOKEN = "SECRET-token"
 

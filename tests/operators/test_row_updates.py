@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 TI = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 

@@ -9,15 +9,15 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from airflow_provider_adobe_target.airflow_compat import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-)
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.version_compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 
 @pytest.fixture(scope="module")

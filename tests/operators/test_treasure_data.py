@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.operators import adobe_target
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 PASTED = """
 {

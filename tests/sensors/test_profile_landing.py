@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from airflow_provider_adobe_target.airflow_compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 from airflow_provider_adobe_target.sensors.adobe_target import ProfileLandingSensor
+from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,11 @@ from airflow_provider_adobe_target.client.endpoints.status_url import checked_st
 from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object
 from airflow_provider_adobe_target.client.protocol import Flow, Request, Response, Send, TransportFailure, Wait
 from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, failure_setback, response_setback
-from airflow_provider_adobe_target.exceptions import AdobeTargetError, AdobeTargetUnavailableError, TargetRefusedError
+from airflow_provider_adobe_target.exceptions import (
+    AdobeTargetUnavailableError,
+    PersonRefusedError,
+    TargetRefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,10 +42,6 @@ _QUIET_SETBACKS = 2  # of a call, which are not worth a line in the log: calls a
 _RAMP = 200.0  # calls a second, and each minute so many more: Adobe's advice
 _MINUTE = 60.0
 _SESSIONS = uuid.UUID("6f2d6a3c-5b0e-4d8e-9a37-1c1f5f0c7f11")
-
-
-class PersonRefusedError(AdobeTargetError):
-    """Adobe Target does not take what it was told of one person (400); it may take that of others."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.run_lock import run_turn
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.airflow_compat import BaseOperator, Context
     from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.version_compat import BaseOperator, Context
 
 
 def turn_of(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:
