@@ -167,9 +167,9 @@ def measure(name: str, rows: int) -> Figures:
     make, work, most = CANDIDATES[name]
     with tempfile.TemporaryDirectory() as folder:
         for some in (FEW_ROWS, min(rows, most)):
-            data, place = make(Path(folder), some), Path(folder) / str(some)
-            place.mkdir()
-            figures = measured(partial(work, data, place))
+            data, permit = make(Path(folder), some), Path(folder) / str(some)
+            permit.mkdir()
+            figures = measured(partial(work, data, permit))
     return {**figures, "scale": rows / some}
 
 

@@ -64,7 +64,7 @@ def upload(path: Path, folder: Path) -> Callable[[], object]:
 
     hook = AdobeTargetHook()
     files = list(ProfileRun(rows_from_files([path]), ProfileRules(max_rows_per_file=MAX_ROWS), folder).files())
-    assert hook.budget
+    assert hook.rate_limiter
 
     return lambda: send_files(
         files,

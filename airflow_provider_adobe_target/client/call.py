@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_adobe_target.client.rate_limit.daily import Budget
+    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 
 def call_target(
-    budget: Budget,
+    rate_limiter: RateLimit,
     clock: Clock,
     request: Request,
     read: Callable[[Response], T | Setback],
@@ -39,24 +39,24 @@ def call_target(
     setbacks: list[Setback] | None = None,
     setback_of: Callable[[Response, float], Setback | None] = response_setback,
 ) -> Flow[T]:
-    """Send a request within the budget, as often as another try may better the answer, and read that.
+    """Send a request within the rate_limiter, as often as another try may better the answer, and read that.
 
     :param setback_of: says which answers another try may better, by their HTTP status.
     :param setbacks: an empty list, to learn what happened on the way.
     """
     setbacks = [] if setbacks is None else setbacks
     first_setback: float | None = None
-    reason = "no call was left in the budget"
+    reason = "no call was left in the rate_limiter"
     while True:
-        with budget.place() as place:
-            while (pause := place.begin()) > 0:
+        with rate_limiter.permit() as permit:
+            while (pause := permit.try_acquire()) > 0:
                 yield _wait(pause, clock, deadline, subject, reason)
             answer = yield Send(request)
         outcome = _outcome(answer, read, clock.now(), setback_of)
         if not isinstance(outcome, Setback):
             return outcome
         if outcome.throttled:
-            place.throttled(outcome.wait or 0.0)
+            permit.back_off(outcome.wait or 0.0)
         reason = outcome.reason
         setbacks.append(outcome)
         first_setback = clock.monotonic() if first_setback is None else first_setback

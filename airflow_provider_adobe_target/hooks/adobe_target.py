@@ -21,8 +21,8 @@ from airflow_provider_adobe_target.client.endpoints.batch_status import (
 )
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
-from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, shared_budget
+from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyRateLimiter
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter, shared_rate_limiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
@@ -93,9 +93,9 @@ class AdobeTargetHook(BaseHook):
         return _settings(await get_async_connection(adobe_target_conn_id, hook=cls))
 
     @cached_property
-    def budget(self) -> CallBudget:
+    def rate_limiter(self) -> RateLimiter:
         """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
-        return shared_budget(self.settings, clocks.SYSTEM)
+        return shared_rate_limiter(self.settings, clocks.SYSTEM)
 
     def authorize(self) -> None:
         """Read the Profile API token now where the connection leaves that to the Admin API, rather than at a call.
@@ -133,7 +133,7 @@ class AdobeTargetHook(BaseHook):
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
         clock, batch = clocks.SYSTEM, Batch.from_status_url(status_url)
-        status = self._run(batch_status(self.settings, self.budget, clock, batch), clock)
+        status = self._run(batch_status(self.settings, self.rate_limiter, clock, batch), clock)
         return batch.with_status(status).to_dict()
 
     def submit(
@@ -143,7 +143,7 @@ class AdobeTargetHook(BaseHook):
         from airflow_provider_adobe_target.client.protocol import BatchBody
 
         clock = clock or clocks.SYSTEM
-        flow = submit_batch(self.settings, self.budget, clock, BatchBody(path, size), api_version)
+        flow = submit_batch(self.settings, self.rate_limiter, clock, BatchBody(path, size), api_version)
         return Batch.submitted(self._run(flow, clock), rows=rows, bytes=size, sha256=sha256)
 
     def poll(self, batches: Sequence[Batch], deadline: float = math.inf) -> list[Batch]:
@@ -153,7 +153,7 @@ class AdobeTargetHook(BaseHook):
         :raises BatchTimeoutError: at the deadline
         """
         clock = clocks.SYSTEM
-        return self._run(poll_once(self.settings, self.budget, clock, batches, deadline), clock)
+        return self._run(poll_once(self.settings, self.rate_limiter, clock, batches, deadline), clock)
 
     def wait(
         self, batches: Sequence[Batch], poll_interval: float, deadline: float, clock: Clock | None = None
@@ -163,14 +163,14 @@ class AdobeTargetHook(BaseHook):
         :param poll_interval: seconds before the first time of asking, growing to five times as many
         """
         clock = clock or clocks.SYSTEM
-        flow = wait_for_batches(self.settings, self.budget, clock, batches, poll_interval, deadline)
+        flow = wait_for_batches(self.settings, self.rate_limiter, clock, batches, poll_interval, deadline)
         return self._run(flow, clock)
 
     def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
         """Return the ids that Adobe Target lists as failed in batches; errors as :meth:`get_batch_status`."""
         clock, ids = clocks.SYSTEM, set()
         for batch in batches:
-            ids |= self._run(failed_ids(self.settings, self.budget, clock, batch), clock)
+            ids |= self._run(failed_ids(self.settings, self.rate_limiter, clock, batch), clock)
         return ids
 
     def read_profile_token(self) -> Token:
@@ -201,14 +201,14 @@ class AdobeTargetHook(BaseHook):
         return self._drive(lambda tokens: tokens.make_profile_token(), clocks.SYSTEM)
 
     @cached_property
-    def lookups(self) -> DailyBudget:
+    def lookups(self) -> DailyRateLimiter:
         """The look-ups of profiles that this hook may make; Adobe does not count them among the 50 calls a minute."""
-        return DailyBudget(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
+        return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
 
     @cached_property
-    def updates(self) -> DailyBudget:
+    def updates(self) -> DailyRateLimiter:
         """The single updates that this hook may make, counted like :attr:`lookups` and apart from them."""
-        return DailyBudget(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
+        return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
 
     def get_profile(
         self, profile_id: str, id_type: str = "thirdPartyId", *, deadline: float = math.inf
@@ -294,7 +294,7 @@ class AdobeTargetHook(BaseHook):
         from airflow_provider_adobe_target.client.auth.authenticator import Tokens
         from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 
-        tokens = Tokens(self.settings, self.budget, clock, mask_secret, **options)
+        tokens = Tokens(self.settings, self.rate_limiter, clock, mask_secret, **options)
         with RequestsTransport(self.settings) as transport:
             return run(flow_of(tokens), transport, clock)
 

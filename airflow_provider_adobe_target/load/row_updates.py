@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
-from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, DailyBudget
-from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
+from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, DailyRateLimiter
+from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError, send_files
 from airflow_provider_adobe_target.exceptions import (
@@ -62,9 +62,9 @@ class UpdatePace:
             if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= most:
                 raise AdobeTargetError(f"{name}={value!r} is not a number above 0, and at most {most:,}.")
 
-    def budget(self) -> DailyBudget:
+    def budget(self) -> DailyRateLimiter:
         """Return the budget for one kind of call."""
-        return DailyBudget(self.updates_per_second, self.updates_per_day, clocks.SYSTEM)
+        return DailyRateLimiter(self.updates_per_second, self.updates_per_day, clocks.SYSTEM)
 
 
 class RowUpdates:
@@ -85,7 +85,7 @@ class RowUpdates:
         self._at_once = pace.max_concurrent_updates
         self._lookups = pace.budget() if looks_first else None
         self._updates = pace.budget()
-        self._calls = shared_budget(settings, clocks.SYSTEM)  # for the Admin API's, where it gives the token
+        self._calls = shared_rate_limiter(settings, clocks.SYSTEM)  # for the Admin API's, where it gives the token
         self._is_dry_run = is_dry_run
         self._stop = threading.Event()
         self._lock = threading.Lock()

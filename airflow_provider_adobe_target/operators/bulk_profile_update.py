@@ -361,7 +361,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         """Read the rows here, make files of them in a second thread, and send these in others."""
         stop = threading.Event()
         # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
-        settings, _ = self.hook.settings, self.hook.budget
+        settings, _ = self.hook.settings, self.hook.rate_limiter
         for key in run.keys:
             check_version(self.api_version, key, settings.uses_ecid)
         if not self.is_dry_run:

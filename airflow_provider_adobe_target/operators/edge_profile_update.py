@@ -89,7 +89,7 @@ class _EdgeRowUpdates(RowUpdates):
             event,
             authenticated=self._authenticated,
             location_hint=self._location_hint,
-            budget=self._updates,
+            rate_limiter=self._updates,
         )
         if self._authenticated:
             flow = Tokens(self._settings, self._calls, clock, mask_secret).with_access_token(flow)

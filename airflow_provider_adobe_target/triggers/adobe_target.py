@@ -63,18 +63,18 @@ class BatchStatusTrigger(BaseTrigger):
 
     async def _wait(self) -> list[Batch]:
         from airflow_provider_adobe_target.client.auth.authenticator import Tokens
-        from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
+        from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
         from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
 
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
-        budget = shared_budget(settings, clock.SYSTEM)
+        rate_limiter = shared_rate_limiter(settings, clock.SYSTEM)
         # In another thread, since it may call the triggerer's parent process.
         in_thread = asyncio.get_running_loop().run_in_executor
-        tokens = Tokens(settings, budget, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None))
+        tokens = Tokens(settings, rate_limiter, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None))
         batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
         interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
-        flow = wait_for_batches(settings, budget, clock.SYSTEM, batches, interval, self.deadline)
+        flow = wait_for_batches(settings, rate_limiter, clock.SYSTEM, batches, interval, self.deadline)
         async with HttpxTransport(settings) as transport:
             return await arun(tokens.with_profile_token(flow), transport, clock.SYSTEM)
 

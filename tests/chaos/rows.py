@@ -164,7 +164,7 @@ def _arrow(table: Table) -> pa.Table:
 
 
 def write(table: Table, folder: Path) -> None:
-    """Put the rows where they are read from, in place of others."""
+    """Put the rows where they are read from, in permit of others."""
     columns = [table.id_column, *table.kinds]
     if table.source == "parquet":
         pq.write_table(_arrow(table), folder / "rows.parquet", row_group_size=500)

@@ -186,7 +186,7 @@ class Watcher:
 
 
 class Stage:
-    """Where all runs take place, one after the other. A context manager."""
+    """Where all runs take permit, one after the other. A context manager."""
 
     def __enter__(self) -> Stage:
         with ExitStack() as opened:

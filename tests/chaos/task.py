@@ -32,7 +32,7 @@ from chaos.plans import Plan, make_plan
 from chaos.rows import Table, arguments
 
 # What is imported late is imported here, or each process would have to do it.
-_LATE = (
+_ABANDONED_AFTER = (
     "airflow.providers.sqlite.hooks.sqlite",
     "airflow.sdk.execution_time.cache",
     "airflow.sdk.execution_time.supervisor",
@@ -218,7 +218,7 @@ def _in_child(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Do steps, each in a fork, one at a time: an order a line comes in, a line goes out at its start and its end."""
-    for module in _LATE:
+    for module in _ABANDONED_AFTER:
         with suppress(ImportError):
             import_module(module)
     gc.collect()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, shared_budget
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter, shared_rate_limiter
 from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.concurrency import file_lock
@@ -41,34 +41,34 @@ def budget_of(clock):
 
     def make(calls_per_minute=1, client_code="acme", host=None):
         extra = {"calls_per_minute": calls_per_minute}
-        return shared_budget(TargetSettings.from_fields(client_code, TOKEN, host, None, extra), clock)
+        return shared_rate_limiter(TargetSettings.from_fields(client_code, TOKEN, host, None, extra), clock)
 
     return make
 
 
 def take(budget):
-    """Take a place as one call does that ends at once, and return the seconds to wait where there is none."""
-    with budget.place() as place:
-        return place.begin()
+    """Take a permit as one call does that ends at once, and return the seconds to wait where there is none."""
+    with budget.permit() as permit:
+        return permit.try_acquire()
 
 
 @contextmanager
 def line_of(budget, length):
     """Let so many stand in line who come back in time."""
     with ExitStack() as stack:
-        yield [stack.enter_context(budget.place()) for _ in range(length)]
+        yield [stack.enter_context(budget.permit()) for _ in range(length)]
 
 
 @settings(deadline=None)
 @given(st.integers(1, 50), st.lists(st.tuples(st.floats(0, 90), st.floats(0, 40)), min_size=1, max_size=150))
 def test_no_60_seconds_see_more_calls_than_the_budget_wherever_in_a_call_they_count(limit, calls):
     clock = StillClock()
-    budget = CallBudget(limit, clock)
+    budget = RateLimiter(limit, clock)
     spans = []
     for pause, duration in calls:
         clock.time += pause
-        with budget.place() as place:
-            while wait := place.begin():
+        with budget.permit() as permit:
+            while wait := permit.try_acquire():
                 clock.time += wait
             begun = clock.time
             clock.time += duration
@@ -78,7 +78,7 @@ def test_no_60_seconds_see_more_calls_than_the_budget_wherever_in_a_call_they_co
 
 
 def test_a_wait_is_long_enough_for_the_clock_to_go_on(clock):
-    budget = CallBudget(1, clock)
+    budget = RateLimiter(1, clock)
     clock.time = 1005.87
     assert take(budget) == 0
     clock.time += 60  # rounded, that is a little less
@@ -89,20 +89,20 @@ def test_a_wait_is_long_enough_for_the_clock_to_go_on(clock):
 
 @pytest.fixture(params=["memory", "file"])
 def any_budget(request, clock, budget_of):
-    return (lambda limit: CallBudget(limit, clock)) if request.param == "memory" else budget_of
+    return (lambda limit: RateLimiter(limit, clock)) if request.param == "memory" else budget_of
 
 
 def test_what_is_left_is_given_at_once(any_budget):
     budget = any_budget(2)
-    with budget.place() as first, budget.place() as second, budget.place() as third:
-        assert [first.begin(), second.begin()] == [0, 0]
-        assert third.begin() > 0
+    with budget.permit() as first, budget.permit() as second, budget.permit() as third:
+        assert [first.try_acquire(), second.try_acquire()] == [0, 0]
+        assert third.try_acquire() > 0
 
 
 def test_a_call_holds_its_place_for_60_seconds_after_its_end(any_budget, clock):
     budget = any_budget(1)
-    with budget.place() as place:
-        place.begin()
+    with budget.permit() as permit:
+        permit.try_acquire()
         clock.time += 100
         assert take(budget) > 0
     assert take(budget) == 60
@@ -134,31 +134,31 @@ class TestTheLine:
     def test_who_came_first_comes_first(self, any_budget, clock):
         budget = any_budget(1)
         take(budget)
-        with budget.place() as first, budget.place() as second:
-            assert first.begin() == 60
-            assert second.begin() > 0
+        with budget.permit() as first, budget.permit() as second:
+            assert first.try_acquire() == 60
+            assert second.try_acquire() > 0
             clock.time += 60
-            assert second.begin() > 0  # asks sooner, and is not served
-            assert first.begin() == 0
+            assert second.try_acquire() > 0  # asks sooner, and is not served
+            assert first.try_acquire() == 0
 
     def test_who_leaves_lets_the_others_move_up(self, any_budget, clock):
         budget = any_budget(1)
         take(budget)
-        with budget.place() as second:
-            with budget.place() as first:
-                first.begin()
-                second.begin()
+        with budget.permit() as second:
+            with budget.permit() as first:
+                first.try_acquire()
+                second.try_acquire()
             clock.time += 60
-            assert second.begin() == 0
+            assert second.try_acquire() == 0
 
     def test_who_does_not_come_back_loses_the_turn(self, any_budget, clock):
         budget = any_budget(1)
         take(budget)
-        with budget.place() as gone, budget.place() as second:
-            gone.begin()
-            second.begin()
+        with budget.permit() as gone, budget.permit() as second:
+            gone.try_acquire()
+            second.try_acquire()
             clock.time += 60 + 11
-            assert second.begin() == 0
+            assert second.try_acquire() == 0
 
     def test_nobody_is_told_to_wait_longer_than_needed(self, any_budget, clock):
         budget = any_budget(3)
@@ -166,16 +166,16 @@ class TestTheLine:
             take(budget)
             clock.time += 10
         with line_of(budget, 3) as line:
-            assert [place.begin() for place in line] == [30, 40, 50]
+            assert [permit.try_acquire() for permit in line] == [30, 40, 50]
 
     def test_a_thousand_who_wait_ask_some_twenty_times_a_second_together_and_are_served_in_order(self, clock):
-        budget, seconds, asked, served = CallBudget(30, clock), 240, 0, []
+        budget, seconds, asked, served = RateLimiter(30, clock), 240, 0, []
         with line_of(budget, 1000) as line:
             turns = [(clock.time, number) for number in range(1000)]
             while turns[0][0] < 1000 + seconds:
                 clock.time, number = heapq.heappop(turns)
                 asked += 1
-                if wait := line[number].begin():
+                if wait := line[number].try_acquire():
                     heapq.heappush(turns, (clock.time + wait, number))
                 else:
                     line[number].__exit__(None, None, None)
@@ -186,8 +186,8 @@ class TestTheLine:
     def test_a_connection_with_fewer_calls_leaves_the_rest_to_those_with_more(self, budget_of):
         few, many = budget_of(2), budget_of(5)
         assert [take(few), take(few)] == [0, 0]
-        with few.place() as waiting:
-            assert waiting.begin() > 0
+        with few.permit() as waiting:
+            assert waiting.try_acquire() > 0
             assert [take(many) for _ in range(3)] == [0, 0, 0]
             assert take(many) > 0
 
@@ -201,8 +201,8 @@ class TestSharing:
         assert [take(budget_of()), take(budget_of(**other))] == [0, 0]
 
     def test_the_files_are_the_user_s_own_and_tell_no_account_and_no_token(self, budget_of, shared_folder):
-        with budget_of().place() as place:
-            place.begin()
+        with budget_of().permit() as permit:
+            permit.try_acquire()
             files = list(shared_folder.iterdir())
             assert len(files) == 2
             assert shared_folder.stat().st_mode & 0o777 == 0o700
@@ -213,9 +213,9 @@ class TestSharing:
         assert [file.suffix for file in shared_folder.iterdir()] == [".calls"]
 
     def test_a_machine_that_was_started_again_begins_anew(self, budget_of, clock):
-        with budget_of().place() as place:
-            place.begin()
-            place.throttled(500)
+        with budget_of().permit() as permit:
+            permit.try_acquire()
+            permit.back_off(500)
         clock.time = 3.0
         assert take(budget_of()) == 0
 
@@ -237,11 +237,11 @@ class TestSharing:
         assert take(budget_of(2)) == 0
 
     def test_an_end_that_could_not_be_noted_is_found_by_others(self, budget_of, clock, shared_folder):
-        place = budget_of().place()
-        place.begin()
+        permit = budget_of().permit()
+        permit.try_acquire()
         [file] = shared_folder.glob("*.calls")
         held = file_lock.lock(file)
-        place.__exit__(None, None, None)
+        permit.__exit__(None, None, None)
         os.close(held)
         assert take(budget_of()) == 60
         clock.time += 60
@@ -251,9 +251,9 @@ class TestSharing:
 class TestAfter503:
     def test_all_tasks_hold_their_calls_for_as_long_as_target_asks(self, any_budget, clock):
         budget = any_budget(10)
-        with budget.place() as place:
-            place.begin()
-        place.throttled(65)
+        with budget.permit() as permit:
+            permit.try_acquire()
+        permit.back_off(65)
         assert take(budget) == 65
         clock.time += 64
         assert take(budget) == 1
@@ -264,10 +264,10 @@ class TestAfter503:
         self, any_budget, clock
     ):
         budget = any_budget(10)
-        with budget.place() as first, budget.place() as second:
-            first.begin(), second.begin()
-        first.throttled(65)
-        second.throttled(65)
+        with budget.permit() as first, budget.permit() as second:
+            first.try_acquire(), second.try_acquire()
+        first.back_off(65)
+        second.back_off(65)
         clock.time += 65
         assert self.free(budget) == 5
         clock.time += 60
@@ -278,23 +278,23 @@ class TestAfter503:
     def test_at_least_one_call_a_minute_remains(self, any_budget, clock):
         budget = any_budget(3)
         for _ in range(4):
-            with budget.place() as place:
-                assert place.begin() == 0
-            place.throttled(65)
+            with budget.permit() as permit:
+                assert permit.try_acquire() == 0
+            permit.back_off(65)
             clock.time += 65
         assert self.free(budget) == 1
 
     def test_half_an_hour_is_the_longest_that_one_answer_holds_everybody(self, any_budget):
         budget = any_budget(3)
-        with budget.place() as place:
-            place.begin()
-        place.throttled(10**9)
+        with budget.permit() as permit:
+            permit.try_acquire()
+        permit.back_off(10**9)
         assert take(budget) == 30 * 60
 
     @staticmethod
     def free(budget):
         with line_of(budget, 12) as line:
-            return sum(place.begin() == 0 for place in line)
+            return sum(permit.try_acquire() == 0 for permit in line)
 
 
 class TestFolder:
@@ -328,8 +328,8 @@ class TestFolder:
     @pytest.mark.parametrize("step", ["open", "pwrite"])
     def test_a_disk_that_fails_later_leaves_a_budget_in_memory(self, budget_of, monkeypatch, caplog, step):
         budget = budget_of(2)
-        with budget.place() as before:
-            assert before.begin() == 0
+        with budget.permit() as before:
+            assert before.try_acquire() == 0
 
             def fail(*arguments, **options):
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -342,11 +342,11 @@ class TestFolder:
 CHILD = """
 import sys, time
 from pathlib import Path
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.concurrency.clock import SYSTEM
 from airflow_provider_adobe_target.client.rate_limit.store import FileStore
-place = CallBudget(1, SYSTEM, FileStore(Path(sys.argv[1]), "account")).place()
-print(place.begin(), flush=True)
+permit = RateLimiter(1, SYSTEM, FileStore(Path(sys.argv[1]), "account")).permit()
+print(permit.try_acquire(), flush=True)
 time.sleep(60)
 """
 
@@ -358,7 +358,7 @@ def test_the_place_of_a_killed_process_is_free_a_minute_after_that_was_found(tmp
             [ledger] = tmp_path.glob("*.calls")
             clock = StillClock()
             clock.time = json.loads(ledger.read_text())["at"]
-            budget = CallBudget(1, clock, FileStore(tmp_path, "account"))
+            budget = RateLimiter(1, clock, FileStore(tmp_path, "account"))
             clock.time += 300
             assert 30 <= take(budget) <= 60  # it lives: its call may take long
         finally:

@@ -15,7 +15,7 @@ from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
 from airflow_provider_adobe_target.client.protocol import BatchBody, Response, TransportFailure, Wait
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
@@ -86,7 +86,7 @@ failures = st.builds(TransportFailure, st.sampled_from(["connect", "broken"]), s
 )
 def test_no_conversation_exceeds_the_budget_or_ends_in_a_foreign_error(limit, answers, durations):
     clock = StillClock()
-    budget = CallBudget(limit, clock)
+    budget = RateLimiter(limit, clock)
     calls = []
     for flow in (
         submit_batch(CONNECTION, budget, clock, BODY),
@@ -103,7 +103,7 @@ def test_no_conversation_exceeds_the_budget_or_ends_in_a_foreign_error(limit, an
 @given(responses | failures)
 def test_a_connection_test_always_ends_in_words(answer):
     clock = StillClock()
-    tokens = Tokens(CONNECTION, CallBudget(50, clock), clock, lambda token: None, IMPATIENT)
+    tokens = Tokens(CONNECTION, RateLimiter(50, clock), clock, lambda token: None, IMPATIENT)
     flow = check_connection(CONNECTION, tokens, clock)
     next(flow)
     try:
@@ -121,6 +121,6 @@ def test_a_connection_test_always_ends_in_words(answer):
 def test_no_wait_goes_beyond_the_deadline(answers, timeout):
     clock = StillClock()
     deadline = clock.now() + timeout
-    hold(wait_for_batches(CONNECTION, CallBudget(50, clock), clock, BATCHES, 60, deadline), clock, answers, [0])
+    hold(wait_for_batches(CONNECTION, RateLimiter(50, clock), clock, BATCHES, 60, deadline), clock, answers, [0])
     assert clock.now() <= deadline + 1e-6
     assert not math.isnan(clock.now())

@@ -10,7 +10,7 @@ from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
 from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, poll_once, wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     BatchTimeoutError,
@@ -29,7 +29,7 @@ REFUSED = "<response><success>false</success><batchStatus/><message>Batch is emp
 def submit(drive, make_settings, clock, body):
     def submit(**settings):
         connection = make_settings(**settings)
-        budget = CallBudget(connection.calls_per_minute, clock)
+        budget = RateLimiter(connection.calls_per_minute, clock)
         return drive(submit_batch(connection, budget, clock, body, "v2"), connection)
 
     return submit
@@ -40,7 +40,7 @@ def poll(drive, make_settings, clock, server):
     def poll(deadline=math.inf, **settings):
         connection = make_settings(**settings)
         batch = Batch.from_status_url(f"{server.url}/m2/acme/profile/batchStatus?batchId=acme-1-1")
-        return drive(batch_status(connection, CallBudget(30, clock), clock, batch, deadline), connection)
+        return drive(batch_status(connection, RateLimiter(30, clock), clock, batch, deadline), connection)
 
     return poll
 
@@ -49,7 +49,9 @@ def poll(drive, make_settings, clock, server):
 def wait(drive, make_settings, clock):
     def wait(batches, poll_interval=60, timeout=86_400, **settings):
         connection = make_settings(**settings)
-        flow = wait_for_batches(connection, CallBudget(30, clock), clock, batches, poll_interval, clock.now() + timeout)
+        flow = wait_for_batches(
+            connection, RateLimiter(30, clock), clock, batches, poll_interval, clock.now() + timeout
+        )
         return drive(flow, connection)
 
     return wait
@@ -335,7 +337,7 @@ def test_one_poll_asks_only_for_what_is_not_final(server, drive, make_settings, 
     done = batch_of(server, "acme-1-0").with_status(BatchStatus("stuck"))
     settings = make_settings()
     polled = drive(
-        poll_once(settings, CallBudget(30, clock), clock, [done, batch_of(server)]),
+        poll_once(settings, RateLimiter(30, clock), clock, [done, batch_of(server)]),
         settings,
     )
     assert [batch.status for batch in polled] == ["stuck", "incomplete"]
@@ -382,7 +384,7 @@ def test_failed_polls_at_the_timeout_are_a_timeout(server, wait):
 
 def test_submits_polls_and_retries_share_the_budget(server, drive, make_settings, clock, body):
     settings = make_settings(calls_per_minute=3)
-    budget = CallBudget(3, clock)
+    budget = RateLimiter(3, clock)
     server.reply(429, headers={"Retry-After": "0"}, times=4).queued(times=6).reply(500).status("incomplete", times=7)
     server.status("complete")
     for _ in range(6):
@@ -401,7 +403,7 @@ def test_submits_polls_and_retries_share_the_budget(server, drive, make_settings
 def look_up(drive, make_settings, clock):
     def look_up(id_type="thirdPartyId"):
         settings = make_settings()
-        return drive(fetch_profile(settings, CallBudget(30, clock), clock, "PERSON 1/&", id_type), settings)
+        return drive(fetch_profile(settings, RateLimiter(30, clock), clock, "PERSON 1/&", id_type), settings)
 
     return look_up
 

@@ -6,7 +6,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyBudget
+from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyRateLimiter
 
 
 class StillClock:
@@ -18,8 +18,8 @@ class StillClock:
 
 
 def begin(budget, clock):
-    with budget.place() as place:
-        while wait := place.begin():
+    with budget.permit() as permit:
+        while wait := permit.try_acquire():
             assert wait > 0
             clock.time += wait
     return clock.time
@@ -27,7 +27,7 @@ def begin(budget, clock):
 
 def test_calls_begin_evenly():
     clock = StillClock()
-    budget = DailyBudget(10, 1_000, clock)
+    budget = DailyRateLimiter(10, 1_000, clock)
     times = [begin(budget, clock) for _ in range(30)]
     assert all(later - earlier >= 0.1 - 1e-9 for earlier, later in itertools.pairwise(times))
     assert times[-1] < 3
@@ -35,7 +35,7 @@ def test_calls_begin_evenly():
 
 def test_a_pause_is_not_made_up_for_by_a_flood():
     clock = StillClock()
-    budget = DailyBudget(10, 1_000, clock)
+    budget = DailyRateLimiter(10, 1_000, clock)
     begin(budget, clock)
     clock.time += 3600
     times = [begin(budget, clock) for _ in range(3)]
@@ -46,7 +46,7 @@ def test_a_pause_is_not_made_up_for_by_a_flood():
 @given(st.integers(1, 20), st.lists(st.floats(0, 40_000), min_size=1, max_size=120))
 def test_no_24_hours_see_more_calls_than_a_day_may(per_day, pauses):
     clock = StillClock()
-    budget = DailyBudget(100, per_day, clock)
+    budget = DailyRateLimiter(100, per_day, clock)
     times = []
     for pause in pauses:
         clock.time += pause
@@ -56,7 +56,7 @@ def test_no_24_hours_see_more_calls_than_a_day_may(per_day, pauses):
 
 def test_a_day_of_a_million_is_counted_in_little_memory():
     clock = StillClock()
-    budget = DailyBudget(1_000, CALLS_PER_DAY, clock)
+    budget = DailyRateLimiter(1_000, CALLS_PER_DAY, clock)
     for _ in range(200_000):
         begin(budget, clock)
     assert len(budget._minutes) <= 5
@@ -65,17 +65,17 @@ def test_a_day_of_a_million_is_counted_in_little_memory():
 
 def test_patience_that_target_asks_of_one_call_is_patience_of_all():
     clock = StillClock()
-    budget = DailyBudget(10, 1_000, clock)
+    budget = DailyRateLimiter(10, 1_000, clock)
     begin(budget, clock)
-    budget.place().throttled(65)
-    assert 64.9 < budget.begin() <= 65
+    budget.permit().back_off(65)
+    assert 64.9 < budget.try_acquire() <= 65
 
 
 def test_threads_share_one_pace():
     clock = StillClock()
-    budget = DailyBudget(10, 1_000, clock)
+    budget = DailyRateLimiter(10, 1_000, clock)
     got = []
-    threads = [threading.Thread(target=lambda: got.append(budget.begin())) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: got.append(budget.try_acquire())) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

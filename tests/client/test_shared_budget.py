@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import poll_once, wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Wait
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import RequestsTransport
@@ -49,7 +49,7 @@ class Account:
         """Return the budget of a process that begins on a machine."""
         folder = self._folder / machine
         folder.mkdir(exist_ok=True)
-        return CallBudget(calls_per_minute, self.clock, FileStore(folder, "account"))
+        return RateLimiter(calls_per_minute, self.clock, FileStore(folder, "account"))
 
     def upload(self, files, calls_per_minute, *, machine="one", until=math.inf, waits=False):
         """A mapped task: it sends its files, and ends there or waits for them."""
@@ -179,7 +179,7 @@ PROCESS = """
 import sys, threading
 from pathlib import Path
 from airflow_provider_adobe_target.concurrency import clock
-from airflow_provider_adobe_target.client.rate_limit.limiter import shared_budget
+from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.protocol import BatchBody
 from airflow_provider_adobe_target.client.settings import TargetSettings
@@ -195,7 +195,7 @@ class FastClock(clock.SystemClock):
 
 fast = FastClock()
 settings = TargetSettings.from_fields("acme", None, url, None, {"calls_per_minute": 50})
-budget = shared_budget(settings, fast)
+budget = shared_rate_limiter(settings, fast)
 
 def upload():
     with RequestsTransport(settings) as transport:

@@ -13,7 +13,7 @@ from airflow_provider_adobe_target.client.endpoints.profile import (
     update_profile,
     update_request,
 )
-from airflow_provider_adobe_target.client.rate_limit.daily import DailyBudget
+from airflow_provider_adobe_target.client.rate_limit.daily import DailyRateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
@@ -30,7 +30,7 @@ ADOBE = TargetSettings.from_fields("acme", "token", None, None, {})
 def update(drive, make_settings, clock):
     def update(attributes=None, profile_id="PERSON 1&", id_type="thirdPartyId"):
         settings = make_settings()
-        budget = DailyBudget(1000, 1_000_000, clock)
+        budget = DailyRateLimiter(1000, 1_000_000, clock)
         attributes = attributes or {"tier": "GOLDEN"}
         drive(update_profile(settings, budget, clock, profile_id, id_type, attributes), settings)
 
@@ -122,5 +122,5 @@ def test_a_look_up_waits_for_no_longer_than_its_deadline(server, drive, make_set
     settings = make_settings()
     deadline = clock.now() + 100
     with pytest.raises(BatchTimeoutError, match="the look-up of a profile"):
-        drive(fetch_profile(settings, DailyBudget(10, 99, clock), clock, "U1", "thirdPartyId", deadline), settings)
+        drive(fetch_profile(settings, DailyRateLimiter(10, 99, clock), clock, "U1", "thirdPartyId", deadline), settings)
     assert clock.now() <= deadline

@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_adobe_target.client.auth.authenticator import DAY, Tokens, days_left, forget_all_tokens
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, fetch_request
 from airflow_provider_adobe_target.client.protocol import Send
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
 from airflow_provider_adobe_target.concurrency.clock import SYSTEM
@@ -66,7 +66,7 @@ def ask(drive, settings, clock, masked):
     """Run what a function makes of the tokens of a new task, which knows what its process knows."""
 
     def ask(of, settings=settings, calls_per_minute=50):
-        budget = CallBudget(calls_per_minute, clock)
+        budget = RateLimiter(calls_per_minute, clock)
         return drive(of(Tokens(settings, budget, clock, masked.append), budget), settings)
 
     return ask
@@ -183,7 +183,7 @@ def test_the_file_shows_nothing_and_is_the_users_alone(ask, own_folder):
 def test_many_who_begin_at_once_ask_once(sandbox, settings, clock):
     async def begin_all():
         async with HttpxTransport(settings) as transport:
-            tokens = Tokens(settings, CallBudget(50, clock), clock, lambda token: None)
+            tokens = Tokens(settings, RateLimiter(50, clock), clock, lambda token: None)
             return await asyncio.gather(*(arun(tokens.profile_token(), transport, SYSTEM) for _ in range(20)))
 
     assert {token.value for token in asyncio.run(begin_all())} == {"profile-token-1"}

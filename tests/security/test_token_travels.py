@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_ba
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
 from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
 from airflow_provider_adobe_target.client.protocol import BatchBody, Send, TransportFailure
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
 from airflow_provider_adobe_target.concurrency import clock as clocks
@@ -254,7 +254,7 @@ def calls(settings, clock, tmp_path):
     """Return one flow for each kind of call that carries the token."""
     file = tmp_path / "batch"
     file.write_bytes(b"batch=thirdPartyId,tier\nU1,gold\n")
-    budget = CallBudget(50, clock)
+    budget = RateLimiter(50, clock)
     batch = Batch.from_status_url(f"{settings.base_url}{PATH}")
     return {
         "submit": submit_batch(settings, budget, clock, BatchBody(file, file.stat().st_size)),
@@ -332,7 +332,7 @@ def test_a_credential_in_clear_text_to_this_machine_goes_through_no_proxy_of_ano
     credential = {"client_id": tmp_path.name, "client_secret": "secret"}  # of which no token is kept yet
     extra = {**credential, "tenant_id": "acmeinc", **places}
     settings = TargetSettings.from_fields("acme", None, target.url, None, extra)
-    tokens = Tokens(settings, CallBudget(50, clock), clock, lambda token: None)
+    tokens = Tokens(settings, RateLimiter(50, clock), clock, lambda token: None)
     drive(tokens.with_profile_token(calls(settings, clock, tmp_path)["submit"]), settings)
     assert {call.route for call in target.calls} == {"ims", "admin", "submit"}
     assert target.calls[-1].headers["authorization"].startswith("Bearer ")

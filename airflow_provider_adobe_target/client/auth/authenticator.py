@@ -21,7 +21,7 @@ from airflow_provider_adobe_target.client.endpoints.admin import client_settings
 from airflow_provider_adobe_target.client.endpoints.ims import access_token_request
 from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, PROFILE_TOKEN, Flow, Response, Send, Wait
-from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget, Unlimited
+from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit, RateLimiter
 from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, response_setback
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
@@ -71,7 +71,7 @@ class Tokens:
     """The tokens of one connection.
 
     :param settings: the connection.
-    :param budget: the calls a minute, of which those to the Admin API are part.
+    :param rate_limiter: the calls a minute, of which those to the Admin API are part.
     :param clock: the time.
     :param mask: is told each token the moment it is there, to keep it out of logs.
     :param policy: how patiently the calls to IMS and the Admin API are tried again.
@@ -80,13 +80,13 @@ class Tokens:
     def __init__(
         self,
         settings: TargetSettings,
-        budget: CallBudget,
+        rate_limiter: RateLimiter,
         clock: Clock,
         mask: Callable[[str], object],
         policy: RetryPolicy = PATIENT,
     ) -> None:
         self._settings = settings
-        self._budget = budget
+        self._rate_limiter = rate_limiter
         self._clock = clock
         self._mask = mask
         self._policy = policy
@@ -100,7 +100,7 @@ class Tokens:
         """
         if not self._settings.reads_token:
             return (yield from flow)
-        yield from self.profile_token()  # before the flow begins, so that no two calls hold a place in the budget
+        yield from self.profile_token()  # before the flow begins, so that no two calls hold a place in the rate_limiter
         return (yield from self._filled_in(flow, PROFILE_TOKEN, self.profile_token, self._forget_profile_token))
 
     def with_access_token(self, flow: Flow[T]) -> Flow[T]:
@@ -210,7 +210,7 @@ class Tokens:
             return read(response)
 
         options = {"policy": self._policy, **options}
-        flow = call_target(self._budget, self._clock, request, read_or_refuse, subject=subject, **options)
+        flow = call_target(self._rate_limiter, self._clock, request, read_or_refuse, subject=subject, **options)
         return (yield from self.with_access_token(flow))
 
     def _filled_in(
@@ -261,7 +261,7 @@ class Tokens:
         token = token_cache.read_token_file(oauth, self._clock.now())
         if token is None:
             token = yield from call_target(
-                Unlimited(),
+                NoLimit(),
                 self._clock,
                 access_token_request(self._settings, oauth),
                 partial(self._access_token_of, oauth),

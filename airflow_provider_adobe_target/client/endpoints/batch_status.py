@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
-    from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
     from airflow_provider_adobe_target.concurrency.clock import Clock
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ def status_request(settings: TargetSettings, status_url: str) -> Request:
 
 
 def batch_status(
-    settings: TargetSettings, budget: CallBudget, clock: Clock, batch: Batch, deadline: float = math.inf
+    settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch, deadline: float = math.inf
 ) -> Flow[BatchStatus]:
     """Ask once for a batch's status and counters; a failed poll is tried again within 30 minutes.
 
@@ -71,7 +71,7 @@ def batch_status(
     :raises BatchTimeoutError: where the next try would begin after the deadline.
     """
     status = yield from call_target(
-        budget,
+        rate_limiter,
         clock,
         status_request(settings, batch.status_url or ""),
         lambda response: read_status(settings, response, batch.batch_id),
@@ -86,7 +86,7 @@ def batch_status(
 
 def poll_once(
     settings: TargetSettings,
-    budget: CallBudget,
+    rate_limiter: RateLimiter,
     clock: Clock,
     batches: Sequence[Batch],
     deadline: float = math.inf,
@@ -100,7 +100,7 @@ def poll_once(
     polled = []
     for batch in batches:
         if not batch.final:
-            batch = yield from _with_status(settings, budget, clock, batch, deadline)
+            batch = yield from _with_status(settings, rate_limiter, clock, batch, deadline)
         polled.append(batch)
     _check_deadline(polled, clock, deadline)
     return polled
@@ -108,7 +108,7 @@ def poll_once(
 
 def wait_for_batches(
     settings: TargetSettings,
-    budget: CallBudget,
+    rate_limiter: RateLimiter,
     clock: Clock,
     batches: Sequence[Batch],
     poll_interval: float,
@@ -133,7 +133,7 @@ def wait_for_batches(
             if batch.final:
                 continue
             try:
-                current[index] = yield from _with_status(settings, budget, clock, batch, deadline)
+                current[index] = yield from _with_status(settings, rate_limiter, clock, batch, deadline)
             except BatchTimeoutError as error:
                 raise _timed_out(current, str(error)) from None
         unfinished = sum(not batch.final for batch in current)
@@ -145,14 +145,14 @@ def wait_for_batches(
     return current
 
 
-def failed_ids(settings: TargetSettings, budget: CallBudget, clock: Clock, batch: Batch) -> Flow[set[str]]:
+def failed_ids(settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch) -> Flow[set[str]]:
     """Ask once more for a batch's status, for the ids that it lists as failed: they are never logged.
 
     :raises AdobeTargetError: as :func:`batch_status`.
     """
     return (
         yield from call_target(
-            budget,
+            rate_limiter,
             clock,
             status_request(settings, batch.status_url or ""),
             lambda response: read_failed_ids(settings, response, batch.batch_id),
@@ -163,11 +163,11 @@ def failed_ids(settings: TargetSettings, budget: CallBudget, clock: Clock, batch
 
 
 def _with_status(
-    settings: TargetSettings, budget: CallBudget, clock: Clock, batch: Batch, deadline: float
+    settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch, deadline: float
 ) -> Flow[Batch]:
     """Ask once for a batch's status; that Target has forgotten it is an end like others, for the verdict to judge."""
     try:
-        return batch.with_status((yield from batch_status(settings, budget, clock, batch, deadline)))
+        return batch.with_status((yield from batch_status(settings, rate_limiter, clock, batch, deadline)))
     except StatusLostError as error:
         _logger.warning("%s", error)
         return batch.lost()

@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.exceptions import (
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.batch import BatchReceipt
-    from airflow_provider_adobe_target.client.rate_limit.limiter import CallBudget
+    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
     from airflow_provider_adobe_target.concurrency.clock import Clock
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ def submit_request(settings: TargetSettings, body: BatchBody, api_version: ApiVe
 
 def submit_batch(
     settings: TargetSettings,
-    budget: CallBudget,
+    rate_limiter: RateLimiter,
     clock: Clock,
     body: BatchBody,
     api_version: ApiVersion = "v2",
@@ -73,7 +73,7 @@ def submit_batch(
     setbacks: list[Setback] = []
     try:
         receipt = yield from call_target(
-            budget,
+            rate_limiter,
             clock,
             submit_request(settings, body, api_version),
             lambda response: read_submit(settings, response, clock.now()),

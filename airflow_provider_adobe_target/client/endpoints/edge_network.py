@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from airflow_provider_adobe_target.client.call import call_target
 from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, Flow, Request, Response, plain_headers
-from airflow_provider_adobe_target.client.rate_limit.limiter import Unlimited
+from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit
 from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, response_setback
 from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.rate_limit.daily import Budget
+    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
@@ -89,13 +89,13 @@ def send_event(
     *,
     authenticated: bool,
     location_hint: str | None = None,
-    budget: Budget | None = None,
+    rate_limiter: RateLimit | None = None,
 ) -> Flow[EdgeReceipt]:
     """Send one event to ``interact``; where authenticated, to be run within ``Tokens.with_access_token``.
 
     :param authenticated: whether with an access token, at the host for that.
     :param location_hint: of an earlier receipt.
-    :param budget: the pace of calls; None for any.
+    :param rate_limiter: the pace of calls; None for any.
     :raises ConnectionSettingsError: where the connection lacks the datastream, the organization or the credential.
     :raises ProfileDataError: before any call, where the event is too large.
     :raises TokenRefusedError: for 401 and 403.
@@ -104,7 +104,7 @@ def send_event(
     """
     return (
         yield from call_target(
-            budget or Unlimited(),
+            rate_limiter or NoLimit(),
             clock,
             event_request(settings, event, authenticated=authenticated, location_hint=location_hint),
             read_receipt,

@@ -21,7 +21,7 @@ from airflow_provider_adobe_target.client.settings_fields import TARGET_DOMAIN
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.profile import TargetProfile
-    from airflow_provider_adobe_target.client.rate_limit.daily import Budget
+    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
     from airflow_provider_adobe_target.concurrency.clock import Clock
 from typing import TYPE_CHECKING
 
@@ -111,7 +111,7 @@ def check_request(settings: TargetSettings, profile_id: str) -> Request:
 
 def fetch_profile(
     settings: TargetSettings,
-    budget: Budget,
+    rate_limiter: RateLimit,
     clock: Clock,
     profile_id: str,
     id_type: FetchIdType,
@@ -128,7 +128,7 @@ def fetch_profile(
     """
     return (
         yield from call_target(
-            budget,
+            rate_limiter,
             clock,
             fetch_request(settings, profile_id, id_type),
             lambda response: read_profile(settings, response),
@@ -141,7 +141,7 @@ def fetch_profile(
 
 def update_profile(
     settings: TargetSettings,
-    budget: Budget,
+    rate_limiter: RateLimit,
     clock: Clock,
     profile_id: str,
     id_type: IdType,
@@ -157,7 +157,7 @@ def update_profile(
         to send it again does no harm.
     """
     yield from call_target(
-        budget,
+        rate_limiter,
         clock,
         update_request(settings, profile_id, id_type, attributes),
         lambda response: read_update(settings, response),

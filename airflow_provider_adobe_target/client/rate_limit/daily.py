@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,36 +24,7 @@ _MINUTE = 60.0
 _DAY = 24 * 60 * _MINUTE
 
 
-class Turn(Protocol):
-    """What one call needs: a place, for a ``with`` block around the call."""
-
-    def __enter__(self) -> Turn: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def begin(self) -> float:
-        """Ask for the place.
-
-        :return: 0 where it is taken; else the seconds after which to ask again.
-        """
-
-    def throttled(self, seconds: float) -> None:
-        """Say that Target, in answer to this call, asked for patience.
-
-        :param seconds: how long it is to be left in peace.
-        """
-
-
-class Budget(Protocol):
-    """What hands out places for calls."""
-
-    def place(self) -> Turn:
-        """Return what one call needs."""
-
-
-class DailyBudget:
+class DailyRateLimiter:
     """Let calls begin one after the other, so many a second, and so many within any 24 hours.
 
     Shared by all calls of one kind that a task makes; may be used from several threads.
@@ -72,19 +43,19 @@ class DailyBudget:
         self._minutes: deque[list[float]] = deque()  # when each is a day ago, and its calls
         self._calls = 0  # of these minutes
 
-    def place(self) -> DailyBudget:
+    def permit(self) -> DailyRateLimiter:
         """Return what one call needs, which is the same for all."""
         return self
 
-    def __enter__(self) -> DailyBudget:
+    def __enter__(self) -> DailyRateLimiter:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def begin(self) -> float:
-        """Ask for a place; see :class:`Turn`."""
+    def try_acquire(self) -> float:
+        """Ask for a permit; see :class:`Permit`."""
         with self._lock:
             now = self._clock.monotonic()
             if now < self._next:
@@ -100,7 +71,7 @@ class DailyBudget:
             self._next = now + self._pause
             return 0.0
 
-    def throttled(self, seconds: float) -> None:
-        """Let no call begin for so long; see :class:`Turn`."""
+    def back_off(self, seconds: float) -> None:
+        """Let no call begin for so long; see :class:`Permit`."""
         with self._lock:
             self._next = max(self._next, self._clock.monotonic() + seconds)

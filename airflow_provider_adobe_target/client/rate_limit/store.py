@@ -24,76 +24,76 @@ WINDOW = 60.0
 
 
 @dataclass
-class Ledger:
+class CallLog:
     """What is known of an account's calls. Times are those of the monotonic clock.
 
     :param at: when this was written.
     :param running: the places of calls under way.
     :param ended: when calls ended, in the last 60 seconds.
-    :param waiting: the places that are waited for, in the order in which they were asked for, and the second in which
+    :param queue: the places that are waited for, in the order in which they were asked for, and the second in which
         each is asked for again; by the calls a minute that who asks may make, as text, as JSON has it. There may be a
         thousand: they are kept so that they are quickly read and written.
-    :param held_until: when Target, which had enough, may be called again.
-    :param share: the calls a minute that Target seemed to have left for this machine then.
+    :param paused_until: when Target, which had enough, may be called again.
+    :param reduced_limit: the calls a minute that Target seemed to have left for this machine then.
     """
 
     at: float = 0.0
     running: list[str] = field(default_factory=list)
     ended: list[float] = field(default_factory=list)
-    waiting: dict[str, dict[str, int]] = field(default_factory=dict)
-    held_until: float = 0.0
-    share: int = MAX_CALLS_PER_MINUTE
+    queue: dict[str, dict[str, int]] = field(default_factory=dict)
+    paused_until: float = 0.0
+    reduced_limit: int = MAX_CALLS_PER_MINUTE
 
 
 class Store(Protocol):
-    """Where a ledger is kept."""
+    """Where a call_log is kept."""
 
-    def open(self, clock: Clock) -> AbstractContextManager[Ledger]:
-        """Let nobody else have the ledger for a moment, and keep what is changed in it.
+    def open(self, clock: Clock) -> AbstractContextManager[CallLog]:
+        """Let nobody else have the call_log for a moment, and keep what is changed in it.
 
-        The ledger's ``at`` is the present time.
+        The call_log's ``at`` is the present time.
 
         :raises BlockingIOError: where others have it just now.
         :raises OSError: where it cannot be kept.
         """
 
-    def occupy(self, place: str) -> None:
-        """Show that a place is taken, until it is left or this process ends. The ledger is open."""
+    def lock(self, permit: str) -> None:
+        """Show that a permit is taken, until it is left or this process ends. The call_log is open."""
 
-    def vacate(self, place: str) -> None:
-        """Show no longer that a place is taken, if it is."""
+    def unlock(self, permit: str) -> None:
+        """Show no longer that a permit is taken, if it is."""
 
-    def is_occupied(self, place: str) -> bool:
-        """Say whether a place is still taken. The ledger is open."""
+    def is_locked(self, permit: str) -> bool:
+        """Say whether a permit is still taken. The call_log is open."""
 
 
 class MemoryStore:
-    """A ledger for the threads of one process, which ends with it."""
+    """A call_log for the threads of one process, which ends with it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ledger = Ledger()
+        self._call_log = CallLog()
 
     @contextmanager
-    def open(self, clock: Clock) -> Iterator[Ledger]:
-        """Let no other thread have the ledger for a moment."""
+    def open(self, clock: Clock) -> Iterator[CallLog]:
+        """Let no other thread have the call_log for a moment."""
         with self._lock:
-            self._ledger.at = clock.monotonic()
-            yield self._ledger
+            self._call_log.at = clock.monotonic()
+            yield self._call_log
 
-    def occupy(self, place: str) -> None:
-        """Do nothing: with the process, the ledger ends."""
+    def lock(self, permit: str) -> None:
+        """Do nothing: with the process, the call_log ends."""
 
-    def vacate(self, place: str) -> None:
+    def unlock(self, permit: str) -> None:
         """Do nothing."""
 
-    def is_occupied(self, place: str) -> bool:
+    def is_locked(self, permit: str) -> bool:
         """Say yes."""
         return True
 
 
 class FileStore:
-    """A ledger for all processes of a machine, and beside it, for each call under way, a file locked by its process.
+    """A call_log for all processes of a machine, and beside it, for each call under way, a file locked by its process.
 
     :param folder: where the files are.
     :param name: what the files' names begin with.
@@ -102,51 +102,51 @@ class FileStore:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
         self._name = name
-        self._occupied: dict[str, int] = {}
+        self._locked: dict[str, int] = {}
 
     @contextmanager
-    def open(self, clock: Clock) -> Iterator[Ledger]:
-        """Let no other process and no other thread have the ledger for a moment."""
+    def open(self, clock: Clock) -> Iterator[CallLog]:
+        """Let no other process and no other thread have the call_log for a moment."""
         with file_lock.locked(self._folder / f"{self._name}.calls") as descriptor:
             # Only now: whoever had the lock before is to have written an earlier time.
             now = clock.monotonic()
-            ledger = _ledger(file_lock.read_line(descriptor), now)
-            ledger.at = now
-            yield ledger
-            file_lock.write_line(descriptor, json.dumps(vars(ledger), separators=(",", ":")).encode())
+            call_log = _call_log(file_lock.read_line(descriptor), now)
+            call_log.at = now
+            yield call_log
+            file_lock.write_line(descriptor, json.dumps(vars(call_log), separators=(",", ":")).encode())
 
-    def occupy(self, place: str) -> None:
-        """Lock a file of the place's name."""
-        self._occupied[place] = file_lock.lock(self._file(place))
+    def lock(self, permit: str) -> None:
+        """Lock a file of the permit's name."""
+        self._locked[permit] = file_lock.lock(self._file(permit))
 
-    def vacate(self, place: str) -> None:
-        """Remove the file of the place's name."""
-        descriptor = self._occupied.pop(place, None)
+    def unlock(self, permit: str) -> None:
+        """Remove the file of the permit's name."""
+        descriptor = self._locked.pop(permit, None)
         if descriptor is not None:
             with suppress(OSError):  # others see that it is no longer locked
-                self._file(place).unlink()
+                self._file(permit).unlink()
             os.close(descriptor)
 
-    def is_occupied(self, place: str) -> bool:
-        """Say whether the file of the place's name is locked, and remove what a killed process left."""
-        if file_lock.is_locked(self._file(place)):
+    def is_locked(self, permit: str) -> bool:
+        """Say whether the file of the permit's name is locked, and remove what a killed process left."""
+        if file_lock.is_locked(self._file(permit)):
             return True
         with suppress(FileNotFoundError):
-            self._file(place).unlink()
+            self._file(permit).unlink()
         return False
 
-    def _file(self, place: str) -> Path:
-        return self._folder / f"{self._name}.{place}.call"
+    def _file(self, permit: str) -> Path:
+        return self._folder / f"{self._name}.{permit}.call"
 
 
-def _ledger(line: bytes, now: float) -> Ledger:
+def _call_log(line: bytes, now: float) -> CallLog:
     if not line:
-        return Ledger()
+        return CallLog()
     try:
-        ledger = Ledger(**json.loads(line))
-        if ledger.at <= now:
-            return ledger
+        call_log = CallLog(**json.loads(line))
+        if call_log.at <= now:
+            return call_log
     except (ValueError, TypeError):
         # Its writer was killed while it wrote: by then all calls that it knew of are forgotten by Target, too.
-        return Ledger(held_until=now + WINDOW)
-    return Ledger()  # written before the machine was started again
+        return CallLog(paused_until=now + WINDOW)
+    return CallLog()  # written before the machine was started again
