@@ -10,8 +10,21 @@ import logging
 import math
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_adobe_target.client.protocol import Answer, Flow, Request, Response, Send, TransportFailure, Wait
-from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, failure_setback, response_setback
+from airflow_provider_adobe_target.client.protocol import (
+    Flow,
+    Request,
+    Response,
+    Send,
+    SendResult,
+    TransportFailure,
+    Wait,
+)
+from airflow_provider_adobe_target.client.retry_policy import (
+    FailedAttempt,
+    RetryPolicy,
+    attempt_from_failure,
+    attempt_from_response,
+)
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     BatchTimeoutError,
@@ -27,60 +40,61 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 
-def call_target(
+def call_with_retry(
     rate_limiter: RateLimit,
     clock: Clock,
     request: Request,
-    read: Callable[[Response], T | Setback],
+    read: Callable[[Response], T | FailedAttempt],
     *,
     policy: RetryPolicy,
     subject: str,
     deadline: float = math.inf,
-    setbacks: list[Setback] | None = None,
-    setback_of: Callable[[Response, float], Setback | None] = response_setback,
+    failed_attempts: list[FailedAttempt] | None = None,
+    classify: Callable[[Response, float], FailedAttempt | None] = attempt_from_response,
 ) -> Flow[T]:
     """Send a request within the rate_limiter, as often as another try may better the answer, and read that.
 
-    :param setback_of: says which answers another try may better, by their HTTP status.
-    :param setbacks: an empty list, to learn what happened on the way.
+    :param classify: says which answers another try may better, by their HTTP status.
+    :param failed_attempts: an empty list, to learn what happened on the way.
     """
-    setbacks = [] if setbacks is None else setbacks
-    first_setback: float | None = None
+    failed_attempts = [] if failed_attempts is None else failed_attempts
+    first_failure: float | None = None
     reason = "no call was left in the rate_limiter"
     while True:
         with rate_limiter.permit() as permit:
             while (pause := permit.try_acquire()) > 0:
                 yield _wait(pause, clock, deadline, subject, reason)
             answer = yield Send(request)
-        outcome = _outcome(answer, read, clock.now(), setback_of)
-        if not isinstance(outcome, Setback):
+        outcome = _outcome(answer, read, clock.now(), classify)
+        if not isinstance(outcome, FailedAttempt):
             return outcome
         if outcome.throttled:
             permit.back_off(outcome.wait or 0.0)
         reason = outcome.reason
-        setbacks.append(outcome)
-        first_setback = clock.monotonic() if first_setback is None else first_setback
-        wait = policy.wait(setbacks, clock.monotonic() - first_setback)
+        failed_attempts.append(outcome)
+        first_failure = clock.monotonic() if first_failure is None else first_failure
+        wait = policy.wait(failed_attempts, clock.monotonic() - first_failure)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target gave no usable answer to {subject} in {len(setbacks)} tries. The last: {reason}. Try later.",
+                f"Target gave no usable answer to {subject} in {len(failed_attempts)} tries. The last: {reason}. "
+                "Try later.",
                 retry_after=outcome.wait if outcome.throttled else None,
             )
-        level = logging.WARNING if len(setbacks) > policy.quiet else logging.DEBUG
+        level = logging.WARNING if len(failed_attempts) > policy.silent_attempts else logging.DEBUG
         _logger.log(level, "No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
         yield _wait(wait, clock, deadline, subject, reason)
 
 
 def _outcome(
-    answer: Answer | None,
-    read: Callable[[Response], T | Setback],
+    answer: SendResult | None,
+    read: Callable[[Response], T | FailedAttempt],
     now: float,
-    setback_of: Callable[[Response, float], Setback | None],
-) -> T | Setback:
+    classify: Callable[[Response, float], FailedAttempt | None],
+) -> T | FailedAttempt:
     if isinstance(answer, Response):
-        return setback_of(answer, now) or read(answer)
+        return classify(answer, now) or read(answer)
     if isinstance(answer, TransportFailure):
-        return failure_setback(answer)
+        return attempt_from_failure(answer)
     raise TypeError("a flow is to be sent the answer to its request")
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.client.auth.authenticator import days_left
-from airflow_provider_adobe_target.client.endpoints.profile import check_request, read_profile
+from airflow_provider_adobe_target.client.endpoints.profile import check_request, parse_profile_response
 from airflow_provider_adobe_target.client.protocol import Flow, Response, Send, TransportFailure
 from airflow_provider_adobe_target.client.settings_fields import TARGET_DOMAIN
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+    from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
     from airflow_provider_adobe_target.client.auth.token_cache import Token
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
@@ -22,13 +22,13 @@ PLACEHOLDER = "***"
 """What Airflow 3's form hands over in place of a secret that is saved already."""
 
 
-def check_connection(settings: TargetSettings, tokens: Tokens, clock: Clock) -> Flow[tuple[bool, str]]:
+def check_connection(settings: TargetSettings, authenticator: Authenticator, clock: Clock) -> Flow[tuple[bool, str]]:
     """Look up a profile that cannot be there: Target's own 'no profile found' is the good answer.
 
     Where the connection has an OAuth credential, the Admin API is asked, too, whether a token is demanded and how
     long the one in force lasts. Nothing is changed.
 
-    :param tokens: of the connection; impatient ones, since somebody waits.
+    :param authenticator: of the connection; impatient ones, since somebody waits.
     :return: whether the connection works, and what to do where it does not.
     """
     secrets = (settings.token, settings.property_token, settings.oauth and settings.oauth.client_secret)
@@ -42,11 +42,11 @@ def check_connection(settings: TargetSettings, tokens: Tokens, clock: Clock) -> 
         if settings.oauth is None:
             return (yield from _check_target(settings))
         if settings.tenant_id is None:
-            yield from tokens.access_token()  # Adobe takes the credential
+            yield from authenticator.access_token()  # Adobe takes the credential
             return (yield from _check_target(settings))
-        is_demanded = yield from tokens.demands_token()
-        token = yield from tokens.read_profile_token()
-        works, words = yield from tokens.with_profile_token(_look_up(settings))
+        is_demanded = yield from authenticator.demands_token()
+        token = yield from authenticator.read_profile_token()
+        works, words = yield from authenticator.with_profile_token(_look_up(settings))
     except AdobeTargetError as error:
         return False, str(error)
     return works, f"{words} {_about(settings, token, is_demanded, clock.now())}"
@@ -94,7 +94,7 @@ def _judge(settings: TargetSettings, response: Response) -> tuple[bool, str]:
             "up, or Target is out of service. Test again in a minute."
         )
     try:
-        read_profile(settings, response)
+        parse_profile_response(settings, response)
     except AdobeTargetError as error:
         return False, str(error)
     token = "with the token" if settings.token or settings.reads_token else "without a token"

@@ -36,12 +36,12 @@ _COUNTER = re.compile(r"[0-9]{1,12}")
 _BOM = b"\xef\xbb\xbf"
 
 
-class UnreadableAnswerError(AdobeTargetError):
+class ResponseParseError(AdobeTargetError):
     """An answer that is neither Target's XML nor its JSON."""
 
 
 @dataclass(frozen=True)
-class SubmitAnswer:
+class SubmitResponse:
     """The body of a submit's answer; None or empty is what it does not say. The message is as it came."""
 
     success: bool | None
@@ -50,7 +50,7 @@ class SubmitAnswer:
 
 
 @dataclass(frozen=True)
-class StatusAnswer:
+class StatusResponse:
     """The body of a status answer; ``status`` is None where a well-formed one names none."""
 
     success: bool | None
@@ -73,7 +73,7 @@ class _Fields:
 
     def note(self, name: str, text: str) -> None:
         if self.values.setdefault(name, text) != text:
-            raise UnreadableAnswerError(f"it says two things in {name}")
+            raise ResponseParseError(f"it says two things in {name}")
 
     def success(self) -> bool | None:
         word = self.values.get("success", "").lower()
@@ -82,37 +82,37 @@ class _Fields:
     def counter(self, name: str) -> int | None:
         text = self.values.get(name, "")
         if text and not _COUNTER.fullmatch(text):
-            raise UnreadableAnswerError(f"its {name} is no plain number")
+            raise ResponseParseError(f"its {name} is no plain number")
         return int(text) if text else None
 
 
-def parse_submit(body: bytes) -> SubmitAnswer:
+def parse_submit(body: bytes) -> SubmitResponse:
     """Read the answer to a submit.
 
-    :raises UnreadableAnswerError: where it is neither XML nor JSON.
+    :raises ResponseParseError: where it is neither XML nor JSON.
     """
     fields = _read(body)
-    return SubmitAnswer(fields.success(), fields.values.get("batchStatus", ""), fields.values.get("message", ""))
+    return SubmitResponse(fields.success(), fields.values.get("batchStatus", ""), fields.values.get("message", ""))
 
 
-def parse_status(body: bytes) -> StatusAnswer:
+def parse_status(body: bytes) -> StatusResponse:
     """Read the answer to a status request.
 
-    :raises UnreadableAnswerError: where it is neither XML nor JSON, or a counter is no plain number.
+    :raises ResponseParseError: where it is neither XML nor JSON, or a counter is no plain number.
     """
     fields = _read(body)
     word = printable(fields.values.get("status", ""), _MAX_WORD)
     if not word or word.isdigit():  # a number is an HTTP status that a gateway repeats in its body
-        return StatusAnswer(fields.success(), None)
+        return StatusResponse(fields.success(), None)
     size, consumed, successful, not_found, failed = map(fields.counter, _COUNTERS)
     status = BatchStatus(word, size, consumed, successful, not_found, failed, fields.failures)
-    return StatusAnswer(fields.success(), status)
+    return StatusResponse(fields.success(), status)
 
 
 def parse_failed_ids(body: bytes) -> set[str]:
     """Read the ids of the rows that a status answer lists as failed, 100,000 of them at most.
 
-    :raises UnreadableAnswerError: where it is neither XML nor JSON.
+    :raises ResponseParseError: where it is neither XML nor JSON.
     """
     return _read(body).failed_ids - {""}
 
@@ -120,20 +120,20 @@ def parse_failed_ids(body: bytes) -> set[str]:
 def parse_json_object(body: bytes) -> dict[str, Any]:
     """Read an answer that is to be one JSON object.
 
-    :raises UnreadableAnswerError: where it is not.
+    :raises ResponseParseError: where it is not.
     """
     return _json_object(body, None)
 
 
 def _json_object(body: bytes, make: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None) -> dict[str, Any]:
     if sum(map(body.count, (b"[", b"{", b","))) > _MAX_PARTS:
-        raise UnreadableAnswerError("it is far longer than an answer of Target's")
+        raise ResponseParseError("it is far longer than an answer of Target's")
     try:
         value = json.loads(body, object_pairs_hook=make)
     except (ValueError, RecursionError):
-        raise UnreadableAnswerError("it is not JSON") from None
+        raise ResponseParseError("it is not JSON") from None
     if not isinstance(value, dict):
-        raise UnreadableAnswerError("it is not a JSON object")
+        raise ResponseParseError("it is not a JSON object")
     return value
 
 
@@ -168,7 +168,7 @@ def _read(body: bytes) -> _Fields:
                 raise ValueError("not an answer of Target's")
         parser.close()
     except (ParseError, ValueError, LookupError):  # all of defusedxml's refusals are ValueErrors
-        raise UnreadableAnswerError("it is neither XML nor JSON of Target's") from None
+        raise ResponseParseError("it is neither XML nor JSON of Target's") from None
     return collector.fields
 
 
@@ -188,7 +188,7 @@ def _read_json(text: bytes) -> _Fields:
 def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs) and any(name in _CHECKED and values[name] != value for name, value in pairs):
-        raise UnreadableAnswerError("it says two things in one name")
+        raise ResponseParseError("it says two things in one name")
     return values
 
 

@@ -25,10 +25,10 @@ ApiVersion = Literal["v1", "v2"]
 IdType = Literal["thirdPartyId", "pcId"]
 FetchIdType = Literal["thirdPartyId", "pcId", "marketingCloudVisitorId"]
 
-SHORT_ANSWER_LIMIT = 1 << 20
+SHORT_RESPONSE_LIMIT = 1 << 20
 """Bytes of a submit's or a profile's answer that are read; one that is longer is no answer of Target's."""
 
-STATUS_ANSWER_LIMIT = 64 << 20
+STATUS_RESPONSE_LIMIT = 64 << 20
 """Bytes of a status answer that are read: it may list each of 499,999 failed rows with its id."""
 
 PROFILE_TOKEN = "Bearer <profile token>"  # noqa: S105  # nosec B105  # no password
@@ -60,7 +60,7 @@ class Request:
     :param headers: all headers but those of the transport (``Host``, ``Content-Length``, ``Connection``).
     :param body: a file, bytes, or nothing.
     :param timeout: seconds to connect, and to wait for the next byte.
-    :param answer_limit: bytes of the answer's body that are read at most.
+    :param response_limit: bytes of the answer's body that are read at most.
     """
 
     method: Literal["GET", "POST"]
@@ -68,7 +68,7 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
     body: BatchBody | bytes | None = field(repr=False)
     timeout: tuple[float, float]
-    answer_limit: int = SHORT_ANSWER_LIMIT
+    response_limit: int = SHORT_RESPONSE_LIMIT
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ class Wait:
     seconds: float
 
 
-Answer: TypeAlias = Response | TransportFailure
+SendResult: TypeAlias = Response | TransportFailure
 T = TypeVar("T")
-Flow: TypeAlias = Generator[Send | Wait, Answer | None, T]
+Flow: TypeAlias = Generator[Send | Wait, SendResult | None, T]
 
 
 def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:

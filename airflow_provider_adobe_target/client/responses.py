@@ -23,7 +23,7 @@ _HINTS = {
 }
 
 
-def refuse_token(settings: TargetSettings, response: Response) -> None:
+def raise_for_auth(settings: TargetSettings, response: Response) -> None:
     """Raise for an answer that refuses the token, or demands one.
 
     :raises TokenRefusedError: for 401 and 403.
@@ -57,7 +57,7 @@ def scrub(settings: TargetSettings, text: str) -> str:
     return printable(text)
 
 
-def _refuse(
+def raise_for_response(
     settings: TargetSettings,
     response: Response,
     subject: str,

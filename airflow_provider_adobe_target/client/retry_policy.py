@@ -20,12 +20,12 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
-class Setback:
+class FailedAttempt:
     """A try that failed, where another may not.
 
     :param reason: what happened.
     :param wait: seconds Target asks for, or that its kind of answer demands; None to back off.
-    :param throttled: whether Target only asked for patience (429, 503): counted by time, not by number.
+    :param throttled: whether Target only asked for max_elapsed (429, 503): counted by time, not by number.
     :param maybe_accepted: whether the whole body had been sent and no answer of Target's came, or only a gateway's that
         it has none (502, 504), so that Target may act on it.
     """
@@ -40,36 +40,38 @@ class Setback:
 class RetryPolicy:
     """How patiently one call is tried again.
 
-    :param patience: seconds from the first setback within which tries may begin.
+    :param max_elapsed: seconds from the first attempt within which tries may begin.
     :param max_tries: tries in all that may end otherwise than throttled; None for as many as time allows.
     :param max_lost_answers: tries in all whose answer may be lost after the whole body was sent; None for any.
-    :param first_wait: seconds before the second try; they double with each setback.
+    :param first_wait: seconds before the second try; they double with each attempt.
     :param longest_wait: seconds at which they stop to double.
-    :param quiet: setbacks in a row that are not worth a line in the log.
+    :param silent_attempts: failed_attempts in a row that are not worth a line in the log.
     """
 
-    patience: float = 30 * 60.0
+    max_elapsed: float = 30 * 60.0
     max_tries: int | None = None
     max_lost_answers: int | None = None
     first_wait: float = 5.0
     longest_wait: float = 60.0
-    quiet: int = 0
+    silent_attempts: int = 0
 
-    def wait(self, setbacks: Sequence[Setback], elapsed: float) -> float | None:
-        """Say how long to wait after a setback.
+    def wait(self, failed_attempts: Sequence[FailedAttempt], elapsed: float) -> float | None:
+        """Say how long to wait after a attempt.
 
-        :param setbacks: all of this call so far.
+        :param failed_attempts: all of this call so far.
         :param elapsed: seconds since the first of them.
         :return: seconds, or None to give up.
         """
-        failures = sum(not setback.throttled for setback in setbacks)
-        lost = sum(setback.maybe_accepted for setback in setbacks)
-        if not setbacks[-1].throttled and (_reached(failures, self.max_tries) or _reached(lost, self.max_lost_answers)):
+        failures = sum(not attempt.throttled for attempt in failed_attempts)
+        lost = sum(attempt.maybe_accepted for attempt in failed_attempts)
+        if not failed_attempts[-1].throttled and (
+            _reached(failures, self.max_tries) or _reached(lost, self.max_lost_answers)
+        ):
             return None
-        wait = setbacks[-1].wait
+        wait = failed_attempts[-1].wait
         if wait is None:
             wait = min(self.first_wait * 2.0 ** min(failures - 1, 30), self.longest_wait)
-        return wait if elapsed + wait <= self.patience else None
+        return wait if elapsed + wait <= self.max_elapsed else None
 
 
 def _reached(count: int, limit: int | None) -> bool:
@@ -80,19 +82,19 @@ def _reached(count: int, limit: int | None) -> bool:
 SUBMIT_POLICY = RetryPolicy(max_tries=5, max_lost_answers=2)
 POLL_POLICY = RetryPolicy()
 # One of perhaps very many calls, each of which does no harm when it is made twice.
-PROFILE_POLICY = RetryPolicy(first_wait=1.0, quiet=1)
+PROFILE_POLICY = RetryPolicy(first_wait=1.0, silent_attempts=1)
 
 _GATEWAY_HAS_NO_ANSWER = (502, 504)
 _DEFAULT_WAITS = {429: 10.0, 503: 65.0}
 
 
-def failure_setback(failure: TransportFailure) -> Setback:
-    """Return the setback that a request without an answer is."""
+def attempt_from_failure(failure: TransportFailure) -> FailedAttempt:
+    """Return the attempt that a request without an answer is."""
     sent = "; the whole body had been sent, so Target may act on it" if failure.after_body_sent else ""
-    return Setback(f"{failure.message}{sent}", maybe_accepted=failure.after_body_sent)
+    return FailedAttempt(f"{failure.message}{sent}", maybe_accepted=failure.after_body_sent)
 
 
-def response_setback(response: Response, now: float) -> Setback | None:
+def attempt_from_response(response: Response, now: float) -> FailedAttempt | None:
     """Say whether an answer is worth another try, by its HTTP status.
 
     :param now: seconds since the epoch, for a ``Retry-After`` that names a date.
@@ -103,7 +105,9 @@ def response_setback(response: Response, now: float) -> Setback | None:
     default = _DEFAULT_WAITS.get(response.status)
     asked = _retry_after(response.headers.get("retry-after", ""), now)
     wait = default if asked is None else asked
-    return Setback(f"HTTP {response.status}", wait, default is not None, response.status in _GATEWAY_HAS_NO_ANSWER)
+    return FailedAttempt(
+        f"HTTP {response.status}", wait, default is not None, response.status in _GATEWAY_HAS_NO_ANSWER
+    )
 
 
 def _retry_after(text: str, now: float) -> float | None:

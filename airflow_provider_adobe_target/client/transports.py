@@ -23,12 +23,12 @@ import urllib3
 
 from airflow_provider_adobe_target.client.hosts import is_loopback
 from airflow_provider_adobe_target.client.protocol import (
-    Answer,
     BatchBody,
     FailureKind,
     Flow,
     Request,
     Response,
+    SendResult,
     TransportFailure,
     Wait,
 )
@@ -67,7 +67,7 @@ class RequestsTransport:
     ) -> None:
         self._session.close()
 
-    def send(self, request: Request) -> Answer:
+    def send(self, request: Request) -> SendResult:
         """Send one request and read the whole answer.
 
         :raises OSError: where the batch file cannot be read.
@@ -87,7 +87,7 @@ class RequestsTransport:
                 self._session.send(prepared, timeout=request.timeout, allow_redirects=False, **options) as response,
             ):
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                content = _Content(request.answer_limit, headers)
+                content = _Content(request.response_limit, headers)
                 # urllib3's own ways to read chunks, and to unpack, have no bounds in all of its versions.
                 while block := response.raw.read(_READ_BLOCK, decode_content=False):
                     content.add(block)
@@ -150,7 +150,7 @@ class HttpxTransport:
                 mounts[pattern] = httpx.AsyncHTTPTransport(verify=verify, proxy=proxy)
         return httpx.AsyncClient(verify=verify, mounts=mounts, follow_redirects=False)
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: Request) -> SendResult:
         """Send one request and read the whole answer.
 
         :raises OSError: where the batch file or the certificates cannot be read.
@@ -169,7 +169,7 @@ class HttpxTransport:
                     request.method, request.url, headers=headers, content=blocks, timeout=timeout
                 ) as response:
                     answer_headers = dict(response.headers.items())
-                    content = _Content(request.answer_limit, answer_headers)
+                    content = _Content(request.response_limit, answer_headers)
                     async for block in response.aiter_raw():
                         content.add(block)
                     return Response(response.status_code, answer_headers, content.whole())
@@ -184,7 +184,7 @@ def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
     try:
         command = next(flow)
         while True:
-            answer: Answer | None = None
+            answer: SendResult | None = None
             if isinstance(command, Wait):
                 clock.sleep(command.seconds)
             else:
@@ -202,7 +202,7 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
     try:
         command = next(flow)
         while True:
-            answer: Answer | None = None
+            answer: SendResult | None = None
             if isinstance(command, Wait):
                 await transport.rest()
                 await clock.asleep(command.seconds)

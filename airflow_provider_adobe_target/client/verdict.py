@@ -13,7 +13,7 @@ from airflow_provider_adobe_target.client.batch import _COUNTERS, COMPLETE, LOST
 
 
 def check_limits(max_failed_pct: float, max_not_found_pct: float | None) -> None:
-    """Check the two limits of :func:`judge`.
+    """Check the two limits of :func:`evaluate_batches`.
 
     :raises AdobeTargetError: where one is not within 0 to 100.
     """
@@ -24,7 +24,7 @@ def check_limits(max_failed_pct: float, max_not_found_pct: float | None) -> None
             raise AdobeTargetError(f"{name} is to be a number of per cent, within 0 and 100.")
 
 
-def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct: float | None) -> list[str]:
+def evaluate_batches(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct: float | None) -> list[str]:
     """Pass the verdict over batches that are final.
 
     :param max_failed_pct: per cent, 0 to 100, of the rows of all batches that may have failed.
@@ -36,7 +36,7 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     """
     check_limits(max_failed_pct, max_not_found_pct)
     batches = [batch for batch in batches if not batch.is_planned]
-    problems = [problem for batch in batches for problem in _batch_problems(batch)]
+    problems = [problem for batch in batches for problem in _problems_of(batch)]
     problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
     if max_not_found_pct is not None:
         not_found = [batch.profiles_not_found for batch in batches]
@@ -46,14 +46,14 @@ def judge(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct:
     return [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
 
 
-def bad_end(batch: Batch) -> str | None:
+def failure_reason(batch: Batch) -> str | None:
     """Name the end for which a batch's file may be sent again: ``stuck``, ``status_lost`` or ``torn``; else None."""
     if batch.status in (STUCK, LOST):
         return batch.status
-    return TORN if batch.final and _batch_problems(batch) else None
+    return TORN if batch.final and _problems_of(batch) else None
 
 
-def _batch_problems(batch: Batch) -> list[str]:
+def _problems_of(batch: Batch) -> list[str]:
     """Say what is wrong with a batch by itself, whatever limits there are for rows."""
     if batch.status == STUCK:
         return [f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."]

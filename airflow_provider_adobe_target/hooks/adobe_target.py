@@ -33,7 +33,7 @@ from airflow_provider_adobe_target.exceptions import (
 from airflow_provider_adobe_target.version_compat import BaseHook, get_async_connection, mask_secret
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+    from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
     from airflow_provider_adobe_target.client.auth.token_cache import Token
     from airflow_provider_adobe_target.client.profile import TargetProfile
     from airflow_provider_adobe_target.client.protocol import ApiVersion, Flow, IdType
@@ -97,7 +97,7 @@ class AdobeTargetHook(BaseHook):
         """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
         return shared_rate_limiter(self.settings, clocks.SYSTEM)
 
-    def authorize(self) -> None:
+    def authenticate(self) -> None:
         """Read the Profile API token now where the connection leaves that to the Admin API, rather than at a call.
 
         :raises TokenRefusedError: where IMS or the Admin API does not take the OAuth credential
@@ -182,7 +182,7 @@ class AdobeTargetHook(BaseHook):
         :raises TokenRefusedError: where IMS or the Admin API does not take the credential
         :raises AdobeTargetUnavailableError: where one of them gives no usable answer
         """
-        return self._drive(lambda tokens: tokens.read_profile_token(), clocks.SYSTEM)
+        return self._drive(lambda authenticator: authenticator.read_profile_token(), clocks.SYSTEM)
 
     def rotate_profile_token(self, *, confirm: str) -> Token:
         """Make a new Profile API token. From then on calls with the present one are refused, whoever makes them.
@@ -198,15 +198,15 @@ class AdobeTargetHook(BaseHook):
                 "The Profile API token is rotated for everybody who uses it, other tasks and other systems: those fail "
                 f"until they have the new one. If that is meant, say confirm={CONFIRMATION!r}. Nothing was done."
             )
-        return self._drive(lambda tokens: tokens.make_profile_token(), clocks.SYSTEM)
+        return self._drive(lambda authenticator: authenticator.make_profile_token(), clocks.SYSTEM)
 
     @cached_property
-    def lookups(self) -> DailyRateLimiter:
+    def lookup_limit(self) -> DailyRateLimiter:
         """The look-ups of profiles that this hook may make; Adobe does not count them among the 50 calls a minute."""
         return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
 
     @cached_property
-    def updates(self) -> DailyRateLimiter:
+    def update_limit(self) -> DailyRateLimiter:
         """The single updates that this hook may make, counted like :attr:`lookups` and apart from them."""
         return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
 
@@ -229,7 +229,7 @@ class AdobeTargetHook(BaseHook):
             raise ProfileDataError(f"id_type={id_type!r} is not one of {', '.join(_FETCH_ID_TYPES)}.")
         kind: Any = _FETCH_ID_TYPES[id_type]
         clock = clocks.SYSTEM
-        return self._run(fetch_profile(self.settings, self.lookups, clock, profile_id, kind, deadline), clock)
+        return self._run(fetch_profile(self.settings, self.lookup_limit, clock, profile_id, kind, deadline), clock)
 
     def update_profile(self, profile_id: str, attributes: Mapping[str, str], id_type: IdType = "thirdPartyId") -> None:
         """Write attributes to one profile, as they are. Adobe Target takes them also where there is no such profile.
@@ -241,7 +241,7 @@ class AdobeTargetHook(BaseHook):
         :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
         """
         clock = clocks.SYSTEM
-        flow = update_profile(self.settings, self.updates, clock, profile_id, id_type, attributes)
+        flow = update_profile(self.settings, self.update_limit, clock, profile_id, id_type, attributes)
         self._run(flow, clock)
 
     def probe_match_rate(
@@ -278,25 +278,27 @@ class AdobeTargetHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Fetch the profile of an id that nobody has: a real call that changes nothing."""
-        from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT
+        from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY
         from airflow_provider_adobe_target.client.connection_test import check_connection
 
         clock = clocks.SYSTEM
         try:
-            return self._drive(lambda tokens: check_connection(self.settings, tokens, clock), clock, policy=IMPATIENT)
+            return self._drive(
+                lambda authenticator: check_connection(self.settings, authenticator, clock), clock, policy=NO_RETRY
+            )
         except (AdobeTargetError, OSError) as error:  # OSError: a file of certificates that is not there
             return False, str(error)
 
     def _run(self, flow: Flow[T], clock: Clock) -> T:
-        return self._drive(lambda tokens: tokens.with_profile_token(flow), clock)
+        return self._drive(lambda authenticator: authenticator.with_profile_token(flow), clock)
 
-    def _drive(self, flow_of: Callable[[Tokens], Flow[T]], clock: Clock, **options: Any) -> T:
-        from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+    def _drive(self, flow_of: Callable[[Authenticator], Flow[T]], clock: Clock, **options: Any) -> T:
+        from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
         from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 
-        tokens = Tokens(self.settings, self.rate_limiter, clock, mask_secret, **options)
+        authenticator = Authenticator(self.settings, self.rate_limiter, clock, mask_secret, **options)
         with RequestsTransport(self.settings) as transport:
-            return run(flow_of(tokens), transport, clock)
+            return run(flow_of(authenticator), transport, clock)
 
 
 def _nothing() -> Flow[None]:

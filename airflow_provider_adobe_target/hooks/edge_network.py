@@ -34,10 +34,10 @@ class EdgeNetworkHook(AdobeTargetHook):
         """Whether calls carry an access token."""
         return self.settings.oauth is not None if self.authenticated is None else self.authenticated
 
-    def authorize(self) -> None:
+    def authenticate(self) -> None:
         """Get the access token now, where calls carry one; errors as of a call."""
         if self.calls_authenticated:
-            self._drive(lambda tokens: tokens.access_token(), clocks.SYSTEM)
+            self._drive(lambda authenticator: authenticator.access_token(), clocks.SYSTEM)
 
     def interact(
         self, identities: Mapping[str, str], attributes: Mapping[str, str], *, primary: str | None = None
@@ -61,7 +61,9 @@ class EdgeNetworkHook(AdobeTargetHook):
         _check(event)
         clock, authenticated = clocks.SYSTEM, self.calls_authenticated
         flow = send_event(self.settings, clock, event, authenticated=authenticated, location_hint=self._location_hint)
-        receipt = self._drive(lambda tokens: tokens.with_access_token(flow) if authenticated else flow, clock)
+        receipt = self._drive(
+            lambda authenticator: authenticator.with_access_token(flow) if authenticated else flow, clock
+        )
         self._location_hint = receipt.location_hint or self._location_hint
         return {
             "request_id": receipt.request_id,

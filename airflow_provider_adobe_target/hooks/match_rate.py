@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client.verdict import judge
+from airflow_provider_adobe_target.client.verdict import evaluate_batches
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
 from airflow_provider_adobe_target.exceptions import BatchOutcomeError, ProfileDataError
@@ -73,7 +73,7 @@ def probe(
         [file] = ProfileRun(drawn, ProfileRules(**rules), inner).files()
         batch = hook.submit(file.path, file.rows, file.size, file.sha256, "v1")
     [batch] = hook.wait([batch], poll_interval, clock.now() + timeout)
-    judge([batch], max_failed_pct=100, max_not_found_pct=None)
+    evaluate_batches([batch], max_failed_pct=100, max_not_found_pct=None)
     if batch.successful_updates is None or batch.profiles_not_found is None:
         raise BatchOutcomeError(f"Adobe Target gave no counters for batch {batch.batch_id}: the match rate is unknown.")
     return MatchRate(file.rows, batch.successful_updates, batch.profiles_not_found, rejected)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.endpoints.delivery import Link, Pace, Person, link_person
+from airflow_provider_adobe_target.client.endpoints.delivery import Link, Person, RampUpLimiter, link_person
 from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.keyed_workers import work_in_lanes
@@ -39,7 +39,7 @@ def link_rows(
     :raises AdobeTargetError: as :func:`~.link_person`
     """
     stop = threading.Event()
-    pace = Pace(calls_per_second, clocks.SYSTEM)
+    pace = RampUpLimiter(calls_per_second, clocks.SYSTEM)
 
     def link(identities: Iterator[Identity]) -> None:
         with RequestsTransport(settings) as transport:
@@ -63,7 +63,12 @@ class _Lane:
     """
 
     def __init__(
-        self, settings: TargetSettings, pace: Pace, mbox: str, transport: RequestsTransport, clock: clocks.Clock
+        self,
+        settings: TargetSettings,
+        pace: RampUpLimiter,
+        mbox: str,
+        transport: RequestsTransport,
+        clock: clocks.Clock,
     ) -> None:
         self._settings = settings
         self._pace = pace

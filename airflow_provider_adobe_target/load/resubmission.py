@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.client.batch import LOST, STUCK
-from airflow_provider_adobe_target.client.verdict import bad_end
+from airflow_provider_adobe_target.client.verdict import failure_reason
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Resubmission:
         """
         receipts.finish(batches)
         choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
-        ends = _bad_ends(batches)
+        ends = _failure_reasons(batches)
         now = {
             number: end
             for number, end in ends.items()
@@ -58,15 +58,15 @@ class Resubmission:
 def give_up_bad_ones(batches: Mapping[int, Batch], receipts: Receipts) -> bool:
     """Note what became of batches; all that ended badly, whatever was decided, are to be sent again now, if any."""
     receipts.finish(batches)
-    ends = _bad_ends(batches)
+    ends = _failure_reasons(batches)
     _tell(ends, batches)
     for number, end in ends.items():
         receipts.send_again(number, end)
     return bool(ends)
 
 
-def _bad_ends(batches: Mapping[int, Batch]) -> dict[int, str]:
-    return {number: end for number, batch in batches.items() if (end := bad_end(batch))}
+def _failure_reasons(batches: Mapping[int, Batch]) -> dict[int, str]:
+    return {number: end for number, batch in batches.items() if (end := failure_reason(batch))}
 
 
 def _tell(ends: Mapping[int, str], batches: Mapping[int, Batch]) -> None:

@@ -181,17 +181,17 @@ class RowUpdates:
 
         :raises TargetRefusedError: where Adobe Target does not take it
         """
-        from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+        from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
         from airflow_provider_adobe_target.client.transports import run
 
         settings, key = self._settings, self._id_type
-        tokens = Tokens(settings, self._calls, clock, mask_secret)
+        authenticator = Authenticator(settings, self._calls, clock, mask_secret)
         if self._lookups:
             look_up = fetch_profile(settings, self._lookups, clock, update.profile_id, key)
-            if not run(tokens.with_profile_token(look_up), transport, clock):
+            if not run(authenticator.with_profile_token(look_up), transport, clock):
                 return False
         send = update_profile(settings, self._updates, clock, update.profile_id, key, update.attributes)
-        run(tokens.with_profile_token(send), transport, clock)
+        run(authenticator.with_profile_token(send), transport, clock)
         return True
 
     @property

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
-from airflow_provider_adobe_target.client.verdict import check_limits, judge
+from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
 from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
@@ -83,7 +83,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         space, ``reject``
     :param max_value_length: characters; a row with a longer value is a bad row
     :param rejects_path: a folder for the bad rows, local or in object storage (templated)
-    :param wait_for_completion: wait until Adobe Target has finished all files, and judge what it says
+    :param wait_for_completion: wait until Adobe Target has finished all files, and evaluate_batches what it says
     :param deferrable: wait in the triggerer
     :param poll_interval: seconds between two times of asking, growing to five times as many
     :param timeout: seconds of waiting until an unfinished batch ends the task with ``AirflowSensorTimeout``
@@ -300,7 +300,9 @@ class BulkProfileUpdateOperator(BaseOperator):
             with turn_of(self, context, self.hook.settings):  # it ended where the task was deferred
                 return self._upload_and_wait(context, receipts)
         report = self._with_refused_rows(context, report, batches)
-        for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
+        for warning in evaluate_batches(
+            batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct
+        ):
             self.log.warning(warning)
         return report
 
@@ -365,7 +367,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         for key in run.keys:
             check_version(self.api_version, key, settings.uses_ecid)
         if not self.is_dry_run:
-            self.hook.authorize()  # here, too, and before a row is read
+            self.hook.authenticate()  # here, too, and before a row is read
 
         def make_and_send(batches: Iterator[RecordBatch]) -> None:
             files = self._files(run, batches, receipts)
@@ -410,7 +412,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         [batch] = self.hook.wait([batch], self.poll_interval, clock.now() + self.timeout, clock)
         if self._resubmission.is_due({number: batch}, receipts):
             raise _SendAgainError
-        judge([batch], max_failed_pct=100, max_not_found_pct=None)
+        evaluate_batches([batch], max_failed_pct=100, max_not_found_pct=None)
         return batch
 
     def _push_batches(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:

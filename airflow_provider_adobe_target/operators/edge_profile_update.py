@@ -78,7 +78,7 @@ class _EdgeRowUpdates(RowUpdates):
         self._location_hint: str | None = None
 
     def _converse(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> bool:
-        from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+        from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
         from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent, send_event
         from airflow_provider_adobe_target.client.transports import run
 
@@ -92,7 +92,7 @@ class _EdgeRowUpdates(RowUpdates):
             rate_limiter=self._updates,
         )
         if self._authenticated:
-            flow = Tokens(self._settings, self._calls, clock, mask_secret).with_access_token(flow)
+            flow = Authenticator(self._settings, self._calls, clock, mask_secret).with_access_token(flow)
         try:
             receipt = run(flow, transport, clock)
         except ProfileDataError as error:  # an event that is too large

@@ -252,7 +252,7 @@ class SingleProfileUpdateOperator(BaseOperator):
             run = self._run(rows, folder, attributes=self.attributes.value)
             looks_first = self.if_not_found != "send"
             if not self.is_dry_run:
-                self.hook.authorize()  # in the task's own thread, and before a row is read
+                self.hook.authenticate()  # in the task's own thread, and before a row is read
             updates = self._row_updates(run, pace, looks_first=looks_first, is_dry_run=self.is_dry_run)
             try:
                 updates.send_all(folder, self.switch_to_bulk_above)

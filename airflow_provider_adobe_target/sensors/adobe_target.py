@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_errors import airflow_failures
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.client.verdict import check_limits, judge
+from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -110,7 +110,9 @@ class BatchStatusSensor(AdobeTargetSensor):
         return landed
 
     def _judge(self, batches: Sequence[Batch]) -> list[dict[str, Any]]:
-        for warning in judge(batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct):
+        for warning in evaluate_batches(
+            batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct
+        ):
             self.log.warning(warning)
         return [batch.to_dict() for batch in batches]
 

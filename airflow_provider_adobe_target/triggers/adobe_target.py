@@ -62,7 +62,7 @@ class BatchStatusTrigger(BaseTrigger):
             yield TriggerEvent({"batches": [batch.to_event() for batch in batches], "report": self.report})
 
     async def _wait(self) -> list[Batch]:
-        from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+        from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
         from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
         from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
 
@@ -70,13 +70,15 @@ class BatchStatusTrigger(BaseTrigger):
         rate_limiter = shared_rate_limiter(settings, clock.SYSTEM)
         # In another thread, since it may call the triggerer's parent process.
         in_thread = asyncio.get_running_loop().run_in_executor
-        tokens = Tokens(settings, rate_limiter, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None))
+        authenticator = Authenticator(
+            settings, rate_limiter, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None)
+        )
         batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
         interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
         flow = wait_for_batches(settings, rate_limiter, clock.SYSTEM, batches, interval, self.deadline)
         async with HttpxTransport(settings) as transport:
-            return await arun(tokens.with_profile_token(flow), transport, clock.SYSTEM)
+            return await arun(authenticator.with_profile_token(flow), transport, clock.SYSTEM)
 
 
 class MomentTrigger(BaseTrigger):

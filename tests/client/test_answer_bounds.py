@@ -12,8 +12,8 @@ from contextlib import suppress
 import pytest
 
 from airflow_provider_adobe_target.client.protocol import (
-    SHORT_ANSWER_LIMIT,
-    STATUS_ANSWER_LIMIT,
+    SHORT_RESPONSE_LIMIT,
+    STATUS_RESPONSE_LIMIT,
     Request,
     Response,
     Send,
@@ -145,21 +145,21 @@ def fetch(serve, drive, make_settings):
 
 @pytest.mark.parametrize("answer", TOO_LONG)
 def test_a_hundred_megabytes_are_cut_off_at_the_bound(answer, fetch):
-    failure, memory = fetch(TOO_LONG[answer], SHORT_ANSWER_LIMIT)
+    failure, memory = fetch(TOO_LONG[answer], SHORT_RESPONSE_LIMIT)
     assert failure.kind == "too_long"
     assert memory < 8 * MIB
 
 
 @pytest.mark.parametrize("answer", ["chunked", "gzip"])
 def test_a_status_is_cut_off_where_no_status_can_be_that_long(answer, fetch):
-    failure, memory = fetch(TOO_LONG[answer], STATUS_ANSWER_LIMIT)
+    failure, memory = fetch(TOO_LONG[answer], STATUS_RESPONSE_LIMIT)
     assert failure.kind == "too_long"
-    assert memory < 2.5 * STATUS_ANSWER_LIMIT
+    assert memory < 2.5 * STATUS_RESPONSE_LIMIT
 
 
 @pytest.mark.parametrize("answer", BROKEN)
 def test_what_cannot_be_read_within_the_bound_is_no_answer(answer, fetch):
-    failure, memory = fetch(BROKEN[answer], SHORT_ANSWER_LIMIT)
+    failure, memory = fetch(BROKEN[answer], SHORT_RESPONSE_LIMIT)
     assert failure.kind == "broken"
     assert memory < 8 * MIB
 
@@ -167,10 +167,10 @@ def test_what_cannot_be_read_within_the_bound_is_no_answer(answer, fetch):
 @pytest.mark.parametrize("coding", [b"gzip", b"X-GZIP", b"identity", b""])
 def test_an_answer_is_unpacked_although_it_was_asked_for_plain(coding, fetch):
     body = b"<response/>" if coding in (b"identity", b"") else gzip.compress(b"<response/>")
-    response, _ = fetch(encoded(coding, body), SHORT_ANSWER_LIMIT)
+    response, _ = fetch(encoded(coding, body), SHORT_RESPONSE_LIMIT)
     assert (type(response), response.body) == (Response, b"<response/>")
 
 
 def test_an_empty_answer_is_empty_whatever_its_encoding(fetch):
-    response, _ = fetch(encoded(b"gzip", b""), SHORT_ANSWER_LIMIT)
+    response, _ = fetch(encoded(b"gzip", b""), SHORT_RESPONSE_LIMIT)
     assert response.body == b""

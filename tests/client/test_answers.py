@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.client.batch import BatchStatus
 from airflow_provider_adobe_target.client.parsing import (
-    StatusAnswer,
-    SubmitAnswer,
-    UnreadableAnswerError,
+    ResponseParseError,
+    StatusResponse,
+    SubmitResponse,
     excerpt,
     parse_json_object,
     parse_status,
@@ -90,7 +90,7 @@ DETAILS = """
 def test_every_shape_of_a_status_is_read_by_name(body, expected):
     text = json.dumps(body) if isinstance(body, dict) else body
     answer = parse_status(text.encode())
-    assert answer == StatusAnswer(None, expected)
+    assert answer == StatusResponse(None, expected)
     assert "PERSON" not in repr(answer)
 
 
@@ -146,13 +146,13 @@ def test_a_well_formed_answer_may_name_no_status(body):
     ],
 )
 def test_what_is_neither_xml_nor_json_or_counts_in_no_numbers_is_unreadable(body):
-    with pytest.raises(UnreadableAnswerError):
+    with pytest.raises(ResponseParseError):
         parse_status(body.encode())
 
 
 def test_a_billion_laughs_are_not_laughed():
     entities = "".join(f"<!ENTITY a{n + 1} '{f'&a{n};' * 10}'>" for n in range(9))
-    with pytest.raises(UnreadableAnswerError):
+    with pytest.raises(ResponseParseError):
         parse_status(f"<!DOCTYPE r [<!ENTITY a0 'ha'>{entities}]><response><status>&a9;</status></response>".encode())
 
 
@@ -162,19 +162,19 @@ def test_a_billion_laughs_are_not_laughed():
         (
             "<response>\n <success>true</success>\n <batchStatus> http://e.tt.omtrdc.net/s?batchId=1&amp;m2Node=00\n"
             "</batchStatus><message>Batch submitted for processing</message></response>",
-            SubmitAnswer(True, "http://e.tt.omtrdc.net/s?batchId=1&m2Node=00", "Batch submitted for processing"),
+            SubmitResponse(True, "http://e.tt.omtrdc.net/s?batchId=1&m2Node=00", "Batch submitted for processing"),
         ),
         (
             "<response><message>Batch is \x7f\n\nempty</message><success>false</success></response>",
-            SubmitAnswer(False, "", "Batch is \x7f\n\nempty"),
+            SubmitResponse(False, "", "Batch is \x7f\n\nempty"),
         ),
-        ("<response/>", SubmitAnswer(None, "", "")),
-        ("<response><success>perhaps</success></response>", SubmitAnswer(None, "", "")),
+        ("<response/>", SubmitResponse(None, "", "")),
+        ("<response><success>perhaps</success></response>", SubmitResponse(None, "", "")),
         (
             '{"success": true, "batchStatus": "http://e/s?a=1&b=2", "message": null}',
-            SubmitAnswer(True, "http://e/s?a=1&b=2", ""),
+            SubmitResponse(True, "http://e/s?a=1&b=2", ""),
         ),
-        ('{"success": "false", "message": "\\ud800\\u0000no"}', SubmitAnswer(False, "", "\ud800\x00no")),
+        ('{"success": "false", "message": "\\ud800\\u0000no"}', SubmitResponse(False, "", "\ud800\x00no")),
     ],
 )
 def test_every_shape_of_a_submit_answer_is_read_by_name(body, expected):
@@ -233,9 +233,9 @@ def test_no_answer_brings_anything_but_a_result_or_our_error(body):
     for parse in (parse_status, parse_submit, parse_json_object):
         try:
             answer = parse(body)
-        except UnreadableAnswerError:
+        except ResponseParseError:
             continue
-        if isinstance(answer, StatusAnswer) and answer.status:
+        if isinstance(answer, StatusResponse) and answer.status:
             assert answer.status.status.isprintable()
     assert printable(excerpt(body)).isprintable()
 

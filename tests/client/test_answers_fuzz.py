@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.client import parsing
 from airflow_provider_adobe_target.client.batch import BatchReceipt, BatchStatus
-from airflow_provider_adobe_target.client.endpoints.batch_status import read_status
-from airflow_provider_adobe_target.client.endpoints.bulk_update import read_submit
-from airflow_provider_adobe_target.client.endpoints.profile import read_profile
+from airflow_provider_adobe_target.client.endpoints.batch_status import parse_status_response
+from airflow_provider_adobe_target.client.endpoints.bulk_update import parse_submit_response
+from airflow_provider_adobe_target.client.endpoints.profile import parse_profile_response
 from airflow_provider_adobe_target.client.parsing import (
-    StatusAnswer,
-    UnreadableAnswerError,
+    ResponseParseError,
+    StatusResponse,
     parse_json_object,
     parse_status,
     parse_submit,
 )
 from airflow_provider_adobe_target.client.profile import TargetProfile
-from airflow_provider_adobe_target.client.protocol import STATUS_ANSWER_LIMIT, Response
-from airflow_provider_adobe_target.client.retry_policy import Setback, response_setback
+from airflow_provider_adobe_target.client.protocol import STATUS_RESPONSE_LIMIT, Response
+from airflow_provider_adobe_target.client.retry_policy import FailedAttempt, attempt_from_response
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
@@ -111,10 +111,10 @@ responses = st.builds(Response, st.sampled_from([200, 200, 200, 204, 302, 400, 4
 @given(responses)
 def test_every_answer_is_a_result_another_try_or_an_error_of_ours(response):
     readers = {
-        BatchReceipt: lambda: read_submit(CONNECTION, response, 1_767_225_600.0),
-        (BatchStatus, Setback): lambda: read_status(CONNECTION, response, "acme-1-1"),
-        (TargetProfile, type(None)): lambda: read_profile(CONNECTION, response),
-        (Setback, type(None)): lambda: response_setback(response, 1_767_225_600.0),
+        BatchReceipt: lambda: parse_submit_response(CONNECTION, response, 1_767_225_600.0),
+        (BatchStatus, FailedAttempt): lambda: parse_status_response(CONNECTION, response, "acme-1-1"),
+        (TargetProfile, type(None)): lambda: parse_profile_response(CONNECTION, response),
+        (FailedAttempt, type(None)): lambda: attempt_from_response(response, 1_767_225_600.0),
     }
     for kinds, read in readers.items():
         try:
@@ -134,9 +134,9 @@ def test_every_body_is_read_or_unreadable(body):
     for parse in (parse_status, parse_submit, parse_json_object):
         try:
             answer = parse(body)
-        except UnreadableAnswerError:
+        except ResponseParseError:
             continue
-        if isinstance(answer, StatusAnswer) and answer.status is not None:
+        if isinstance(answer, StatusResponse) and answer.status is not None:
             counts = [getattr(answer.status, name) for name in ("batch_size", "failed_updates", "consumed_count")]
             assert all(count is None or 0 <= count < 10**12 for count in counts)
 
@@ -154,11 +154,11 @@ def expected(pairs):
     success = {"true": True, "false": False}.get(values.get("success", ""))
     word = values.get("status", "")
     if not word or word.isdigit():
-        return StatusAnswer(success, None)
+        return StatusResponse(success, None)
     counts = [values.get(name) or None for name in COUNTERS]
     if not all(count is None or count.isdigit() for count in counts):
         return None
-    return StatusAnswer(success, BatchStatus(word, *(count and int(count) for count in counts)))
+    return StatusResponse(success, BatchStatus(word, *(count and int(count) for count in counts)))
 
 
 @given(fields)
@@ -168,7 +168,7 @@ def test_a_field_is_read_once_or_the_answer_is_unreadable(pairs):
     for text in (f"<response>{xml}</response>", f"{{{members}}}", f'{{"response": {{{members}}}}}'):
         try:
             read = parse_status(text.encode())
-        except UnreadableAnswerError:
+        except ResponseParseError:
             read = None
         assert read == expected(pairs)
 
@@ -187,7 +187,7 @@ def test_a_field_is_read_once_or_the_answer_is_unreadable(pairs):
     ],
 )
 def test_an_answer_that_says_two_things_says_nothing(body):
-    with pytest.raises(UnreadableAnswerError):
+    with pytest.raises(ResponseParseError):
         parse_status(body.encode())
 
 
@@ -205,7 +205,7 @@ def test_an_encoding_changes_nothing_or_makes_an_answer_unreadable(encoding):
                 body = text.replace("@", said).encode(written)
             except (LookupError, UnicodeError):
                 continue
-            with suppress(UnreadableAnswerError):
+            with suppress(ResponseParseError):
                 assert parse_status(body).status in whole
 
 
@@ -236,7 +236,7 @@ def test_no_answer_takes_long_or_much_memory(bomb):
     tracemalloc.start()
     began = time.process_time()
     try:
-        with pytest.raises(UnreadableAnswerError):
+        with pytest.raises(ResponseParseError):
             parse_status(body)
         seconds = time.process_time() - began
         _, peak = tracemalloc.get_traced_memory()
@@ -248,12 +248,12 @@ def test_no_answer_takes_long_or_much_memory(bomb):
 
 def test_more_elements_than_any_answer_has_are_not_read(monkeypatch):
     monkeypatch.setattr(parsing, "_MAX_PARTS", 1000)
-    with pytest.raises(UnreadableAnswerError):
+    with pytest.raises(ResponseParseError):
         parse_status(b"<response><status>complete</status>" + b"<a/>" * 1000 + b"</response>")
 
 
 def test_the_longest_answer_there_can_be_is_read():
     row = "<profile><id>12345678901234567890</id><status>success</status></profile>"
     body = f"<response><status>complete</status>{row * 499_999}</response>".encode()
-    assert len(body) < STATUS_ANSWER_LIMIT
+    assert len(body) < STATUS_RESPONSE_LIMIT
     assert parse_status(body).status == BatchStatus("complete")

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.auth.authenticator import IMPATIENT, Tokens
+from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY, Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.connection_test import check_connection
 from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
@@ -103,7 +103,7 @@ def test_no_conversation_exceeds_the_budget_or_ends_in_a_foreign_error(limit, an
 @given(responses | failures)
 def test_a_connection_test_always_ends_in_words(answer):
     clock = StillClock()
-    tokens = Tokens(CONNECTION, RateLimiter(50, clock), clock, lambda token: None, IMPATIENT)
+    tokens = Authenticator(CONNECTION, RateLimiter(50, clock), clock, lambda token: None, NO_RETRY)
     flow = check_connection(CONNECTION, tokens, clock)
     next(flow)
     try:

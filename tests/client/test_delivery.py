@@ -8,8 +8,8 @@ import pytest
 
 from airflow_provider_adobe_target.client.endpoints.delivery import (
     Link,
-    Pace,
     Person,
+    RampUpLimiter,
     delivery_request,
     link_person,
     session_id,
@@ -30,7 +30,7 @@ def answer(server, edge_host=None, tnt_id="t1.45_0", **options):
 def link(make_settings, clock, drive):
     def link(person=PERSON, edge_url=None, pace=None, **settings):
         target = make_settings(**settings)
-        pace = pace or Pace(1_000, clock)
+        pace = pace or RampUpLimiter(1_000, clock)
         return drive(link_person(target, pace, clock, person, mbox="link-box", edge_url=edge_url), target)
 
     return link
@@ -189,7 +189,7 @@ def test_a_request_shows_neither_url_nor_body(make_settings):
 
 
 def test_calls_begin_at_an_even_pace_that_grows_by_200_a_minute(clock):
-    pace = Pace(1_000, clock)
+    pace = RampUpLimiter(1_000, clock)
     for minute, expected in enumerate([200, 400, 600, 800, 1_000, 1_000]):
         clock.time = 1_767_225_600.0 + 60 * minute + 1
         assert pace.take() == 0
@@ -197,7 +197,7 @@ def test_calls_begin_at_an_even_pace_that_grows_by_200_a_minute(clock):
 
 
 def test_patience_that_target_asks_for_holds_for_all(clock):
-    pace = Pace(10, clock)
+    pace = RampUpLimiter(10, clock)
     pace.hold(30)
     assert pace.take() == pytest.approx(30, abs=1e-5)
     assert pace.take() == pytest.approx(30.1, abs=1e-5)

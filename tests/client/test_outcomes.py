@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_adobe_target.client.batch import Batch, BatchReceipt, BatchStatus
-from airflow_provider_adobe_target.client.verdict import check_limits, judge
+from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
 
 RECEIPT = BatchReceipt("acme-1-1", "https://e.tt.omtrdc.net/s?batchId=acme-1-1", "2026-01-01T00:00:00Z")
@@ -33,7 +33,7 @@ def batch(rows=1000, status="complete", failed=0, not_found=0, *, size=..., batc
 
 
 def verdict(*batches, max_failed_pct=0.0, max_not_found_pct=None):
-    return judge(batches, max_failed_pct=max_failed_pct, max_not_found_pct=max_not_found_pct)
+    return evaluate_batches(batches, max_failed_pct=max_failed_pct, max_not_found_pct=max_not_found_pct)
 
 
 def test_a_batch_is_written_as_the_report_has_it():
@@ -202,4 +202,4 @@ def test_a_limit_that_is_no_per_cent_is_named(limit):
 def test_a_dry_run_is_final_and_not_judged():
     planned = Batch.planned(rows=7, bytes=123, sha256="0" * 64)
     assert planned.final
-    assert judge([planned], max_failed_pct=0, max_not_found_pct=0) == []
+    assert evaluate_batches([planned], max_failed_pct=0, max_not_found_pct=0) == []

@@ -8,22 +8,24 @@ from airflow_provider_adobe_target.client.protocol import Response, TransportFai
 from airflow_provider_adobe_target.client.retry_policy import (
     POLL_POLICY,
     SUBMIT_POLICY,
-    Setback,
-    failure_setback,
-    response_setback,
+    FailedAttempt,
+    attempt_from_failure,
+    attempt_from_response,
 )
 
 NOW = 1_767_225_600.0  # Thu, 01 Jan 2026 00:00:00 GMT
 
 
-def setback(status, retry_after=None):
-    return response_setback(Response(status, {} if retry_after is None else {"retry-after": retry_after}, b""), NOW)
+def attempt(status, retry_after=None):
+    return attempt_from_response(
+        Response(status, {} if retry_after is None else {"retry-after": retry_after}, b""), NOW
+    )
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 408, 410, 413, 418, 600])
 def test_what_would_be_said_again_is_not_asked_again(status):
-    assert setback(status) is None
-    assert setback(status, "5") is None
+    assert attempt(status) is None
+    assert attempt(status, "5") is None
 
 
 @pytest.mark.parametrize(
@@ -46,43 +48,43 @@ def test_what_would_be_said_again_is_not_asked_again(status):
     ],
 )
 def test_the_wait_is_what_target_asks_for_or_what_its_answer_demands(status, retry_after, wait):
-    assert setback(status, retry_after).wait == wait
+    assert attempt(status, retry_after).wait == wait
 
 
 def test_a_failed_request_backs_off():
-    failure = failure_setback(TransportFailure("connect", False, "x"))
+    failure = attempt_from_failure(TransportFailure("connect", False, "x"))
     waits = [POLL_POLICY.wait([failure] * failures, 0) for failures in range(1, 8)]
     assert waits == [5, 10, 20, 40, 60, 60, 60]
 
 
 def test_a_submit_is_tried_five_times():
-    waits = [SUBMIT_POLICY.wait([Setback("x")] * failures, 0) for failures in range(1, 6)]
+    waits = [SUBMIT_POLICY.wait([FailedAttempt("x")] * failures, 0) for failures in range(1, 6)]
     assert waits == [5, 10, 20, 40, None]
 
 
 def test_a_submit_whose_answer_was_lost_is_tried_once_more():
-    lost = failure_setback(TransportFailure("timeout", True, "x"))
+    lost = attempt_from_failure(TransportFailure("timeout", True, "x"))
     assert SUBMIT_POLICY.wait([lost], 0) == 5
-    assert SUBMIT_POLICY.wait([lost, setback(503)], 0) == 65
-    assert SUBMIT_POLICY.wait([lost, setback(503), lost], 0) is None
+    assert SUBMIT_POLICY.wait([lost, attempt(503)], 0) == 65
+    assert SUBMIT_POLICY.wait([lost, attempt(503), lost], 0) is None
     assert POLL_POLICY.wait([lost, lost], 0) == 10
 
 
 @pytest.mark.parametrize("policy", [SUBMIT_POLICY, POLL_POLICY])
 def test_throttled_tries_end_after_30_minutes(policy):
-    throttled = [setback(503)]
+    throttled = [attempt(503)]
     assert policy.wait(throttled, 1735) == 65
     assert policy.wait(throttled, 1736) is None
-    assert policy.wait([setback(503, "999999999")], 0) is None
+    assert policy.wait([attempt(503, "999999999")], 0) is None
 
 
 def test_the_reason_says_what_may_have_been_queued():
-    assert "may act" in failure_setback(TransportFailure("timeout", True, "no answer in time")).reason
-    assert "may act" not in failure_setback(TransportFailure("connect", False, "x")).reason
+    assert "may act" in attempt_from_failure(TransportFailure("timeout", True, "no answer in time")).reason
+    assert "may act" not in attempt_from_failure(TransportFailure("connect", False, "x")).reason
 
 
 @settings(deadline=None)
 @given(st.integers(100, 999), st.text())
 def test_no_retry_after_breaks_the_rule(status, text):
-    found = setback(status, text)
+    found = attempt(status, text)
     assert found is None or found.wait is None or found.wait >= 0

@@ -1,4 +1,4 @@
-"""Tokens from IMS and the Admin API, against the sandbox."""
+"""Authenticator from IMS and the Admin API, against the sandbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_adobe_target.client.auth.authenticator import DAY, Tokens, days_left, forget_all_tokens
+from airflow_provider_adobe_target.client.auth.authenticator import DAY, Authenticator, days_left, forget_all_tokens
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, fetch_request
 from airflow_provider_adobe_target.client.protocol import Send
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
@@ -67,7 +67,7 @@ def ask(drive, settings, clock, masked):
 
     def ask(of, settings=settings, calls_per_minute=50):
         budget = RateLimiter(calls_per_minute, clock)
-        return drive(of(Tokens(settings, budget, clock, masked.append), budget), settings)
+        return drive(of(Authenticator(settings, budget, clock, masked.append), budget), settings)
 
     return ask
 
@@ -183,7 +183,7 @@ def test_the_file_shows_nothing_and_is_the_users_alone(ask, own_folder):
 def test_many_who_begin_at_once_ask_once(sandbox, settings, clock):
     async def begin_all():
         async with HttpxTransport(settings) as transport:
-            tokens = Tokens(settings, RateLimiter(50, clock), clock, lambda token: None)
+            tokens = Authenticator(settings, RateLimiter(50, clock), clock, lambda token: None)
             return await asyncio.gather(*(arun(tokens.profile_token(), transport, SYSTEM) for _ in range(20)))
 
     assert {token.value for token in asyncio.run(begin_all())} == {"profile-token-1"}

@@ -1,4 +1,4 @@
-"""Tokens in real Airflow: read, rotated and watched, and in no place where somebody could find them."""
+"""Authenticator in real Airflow: read, rotated and watched, and in no place where somebody could find them."""
 
 import json
 

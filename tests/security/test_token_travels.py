@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from real_airflow import connection
 from test_ways_to_wait import WAYS, Case, deferred, rescheduled, sensor, upload
 
-from airflow_provider_adobe_target.client.auth.authenticator import Tokens
+from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, status_request
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
@@ -332,7 +332,7 @@ def test_a_credential_in_clear_text_to_this_machine_goes_through_no_proxy_of_ano
     credential = {"client_id": tmp_path.name, "client_secret": "secret"}  # of which no token is kept yet
     extra = {**credential, "tenant_id": "acmeinc", **places}
     settings = TargetSettings.from_fields("acme", None, target.url, None, extra)
-    tokens = Tokens(settings, RateLimiter(50, clock), clock, lambda token: None)
+    tokens = Authenticator(settings, RateLimiter(50, clock), clock, lambda token: None)
     drive(tokens.with_profile_token(calls(settings, clock, tmp_path)["submit"]), settings)
     assert {call.route for call in target.calls} == {"ims", "admin", "submit"}
     assert target.calls[-1].headers["authorization"].startswith("Bearer ")

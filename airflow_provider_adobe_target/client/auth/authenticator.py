@@ -1,8 +1,8 @@
-"""Tokens and where they come from: Adobe's identity service (IMS) for access tokens, the Admin API for the profile's.
+"""Authentication: access tokens from Adobe's identity service (IMS), Profile API tokens from the Admin API.
 
-A request that needs a token that the connection does not hold is made with a mark in its place, and a flow with such
-requests is run within :meth:`Tokens.with_profile_token` or :meth:`Tokens.with_access_token`, which put the token
-there. A token that is refused though it came from a cache is asked for anew, once: it may have been replaced.
+A request that needs a token that the connection does not contain has a placeholder in its ``Authorization`` header.
+:meth:`Authenticator.with_profile_token` and :meth:`Authenticator.with_access_token` drive a flow and put the token in
+its place. If a cached token is refused, it is requested again, once: it may have been replaced.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_adobe_target.client.auth import token_cache
 from airflow_provider_adobe_target.client.auth.token_cache import Token, TokenCache
-from airflow_provider_adobe_target.client.call import call_target
+from airflow_provider_adobe_target.client.call import call_with_retry
 from airflow_provider_adobe_target.client.endpoints.admin import client_settings_request, profile_token_request
 from airflow_provider_adobe_target.client.endpoints.ims import access_token_request
-from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, printable
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, PROFILE_TOKEN, Flow, Response, Send, Wait
 from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit, RateLimiter
-from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, response_setback
+from airflow_provider_adobe_target.client.retry_policy import FailedAttempt, RetryPolicy, attempt_from_response
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ConnectionSettingsError,
@@ -52,8 +52,8 @@ _MARGIN = 300.0  # seconds before its end at which an access token is used no mo
 _NO_TOKEN_FOR = 300.0  # seconds for which 'there is no profile token' is believed
 _LONGEST_LIFE = DAY  # of an access token; a longer one may be told in milliseconds, as Adobe once did
 _LONGEST_STATED_LIFE = 1e10  # more than three hundred years: no life
-PATIENT = RetryPolicy(max_tries=5)
-IMPATIENT = RetryPolicy(patience=0)
+RETRY = RetryPolicy(max_tries=5)
+NO_RETRY = RetryPolicy(max_elapsed=0)
 # A token may have been made where the answer was lost, so that to make one is not tried again of itself.
 _ROTATION_POLICY = RetryPolicy(max_tries=3, max_lost_answers=1)
 
@@ -67,7 +67,7 @@ def forget_all_tokens() -> None:
     _profile_tokens.clear()
 
 
-class Tokens:
+class Authenticator:
     """The tokens of one connection.
 
     :param settings: the connection.
@@ -83,7 +83,7 @@ class Tokens:
         rate_limiter: RateLimiter,
         clock: Clock,
         mask: Callable[[str], object],
-        policy: RetryPolicy = PATIENT,
+        policy: RetryPolicy = RETRY,
     ) -> None:
         self._settings = settings
         self._rate_limiter = rate_limiter
@@ -101,11 +101,11 @@ class Tokens:
         if not self._settings.reads_token:
             return (yield from flow)
         yield from self.profile_token()  # before the flow begins, so that no two calls hold a place in the rate_limiter
-        return (yield from self._filled_in(flow, PROFILE_TOKEN, self.profile_token, self._forget_profile_token))
+        return (yield from self._authorize(flow, PROFILE_TOKEN, self.profile_token, self._forget_profile_token))
 
     def with_access_token(self, flow: Flow[T]) -> Flow[T]:
         """Run a flow of calls to the Admin API or the Edge Network; errors as :meth:`access_token`."""
-        return (yield from self._filled_in(flow, ACCESS_TOKEN, self.access_token, self._forget_access_token))
+        return (yield from self._authorize(flow, ACCESS_TOKEN, self.access_token, self._forget_access_token))
 
     def access_token(self) -> Flow[Token]:
         """Return a token of IMS that is good for some minutes at least.
@@ -148,18 +148,18 @@ class Tokens:
         :raises AdobeTargetError: as :meth:`profile_token`. No token was made then, as far as the Admin API says.
         """
         before = yield from self.read_profile_token()
-        setbacks: list[Setback] = []
+        failed_attempts: list[FailedAttempt] = []
         try:
             token = yield from self._admin_call(
                 profile_token_request(self._settings, "POST"),
                 self._new_token_of,
                 "the making of a profile token",
                 policy=_ROTATION_POLICY,
-                setbacks=setbacks,
-                setback_of=self._rotation_setback,
+                failed_attempts=failed_attempts,
+                classify=self._classify_rotation,
             )
         except AdobeTargetError as error:
-            if not any(setback.maybe_accepted for setback in setbacks):
+            if not any(attempt.maybe_accepted for attempt in failed_attempts):
                 raise
             token = yield from self._token_in_force_after(error)
             if token.value in ("", before.value):
@@ -178,17 +178,17 @@ class Tokens:
                 "Implementation > Profile API) before you run this again."
             ) from error
 
-    def _rotation_setback(self, response: Response, now: float) -> Setback | None:
+    def _classify_rotation(self, response: Response, now: float) -> FailedAttempt | None:
         """Take every answer but a token and a plain refusal (4xx) for a lost one: there may be a new token."""
-        setback = response_setback(response, now)
+        attempt = attempt_from_response(response, now)
         if 400 <= response.status <= 499:
-            return setback
-        if setback:
-            return replace(setback, maybe_accepted=True)
+            return attempt
+        if attempt:
+            return replace(attempt, maybe_accepted=True)
         with suppress(TargetRefusedError):
             if response.ok and self._profile_token_of(response).value:
                 return None
-        return Setback(f"HTTP {response.status} without a token and its life", maybe_accepted=True)
+        return FailedAttempt(f"HTTP {response.status} without a token and its life", maybe_accepted=True)
 
     def _new_token_of(self, response: Response) -> Token:
         token = self._profile_token_of(response)
@@ -206,21 +206,21 @@ class Tokens:
 
     def _admin_call(self, request: Request, read: Callable[[Response], T], subject: str, **options: Any) -> Flow[T]:
         def read_or_refuse(response: Response) -> T:
-            _refuse_admin(response, subject)
+            _raise_for_admin(response, subject)
             return read(response)
 
         options = {"policy": self._policy, **options}
-        flow = call_target(self._rate_limiter, self._clock, request, read_or_refuse, subject=subject, **options)
+        flow = call_with_retry(self._rate_limiter, self._clock, request, read_or_refuse, subject=subject, **options)
         return (yield from self.with_access_token(flow))
 
-    def _filled_in(
-        self, flow: Flow[T], mark: str, token_of: Callable[[], Flow[Token]], forget: Callable[[str], None]
+    def _authorize(
+        self, flow: Flow[T], placeholder: str, token_of: Callable[[], Flow[Token]], forget: Callable[[str], None]
     ) -> Flow[T]:
-        """Run a flow with the token where its requests have a mark."""
+        """Run a flow with the token where its requests have a placeholder."""
         try:
             command = next(flow)
             while True:
-                if isinstance(command, Wait) or command.request.headers.get("Authorization") != mark:
+                if isinstance(command, Wait) or command.request.headers.get("Authorization") != placeholder:
                     answer = yield command
                 else:
                     token = yield from token_of()
@@ -260,7 +260,7 @@ class Tokens:
     def _new_access_token(self, oauth: OAuthCredential) -> Flow[Token]:
         token = token_cache.read_token_file(oauth, self._clock.now())
         if token is None:
-            token = yield from call_target(
+            token = yield from call_with_retry(
                 NoLimit(),
                 self._clock,
                 access_token_request(self._settings, oauth),
@@ -344,7 +344,7 @@ def _with(command: Send, token: Token) -> Send:
 def _json(response: Response) -> dict[str, Any]:
     try:
         return parse_json_object(response.body)
-    except UnreadableAnswerError:
+    except ResponseParseError:
         return {}
 
 
@@ -363,7 +363,7 @@ def _read_demand(response: Response) -> bool:
     return demand
 
 
-def _refuse_admin(response: Response, subject: str) -> None:
+def _raise_for_admin(response: Response, subject: str) -> None:
     """Raise for an answer of the Admin API that is about the credential, the tenant or the call.
 
     :raises TokenRefusedError: for 401 and 403.

@@ -1,4 +1,4 @@
-"""Tokens that are good for a while, kept so that they are asked for as seldom as can be.
+"""Authenticator that are good for a while, kept so that they are asked for as seldom as can be.
 
 Adobe throttles who asks for too many access tokens. Those are therefore shared by all tasks of one user on a machine,
 through files. A token on disk is a secret, and here it is no more of one than what its reader must know already: each
@@ -47,7 +47,7 @@ class Token:
 
 
 class TokenCache:
-    """Tokens of this process by what they belong to. May be used from several threads."""
+    """Authenticator of this process by what they belong to. May be used from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

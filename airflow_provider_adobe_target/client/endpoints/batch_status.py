@@ -15,7 +15,7 @@ import math
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.client.protocol import (
-    STATUS_ANSWER_LIMIT,
+    STATUS_RESPONSE_LIMIT,
     Flow,
     Request,
     Wait,
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.client.batch import BatchStatus
-from airflow_provider_adobe_target.client.call import _logger, call_target
-from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_failed_ids, parse_status
-from airflow_provider_adobe_target.client.retry_policy import Setback
+from airflow_provider_adobe_target.client.call import _logger, call_with_retry
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_failed_ids, parse_status
+from airflow_provider_adobe_target.client.retry_policy import FailedAttempt
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.responses import _kind, _refuse, refuse_token
+from airflow_provider_adobe_target.client.responses import _kind, raise_for_auth, raise_for_response
 
 _INTERVAL_GROWTH = 1.5
 _LONGEST_INTERVAL = 5
@@ -55,7 +55,7 @@ def status_request(settings: TargetSettings, status_url: str) -> Request:
     :raises TargetRefusedError: where the URL is not one to send a token to.
     """
     url = status_request_url(settings, status_url)
-    return Request("GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_ANSWER_LIMIT)
+    return Request("GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_RESPONSE_LIMIT)
 
 
 def batch_status(
@@ -70,11 +70,11 @@ def batch_status(
     :raises AdobeTargetUnavailableError: naming the batch and the last failure, after 30 minutes of them.
     :raises BatchTimeoutError: where the next try would begin after the deadline.
     """
-    status = yield from call_target(
+    status = yield from call_with_retry(
         rate_limiter,
         clock,
         status_request(settings, batch.status_url or ""),
-        lambda response: read_status(settings, response, batch.batch_id),
+        lambda response: parse_status_response(settings, response, batch.batch_id),
         policy=POLL_POLICY,
         subject=f"the status of batch {batch.batch_id}",
         deadline=deadline,
@@ -151,11 +151,11 @@ def failed_ids(settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock
     :raises AdobeTargetError: as :func:`batch_status`.
     """
     return (
-        yield from call_target(
+        yield from call_with_retry(
             rate_limiter,
             clock,
             status_request(settings, batch.status_url or ""),
-            lambda response: read_failed_ids(settings, response, batch.batch_id),
+            lambda response: parse_failed_ids_response(settings, response, batch.batch_id),
             policy=POLL_POLICY,
             subject=f"the failed rows of batch {batch.batch_id}",
         )
@@ -188,21 +188,23 @@ def _progress(status: BatchStatus) -> tuple[int | str, int | str]:
     return "?" if consumed is None else consumed, "?" if size is None else size
 
 
-def read_status(settings: TargetSettings, response: Response, batch_id: str | None) -> BatchStatus | Setback:
+def parse_status_response(
+    settings: TargetSettings, response: Response, batch_id: str | None
+) -> BatchStatus | FailedAttempt:
     """Read the answer to a status request, one that is final or a failed poll.
 
-    :return: the status, or a setback for HTML and for what is neither XML nor JSON.
+    :return: the status, or a attempt for HTML and for what is neither XML nor JSON.
     :raises TokenRefusedError: for 401 and 403.
     :raises StatusLostError: where Target does not know the batch: 404, 410, ``success`` false, no status.
     :raises TargetRefusedError: for redirects and other refusals.
     """
-    refuse_token(settings, response)
+    raise_for_auth(settings, response)
     lost = response.status in (404, 410)
     try:
         answer = parse_status(response.body)
-    except UnreadableAnswerError as error:
+    except ResponseParseError as error:
         if response.ok:
-            return Setback(f"HTTP {response.status} with {_kind(response)}, and {error}")
+            return FailedAttempt(f"HTTP {response.status} with {_kind(response)}, and {error}")
     else:
         if response.ok and answer.success is not False and answer.status is not None:
             return answer.status
@@ -213,10 +215,12 @@ def read_status(settings: TargetSettings, response: Response, batch_id: str | No
             f"{response.status}). It keeps statuses for about a day. What became of the rows is unknown; "
             "sending the same rows again is safe."
         )
-    _refuse(settings, response, f"the status of batch {batch_id}", "")
+    raise_for_response(settings, response, f"the status of batch {batch_id}", "")
 
 
-def read_failed_ids(settings: TargetSettings, response: Response, batch_id: str | None) -> set[str] | Setback:
-    """Read which ids a status answer lists as failed; returns and raises as :func:`read_status` otherwise."""
-    status = read_status(settings, response, batch_id)
-    return status if isinstance(status, Setback) else parse_failed_ids(response.body)
+def parse_failed_ids_response(
+    settings: TargetSettings, response: Response, batch_id: str | None
+) -> set[str] | FailedAttempt:
+    """Read which ids a status answer lists as failed; returns and raises as :func:`parse_status_response` otherwise."""
+    status = parse_status_response(settings, response, batch_id)
+    return status if isinstance(status, FailedAttempt) else parse_failed_ids(response.body)

@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.client.protocol import (
     Request,
     _headers,
 )
-from airflow_provider_adobe_target.client.retry_policy import SUBMIT_POLICY, Setback
+from airflow_provider_adobe_target.client.retry_policy import SUBMIT_POLICY, FailedAttempt
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.client.batch import BatchReceipt, batch_id_of
-from airflow_provider_adobe_target.client.call import call_target
+from airflow_provider_adobe_target.client.call import call_with_retry
 from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
-from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, excerpt, parse_submit
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, excerpt, parse_submit
 from airflow_provider_adobe_target.concurrency.clock import utc_time
 from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
@@ -36,7 +36,7 @@ from airflow_provider_adobe_target.exceptions import (
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.responses import _refuse, refuse_token, scrub
+from airflow_provider_adobe_target.client.responses import raise_for_auth, raise_for_response, scrub
 
 
 def submit_url(settings: TargetSettings, api_version: ApiVersion) -> str:
@@ -70,38 +70,38 @@ def submit_batch(
     :raises AdobeTargetUnavailableError: after 5 tries without an answer, 2 whose answer was lost, or 30 minutes of
         being throttled. Each error says whether Target may have taken the file.
     """
-    setbacks: list[Setback] = []
+    failed_attempts: list[FailedAttempt] = []
     try:
-        receipt = yield from call_target(
+        receipt = yield from call_with_retry(
             rate_limiter,
             clock,
             submit_request(settings, body, api_version),
-            lambda response: read_submit(settings, response, clock.now()),
+            lambda response: parse_submit_response(settings, response, clock.now()),
             policy=SUBMIT_POLICY,
             subject=f"the batch file of {body.size:,} bytes",
-            setbacks=setbacks,
+            failed_attempts=failed_attempts,
         )
     except AdobeTargetError as error:
-        error.maybe_accepted |= any(setback.maybe_accepted for setback in setbacks)
+        error.maybe_accepted |= any(attempt.maybe_accepted for attempt in failed_attempts)
         raise
-    return replace(receipt, answer_was_lost=any(setback.maybe_accepted for setback in setbacks))
+    return replace(receipt, answer_was_lost=any(attempt.maybe_accepted for attempt in failed_attempts))
 
 
-def read_submit(settings: TargetSettings, response: Response, now: float) -> BatchReceipt:
+def parse_submit_response(settings: TargetSettings, response: Response, now: float) -> BatchReceipt:
     """Read the answer to a submit, one that is final: it is a success where HTTP status and body say so.
 
     :param now: time of the answer, seconds since the epoch.
     :raises TokenRefusedError: for 401 and 403.
     :raises TargetRefusedError: for every other answer without ``success`` and a usable status URL.
     """
-    refuse_token(settings, response)
+    raise_for_auth(settings, response)
     try:
         answer = parse_submit(response.body)
-    except UnreadableAnswerError:
+    except ResponseParseError:
         answer = None
     if not response.ok or answer is None:
         error = UnclearAnswerError if response.ok else TargetRefusedError
-        _refuse(settings, response, "the batch", answer.message if answer else excerpt(response.body), error)
+        raise_for_response(settings, response, "the batch", answer.message if answer else excerpt(response.body), error)
     if answer.success is not True:
         said = scrub(settings, answer.message) or "nothing more"
         raise TargetRefusedError(f"Target refused the batch (success is not true). It says: {said}")

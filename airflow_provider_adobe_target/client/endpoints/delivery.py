@@ -17,9 +17,14 @@ from urllib.parse import quote
 
 from airflow_provider_adobe_target import __version__
 from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
-from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object
 from airflow_provider_adobe_target.client.protocol import Flow, Request, Response, Send, TransportFailure, Wait
-from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, failure_setback, response_setback
+from airflow_provider_adobe_target.client.retry_policy import (
+    FailedAttempt,
+    RetryPolicy,
+    attempt_from_failure,
+    attempt_from_response,
+)
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     PersonRefusedError,
@@ -29,7 +34,7 @@ from airflow_provider_adobe_target.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_adobe_target.client.protocol import Answer
+    from airflow_provider_adobe_target.client.protocol import SendResult
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
@@ -38,7 +43,7 @@ _logger = logging.getLogger(__name__)
 _POLICY = RetryPolicy(first_wait=1.0)
 _BUSY_SESSION = 420
 _BUSY_WAIT = 5.0
-_QUIET_SETBACKS = 2  # of a call, which are not worth a line in the log: calls are many
+_SILENT_ATTEMPTS = 2  # of a call, which are not worth a line in the log: calls are many
 _RAMP = 200.0  # calls a second, and each minute so many more: Adobe's advice
 _MINUTE = 60.0
 _SESSIONS = uuid.UUID("6f2d6a3c-5b0e-4d8e-9a37-1c1f5f0c7f11")
@@ -77,7 +82,7 @@ class Link:
     edge_url: str | None
 
 
-class Pace:
+class RampUpLimiter:
     """How fast calls follow each other: up to 200 a second at first, and 200 more each minute.
 
     May be used from several threads.
@@ -117,7 +122,13 @@ def session_id(settings: TargetSettings, person: Person) -> str:
 
 
 def link_person(
-    settings: TargetSettings, pace: Pace, clock: Clock, person: Person, *, mbox: str, edge_url: str | None = None
+    settings: TargetSettings,
+    limiter: RampUpLimiter,
+    clock: Clock,
+    person: Person,
+    *,
+    mbox: str,
+    edge_url: str | None = None,
 ) -> Flow[Link]:
     """Tell Adobe Target which ids belong to a person. To tell it twice does no harm.
 
@@ -127,10 +138,10 @@ def link_person(
     :raises TargetRefusedError: where it would not take any other person either.
     :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
     """
-    setbacks: list[Setback] = []
+    failed_attempts: list[FailedAttempt] = []
     began = clock.monotonic()
     while True:
-        if pause := pace.take():
+        if pause := limiter.take():
             yield Wait(pause)
         answer = yield Send(delivery_request(settings, person, mbox, edge_url))
         outcome = _outcome(settings, answer, clock.now())
@@ -139,17 +150,17 @@ def link_person(
         if isinstance(answer, TransportFailure):
             edge_url = None  # a firewall may know the client's own host only
         if outcome.throttled:
-            pace.hold(outcome.wait or 0.0)
-        began = began if setbacks else clock.monotonic()
-        setbacks.append(outcome)
-        wait = _POLICY.wait(setbacks, clock.monotonic() - began)
+            limiter.hold(outcome.wait or 0.0)
+        began = began if failed_attempts else clock.monotonic()
+        failed_attempts.append(outcome)
+        wait = _POLICY.wait(failed_attempts, clock.monotonic() - began)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target gave no usable answer to a Delivery call in {len(setbacks)} tries. The last: "
+                f"Target gave no usable answer to a Delivery call in {len(failed_attempts)} tries. The last: "
                 f"{outcome.reason}. Try later.",
                 retry_after=outcome.wait if outcome.throttled else None,
             )
-        level = logging.WARNING if len(setbacks) > _QUIET_SETBACKS else logging.DEBUG
+        level = logging.WARNING if len(failed_attempts) > _SILENT_ATTEMPTS else logging.DEBUG
         _logger.log(level, "No usable answer to a Delivery call: %s. Next try in %.0f seconds.", outcome.reason, wait)
         yield Wait(wait)
 
@@ -192,27 +203,27 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, [], {})}
 
 
-def _outcome(settings: TargetSettings, answer: Answer | None, now: float) -> Link | Setback:
+def _outcome(settings: TargetSettings, answer: SendResult | None, now: float) -> Link | FailedAttempt:
     if isinstance(answer, TransportFailure):
-        return failure_setback(answer)
+        return attempt_from_failure(answer)
     if not isinstance(answer, Response):
         raise TypeError("a flow is to be sent the answer to its request")
     if answer.status == _BUSY_SESSION:
-        return Setback("HTTP 420, too many requests of one session", _BUSY_WAIT, throttled=True)
-    if setback := response_setback(answer, now):
+        return FailedAttempt("HTTP 420, too many requests of one session", _BUSY_WAIT, throttled=True)
+    if attempt := attempt_from_response(answer, now):
         is_asked = "retry-after" in answer.headers or answer.status == 429
-        return setback if is_asked else Setback(setback.reason)  # no call of Delivery's counts among 50 a minute
+        return attempt if is_asked else FailedAttempt(attempt.reason)  # no call of Delivery's counts among 50 a minute
     try:
         content = parse_json_object(answer.body)
-    except UnreadableAnswerError as error:
+    except ResponseParseError as error:
         if answer.ok:
-            return Setback(f"HTTP {answer.status}, and {error}")
+            return FailedAttempt(f"HTTP {answer.status}, and {error}")
         content = {}
     if not answer.ok:
         _refuse(answer, content)
     tnt_id = _tnt_id(content)
     if tnt_id is None and not all(isinstance(content.get(name), str) for name in ("client", "requestId")):
-        return Setback(f"HTTP {answer.status}, and JSON that is not Delivery's")  # a gateway's, say
+        return FailedAttempt(f"HTTP {answer.status}, and JSON that is not Delivery's")  # a gateway's, say
     return Link(tnt_id, _edge_url(settings, content))
 
 

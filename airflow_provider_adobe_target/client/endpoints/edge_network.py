@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from airflow_provider_adobe_target.client.call import call_target
-from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, printable
+from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, Flow, Request, Response, plain_headers
 from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit
-from airflow_provider_adobe_target.client.retry_policy import RetryPolicy, Setback, response_setback
+from airflow_provider_adobe_target.client.retry_policy import FailedAttempt, RetryPolicy, attempt_from_response
 from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
     ProfileDataError,
@@ -91,7 +91,7 @@ def send_event(
     location_hint: str | None = None,
     rate_limiter: RateLimit | None = None,
 ) -> Flow[EdgeReceipt]:
-    """Send one event to ``interact``; where authenticated, to be run within ``Tokens.with_access_token``.
+    """Send one event to ``interact``; where authenticated, to be run within ``Authenticator.with_access_token``.
 
     :param authenticated: whether with an access token, at the host for that.
     :param location_hint: of an earlier receipt.
@@ -103,14 +103,14 @@ def send_event(
     :raises AdobeTargetUnavailableError: after 5 tries, or 30 minutes of being throttled.
     """
     return (
-        yield from call_target(
+        yield from call_with_retry(
             rate_limiter or NoLimit(),
             clock,
             event_request(settings, event, authenticated=authenticated, location_hint=location_hint),
-            read_receipt,
+            parse_event_response,
             policy=_POLICY,
             subject="an event for the Edge Network",
-            setback_of=_setback,
+            classify=_failed_attempt,
         )
     )
 
@@ -171,16 +171,16 @@ def _content(event: EdgeEvent) -> dict[str, Any]:
     }
 
 
-def read_receipt(response: Response) -> EdgeReceipt | Setback:
+def parse_event_response(response: Response) -> EdgeReceipt | FailedAttempt:
     """Read an answer that no other try will better by its HTTP status alone. No error repeats more than codes.
 
-    :return: a setback for a partial failure that another try may better.
+    :return: a attempt for a partial failure that another try may better.
     :raises TokenRefusedError: for 401 and 403.
     :raises TargetRefusedError: for everything but an event that was taken whole.
     """
     try:
         content = parse_json_object(response.body)
-    except UnreadableAnswerError:
+    except ResponseParseError:
         content = {}
     if response.status in (401, 403):
         raise TokenRefusedError(
@@ -194,15 +194,15 @@ def read_receipt(response: Response) -> EdgeReceipt | Setback:
     if response.status == 207 or errors:
         failure = f"a partial failure (HTTP {response.status}{_said(errors)})"
         if errors and all(error.get("status") in _WORTH_ANOTHER_TRY for error in errors):
-            return Setback(failure)
+            return FailedAttempt(failure)
         raise TargetRefusedError(f"The Edge Network took the event, and did not hand it on to Target: {failure}.")
     if _NO_CONSENT in _codes(warnings):
         raise TargetRefusedError(f"The Edge Network took the event{_said(warnings)}.")
     return EdgeReceipt(printable(content["requestId"], 128), _location_hint(content), tuple(_codes(warnings)))
 
 
-def _setback(response: Response, now: float) -> Setback | None:
-    return response_setback(response, now) if response.status in _WORTH_ANOTHER_TRY else None
+def _failed_attempt(response: Response, now: float) -> FailedAttempt | None:
+    return attempt_from_response(response, now) if response.status in _WORTH_ANOTHER_TRY else None
 
 
 def _location_hint(content: dict[str, Any]) -> str | None:

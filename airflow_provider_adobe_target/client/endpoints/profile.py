@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.call import call_target
-from airflow_provider_adobe_target.client.parsing import UnreadableAnswerError, parse_json_object, parse_submit
+from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, parse_submit
 from airflow_provider_adobe_target.client.profile import TargetProfile
 from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
@@ -34,7 +34,7 @@ from airflow_provider_adobe_target.exceptions import (
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.responses import _refuse, refuse_token
+from airflow_provider_adobe_target.client.responses import raise_for_auth, raise_for_response
 
 _CHECK_READ_TIMEOUT = 30.0
 
@@ -127,11 +127,11 @@ def fetch_profile(
     :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
     """
     return (
-        yield from call_target(
+        yield from call_with_retry(
             rate_limiter,
             clock,
             fetch_request(settings, profile_id, id_type),
-            lambda response: read_profile(settings, response),
+            lambda response: parse_profile_response(settings, response),
             policy=PROFILE_POLICY,
             subject="the look-up of a profile",
             deadline=deadline,
@@ -156,17 +156,17 @@ def update_profile(
     :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer. Target may have taken the update;
         to send it again does no harm.
     """
-    yield from call_target(
+    yield from call_with_retry(
         rate_limiter,
         clock,
         update_request(settings, profile_id, id_type, attributes),
-        lambda response: read_update(settings, response),
+        lambda response: parse_update_response(settings, response),
         policy=PROFILE_POLICY,
         subject="a single update",
     )
 
 
-def read_update(settings: TargetSettings, response: Response) -> None:
+def parse_update_response(settings: TargetSettings, response: Response) -> None:
     """Read the answer to a single update: it says that Target took it, not that the profile exists.
 
     Adobe shows ``trueRequest successfully submitted``, which is its XML without the tags; both are read. No error
@@ -175,31 +175,31 @@ def read_update(settings: TargetSettings, response: Response) -> None:
     :raises TokenRefusedError: for 401 and 403.
     :raises TargetRefusedError: for every other answer that does not say so.
     """
-    refuse_token(settings, response)
+    raise_for_auth(settings, response)
     try:
         taken = parse_submit(response.body).success
-    except UnreadableAnswerError:
+    except ResponseParseError:
         taken = response.body.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(b"true")
     if response.ok and taken is False:
         raise TargetRefusedError("Target refused the single update (success is false).")
     if not (response.ok and taken):
-        _refuse(settings, response, "the single update", "")
+        raise_for_response(settings, response, "the single update", "")
 
 
-def read_profile(settings: TargetSettings, response: Response) -> TargetProfile | None:
+def parse_profile_response(settings: TargetSettings, response: Response) -> TargetProfile | None:
     """Read the answer to a look-up. No error repeats Target's text, which names the person's id.
 
     :return: None where Target has no profile of that id.
     :raises TokenRefusedError: for 401 and 403.
     :raises TargetRefusedError: for every answer that is neither a profile nor 'no profile found'.
     """
-    refuse_token(settings, response)
+    raise_for_auth(settings, response)
     try:
         content = parse_json_object(response.body)
-    except UnreadableAnswerError:
+    except ResponseParseError:
         content = {}
     if content and (response.status == 404 or (response.ok and content.get("status") == 404)):
         return None
     if not content or not response.ok or "status" in content:
-        _refuse(settings, response, "the look-up of a profile", "")
+        raise_for_response(settings, response, "the look-up of a profile", "")
     return TargetProfile.from_answer(content)
