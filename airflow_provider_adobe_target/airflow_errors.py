@@ -14,7 +14,7 @@ from airflow_provider_adobe_target.version_compat import AirflowFailException, A
 
 
 @contextmanager
-def airflow_failures() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Raise this provider's errors as what Airflow knows: no retry where none can help."""
     try:
         yield

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 
-class Spool:
+class SpillFile:
     """Record batches on disk, in a folder of its own, read back in the order in which they were written.
 
     Batches may differ in their schemas. What was written can be read while more is being added.

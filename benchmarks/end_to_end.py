@@ -59,14 +59,14 @@ def encode(path: Path, folder: Path) -> Callable[[], object]:
 
 def upload(path: Path, folder: Path) -> Callable[[], object]:
     """Send files that are there."""
-    from airflow_provider_adobe_target.concurrency.worker_pool import send_files
+    from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
     hook = AdobeTargetHook()
     files = list(ProfileRun(rows_from_files([path]), ProfileRules(max_rows_per_file=MAX_ROWS), folder).files())
     assert hook.rate_limiter
 
-    return lambda: send_files(
+    return lambda: run_pool(
         files,
         lambda _, file, clock: hook.submit(file.path, file.rows, file.size, file.sha256, "v2", clock),
         at_once=AT_ONCE,

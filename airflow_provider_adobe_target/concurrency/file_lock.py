@@ -58,7 +58,7 @@ def lock(path: Path) -> int:
     return descriptor
 
 
-def join(path: Path, group: str) -> int | None:
+def lock_shared(path: Path, group: str) -> int | None:
     """Lock a file together with others of a group. Two who join at a time are to be kept apart.
 
     :return: its descriptor, and closing it ends this one's share in the lock; None where another group holds it.

@@ -10,7 +10,7 @@ from contextlib import closing
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
-from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError
+from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError
 
 T = TypeVar("T")
 
@@ -21,12 +21,12 @@ _END: Any = object()
 _logger = logging.getLogger(__name__)
 
 
-def work_in_lanes(
+def run_keyed(
     items: Generator[T, None, None],
-    lane_of: Callable[[T], int],
+    key_of: Callable[[T], int],
     work: Callable[[Iterator[T]], None],
     *,
-    lanes: int,
+    workers: int,
     stop: threading.Event,
 ) -> None:
     """Read in this thread, and work on what was read in a thread for each lane, until all have ended.
@@ -35,30 +35,30 @@ def work_in_lanes(
     error is raised, others are logged.
 
     :param items: what is read; begun, read and closed in this thread
-    :param lane_of: tells the lane of an item, by a whole number of any size
+    :param key_of: tells the lane of an item, by a whole number of any size
     :param work: takes the items of one lane
-    :param lanes: how many there are
+    :param workers: how many there are
     :param stop: set where anything fails, so that who waits in ``work`` may end
     """
-    queues: list[Queue[T]] = [Queue(_AHEAD) for _ in range(lanes)]
+    queues: list[Queue[T]] = [Queue(_AHEAD) for _ in range(workers)]
     errors: list[BaseException] = []
 
     def run(queue: Queue[T]) -> None:
         try:
             work(_taken(queue, stop))
-        except UploadStoppedError:
+        except TaskCancelledError:
             pass
         except BaseException as error:
             errors.append(error)
             stop.set()
 
-    with ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="adobe-target-lane") as threads:
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="adobe-target-lane") as threads:
         for queue in queues:
             threads.submit(run, queue)
         try:
             with closing(items):
                 for item in items:
-                    if not _put(queues[lane_of(item) % lanes], item, stop):
+                    if not _put(queues[key_of(item) % workers], item, stop):
                         break
             for queue in queues:
                 _put(queue, _END, stop)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError
+from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError
 
 T = TypeVar("T")
 
 _AHEAD = 2
 
 
-def hand_over(
+def read_and_process(
     items: Generator[T, None, None], work: Callable[[Iterator[T]], None], stop: threading.Event, *, ahead: int = _AHEAD
 ) -> None:
     """Read in this thread, and work on what was read in a thread of its own, until both have ended.
@@ -78,7 +78,7 @@ def _read(items: Generator[T, None, None], waiting: Queue[T | _End], ended: thre
 def _taken(waiting: Queue[T | _End], stop: threading.Event) -> Iterator[T]:
     while not isinstance(item := waiting.get(), _End):
         if stop.is_set():
-            raise UploadStoppedError
+            raise TaskCancelledError
         yield item
     if item.error:
         raise item.error

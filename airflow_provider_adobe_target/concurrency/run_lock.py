@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def run_turn(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clock) -> Iterator[None]:
+def run_lock(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clock) -> Iterator[None]:
     """Wait until no other run of a task on this machine is in such a block, and keep others waiting while in it.
 
     Tasks of the same run, as mapped ones are, share the block. If a process is killed, it leaves the block. Where the
@@ -34,7 +34,7 @@ def run_turn(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clo
     """
     descriptor = None
     try:
-        descriptor = _wait_for_turn(account, dag_id, task_id, run_id, clock)
+        descriptor = _acquire(account, dag_id, task_id, run_id, clock)
     except OSError as error:
         _logger.warning(
             "Whether other runs of this task send rows at the same time cannot be known: %s. Set max_active_runs=1.",
@@ -47,13 +47,13 @@ def run_turn(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clo
             os.close(descriptor)
 
 
-def _wait_for_turn(account: str, dag_id: str, task_id: str, run_id: str, clock: Clock) -> int:
+def _acquire(account: str, dag_id: str, task_id: str, run_id: str, clock: Clock) -> int:
     folder = file_lock.shared_folder()
     file = folder / f"{file_lock.digest(account, dag_id, task_id)}.turn"
     is_told = False
     while True:
         with suppress(BlockingIOError), file_lock.locked(folder / "turns"):
-            descriptor = file_lock.join(file, file_lock.digest(run_id))
+            descriptor = file_lock.lock_shared(file, file_lock.digest(run_id))
             if descriptor is not None:
                 return descriptor
             if not is_told:

@@ -16,7 +16,7 @@ _IN_USE = "in-use"
 _REMOVED = ".removed"
 
 
-class ScratchFolder:
+class TempFolder:
     """A private folder within the system's folder for temporary files. A context manager.
 
     Its process holds a lock in it, which the operating system releases when the process ends, also by SIGKILL. So the

@@ -16,7 +16,7 @@ _MOST_UPLOADS = 10
 _logger = logging.getLogger(__name__)
 
 
-class Parcel(Protocol):
+class WorkItem(Protocol):
     """What is sent by one thread: a batch file, or a block of profiles."""
 
     @property
@@ -24,10 +24,10 @@ class Parcel(Protocol):
         """Rows in it."""
 
 
-T = TypeVar("T", bound=Parcel)
+T = TypeVar("T", bound=WorkItem)
 
 
-class UploadStoppedError(Exception):
+class TaskCancelledError(Exception):
     """The task ended while a file was being made, or was waiting for its next try."""
 
 
@@ -41,16 +41,16 @@ def check_concurrency(max_concurrent_uploads: int) -> None:
         raise AdobeTargetError(f"max_concurrent_uploads={value!r} is not a whole number from 1 to {_MOST_UPLOADS}.")
 
 
-def send_files(
+def run_pool(
     files: Iterable[T],
     send: Callable[[int, T, clock.Clock], None],
     *,
-    at_once: int,
+    max_workers: int,
     stop: threading.Event,
 ) -> None:
     """Call ``send`` for each file in a thread of its own, while the next file is being made.
 
-    No file is asked for while ``at_once`` are under way and one is waiting: ``at_once + 1`` is the most there are.
+    At most ``max_workers + 1`` items exist at a time: those in work, and one that waits for a thread.
 
     Where anything fails no further file is begun. Calls that are under way are waited for, since their outcome counts,
     but not tried again. The first error is raised, others are logged.
@@ -58,11 +58,11 @@ def send_files(
     :param files: finished files
     :param send: sends a file, of which it gets the number, from 0 on; the clock it gets ends its waiting when the task
         ends
-    :param at_once: how many files may be under way
+    :param max_workers: how many files may be under way
     :param stop: set where anything fails; where somebody else sets it, this ends without an error
     """
     errors: list[BaseException] = []
-    room = threading.Semaphore(at_once)
+    room = threading.Semaphore(max_workers)
 
     def fail(error: BaseException) -> None:
         errors.append(error)
@@ -70,8 +70,8 @@ def send_files(
 
     def upload(number: int, file: T) -> None:
         try:
-            send(number, file, StoppableClock(stop))
-        except UploadStoppedError:
+            send(number, file, CancellableClock(stop))
+        except TaskCancelledError:
             _logger.warning(
                 "A file of %s rows is not tried again, as the task ends. Whether Adobe Target took it is unknown.",
                 f"{file.rows:,}",
@@ -81,14 +81,14 @@ def send_files(
         finally:
             room.release()
 
-    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="adobe-target-upload") as threads:
+    with ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="adobe-target-upload") as threads:
         try:
             for number, file in enumerate(files):
                 room.acquire()
                 if stop.is_set():
                     break
                 threads.submit(upload, number, file)
-        except UploadStoppedError:
+        except TaskCancelledError:
             pass
         except BaseException as error:
             fail(error)
@@ -98,7 +98,7 @@ def send_files(
         raise errors[0]
 
 
-class StoppableClock:
+class CancellableClock:
     """The system's clock, whose sleepers wake when the task ends.
 
     :param stop: set when the task ends
@@ -118,12 +118,12 @@ class StoppableClock:
     def sleep(self, seconds: float) -> None:
         """Block the thread for so many seconds.
 
-        :raises UploadStoppedError: where the task ends
+        :raises TaskCancelledError: where the task ends
         """
         end = self.monotonic() + seconds
         while (left := end - self.monotonic()) > 0:
             if self._stop.is_set():
-                raise UploadStoppedError
+                raise TaskCancelledError
             clock.SYSTEM.sleep(min(left, 1.0))
 
     async def asleep(self, seconds: float) -> None:

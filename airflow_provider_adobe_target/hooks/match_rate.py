@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.client.verdict import evaluate_batches
 from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import BatchOutcomeError, ProfileDataError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def probe(
     clock = clocks.SYSTEM
     value = datetime.fromtimestamp(clock.now(), timezone.utc).strftime("%Y-%m-%d")
     rules: Any = {"id_column": id_type, "id_type": id_type}
-    with ScratchFolder() as folder:
+    with TempFolder() as folder:
         rows = rows_from_data([{id_type: profile_id, attribute: value} for profile_id in ids])
         run = ProfileRun(rows, ProfileRules(**rules), folder)
         sample = draw_sample(run.profiles(), sample_size, seed)

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-    from airflow_provider_adobe_target.load.checkpoint import Receipts
+    from airflow_provider_adobe_target.load.checkpoint import Checkpoint
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 
 _logger = logging.getLogger(__name__)
 
 
-class FileSender:
+class BatchSender:
     """Send the files of one walk through the rows; used from several threads.
 
     :param hook: sends them, or None in a dry run
-    :param receipts: what an earlier try sent is not sent again
+    :param checkpoint: what an earlier try sent is not sent again
     :param api_version: ``v1`` or ``v2``
     :param finished: where a file may not be sent before the one before is finished: waits for that, and returns its
         batch
@@ -34,12 +34,12 @@ class FileSender:
     def __init__(
         self,
         hook: AdobeTargetHook | None,
-        receipts: Receipts,
+        checkpoint: Checkpoint,
         api_version: Any,
         finished: Callable[[int, Batch, Clock], Batch] | None,
     ) -> None:
         self._hook = hook
-        self._receipts = receipts
+        self._checkpoint = checkpoint
         self._api_version = api_version
         self._finished = finished
         self._started = clocks.SYSTEM.monotonic()
@@ -64,7 +64,7 @@ class FileSender:
         file.path.unlink()
 
     def _found(self, number: int, file: BatchFile) -> Batch | None:
-        batch = self._receipts.begin(number, file)
+        batch = self._checkpoint.start(number, file)
         if batch:
             _logger.info("Batch %s was accepted with these %s rows before.", batch.batch_id, f"{file.rows:,}")
         return batch
@@ -74,9 +74,9 @@ class FileSender:
             batch = hook.submit(file.path, file.rows, file.size, file.sha256, self._api_version, clock)
         except AdobeTargetError as error:
             if not error.maybe_accepted:
-                self._receipts.withdraw(number)
+                self._checkpoint.discard(number)
             raise
-        batch = self._receipts.accept(number, batch)
+        batch = self._checkpoint.accept(number, batch)
         so_far = [*self.batches, batch]
         _logger.info(
             "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",

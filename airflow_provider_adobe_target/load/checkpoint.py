@@ -33,11 +33,11 @@ _logger = logging.getLogger(__name__)
 
 
 class SourceChangedError(Exception):
-    """The files are not those that have receipts; says how that showed."""
+    """The files are not those that have checkpoint; says how that showed."""
 
 
-class Receipts:
-    """The receipts of a task's files, by the files' numbers from 0 on. May be used from several threads.
+class Checkpoint:
+    """The checkpoint of a task's files, by the files' numbers from 0 on. May be used from several threads.
 
     :param store: where they are kept, or None to have them only as long as the task runs
     :param account: what they are good for: with another connection or API version they are worth nothing
@@ -60,7 +60,7 @@ class Receipts:
         }
 
     @property
-    def are_all_earlier(self) -> bool:
+    def nothing_sent_now(self) -> bool:
         """Whether this try of the task has sent nothing."""
         return not self._accepted_now
 
@@ -79,14 +79,14 @@ class Receipts:
             raise SourceChangedError(f"File {number + 1} is not the one that was sent.")
 
     def check_count(self, files: int) -> None:
-        """Compare the number of files with the receipts.
+        """Compare the number of files with the checkpoint.
 
         :raises SourceChangedError: where there were more files
         """
         if any(number >= files for number in self._batches):
             raise SourceChangedError(f"There are {files} files, and there were {max(self._batches) + 1}.")
 
-    def begin(self, number: int, file: BatchFile) -> Batch | None:
+    def start(self, number: int, file: BatchFile) -> Batch | None:
         """Return what a file became when it was sent, or None, and then it is to be sent now."""
         receipt = self._batches.get(number)
         if receipt and receipt.status_url:
@@ -102,24 +102,24 @@ class Receipts:
         self._note(number, batch)
         return batch
 
-    def withdraw(self, number: int) -> None:
+    def discard(self, number: int) -> None:
         """Note that a file that was to be sent did not arrive."""
         self._note(number, replace(self._batches[number], status=_TO_SEND))
 
-    def finish(self, batches: Mapping[int, Batch]) -> None:
+    def complete(self, batches: Mapping[int, Batch]) -> None:
         """Note what became of batches."""
         with self._lock:
             self._batches.update(batches)
             self._write(None)
 
-    def send_again(self, number: int, reason: str) -> None:
+    def reset(self, number: int, reason: str) -> None:
         """Note that a file is to be sent at the next walk through the rows, and why, for the report."""
         batch = self._batches[number]
         again = _unsent(_TO_SEND, batch.rows, batch.bytes, batch.sha256)
         self._note(number, again.sent_before(reason, *batch.resubmitted_after))
 
-    def start_over(self) -> None:
-        """Forget the receipts of earlier tries."""
+    def clear(self) -> None:
+        """Forget the checkpoint of earlier tries."""
         self._batches = {number: self._batches[number] for number in self._accepted_now}
         self._accepted_now = set()
         self._write(None)
@@ -137,7 +137,7 @@ class Receipts:
         try:
             self._store.write(entries, changed)
         except Exception as error:
-            _logger.warning("Receipts cannot be kept, so that a retry would send files again: %s", error)
+            _logger.warning("Checkpoint cannot be kept, so that a retry would send files again: %s", error)
             self._store = None
 
 

@@ -19,13 +19,13 @@ Entries = dict[int, dict[str, Any]]
 
 
 class Store(Protocol):
-    """A place for receipts, by the numbers of the files."""
+    """A place for checkpoint, by the numbers of the files."""
 
     def read(self) -> Entries:
-        """Return all receipts."""
+        """Return all checkpoint."""
 
     def write(self, entries: Entries, changed: int | None) -> None:
-        """Keep the receipts, of which one has changed, or (None) several."""
+        """Keep the checkpoint, of which one has changed, or (None) several."""
 
 
 class StateStore:
@@ -40,7 +40,7 @@ class StateStore:
         self._store = store
 
     def read(self) -> Entries:
-        """Return all receipts."""
+        """Return all checkpoint."""
         entries: Entries = {}
         page = 0
         while (stored := self._store.get(self._key(page))) is not None:
@@ -49,7 +49,7 @@ class StateStore:
         return entries
 
     def write(self, entries: Entries, changed: int | None) -> None:
-        """Keep the receipts."""
+        """Keep the checkpoint."""
         pages = range(self._page(max(entries, default=0)) + 1) if changed is None else [self._page(changed)]
         for page in pages:
             content = {str(number): entry for number, entry in entries.items() if self._page(number) == page}
@@ -73,7 +73,7 @@ class CheckpointFile:
     """A file that the user names, local or in object storage.
 
     :param path: the file
-    :param owner: DAG, run, task and map index whose receipts these are
+    :param owner: DAG, run, task and map index whose checkpoint these are
     """
 
     def __init__(self, path: str, owner: Mapping[str, Any]) -> None:
@@ -81,7 +81,7 @@ class CheckpointFile:
         self._owner = dict(owner)
 
     def read(self) -> Entries:
-        """Return all receipts; those of an earlier run are none.
+        """Return all checkpoint; those of an earlier run are none.
 
         :raises ProfileDataError: where the file is another task's, or holds something else
         """
@@ -91,16 +91,16 @@ class CheckpointFile:
             content = json.loads(self._path.read_text())
             owner, entries = content["owner"], {int(number): entry for number, entry in content["files"].items()}
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise ProfileDataError(f"{self._path} holds no receipts. Name a checkpoint_path of its own.") from None
+            raise ProfileDataError(f"{self._path} is not a checkpoint file. Name another checkpoint_path.") from None
         if {**owner, "run_id": ""} != {**self._owner, "run_id": ""}:
             raise ProfileDataError(
-                f"{self._path} holds the receipts of another task. Give each task a checkpoint_path of its own, each "
+                f"{self._path} holds the checkpoint of another task. Give each task a checkpoint_path of its own, each "
                 "mapped one, too: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
             )
         return entries if owner == self._owner else {}
 
     def write(self, entries: Entries, changed: int | None) -> None:
-        """Keep the receipts: at any moment the file holds these, or those of before."""
+        """Keep the checkpoint: at any moment the file holds these, or those of before."""
         content = json.dumps({"owner": self._owner, "files": entries}, indent=1)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.protocol not in ("", "file"):
@@ -116,7 +116,7 @@ class CheckpointFile:
 
 
 def find_store(context: Context, checkpoint_path: str | None) -> Store | None:
-    """Return where the receipts of a task are kept: in the file that is named, else where Airflow has a place."""
+    """Return where the checkpoint of a task are kept: in the file that is named, else where Airflow has a place."""
     if checkpoint_path:
         ti = context["ti"]
         return CheckpointFile(

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from airflow_provider_adobe_target.client.endpoints.delivery import Link, Person, RampUpLimiter, link_person
 from airflow_provider_adobe_target.client.transports import RequestsTransport, run
 from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.concurrency.keyed_workers import work_in_lanes
-from airflow_provider_adobe_target.concurrency.worker_pool import StoppableClock
+from airflow_provider_adobe_target.concurrency.keyed_workers import run_keyed
+from airflow_provider_adobe_target.concurrency.worker_pool import CancellableClock
 from airflow_provider_adobe_target.exceptions import PersonRefusedError
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.load.link_writer import Links
+    from airflow_provider_adobe_target.load.link_writer import LinkWriter
     from airflow_provider_adobe_target.profiles.identities import Identity, IdentityRun
 
 _REMEMBERED_PEOPLE = 10_000  # in each lane
@@ -27,7 +27,13 @@ _logger = logging.getLogger(__name__)
 
 
 def link_rows(
-    rows: IdentityRun, links: Links, settings: TargetSettings, *, mbox: str, at_once: int, calls_per_second: float
+    rows: IdentityRun,
+    links: LinkWriter,
+    settings: TargetSettings,
+    *,
+    mbox: str,
+    max_workers: int,
+    calls_per_second: float,
 ) -> None:
     """Read rows in this thread, and tell Adobe Target in others what they say.
 
@@ -35,7 +41,7 @@ def link_rows(
 
     :param links: takes what Adobe Target says
     :param mbox: one that no activity uses
-    :param at_once: how many calls may be under way
+    :param max_workers: how many calls may be under way
     :raises AdobeTargetError: as :func:`~.link_person`
     """
     stop = threading.Event()
@@ -43,7 +49,7 @@ def link_rows(
 
     def link(identities: Iterator[Identity]) -> None:
         with RequestsTransport(settings) as transport:
-            lane = _Lane(settings, pace, mbox, transport, StoppableClock(stop))
+            lane = PersonWorker(settings, pace, mbox, transport, CancellableClock(stop))
             for identity in identities:
                 try:
                     count = links.add(identity, lane.link(identity))
@@ -53,10 +59,10 @@ def link_rows(
                 if count % _LOGGED_ROWS == 0:
                     _logger.info("Rows linked so far: %s", f"{count:,}")
 
-    work_in_lanes(rows.identities(), lambda identity: hash(identity.person), link, lanes=at_once, stop=stop)
+    run_keyed(rows.identities(), lambda identity: hash(identity.person), link, workers=max_workers, stop=stop)
 
 
-class _Lane:
+class PersonWorker:
     """Make calls one after the other, each person's where the answer to the one before said.
 
     :param transport: of the thread that makes the calls

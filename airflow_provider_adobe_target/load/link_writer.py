@@ -19,16 +19,16 @@ LINK_COLUMNS = ("thirdPartyId", "ECID", "customerId", "integrationCode", "pcId")
 _BLOCK_ROWS = 1_000
 
 
-class Links:
+class LinkWriter:
     """The links made so far, set aside on disk; used from several threads.
 
     :param folder: an existing, private folder; the caller removes it
     """
 
     def __init__(self, folder: Path) -> None:
-        from airflow_provider_adobe_target.spill import Spool
+        from airflow_provider_adobe_target.spill import SpillFile
 
-        self._spool = Spool(folder / "links")
+        self._spill = SpillFile(folder / "links")
         self._lock = threading.Lock()
         self._block: list[dict[str, str | None]] = []
         self.count = 0
@@ -89,12 +89,12 @@ class Links:
         with self._lock:
             if self._block:
                 self._set_aside()
-        yield from self._spool.batches()
+        yield from self._spill.batches()
 
     def _set_aside(self) -> None:
         import pyarrow as pa
 
-        self._spool.write(pa.RecordBatch.from_pylist(self._block, self._schema()))
+        self._spill.write(pa.RecordBatch.from_pylist(self._block, self._schema()))
         self._block = []
 
     @staticmethod

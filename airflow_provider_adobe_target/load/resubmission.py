@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_adobe_target.client.batch import Batch
-    from airflow_provider_adobe_target.load.checkpoint import Receipts
+    from airflow_provider_adobe_target.load.checkpoint import Checkpoint
 
 _logger = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ class Resubmission:
             if getattr(self, name) not in ("fail", "resubmit"):
                 raise AdobeTargetError(f"{name}={getattr(self, name)!r} is neither 'fail' nor 'resubmit'.")
 
-    def is_due(self, batches: Mapping[int, Batch], receipts: Receipts) -> bool:
+    def schedule(self, batches: Mapping[int, Batch], checkpoint: Checkpoint) -> bool:
         """Note what became of batches, and say whether one of them is to be sent again now.
 
         Otherwise the files of those that ended badly lose their receipt, so that they are sent when somebody clears the
         task.
         """
-        receipts.finish(batches)
+        checkpoint.complete(batches)
         choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
         ends = _failure_reasons(batches)
         now = {
@@ -51,17 +51,17 @@ class Resubmission:
         }
         _tell(now, batches)
         for number, end in (now or ends).items():
-            receipts.send_again(number, end)
+            checkpoint.reset(number, end)
         return bool(now)
 
 
-def give_up_bad_ones(batches: Mapping[int, Batch], receipts: Receipts) -> bool:
+def reset_failed_batches(batches: Mapping[int, Batch], checkpoint: Checkpoint) -> bool:
     """Note what became of batches; all that ended badly, whatever was decided, are to be sent again now, if any."""
-    receipts.finish(batches)
+    checkpoint.complete(batches)
     ends = _failure_reasons(batches)
     _tell(ends, batches)
     for number, end in ends.items():
-        receipts.send_again(number, end)
+        checkpoint.reset(number, end)
     return bool(ends)
 
 

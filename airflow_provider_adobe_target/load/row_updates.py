@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, DailyRateLimiter
 from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
 from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError, send_files
+from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError, run_pool
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     ProfileNotFoundError,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
-    from airflow_provider_adobe_target.spill import Spool
+    from airflow_provider_adobe_target.spill import SpillFile
 
 _MOST_AT_ONCE = 32
 _MOST_PER_SECOND = 1_000
@@ -41,7 +41,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class UpdatePace:
+class UpdateRate:
     """How fast updates go; names, meanings and defaults as in ``SingleProfileUpdateOperator``."""
 
     updates_per_second: float
@@ -78,7 +78,7 @@ class RowUpdates:
     """
 
     def __init__(
-        self, settings: TargetSettings, run: ProfileRun, pace: UpdatePace, *, looks_first: bool, is_dry_run: bool
+        self, settings: TargetSettings, run: ProfileRun, pace: UpdateRate, *, looks_first: bool, is_dry_run: bool
     ) -> None:
         self._settings = settings
         self._run = run
@@ -109,7 +109,7 @@ class RowUpdates:
                 f"{checked.rows:,}",
                 f"{switch_to_bulk_above:,}",
             )
-        send_files(cut_blocks(checked.batches()), self._send, at_once=self._at_once, stop=self._stop)
+        run_pool(cut_blocks(checked.batches()), self._send, max_workers=self._at_once, stop=self._stop)
 
     def judge(self, *, if_not_found: str) -> None:
         """Fail where rows did not arrive that should have.
@@ -130,14 +130,14 @@ class RowUpdates:
                 "set. With if_not_found='skip' the task succeeds without them; BulkProfileUpdateOperator creates them."
             )
 
-    def _checked(self, folder: Path) -> Spool:
+    def _checked(self, folder: Path) -> SpillFile:
         """Read and check all rows, and set aside those that can be sent: sending may take hours.
 
         So a database is not kept waiting, and nothing is sent before it is known that all rows can be read.
         """
-        from airflow_provider_adobe_target.spill import Spool
+        from airflow_provider_adobe_target.spill import SpillFile
 
-        checked = Spool(folder / "checked")
+        checked = SpillFile(folder / "checked")
         for batch in self._run.profiles():
             checked.write(batch)
         return checked
@@ -152,7 +152,7 @@ class RowUpdates:
             with RequestsTransport(self._settings) as transport:
                 for index, update in enumerate(block.updates()):
                     sent += self._send_one(index, update, ends, transport, clock)
-        except UploadStoppedError:
+        except TaskCancelledError:
             pass  # another thread has failed, and says so
         finally:
             self._settle(block, sent, ends)
@@ -162,7 +162,7 @@ class RowUpdates:
     ) -> bool:
         """Send one profile, and say whether it arrived; where it did not, note why before anything is raised."""
         if self._stop.is_set():
-            raise UploadStoppedError
+            raise TaskCancelledError
         try:
             is_known = self._is_dry_run or self._converse(update, transport, clock)
         except TokenRefusedError:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import clock
-from airflow_provider_adobe_target.concurrency.run_lock import run_turn
+from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.version_compat import BaseOperator, Context
 
 
-def turn_of(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:
-    """Return a block in which no other run of a task on this machine sends rows; see :func:`~.run_turn`.
+def exclusive_run(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:
+    """Return a block in which no other run of a task on this machine sends rows; see :func:`~.run_lock`.
 
     One warning says what to set, where the DAG lets runs overlap that may be on other machines.
     """
@@ -28,7 +28,7 @@ def turn_of(operator: BaseOperator, context: Context, settings: TargetSettings) 
             operator.dag.max_active_runs,
         )
     values: Any = context
-    return run_turn(
+    return run_lock(
         account_digest(settings),
         dag_id=operator.dag_id,
         task_id=operator.task_id,

@@ -11,24 +11,24 @@ from dataclasses import fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.airflow_errors import airflow_failures
+from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
 from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
 from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
-from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
-from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, send_files
+from airflow_provider_adobe_target.concurrency.reader_thread import read_and_process
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
+from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_id_map, find_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
-from airflow_provider_adobe_target.load.batch_sender import FileSender
-from airflow_provider_adobe_target.load.checkpoint import Receipts, SourceChangedError
+from airflow_provider_adobe_target.load.batch_sender import BatchSender
+from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
 from airflow_provider_adobe_target.load.checkpoint_store import find_store
 from airflow_provider_adobe_target.load.output_files import write_rejects
-from airflow_provider_adobe_target.load.resubmission import Resubmission, give_up_bad_ones
-from airflow_provider_adobe_target.operators.base import turn_of
+from airflow_provider_adobe_target.load.resubmission import Resubmission, reset_failed_batches
+from airflow_provider_adobe_target.operators.base import exclusive_run
 from airflow_provider_adobe_target.version_compat import BaseOperator, conf
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param on_status_lost: the same about a batch that Adobe Target no longer knows
     :param durable: keep a receipt of each file that Adobe Target accepted, so that another try of the task sends only
         what has none: in Airflow's task state store (3.3 and newer), or at ``checkpoint_path``
-    :param checkpoint_path: a file for the receipts, local or in object storage, one for each task (templated)
+    :param checkpoint_path: a file for the checkpoint, local or in object storage, one for each task (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -190,7 +190,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.on_status_lost = on_status_lost
         self.durable = durable
         self.checkpoint_path = checkpoint_path
-        self._folder: ScratchFolder | None = None
+        self._folder: TempFolder | None = None
         self._client_code: str | None = None
 
     @classmethod
@@ -229,21 +229,21 @@ class BulkProfileUpdateOperator(BaseOperator):
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
         :raises OSError: where the disk is full
         """
-        with airflow_failures():
+        with translate_errors():
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
             _ = self._resubmission  # refused before anything is read
             check_client_code(self._client_code, self.hook.settings.client_code)
-            with nullcontext() if self.is_dry_run else turn_of(self, context, self.hook.settings):
-                return self._upload_and_wait(context, self._receipts(context))
+            with nullcontext() if self.is_dry_run else exclusive_run(self, context, self.hook.settings):
+                return self._upload_and_wait(context, self._checkpoint(context))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
 
-        with airflow_failures():
+        with translate_errors():
             batches = batches_of_event(event)
-            return self._conclude(context, event["report"], batches, self._receipts(context, batches))
+            return self._conclude(context, event["report"], batches, self._checkpoint(context, batches))
 
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
@@ -254,27 +254,29 @@ class BulkProfileUpdateOperator(BaseOperator):
     def _resubmission(self) -> Resubmission:
         return Resubmission(self.on_stuck, self.on_status_lost)
 
-    def _receipts(self, context: Context, batches: Sequence[Batch] | None = None) -> Receipts:
-        """Return the receipts of earlier tries, or of the batches that this one sent before it was deferred."""
+    def _checkpoint(self, context: Context, batches: Sequence[Batch] | None = None) -> Checkpoint:
+        """Return the checkpoint of earlier tries, or of the batches that this one sent before it was deferred."""
         store = find_store(context, self.checkpoint_path) if self.durable and not self.is_dry_run else None
         if store is None and self.durable and not self.is_dry_run:
             self.log.info(
                 "No checkpoint_path, and no state store (Airflow 3.3): another try would send all files again."
             )
         settings = self.hook.settings
-        return Receipts(store, f"{settings.base_url} {settings.client_code} {self.api_version}", batches)
+        return Checkpoint(store, f"{settings.base_url} {settings.client_code} {self.api_version}", batches)
 
-    def _upload_and_wait(self, context: Context, receipts: Receipts) -> dict[str, Any]:
-        report, batches = self._upload(context, receipts)
+    def _upload_and_wait(self, context: Context, checkpoint: Checkpoint) -> dict[str, Any]:
+        report, batches = self._upload(context, checkpoint)
         if self.is_dry_run or not batches:
             return report
         if not self.wait_for_completion:
             # All was sent before: a sensor may have seen how it ended, and the task been cleared.
-            if receipts.are_all_earlier and give_up_bad_ones(dict(enumerate(self.hook.poll(batches))), receipts):
-                report, _ = self._upload(context, receipts)
+            if checkpoint.nothing_sent_now and reset_failed_batches(
+                dict(enumerate(self.hook.poll(batches))), checkpoint
+            ):
+                report, _ = self._upload(context, checkpoint)
             return report
         if all(batch.final for batch in batches):  # what an earlier try saw
-            return self._conclude(context, report, batches, receipts)
+            return self._conclude(context, report, batches, checkpoint)
         deadline = clocks.SYSTEM.now() + self.timeout
         if self.deferrable:
             from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
@@ -289,16 +291,16 @@ class BulkProfileUpdateOperator(BaseOperator):
                 ),
                 method_name="execute_complete",
             )
-        return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline), receipts)
+        return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline), checkpoint)
 
     def _conclude(
-        self, context: Context, report: dict[str, Any], batches: Sequence[Batch], receipts: Receipts
+        self, context: Context, report: dict[str, Any], batches: Sequence[Batch], checkpoint: Checkpoint
     ) -> dict[str, Any]:
         """Judge batches that are final, unless some of them are to be sent again."""
         report = {**report, "batches": self._push_batches(context, batches)}
-        if self._resubmission.is_due(dict(enumerate(batches)), receipts):
-            with turn_of(self, context, self.hook.settings):  # it ended where the task was deferred
-                return self._upload_and_wait(context, receipts)
+        if self._resubmission.schedule(dict(enumerate(batches)), checkpoint):
+            with exclusive_run(self, context, self.hook.settings):  # it ended where the task was deferred
+                return self._upload_and_wait(context, checkpoint)
         report = self._with_refused_rows(context, report, batches)
         for warning in evaluate_batches(
             batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct
@@ -306,11 +308,11 @@ class BulkProfileUpdateOperator(BaseOperator):
             self.log.warning(warning)
         return report
 
-    def _upload(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
+    def _upload(self, context: Context, checkpoint: Checkpoint) -> tuple[dict[str, Any], list[Batch]]:
         """Send all files that have no receipt; return the report and all batches as far as they are known."""
         while True:
             try:
-                return self._walk(context, receipts)
+                return self._upload_once(context, checkpoint)
             except SourceChangedError as change:
                 self.log.warning(
                     "The rows are not those that an earlier try read: %s All of them are sent again, when Adobe "
@@ -318,24 +320,24 @@ class BulkProfileUpdateOperator(BaseOperator):
                     "its rows.",
                     change,
                 )
-                self.hook.wait(receipts.accepted, self.poll_interval, clocks.SYSTEM.now() + self.timeout)
-                receipts.start_over()
-            except _SendAgainError:
+                self.hook.wait(checkpoint.accepted, self.poll_interval, clocks.SYSTEM.now() + self.timeout)
+                checkpoint.clear()
+            except _RestartError:
                 continue
 
-    def _walk(self, context: Context, receipts: Receipts) -> tuple[dict[str, Any], list[Batch]]:
+    def _upload_once(self, context: Context, checkpoint: Checkpoint) -> tuple[dict[str, Any], list[Batch]]:
         """Walk through all rows once. The batches are in XCom before anything waits for them."""
-        sender = FileSender(
+        sender = BatchSender(
             None if self.is_dry_run else self.hook,
-            receipts,
+            checkpoint,
             self.api_version,
-            partial(self._finished, receipts) if self.guaranteed_upload else None,
+            partial(self._wait_for_batch, checkpoint) if self.guaranteed_upload else None,
         )
-        self._folder = ScratchFolder()
+        self._folder = TempFolder()
         with self._full_disk_explained(sender), self._folder as folder:
             run = self._run(folder, keep_rejects=bool(self.rejects_path))
             try:
-                self._send_all(run, sender, receipts)
+                self._upload_files(run, sender, checkpoint)
             except BaseException:
                 self._push_batches(context, sender.batches)
                 self._rescue_rejects(context, run)
@@ -359,7 +361,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             )
         return report, sender.batches
 
-    def _send_all(self, run: ProfileRun, sender: FileSender, receipts: Receipts) -> None:
+    def _upload_files(self, run: ProfileRun, sender: BatchSender, checkpoint: Checkpoint) -> None:
         """Read the rows here, make files of them in a second thread, and send these in others."""
         stop = threading.Event()
         # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
@@ -370,23 +372,25 @@ class BulkProfileUpdateOperator(BaseOperator):
             self.hook.authenticate()  # here, too, and before a row is read
 
         def make_and_send(batches: Iterator[RecordBatch]) -> None:
-            files = self._files(run, batches, receipts)
-            at_once = self._uploads_at_once
-            send_files(list(files) if run.checks_all_rows_first else files, sender.send, at_once=at_once, stop=stop)
+            files = self._files(run, batches, checkpoint)
+            max_workers = self._uploads_at_once
+            run_pool(
+                list(files) if run.checks_all_rows_first else files, sender.send, max_workers=max_workers, stop=stop
+            )
 
-        hand_over(run.batches(), make_and_send, stop)
+        read_and_process(run.batches(), make_and_send, stop)
 
-    def _files(self, run: ProfileRun, batches: Iterator[RecordBatch], receipts: Receipts) -> Iterator[BatchFile]:
+    def _files(self, run: ProfileRun, batches: Iterator[RecordBatch], checkpoint: Checkpoint) -> Iterator[BatchFile]:
         """Make the files, and refuse them where Adobe warns of their key with this version."""
         count = 0
         for file in run.files(batches):
             # Only now the columns of sql are known.
             for key in run.keys:
                 check_version(self.api_version, key, self.hook.settings.uses_ecid)
-            receipts.check(count, file)
+            checkpoint.check(count, file)
             count += 1
             yield file
-        receipts.check_count(count)
+        checkpoint.check_count(count)
 
     def _rules(self) -> ProfileRules:
         from airflow_provider_adobe_target.profiles.options import ProfileRules
@@ -404,14 +408,14 @@ class BulkProfileUpdateOperator(BaseOperator):
         """Return the rows; what a subclass sets aside on disk to make them goes to ``folder``."""
         return find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
 
-    def _finished(self, receipts: Receipts, number: int, batch: Batch, clock: Clock) -> Batch:
+    def _wait_for_batch(self, checkpoint: Checkpoint, number: int, batch: Batch, clock: Clock) -> Batch:
         """Wait until Adobe Target has finished a batch, so that the next cannot overtake it.
 
         :raises BatchOutcomeError: where it did not end well
         """
         [batch] = self.hook.wait([batch], self.poll_interval, clock.now() + self.timeout, clock)
-        if self._resubmission.is_due({number: batch}, receipts):
-            raise _SendAgainError
+        if self._resubmission.schedule({number: batch}, checkpoint):
+            raise _RestartError
         evaluate_batches([batch], max_failed_pct=100, max_not_found_pct=None)
         return batch
 
@@ -421,7 +425,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         return entries
 
     @contextmanager
-    def _full_disk_explained(self, sender: FileSender) -> Iterator[None]:
+    def _full_disk_explained(self, sender: BatchSender) -> Iterator[None]:
         """Say of a full disk what is full, what is needed, and what was sent before, in an error Airflow may retry."""
         try:
             yield
@@ -457,7 +461,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             return report
         try:
             ids = self.hook.failed_ids(refused)
-            self._folder = ScratchFolder()
+            self._folder = TempFolder()
             with self._folder as folder:
                 run = self._run(folder, keep_rejects=True, refused_ids=ids)
                 for file in run.files():
@@ -491,5 +495,5 @@ class BulkProfileUpdateOperator(BaseOperator):
         }
 
 
-class _SendAgainError(Exception):
+class _RestartError(Exception):
     """A file that was sent before is to be sent again: walk through the rows once more."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError, TargetRefusedError
 from airflow_provider_adobe_target.hooks.edge_network import EdgeNetworkHook
-from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdatePace
+from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import mask_secret
 
@@ -55,7 +55,7 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
     def _update(self, update: ProfileUpdate) -> None:
         self.hook.interact({self.namespace: update.profile_id}, update.attributes)
 
-    def _row_updates(self, run: ProfileRun, pace: UpdatePace, **choices: bool) -> RowUpdates:
+    def _row_updates(self, run: ProfileRun, pace: UpdateRate, **choices: bool) -> RowUpdates:
         return _EdgeRowUpdates(self.hook, self.namespace, run, pace, **choices)
 
     def _report(self, run: ProfileRun, rejects_path: str | None) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class _EdgeRowUpdates(RowUpdates):
     """
 
     def __init__(
-        self, hook: EdgeNetworkHook, namespace: str, run: ProfileRun, pace: UpdatePace, **choices: bool
+        self, hook: EdgeNetworkHook, namespace: str, run: ProfileRun, pace: UpdateRate, **choices: bool
     ) -> None:
         super().__init__(hook.settings, run, pace, **choices)
         self._authenticated = hook.calls_authenticated

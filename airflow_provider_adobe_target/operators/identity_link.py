@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_errors import airflow_failures
-from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
+from airflow_provider_adobe_target.airflow_errors import translate_errors
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
-from airflow_provider_adobe_target.load.link_writer import Links
+from airflow_provider_adobe_target.load.link_writer import LinkWriter
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.version_compat import BaseOperator
 
@@ -123,7 +123,7 @@ class IdentityLinkOperator(BaseOperator):
         self.result_path = result_path
         self.result_table = result_table
         self.result_conn_id = result_conn_id
-        self._folder = ScratchFolder()
+        self._folder = TempFolder()
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -145,11 +145,11 @@ class IdentityLinkOperator(BaseOperator):
         """
         from airflow_provider_adobe_target.profiles.identities import IdentityRun
 
-        with airflow_failures(), self._folder as folder:
+        with translate_errors(), self._folder as folder:
             self._check_arguments()
             rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
             run = IdentityRun(rows, self._rules(), folder, keep_rejects=bool(self.rejects_path))
-            links = Links(folder)
+            links = LinkWriter(folder)
             try:
                 self._link_all(run, links)
             except BaseException as error:
@@ -168,7 +168,7 @@ class IdentityLinkOperator(BaseOperator):
         """Remove what is set aside on disk: Airflow 3 ends a killed task some seconds later, wherever it is."""
         self._folder.remove()
 
-    def _link_all(self, run: IdentityRun, links: Links) -> None:
+    def _link_all(self, run: IdentityRun, links: LinkWriter) -> None:
         if self.is_dry_run:
             for identity in run.identities():
                 links.add(identity, None)
@@ -180,7 +180,7 @@ class IdentityLinkOperator(BaseOperator):
             links,
             self.hook.settings,
             mbox=self.mbox,
-            at_once=self.max_concurrent_calls,
+            max_workers=self.max_concurrent_calls,
             calls_per_second=self.calls_per_second,
         )
 
@@ -215,7 +215,7 @@ class IdentityLinkOperator(BaseOperator):
                 f"{name}={value!r} is not a {'whole number' if kind is int else 'number'} from {least} to {most:,}."
             )
 
-    def _explain(self, error: BaseException, run: IdentityRun, links: Links) -> None:
+    def _explain(self, error: BaseException, run: IdentityRun, links: LinkWriter) -> None:
         """Say of a task that failed halfway what it did, and what is missing."""
         account = (
             f"Rows read so far: {run.rows_read:,}; linked: {links.count:,}; rejected: {run.rows_rejected:,}. "
@@ -227,7 +227,7 @@ class IdentityLinkOperator(BaseOperator):
             self.log.error(account)
 
     def _write(
-        self, context: Context, run: IdentityRun, links: Links
+        self, context: Context, run: IdentityRun, links: LinkWriter
     ) -> tuple[dict[str, str | None], Exception | None]:
         """Write bad rows and links to where they are wanted, each of them whatever becomes of the others.
 
@@ -250,7 +250,7 @@ class IdentityLinkOperator(BaseOperator):
                 first = first or error
         return places, first
 
-    def _report(self, run: IdentityRun, links: Links, places: Mapping[str, str | None]) -> dict[str, Any]:
+    def _report(self, run: IdentityRun, links: LinkWriter, places: Mapping[str, str | None]) -> dict[str, Any]:
         report = {
             "client_code": self.hook.settings.client_code,
             "mbox": self.mbox,
@@ -271,7 +271,7 @@ class IdentityLinkOperator(BaseOperator):
         )
         return report
 
-    def _check_refused(self, run: IdentityRun, links: Links) -> None:
+    def _check_refused(self, run: IdentityRun, links: LinkWriter) -> None:
         refused = run.rejects.by_reason["refused_by_target"]
         if refused * 100 > self.max_failed_pct * (refused + links.count):
             where = "" if self.rejects_path else " With rejects_path they are kept."

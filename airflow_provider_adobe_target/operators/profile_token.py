@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_errors import airflow_failures
+from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -61,7 +61,7 @@ class RotateProfileTokenOperator(BaseOperator):
         :raises AdobeTargetUnavailableError: where the Admin API gives no usable answer, and the former token is still
             in force
         """
-        with airflow_failures():
+        with translate_errors():
             store = self._store()
             token = self.hook.rotate_profile_token(confirm=self.confirm)
         self.log.info("A new Profile API token is in force; the former one is refused from now on.")

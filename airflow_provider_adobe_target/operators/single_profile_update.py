@@ -7,11 +7,11 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.airflow_errors import airflow_failures
+from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.endpoints.profile import room_in_update
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND
 from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_rows
@@ -22,7 +22,7 @@ from airflow_provider_adobe_target.inputs.templating import (
     with_hidden_profile,
 )
 from airflow_provider_adobe_target.load.output_files import write_rejects
-from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdatePace
+from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, BaseOperator, conf
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         :raises AirflowSensorTimeout: where there is none at the ``timeout``, and ``if_not_found`` is ``wait``
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
         """
-        with airflow_failures():
+        with translate_errors():
             if self.if_not_found not in _IF_NOT_FOUND:
                 raise ProfileDataError(
                     f"if_not_found={self.if_not_found!r} is not one of {', '.join(map(repr, _IF_NOT_FOUND))}."
@@ -167,9 +167,9 @@ class SingleProfileUpdateOperator(BaseOperator):
                 return self._update_rows(context)
             return self._update_one(clocks.SYSTEM.now() + self.timeout)
 
-    def look_again(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on after a wait in the triggerer; returns and raises as :meth:`execute`."""
-        with airflow_failures():
+        with translate_errors():
             return self._update_one(event["deadline"])
 
     # --- one profile ------------------------------------------------------------------------------------------
@@ -198,11 +198,11 @@ class SingleProfileUpdateOperator(BaseOperator):
                 raise AirflowSensorTimeout(f"{_NOT_FOUND}There was still none after {self.timeout:,.0f} seconds.")
             self.log.info("Adobe Target has no such profile yet; looking again in %.0f seconds.", self.poll_interval)
             if self.deferrable:
-                from airflow_provider_adobe_target.triggers.adobe_target import MomentTrigger
+                from airflow_provider_adobe_target.triggers.adobe_target import WaitUntilTrigger
 
                 self.defer(
-                    trigger=MomentTrigger(moment=clock.now() + self.poll_interval, deadline=deadline),
-                    method_name="look_again",
+                    trigger=WaitUntilTrigger(moment=clock.now() + self.poll_interval, deadline=deadline),
+                    method_name="execute_complete",
                 )
             clock.sleep(self.poll_interval)
 
@@ -221,7 +221,7 @@ class SingleProfileUpdateOperator(BaseOperator):
                 "dict needs a DAG with render_template_as_native_obj=True."
             )
         id_column, rows = one_row(self.profile_id.value, attributes)
-        with ScratchFolder() as folder:
+        with TempFolder() as folder:
             choices = {"id_column": id_column, "id_type": self._one_id_type, "skip_invalid_records": False}
             run = self._run(rows, folder, **choices)
             try:
@@ -246,9 +246,9 @@ class SingleProfileUpdateOperator(BaseOperator):
             raise ProfileDataError(
                 "if_not_found='wait' is for one profile_id. With rows use 'skip', and run the task again later."
             )
-        pace = UpdatePace(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
+        pace = UpdateRate(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
         rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
-        with ScratchFolder() as folder:
+        with TempFolder() as folder:
             run = self._run(rows, folder, attributes=self.attributes.value)
             looks_first = self.if_not_found != "send"
             if not self.is_dry_run:
@@ -266,7 +266,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         updates.judge(if_not_found=self.if_not_found)
         return self._report(run, rejects_path)
 
-    def _row_updates(self, run: ProfileRun, pace: UpdatePace, **choices: bool) -> RowUpdates:
+    def _row_updates(self, run: ProfileRun, pace: UpdateRate, **choices: bool) -> RowUpdates:
         return RowUpdates(self.hook.settings, run, pace, **choices)
 
     def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:

@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.profiles.sources.record_batches import record
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import refuse_unfit_ids
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
-from airflow_provider_adobe_target.spill import Spool
+from airflow_provider_adobe_target.spill import SpillFile
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class _Piles:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self.spools = [Spool(folder / f"{number:02d}") for number in range(1 << _PILES_BITS)]
+        self.spools = [SpillFile(folder / f"{number:02d}") for number in range(1 << _PILES_BITS)]
 
     def deal(self, ids: pa.StringArray, audiences: pa.Int32Array | None = None) -> None:
         rows = record_batch({"id": ids} | ({} if audiences is None else {"audience": audiences}), len(ids))
@@ -179,9 +179,9 @@ class _Piles:
         order = np.argsort(piles, kind="stable")
         rows = rows.take(pa.array(order))
         ends = np.searchsorted(piles[order], np.arange(len(self.spools)), side="right")
-        for spool, start, end in zip(self.spools, [0, *ends], ends, strict=False):
+        for spill, start, end in zip(self.spools, [0, *ends], ends, strict=False):
             if end > start:
-                spool.write(rows.slice(start, end - start))
+                spill.write(rows.slice(start, end - start))
 
 
 def _ids(batch: pa.RecordBatch, column: str) -> pa.StringArray:
@@ -191,7 +191,7 @@ def _ids(batch: pa.RecordBatch, column: str) -> pa.StringArray:
     return to_text(values).text
 
 
-def _read(spool: Spool) -> pa.Table:
+def _read(spill: SpillFile) -> pa.Table:
     schema = pa.schema([("id", pa.string()), ("audience", pa.int32())])
-    batches = list(spool.batches())
+    batches = list(spill.batches())
     return pa.Table.from_batches(batches) if batches else schema.empty_table()

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.profiles.encoding import cell_starts, string_bytes
-from airflow_provider_adobe_target.spill import Spool
+from airflow_provider_adobe_target.spill import SpillFile
 
 _FIELD_WORDS = 2**22  # of 64 bits: 32 MiB
 _WAITING_BLOCK_ROWS = 65_536
@@ -39,7 +39,7 @@ def first_of_each_id(
     :param batches: rows with a column ``id`` of type string, without nulls
     :param folder: an existing folder for what has to wait
     """
-    seen, waiting = SeenIds(folder), Spool(folder / "waiting")
+    seen, waiting = SeenIds(folder), SpillFile(folder / "waiting")
     for batch in batches:
         new = seen.surely_new(batch.column("id"))
         if new.all():
@@ -61,7 +61,7 @@ def last_of_each_id(
     All batches are read before the first is passed on. Parameters as :func:`first_of_each_id`, and a column
     ``row_number`` of type int64 that grows.
     """
-    rows = Spool(folder / "rows")
+    rows = SpillFile(folder / "rows")
     rows_read = 0
     for batch in batches:
         rows.write(batch)
@@ -84,7 +84,7 @@ class SeenIds:
 
     def __init__(self, folder: Path) -> None:
         self._field = np.zeros(_FIELD_WORDS, np.uint64)
-        self._noted = Spool(folder / "ids")
+        self._noted = SpillFile(folder / "ids")
 
     def surely_new(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
         """Tell which ids cannot have come before, neither earlier nor higher up in ``ids``, and note these."""

@@ -27,7 +27,7 @@ from airflow_provider_adobe_target.profiles.validation import (
 )
 from airflow_provider_adobe_target.profiles.values.text_column import marks, nulled
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
-from airflow_provider_adobe_target.spill import Spool
+from airflow_provider_adobe_target.spill import SpillFile
 
 THIRD_PARTY_ID, PC_ID, ECID = "thirdPartyId", "pcId", "ECID"
 ID_NAMES = {  # what a column of ids may be called, and which id it then is
@@ -89,7 +89,7 @@ class IdentityRun:
     """
 
     def __init__(self, rows: Rows, rules: IdentityRules, folder: Path, *, keep_rejects: bool = False) -> None:
-        self.rejects = Rejects(Spool(folder / "rejects") if keep_rejects else None)
+        self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
         self.rows_read = 0
         self._rows = rows
         self._rules = rules
@@ -116,7 +116,7 @@ class IdentityRun:
         """
         good: Iterable[pa.RecordBatch] = first_of_each_id(self._good_rows(), self._folder, self._reject_repeated)
         if not self._rules.skip_invalid_records:
-            checked = Spool(self._folder / "checked")
+            checked = SpillFile(self._folder / "checked")
             for batch in good:
                 checked.write(batch)
             good = checked.batches()

@@ -31,7 +31,7 @@ from airflow_provider_adobe_target.profiles.validation import (
     update_sizes,
 )
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
-from airflow_provider_adobe_target.spill import Spool
+from airflow_provider_adobe_target.spill import SpillFile
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.id_map import IdMap
@@ -85,7 +85,7 @@ class ProfileRun:
         max_update_bytes: int | None = None,
         id_map: IdMap | None = None,
     ) -> None:
-        self.rejects = Rejects(Spool(folder / "rejects") if keep_rejects else None)
+        self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
         self.rows_read = self.rows_sent = self.rows_empty = self.rows_extended = 0
         self._rows = rows
         self._rules = rules
@@ -96,7 +96,7 @@ class ProfileRun:
         self._id_map = id_map
         if id_map and rules.max_bytes_per_file < _LEAST_BYTES_WITH_MAP:
             raise ProfileDataError(f"With id_map, max_bytes_per_file is to be {_LEAST_BYTES_WITH_MAP:,} or more.")
-        self._own = Spool(folder / "own")
+        self._own = SpillFile(folder / "own")
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
         self._mapped: pa.Schema | None = None

@@ -10,7 +10,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_adobe_target.spill import Spool
+from airflow_provider_adobe_target.spill import SpillFile
 
 _OWN_NAME = re.compile("(row_number|reject_reason|reject_detail)_*")
 
@@ -18,11 +18,11 @@ _OWN_NAME = re.compile("(row_number|reject_reason|reject_detail)_*")
 class Rejects:
     """The bad rows of a run; several threads may add to them.
 
-    :param spool: where the rows themselves are set aside; without it they are only counted
+    :param spill: where the rows themselves are set aside; without it they are only counted
     """
 
-    def __init__(self, spool: Spool | None) -> None:
-        self._spool = spool
+    def __init__(self, spill: SpillFile | None) -> None:
+        self._spill = spill
         self._lock = threading.Lock()
         self.by_reason: Counter[str] = Counter()
 
@@ -37,8 +37,8 @@ class Rejects:
         """
         with self._lock:
             self.by_reason.update(reasons)
-            if self._spool is not None and reasons:
-                self._spool.write(self._kept(columns, rows, reasons, details))
+            if self._spill is not None and reasons:
+                self._spill.write(self._kept(columns, rows, reasons, details))
 
     @staticmethod
     def _kept(columns: list[str], rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> pa.RecordBatch:
@@ -50,12 +50,12 @@ class Rejects:
 
     def write_parquet(self, file: IO[bytes]) -> None:
         """Write what was kept as one Parquet file."""
-        assert self._spool is not None  # noqa: S101  # nosec B101  # nobody asks for a file without having given a place
-        fields = {field.name: field for schema in self._spool.schemas for field in schema}
+        assert self._spill is not None  # noqa: S101  # nosec B101  # nobody asks for a file without having given a place
+        fields = {field.name: field for schema in self._spill.schemas for field in schema}
         last = [fields.pop(name) for name in ("reject_reason", "reject_detail")]
         schema = pa.schema([*fields.values(), *last])
         with pq.ParquetWriter(file, schema) as writer:
-            for batch in self._spool.batches():
+            for batch in self._spill.batches():
                 columns = [
                     batch.column(name) if name in batch.schema.names else pa.nulls(len(batch), pa.string())
                     for name in schema.names

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_errors import airflow_failures
+from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
 from airflow_provider_adobe_target.exceptions import ProfileDataError
@@ -89,7 +89,7 @@ class BatchStatusSensor(AdobeTargetSensor):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once for each batch that is not final."""
-        with airflow_failures():
+        with translate_errors():
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             if self._polled is None:
                 self._polled = read_batches(self.batches)
@@ -103,7 +103,7 @@ class BatchStatusSensor(AdobeTargetSensor):
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
 
         def judge_event() -> list[dict[str, Any]]:
-            with airflow_failures():
+            with translate_errors():
                 return self._judge(batches_of_event(event))
 
         landed: list[dict[str, Any]] = self._as_poked(judge_event)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.airflow_errors import airflow_failures
+from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
-from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.row_source import find_rows
@@ -112,7 +112,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self._deadline = self._started_at(context) + self.timeout
         return self._look_or_defer(context) if self.deferrable else super().execute(context)
 
-    def look_again(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on after a wait in the triggerer; returns and raises as :meth:`execute`."""
         self._deadline = event["deadline"]
         return self._look_or_defer(context)
@@ -121,14 +121,16 @@ class ProfileLandingSensor(AdobeTargetSensor):
         done = self._as_poked(lambda: self.poke(context))
         if isinstance(done, PokeReturnValue):
             return done.xcom_value
-        from airflow_provider_adobe_target.triggers.adobe_target import MomentTrigger
+        from airflow_provider_adobe_target.triggers.adobe_target import WaitUntilTrigger
 
         moment = min(clock.SYSTEM.now() + self.poke_interval, self._deadline)
-        return self.defer(trigger=MomentTrigger(moment=moment, deadline=self._deadline), method_name="look_again")
+        return self.defer(
+            trigger=WaitUntilTrigger(moment=moment, deadline=self._deadline), method_name="execute_complete"
+        )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look up the profiles of the sample: all at first, then those that this process has not seen land."""
-        with airflow_failures():
+        with translate_errors():
             if self._missing is None:
                 self._check_arguments()
                 self._missing = self._draw()
@@ -180,7 +182,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         choices = ("id_column", "id_type", "attributes", "on_duplicate_id", "on_risky_value", "max_value_length")
         rules = ProfileRules(**{name: getattr(self, name) for name in choices})
         rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
-        with ScratchFolder() as folder:
+        with TempFolder() as folder:
             run = ProfileRun(rows, rules, folder)
             sample = draw_sample(run.profiles(), self.sample_size, self.seed)
         self._id_type = run.key

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.airflow_errors import airflow_failures
+from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.version_compat import BaseSensorOperator, PokeReturnValue
@@ -60,7 +60,7 @@ class ProfileTokenSensor(BaseSensorOperator):
         """
         from airflow_provider_adobe_target.client.auth.authenticator import days_left
 
-        with airflow_failures():
+        with translate_errors():
             token = self.hook.read_profile_token()
         if not token.value:
             self.log.info("No Profile API token is in force.")

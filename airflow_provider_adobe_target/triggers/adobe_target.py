@@ -81,7 +81,7 @@ class BatchStatusTrigger(BaseTrigger):
             return await arun(authenticator.with_profile_token(flow), transport, clock.SYSTEM)
 
 
-class MomentTrigger(BaseTrigger):
+class WaitUntilTrigger(BaseTrigger):
     """Wait until a moment, so that a task can look again. Nothing of what it looks for is handed over.
 
     :param moment: epoch seconds

@@ -7,12 +7,12 @@ import tempfile
 
 import pytest
 
-from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 
 HOLD = """
 import sys, time
-from airflow_provider_adobe_target.concurrency.temp_folder import ScratchFolder
-with ScratchFolder() as folder:
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
+with TempFolder() as folder:
     (folder / "batch-000000.txt").write_text("batch=thirdPartyId,tier")
     print(folder.name, flush=True)
     time.sleep(60)
@@ -39,7 +39,7 @@ def names(folder):
 
 
 def test_it_is_gone_after_use(parent):
-    with ScratchFolder() as folder:
+    with TempFolder() as folder:
         assert folder.parent == parent
         assert folder.stat().st_mode & 0o777 == 0o700
         (folder / "batch-000000.txt").touch()
@@ -47,13 +47,13 @@ def test_it_is_gone_after_use(parent):
 
 
 def test_it_is_gone_after_an_error(parent):
-    with pytest.raises(LookupError), ScratchFolder():
+    with pytest.raises(LookupError), TempFolder():
         raise LookupError
     assert names(parent) == []
 
 
 def test_it_can_be_removed_before_its_time(parent):
-    scratch = ScratchFolder()
+    scratch = TempFolder()
     with scratch:
         scratch.remove()
         assert names(parent) == []
@@ -64,7 +64,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(parent, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert names(parent) == [holder.folder]
-    with ScratchFolder() as folder:
+    with TempFolder() as folder:
         assert names(parent) == [folder.name]
 
 
@@ -72,21 +72,21 @@ def test_what_was_being_removed_when_its_process_was_killed_is_removed_by_the_ne
     half_removed = parent / ".adobe-target-abc.removed"
     half_removed.mkdir()
     (half_removed / "batch-000000.txt").write_text("batch=thirdPartyId,tier")
-    with ScratchFolder() as folder:
+    with TempFolder() as folder:
         assert names(parent) == [folder.name]
 
 
 def test_what_another_process_uses_stays(parent, holder):
-    with ScratchFolder() as folder:
+    with TempFolder() as folder:
         assert set(names(parent)) == {folder.name, holder.folder}
-        with ScratchFolder() as another:
+        with TempFolder() as another:
             assert set(names(parent)) == {folder.name, holder.folder, another.name}
 
 
 def test_what_is_not_known_to_be_an_orphan_stays(parent):
     (parent / "adobe-target-1000").mkdir()
     (parent / "adobe-target-report.txt").touch()
-    with ScratchFolder():
+    with TempFolder():
         pass
     assert set(names(parent)) == {"adobe-target-1000", "adobe-target-report.txt"}
 
@@ -95,8 +95,8 @@ def test_without_locks_it_is_used_all_the_same(parent, mocker):
     mocker.patch(
         "airflow_provider_adobe_target.concurrency.temp_folder.lock", side_effect=OSError("no locks available")
     )
-    with ScratchFolder() as folder:
-        with ScratchFolder():
+    with TempFolder() as folder:
+        with TempFolder():
             pass
         assert names(parent) == [folder.name]
         assert names(folder) == []

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_adobe_target.client.settings import TargetSettings, account_digest
 from airflow_provider_adobe_target.concurrency import file_lock
 from airflow_provider_adobe_target.concurrency.clock import SystemClock
-from airflow_provider_adobe_target.concurrency.run_lock import run_turn
+from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 
 SETTINGS = TargetSettings.from_fields("acme", None, None, None, {})
 
@@ -33,7 +33,7 @@ class QuickClock(SystemClock):
 
 def turn(clock=None, settings=SETTINGS, **names):
     names = {"dag_id": "loyalty", "task_id": "upload", "run_id": "monday", **names}
-    return run_turn(account_digest(settings), **names, clock=clock or ImpatientClock())
+    return run_lock(account_digest(settings), **names, clock=clock or ImpatientClock())
 
 
 def test_two_runs_of_a_task_are_not_at_it_together():
@@ -103,7 +103,7 @@ PROCESS = """
 import os, sys, time
 from airflow_provider_adobe_target.concurrency.clock import SystemClock
 from airflow_provider_adobe_target.client.settings import TargetSettings, account_digest
-from airflow_provider_adobe_target.concurrency.run_lock import run_turn
+from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 
 class QuickClock(SystemClock):
     def sleep(self, seconds):
@@ -112,7 +112,7 @@ class QuickClock(SystemClock):
 run_id, times, log = sys.argv[1], int(sys.argv[2]), os.open(sys.argv[3], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 settings = TargetSettings.from_fields("acme", None, None, None, {})
 for _ in range(times):
-    with run_turn(account_digest(settings), dag_id="loyalty", task_id="upload", run_id=run_id, clock=QuickClock()):
+    with run_lock(account_digest(settings), dag_id="loyalty", task_id="upload", run_id=run_id, clock=QuickClock()):
         os.write(log, f"{run_id} begins\\n".encode())
         time.sleep(0.03 if times > 1 else 60)
         os.write(log, f"{run_id} ends\\n".encode())

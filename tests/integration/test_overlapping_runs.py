@@ -13,7 +13,7 @@ from real_airflow import connection
 
 from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import clock
-from airflow_provider_adobe_target.concurrency.run_lock import run_turn
+from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
@@ -42,7 +42,7 @@ def context(run_id):
 
 def run(run_id, how_to_wait=None):
     settings = AdobeTargetHook().settings
-    return run_turn(
+    return run_lock(
         account_digest(settings), dag_id="loyalty", task_id="upload", run_id=run_id, clock=how_to_wait or clock.SYSTEM
     )
 

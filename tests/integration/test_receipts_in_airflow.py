@@ -1,4 +1,4 @@
-"""Receipts where Airflow has a place for them."""
+"""Checkpoint where Airflow has a place for them."""
 
 from __future__ import annotations
 

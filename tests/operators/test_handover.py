@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from airflow_provider_adobe_target.concurrency.reader_thread import hand_over
-from airflow_provider_adobe_target.concurrency.worker_pool import UploadStoppedError
+from airflow_provider_adobe_target.concurrency.reader_thread import read_and_process
+from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_all_that_is_read_in_this_thread_arrives_in_order_in_another():
             taken.append(item)
             threads.add(threading.current_thread())
 
-    hand_over(source.items(), work, threading.Event())
+    read_and_process(source.items(), work, threading.Event())
     assert taken == list(range(100))
     assert source.threads == {source.closed_in} == {threading.current_thread()}
     assert threads.isdisjoint(source.threads)
@@ -58,7 +58,7 @@ def test_a_cursor_that_knows_its_thread_is_content():
             yield from connection.execute("VALUES (1), (2), (3)")
 
     taken = []
-    hand_over(rows(), taken.extend, threading.Event())
+    read_and_process(rows(), taken.extend, threading.Event())
     assert taken == [(1,), (2,), (3,)]
 
 
@@ -70,7 +70,7 @@ def test_no_more_is_read_than_may_wait():
             time.sleep(0.01)
             most.append(source.read - number)
 
-    hand_over(source.items(), work, threading.Event(), ahead=2)
+    read_and_process(source.items(), work, threading.Event(), ahead=2)
     assert max(most) == 2 + 1  # the one more is in the reader's hand
 
 
@@ -87,7 +87,7 @@ def test_reading_goes_on_while_what_was_read_is_worked_on():
         at_the_same_time.wait()
         assert list(items) == [2]
 
-    hand_over(items(), work, threading.Event())
+    read_and_process(items(), work, threading.Event())
 
 
 def test_an_error_of_the_source_arrives_after_what_was_read_before_it_and_is_raised_as_it_was():
@@ -104,7 +104,7 @@ def test_an_error_of_the_source_arrives_after_what_was_read_before_it_and_is_rai
             raise
 
     with pytest.raises(LookupError) as raised:
-        hand_over(Source(10, error).items(), work, threading.Event())
+        read_and_process(Source(10, error).items(), work, threading.Event())
     assert taken == list(range(10))
     assert seen == [error]
     assert raised.value is error
@@ -122,9 +122,9 @@ def test_a_source_is_closed_when_the_work_ends_early(error):
 
     if error:
         with pytest.raises(ValueError, match="the work's"):
-            hand_over(source.items(), work, threading.Event())
+            read_and_process(source.items(), work, threading.Event())
     else:
-        hand_over(source.items(), work, threading.Event())
+        read_and_process(source.items(), work, threading.Event())
     assert source.closed_in is threading.current_thread()
     assert source.read < 10
 
@@ -160,13 +160,13 @@ def test_an_interruption_ends_reading_and_work_wherever_they_are(count, wrap):
         try:
             for _ in items:
                 stop.wait(10)
-        except UploadStoppedError:
+        except TaskCancelledError:
             ends.append("stopped")
         ends.append("ended")
 
     started = time.monotonic()
     with pytest.raises(TimeoutOfTheTaskError):
-        hand_over(wrap(source), work, stop)
+        read_and_process(wrap(source), work, stop)
     assert time.monotonic() - started < 5
     assert ends[-1] == "ended"
     assert source.closed_in is threading.current_thread()

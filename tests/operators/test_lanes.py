@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from airflow_provider_adobe_target.concurrency.keyed_workers import work_in_lanes
+from airflow_provider_adobe_target.concurrency.keyed_workers import run_keyed
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def test_items_of_one_lane_are_worked_on_in_order_by_one_thread():
         for item in items:
             seen[item % 4].append((threading.get_ident(), item))
 
-    work_in_lanes(numbers(2_000), lambda item: item % 4 - 400, work, lanes=4, stop=threading.Event())
+    run_keyed(numbers(2_000), lambda item: item % 4 - 400, work, workers=4, stop=threading.Event())
     assert len(seen) == 4
     for lane, done in seen.items():
         assert [item for _, item in done] == list(range(lane, 2_000, 4))
@@ -50,7 +50,7 @@ def test_a_lane_that_takes_long_holds_up_the_reading_and_not_the_memory():
     threading.Timer(0.5, begin.set).start()
     held = []
     threading.Timer(0.4, lambda: held.append(len(read))).start()
-    work_in_lanes(items(), lambda item: 0, work, lanes=2, stop=threading.Event())
+    run_keyed(items(), lambda item: 0, work, workers=2, stop=threading.Event())
     assert held[0] <= 102
     assert len(read) == 1_000
 
@@ -66,7 +66,7 @@ def test_the_first_failure_ends_all_lanes_with_the_item_they_are_at():
             time.sleep(0.001)
 
     with pytest.raises(LookupError, match="refused"):
-        work_in_lanes(numbers(100_000), lambda item: item, work, lanes=3, stop=stop)
+        run_keyed(numbers(100_000), lambda item: item, work, workers=3, stop=stop)
     assert stop.is_set()
     assert len(begun) < 1_000
 
@@ -77,4 +77,4 @@ def test_a_source_that_fails_ends_all_lanes_and_its_error_is_raised():
         raise OSError("the database is gone")
 
     with pytest.raises(OSError, match="database is gone"):
-        work_in_lanes(items(), lambda item: item, lambda taken: [*taken], lanes=2, stop=threading.Event())
+        run_keyed(items(), lambda item: item, lambda taken: [*taken], workers=2, stop=threading.Event())

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.load.checkpoint import Receipts, SourceChangedError
+from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
 from airflow_provider_adobe_target.load.checkpoint_store import CheckpointFile, StateStore, find_store
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
@@ -47,56 +47,56 @@ def accepted(number, content="x"):
 
 def send(receipts, *numbers):
     for number in numbers:
-        assert receipts.begin(number, file(number)) is None
+        assert receipts.start(number, file(number)) is None
         receipts.accept(number, accepted(number))
 
 
 def test_the_next_try_finds_what_was_accepted_and_nothing_else(store):
-    send(Receipts(store(), "acme v2"), 0, 1)
-    receipts = Receipts(store(), "acme v2")
+    send(Checkpoint(store(), "acme v2"), 0, 1)
+    receipts = Checkpoint(store(), "acme v2")
     assert receipts.accepted == [accepted(0), accepted(1)]
-    assert [receipts.begin(number, file(number)) for number in range(3)] == [accepted(0), accepted(1), None]
+    assert [receipts.start(number, file(number)) for number in range(3)] == [accepted(0), accepted(1), None]
 
 
 def test_a_file_that_was_on_its_way_is_sent_again_and_says_so(store):
-    Receipts(store(), "acme v2").begin(0, file(0))
-    receipts = Receipts(store(), "acme v2")
-    assert receipts.begin(0, file(0)) is None
+    Checkpoint(store(), "acme v2").start(0, file(0))
+    receipts = Checkpoint(store(), "acme v2")
+    assert receipts.start(0, file(0)) is None
     assert receipts.accept(0, accepted(0)).to_dict()["resubmitted_after"] == ["lost_answer"]
 
 
 def test_a_file_that_did_not_arrive_is_sent_as_if_for_the_first_time(store):
-    receipts = Receipts(store(), "acme v2")
-    receipts.begin(0, file(0))
-    receipts.withdraw(0)
-    receipts = Receipts(store(), "acme v2")
-    assert receipts.begin(0, file(0)) is None
+    receipts = Checkpoint(store(), "acme v2")
+    receipts.start(0, file(0))
+    receipts.discard(0)
+    receipts = Checkpoint(store(), "acme v2")
+    assert receipts.start(0, file(0)) is None
     assert receipts.accept(0, accepted(0)) == accepted(0)
 
 
 def test_what_became_of_a_batch_is_kept(store):
-    receipts = Receipts(store(), "acme v2")
+    receipts = Checkpoint(store(), "acme v2")
     send(receipts, 0)
     complete = Batch.from_dict({**accepted(0).to_dict(), "status": "complete", "batch_size": 5})
-    receipts.finish({0: complete})
-    assert Receipts(store(), "acme v2").begin(0, file(0)) == complete
+    receipts.complete({0: complete})
+    assert Checkpoint(store(), "acme v2").start(0, file(0)) == complete
 
 
 def test_a_batch_that_is_sent_again_keeps_its_reasons(store):
-    receipts = Receipts(store(), "acme v2")
+    receipts = Checkpoint(store(), "acme v2")
     send(receipts, 0)
-    receipts.send_again(0, "stuck")
-    receipts = Receipts(store(), "acme v2")
-    assert receipts.begin(0, file(0)) is None
+    receipts.reset(0, "stuck")
+    receipts = Checkpoint(store(), "acme v2")
+    assert receipts.start(0, file(0)) is None
     assert receipts.accept(0, accepted(0)).resubmitted_after == ("stuck",)
-    receipts.send_again(0, "torn")
-    assert receipts.begin(0, file(0)) is None
+    receipts.reset(0, "torn")
+    assert receipts.start(0, file(0)) is None
     assert receipts.accept(0, accepted(0)).resubmitted_after == ("torn", "stuck")
 
 
 def test_a_changed_file_is_noticed(store):
-    send(Receipts(store(), "acme v2"), 0, 1)
-    receipts = Receipts(store(), "acme v2")
+    send(Checkpoint(store(), "acme v2"), 0, 1)
+    receipts = Checkpoint(store(), "acme v2")
     receipts.check(0, file(0))
     with pytest.raises(SourceChangedError, match="File 2"):
         receipts.check(1, file(1, "y"))
@@ -104,10 +104,10 @@ def test_a_changed_file_is_noticed(store):
 
 @pytest.mark.parametrize("sent", [2, 1])
 def test_a_file_that_is_no_longer_there_is_noticed(store, sent):
-    receipts = Receipts(store(), "acme v2")
+    receipts = Checkpoint(store(), "acme v2")
     send(receipts, *range(sent))
-    receipts.begin(sent, file(sent))
-    receipts = Receipts(store(), "acme v2")
+    receipts.start(sent, file(sent))
+    receipts = Checkpoint(store(), "acme v2")
     receipts.check_count(sent + 1)
     with pytest.raises(SourceChangedError, match=f"{sent} files, and there were {sent + 1}"):
         receipts.check_count(sent)
@@ -115,42 +115,42 @@ def test_a_file_that_is_no_longer_there_is_noticed(store, sent):
 
 @pytest.mark.parametrize("files", [3, 250])
 def test_starting_over_forgets_all_but_what_was_sent_by_this_try(store, files):
-    send(Receipts(store(), "acme v2"), *range(1, files))
-    receipts = Receipts(store(), "acme v2")
+    send(Checkpoint(store(), "acme v2"), *range(1, files))
+    receipts = Checkpoint(store(), "acme v2")
     send(receipts, 0)
-    receipts.start_over()
-    assert receipts.accepted == Receipts(store(), "acme v2").accepted == [accepted(0)]
-    receipts.start_over()
+    receipts.clear()
+    assert receipts.accepted == Checkpoint(store(), "acme v2").accepted == [accepted(0)]
+    receipts.clear()
     send(receipts, 0, 120)
-    assert Receipts(store(), "acme v2").accepted == [accepted(0), accepted(120)]
+    assert Checkpoint(store(), "acme v2").accepted == [accepted(0), accepted(120)]
 
 
 def test_receipts_of_another_account_are_worth_nothing(store):
-    send(Receipts(store(), "acme v2"), 0)
-    assert Receipts(store(), "globex v2").accepted == []
-    assert Receipts(store(), "acme v1").accepted == []
+    send(Checkpoint(store(), "acme v2"), 0)
+    assert Checkpoint(store(), "globex v2").accepted == []
+    assert Checkpoint(store(), "acme v1").accepted == []
 
 
 def test_hundreds_of_files_make_no_value_that_airflow_would_complain_about():
     state = TaskState()
-    send(Receipts(StateStore(state), "https://acme.tt.omtrdc.net acme v2"), *range(300))
-    assert len(Receipts(StateStore(state), "https://acme.tt.omtrdc.net acme v2").accepted) == 300
+    send(Checkpoint(StateStore(state), "https://acme.tt.omtrdc.net acme v2"), *range(300))
+    assert len(Checkpoint(StateStore(state), "https://acme.tt.omtrdc.net acme v2").accepted) == 300
     assert max(map(len, state.values())) < 65_535
 
 
 def test_the_file_of_an_earlier_run_is_written_anew(tmp_path):
     path = str(tmp_path / "receipts.json")
-    send(Receipts(CheckpointFile(path, OWNER), "acme v2"), 0)
-    receipts = Receipts(CheckpointFile(path, {**OWNER, "run_id": "run 2"}), "acme v2")
+    send(Checkpoint(CheckpointFile(path, OWNER), "acme v2"), 0)
+    receipts = Checkpoint(CheckpointFile(path, {**OWNER, "run_id": "run 2"}), "acme v2")
     assert receipts.accepted == []
     send(receipts, 0)
-    assert Receipts(CheckpointFile(path, OWNER), "acme v2").accepted == []
+    assert Checkpoint(CheckpointFile(path, OWNER), "acme v2").accepted == []
 
 
 @pytest.mark.parametrize("other", [{"dag_id": "other"}, {"task_id": "other"}, {"map_index": 1}])
 def test_the_file_of_another_task_is_refused(tmp_path, other):
     path = str(tmp_path / "receipts.json")
-    send(Receipts(CheckpointFile(path, OWNER), "acme v2"), 0)
+    send(Checkpoint(CheckpointFile(path, OWNER), "acme v2"), 0)
     with pytest.raises(ProfileDataError, match=r"another task.*map_index"):
         CheckpointFile(path, {**OWNER, **other}).read()
 
@@ -159,7 +159,7 @@ def test_the_file_of_another_task_is_refused(tmp_path, other):
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     path = tmp_path / "receipts.json"
     path.write_text(content)
-    with pytest.raises(ProfileDataError, match="holds no receipts"):
+    with pytest.raises(ProfileDataError, match="is not a checkpoint file"):
         CheckpointFile(str(path), OWNER).read()
     assert path.read_text() == content
 
@@ -169,7 +169,7 @@ def test_a_store_that_fails_does_not_end_the_task(caplog):
         def set(self, key, value):
             raise OSError("no database")
 
-    receipts = Receipts(StateStore(Broken()), "acme v2")
+    receipts = Checkpoint(StateStore(Broken()), "acme v2")
     send(receipts, 0, 1)
     assert receipts.accepted == [accepted(0), accepted(1)]
     assert caplog.text.count("a retry would send files again: no database") == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, send_files
+from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
@@ -23,8 +23,8 @@ def file(number):
     return BatchFile(Path(f"batch-{number}"), 1, 1, "")
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 5])
-def test_no_more_files_than_allowed_are_under_way_and_one_more_is_there(at_once):
+@pytest.mark.parametrize("max_workers", [1, 2, 5])
+def test_no_more_files_than_allowed_are_under_way_and_one_more_is_there(max_workers):
     lock, under_way, there, most = threading.Lock(), set(), set(), []
 
     def made():
@@ -43,10 +43,10 @@ def test_no_more_files_than_allowed_are_under_way_and_one_more_is_there(at_once)
             under_way.remove(number)
             there.remove(number)
 
-    send_files(made(), send, at_once=at_once, stop=threading.Event())
+    run_pool(made(), send, max_workers=max_workers, stop=threading.Event())
     assert not there
-    assert max(uploads for uploads, _ in most) == at_once
-    assert max(files for _, files in most) == at_once + 1
+    assert max(uploads for uploads, _ in most) == max_workers
+    assert max(files for _, files in most) == max_workers + 1
 
 
 def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_more_is_begun():
@@ -63,7 +63,7 @@ def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_more_is_beg
         ended.append(number)
 
     with pytest.raises(LookupError, match="refused"):
-        send_files(map(file, range(10)), send, at_once=2, stop=stop)
+        run_pool(map(file, range(10)), send, max_workers=2, stop=stop)
     assert sorted(begun) == [0, 1]
     assert ended == [1]
 
@@ -77,7 +77,7 @@ def test_the_first_error_is_raised_and_others_are_logged(caplog):
         raise LookupError(f"refused {number}")
 
     with pytest.raises(LookupError, match="refused 1"):
-        send_files(map(file, range(10)), send, at_once=2, stop=threading.Event())
+        run_pool(map(file, range(10)), send, max_workers=2, stop=threading.Event())
     assert "refused 0" in caplog.text
 
 
@@ -93,7 +93,7 @@ def test_a_file_that_waits_for_its_next_try_is_given_up_and_told_of_when_another
 
     started = time.monotonic()
     with pytest.raises(LookupError):
-        send_files(map(file, range(2)), send, at_once=2, stop=threading.Event())
+        run_pool(map(file, range(2)), send, max_workers=2, stop=threading.Event())
     assert time.monotonic() - started < 10
     assert "not tried again" in caplog.text
 
@@ -110,7 +110,7 @@ def test_an_error_while_a_file_is_made_is_raised_after_those_under_way_have_ende
         ended.append(number)
 
     with pytest.raises(LookupError, match="no more"):
-        send_files(made(), send, at_once=2, stop=threading.Event())
+        run_pool(made(), send, max_workers=2, stop=threading.Event())
     assert ended == [0]
 
 
@@ -123,7 +123,7 @@ def test_it_ends_without_an_error_where_somebody_else_says_stop():
         clock.sleep(60)
 
     started = time.monotonic()
-    send_files(map(file, range(10)), send, at_once=1, stop=stop)
+    run_pool(map(file, range(10)), send, max_workers=1, stop=stop)
     assert time.monotonic() - started < 10
     assert begun == [0]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from walk import cursor, walk
 
 from airflow_provider_adobe_target.profiles.rejects import Rejects
-from airflow_provider_adobe_target.spill import Spool
+from airflow_provider_adobe_target.spill import SpillFile
 
 
 def batch(first_row, *columns):
@@ -24,7 +24,7 @@ def written(rejects):
 
 
 def test_rows_are_text_under_their_sources_names(tmp_path):
-    rejects = Rejects(Spool(tmp_path / "rejects"))
+    rejects = Rejects(SpillFile(tmp_path / "rejects"))
     rejects.add(["customer", "größe"], batch(5, ["a+", None], ["1.5", None]), ["x", "y"], ["p", "q"])
     table = written(rejects)
     assert table.schema.equals(
@@ -45,7 +45,7 @@ def test_rows_are_text_under_their_sources_names(tmp_path):
 
 
 def test_columns_may_change_from_batch_to_batch(tmp_path):
-    rejects = Rejects(Spool(tmp_path / "rejects"))
+    rejects = Rejects(SpillFile(tmp_path / "rejects"))
     rejects.add(["id", "a"], batch(0, ["U1"], ["1"]), ["x"], [""])
     rejects.add(["id", "a", "b"], batch(1, ["U2"], ["2"], ["3"]), ["x"], [""])
     rejects.add(["id", "a"], batch(2, ["U3"], ["4"]), ["x"], [""])
@@ -63,7 +63,7 @@ NAMES = ["row_number", "row_number_", "reject_reason", "reject_detail", "reject_
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
 def test_columns_called_as_the_files_own_get_another_name_and_no_two_the_same(tmp_path_factory, names):
-    rejects = Rejects(Spool(tmp_path_factory.mktemp("rejects") / "spool"))
+    rejects = Rejects(SpillFile(tmp_path_factory.mktemp("rejects") / "spool"))
     rejects.add(names, batch(0, *([name] for name in names)), ["x"], ["y"])
     [row] = written(rejects).to_pylist()
     assert (row.pop("row_number"), row.pop("reject_reason"), row.pop("reject_detail")) == (0, "x", "y")
@@ -102,13 +102,13 @@ def test_columns_keep_their_sources_names_where_attributes_have_others():
 
 
 def test_rows_are_counted_by_reason_whether_they_are_kept_or_not(tmp_path):
-    for rejects in (Rejects(None), Rejects(Spool(tmp_path / "rejects"))):
+    for rejects in (Rejects(None), Rejects(SpillFile(tmp_path / "rejects"))):
         rejects.add(["id"], batch(0, ["U1", "U2", "U3"]), ["x", "y", "x"], ["", "", ""])
         assert rejects.by_reason == {"x": 2, "y": 1}
 
 
 def test_nothing_is_written_where_nothing_was_rejected(tmp_path):
-    rejects = Rejects(Spool(tmp_path / "rejects"))
+    rejects = Rejects(SpillFile(tmp_path / "rejects"))
     rejects.add(["id"], batch(0, []), [], [])
     assert not (tmp_path / "rejects").exists()
     assert not rejects.by_reason

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.spill import Spool
+from airflow_provider_adobe_target.spill import SpillFile
 
 PLAIN, WIDER = ["a"], ["a", "b"]
 
@@ -20,7 +20,7 @@ def numbers(batches):
 
 @pytest.fixture
 def spool(tmp_path):
-    return Spool(tmp_path / "spool")
+    return SpillFile(tmp_path / "spool")
 
 
 batches = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([PLAIN, WIDER])), max_size=12)
@@ -28,7 +28,7 @@ batches = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([PLAIN, WIDER]))
 
 @given(written=batches, block_rows=st.integers(1, 12))
 def test_what_was_written_is_read_in_order_backwards_and_in_blocks(tmp_path_factory, written, block_rows):
-    spool = Spool(tmp_path_factory.mktemp("spool") / "rows")
+    spool = SpillFile(tmp_path_factory.mktemp("spool") / "rows")
     parts, start = [], 0
     for rows, names in written:
         parts.append(batch(start, rows, names))
