@@ -51,7 +51,7 @@ class SpillFile:
                 schemas.append(pa.ipc.open_file(file).schema)
         return schemas
 
-    def batches(self, *, backwards: bool = False) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, *, backwards: bool = False) -> Iterator[pa.RecordBatch]:
         """Read the batches written so far, first to last or, with ``backwards``, last to first."""
         self.close()
         for path in self._segments[:: -1 if backwards else 1]:
@@ -64,7 +64,7 @@ class SpillFile:
     def blocks(self, rows: int) -> Iterator[pa.RecordBatch]:
         """Read the batches written so far, put together to blocks of at least ``rows`` where their schemas agree."""
         waiting: list[pa.RecordBatch] = []
-        for batch in self.batches():
+        for batch in self.record_batches():
             if waiting and (batch.schema != waiting[0].schema or sum(map(len, waiting)) >= rows):
                 yield pa.concat_batches(waiting)
                 waiting = []

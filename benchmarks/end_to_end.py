@@ -27,10 +27,10 @@ import pyarrow.parquet as pq
 import tables
 from measuring import Report, airflow_environment, apart, in_turn, measured, medians, options
 
-from airflow_provider_adobe_target.profiles.options import ProfileRules
-from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
-from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+from airflow_provider_adobe_target.profiles.sources.files import read_files
 
 MAX_ROWS = 499_999  # so that files end at max_bytes_per_file, and no call has to wait for the budget
 AT_ONCE = 2
@@ -40,7 +40,7 @@ def read(path: Path, folder: Path) -> Callable[[], object]:
     """Read the rows."""
 
     def work() -> None:
-        for _ in rows_from_files([path]).batches():
+        for _ in read_files([path]).record_batches():
             pass
 
     return work
@@ -48,7 +48,7 @@ def read(path: Path, folder: Path) -> Callable[[], object]:
 
 def encode(path: Path, folder: Path) -> Callable[[], object]:
     """Check and encode rows that are in memory, and write the files."""
-    run = ProfileRun(rows_from_data(pq.read_table(path)), ProfileRules(max_rows_per_file=MAX_ROWS), folder)
+    run = ProfilePipeline(read_data(pq.read_table(path)), ProfileOptions(max_rows_per_file=MAX_ROWS), folder)
 
     def work() -> None:
         for file in run.files():
@@ -63,7 +63,7 @@ def upload(path: Path, folder: Path) -> Callable[[], object]:
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
     hook = AdobeTargetHook()
-    files = list(ProfileRun(rows_from_files([path]), ProfileRules(max_rows_per_file=MAX_ROWS), folder).files())
+    files = list(ProfilePipeline(read_files([path]), ProfileOptions(max_rows_per_file=MAX_ROWS), folder).files())
     assert hook.rate_limiter
 
     return lambda: run_pool(

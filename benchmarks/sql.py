@@ -45,21 +45,21 @@ def pandas_chunks(hook: Any) -> None:
 
 def source(hook: Any, parameters: Any) -> None:
     """Read only, as the operator reads."""
-    from airflow_provider_adobe_target.inputs.row_source import rows_from_sql
+    from airflow_provider_adobe_target.inputs.row_source import read_sql
 
-    for batch in rows_from_sql(hook, SQL, parameters).batches():
+    for batch in read_sql(hook, SQL, parameters).record_batches():
         assert batch.num_rows > 0
 
 
 def whole_walk(hook: Any, parameters: Any) -> None:
     """All that the operator does in a dry run."""
-    from airflow_provider_adobe_target.inputs.row_source import rows_from_sql
-    from airflow_provider_adobe_target.profiles.options import ProfileRules
-    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.inputs.row_source import read_sql
+    from airflow_provider_adobe_target.profiles.options import ProfileOptions
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = rows_from_sql(hook, SQL, parameters)
-        for file in ProfileRun(rows, ProfileRules(), Path(folder)).files():
+        rows = read_sql(hook, SQL, parameters)
+        for file in ProfilePipeline(rows, ProfileOptions(), Path(folder)).files():
             file.path.unlink()
 
 

@@ -24,8 +24,8 @@ import pytest
 from walk import cursor, walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
-from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
+from airflow_provider_adobe_target.profiles.sources.files import read_files
 
 EMPTY = object()
 
@@ -724,23 +724,23 @@ def text_table():
 
 def parquet_files(folder):
     pa.parquet.write_table(text_table(), folder / "rows.parquet", row_group_size=3)
-    return rows_from_files([folder / "rows.parquet"])
+    return read_files([folder / "rows.parquet"])
 
 
 def csv_files(folder):
     pa.csv.write_csv(text_table(), folder / "rows.csv")
-    return rows_from_files([folder / "rows.csv"])
+    return read_files([folder / "rows.csv"])
 
 
 def zipped_csv_files(folder):
     csv_files(folder)
     (folder / "rows.csv.gz").write_bytes(gzip.compress((folder / "rows.csv").read_bytes()))
-    return rows_from_files([folder / "rows.csv.gz"])
+    return read_files([folder / "rows.csv.gz"])
 
 
 def ndjson_files(folder):
     (folder / "rows.ndjson").write_text("\n".join(json.dumps(row) for row in text_table().to_pylist()))
-    return rows_from_files([folder / "rows.ndjson"])
+    return read_files([folder / "rows.ndjson"])
 
 
 def one_file_of_each(folder):
@@ -749,7 +749,7 @@ def one_file_of_each(folder):
     pa.parquet.write_table(table[:3], folder / "1.parquet")
     pa.csv.write_csv(table[3:8], folder / "2.csv")
     (folder / "3.jsonl").write_text("\n".join(json.dumps(row) for row in table[8:].to_pylist()))
-    return rows_from_files([folder / name for name in ("1.parquet", "2.csv", "3.jsonl")])
+    return read_files([folder / name for name in ("1.parquet", "2.csv", "3.jsonl")])
 
 
 def sqlite_cursor(folder):
@@ -762,7 +762,7 @@ def sqlite_cursor(folder):
         with closing(sqlite3.connect(folder / "rows.db")) as connection, closing(connection.cursor()) as db_cursor:
             yield db_cursor.execute("SELECT * FROM profiles ORDER BY rowid")
 
-    return rows_from_cursor(opened, fetch_size=4)
+    return read_cursor(opened, fetch_size=4)
 
 
 SOURCES = {
@@ -797,8 +797,8 @@ def test_the_same_rows_are_the_same_bytes_from_every_source(source, tmp_path):
 def test_numbers_of_ndjson_keep_their_digits_and_csv_cells_are_text(tmp_path):
     (tmp_path / "rows.ndjson").write_text('{"thirdPartyId": 12345678901234567890, "v": 1e2, "w": 3.10, "x": null}\n')
     (tmp_path / "rows.csv").write_text("thirdPartyId,v,w,x\n007,1e2,3.10,\n")
-    assert walk(rows_from_files([tmp_path / "rows.ndjson"])).lines == ["12345678901234567890,100,3.1,"]
-    assert walk(rows_from_files([tmp_path / "rows.csv"])).lines == ["007,1e2,3.10,"]
+    assert walk(read_files([tmp_path / "rows.ndjson"])).lines == ["12345678901234567890,100,3.1,"]
+    assert walk(read_files([tmp_path / "rows.csv"])).lines == ["007,1e2,3.10,"]
 
 
 WRONG_FILES = [
@@ -828,7 +828,7 @@ WRONG_FILES = [
 def test_a_file_that_cannot_be_read_is_named(name, content, error, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ProfileDataError, match=error) as raised:
-        walk(rows_from_files([tmp_path / name]))
+        walk(read_files([tmp_path / name]))
     assert "SECRET" not in str(raised.value)
 
 

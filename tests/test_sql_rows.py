@@ -11,7 +11,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from walk import walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.inputs.database import _streaming_cursor, rows_from_sql
+from airflow_provider_adobe_target.inputs.database import _streaming_cursor, read_sql
 
 TYPES = """
     SELECT 'U' || i AS "thirdPartyId", i AS whole, 12.340::DECIMAL(10, 3) AS amount, 0.1::DOUBLE AS ratio,
@@ -82,7 +82,7 @@ def duckdb():
 
 
 def walk_sql(connection, sql, parameters=None, **rules):
-    return walk(rows_from_sql(Hook(connection), sql, parameters), **rules)
+    return walk(read_sql(Hook(connection), sql, parameters), **rules)
 
 
 def test_duckdb_s_arrow_is_the_same_text_as_its_rows(duckdb):
@@ -181,8 +181,8 @@ def test_an_empty_result_is_no_rows():
 
 def test_large_batches_are_cut():
     table = pa.table({"thirdPartyId": [f"U{number}" for number in range(100_000)], "v": range(100_000)})
-    rows = rows_from_sql(Hook(ArrowOnly(fetch_arrow_batches=lambda: iter([table]))), "SELECT", None)
-    assert max(batch.num_rows for batch in rows.batches()) <= 16_384
+    rows = read_sql(Hook(ArrowOnly(fetch_arrow_batches=lambda: iter([table]))), "SELECT", None)
+    assert max(batch.num_rows for batch in rows.record_batches()) <= 16_384
 
 
 def test_pymysql_is_asked_for_a_cursor_that_streams():

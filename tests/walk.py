@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from airflow_provider_adobe_target.profiles.options import ProfileRules
-from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
-from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Outcome:
 
 
 def walk(data, **rules):
-    """Walk the rows of ``data``: a source, or what ``rows_from_data`` takes."""
-    rows = data if hasattr(data, "batches") else rows_from_data(data)
+    """Walk the rows of ``data``: a source, or what ``read_data`` takes."""
+    rows = data if hasattr(data, "record_batches") else read_data(data)
     with tempfile.TemporaryDirectory() as folder:
-        run = ProfileRun(rows, ProfileRules(**rules), Path(folder), keep_rejects=True)
+        run = ProfilePipeline(rows, ProfileOptions(**rules), Path(folder), keep_rejects=True)
         bodies = []
         for file in run.files():
             body = file.path.read_bytes()
@@ -84,4 +84,4 @@ def cursor(names, rows, cuts=(10_000,)):
         with closing(FakeCursor(names, rows, cuts)) as opened_cursor:
             yield opened_cursor
 
-    return rows_from_cursor(opened)
+    return read_cursor(opened)

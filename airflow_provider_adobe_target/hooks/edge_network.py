@@ -78,7 +78,7 @@ def _check(event: Any) -> None:
     :raises ProfileDataError: naming the attribute or the namespace, never a value
     """
     from airflow_provider_adobe_target.client.endpoints.edge_network import MAX_VALUE_CHARACTERS
-    from airflow_provider_adobe_target.profiles.attribute_names import check_names
+    from airflow_provider_adobe_target.profiles.attribute_names import check_attribute_names
 
     for namespace, id_ in event.identities.items():
         if not isinstance(id_, str) or not id_.strip():
@@ -89,7 +89,7 @@ def _check(event: Any) -> None:
         )
     if not event.attributes:
         raise ProfileDataError("There is no attribute to write.")
-    check_names([(name, name) for name in event.attributes], "")
+    check_attribute_names([(name, name) for name in event.attributes], "")
     for name, text in event.attributes.items():
         if not isinstance(text, str):
             raise ProfileDataError(f"unsupported_value: {name} is {type(text).__name__}, not text.")

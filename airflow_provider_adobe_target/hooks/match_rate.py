@@ -50,10 +50,10 @@ def probe(
     timeout: float,
 ) -> MatchRate:
     """Ask for a sample of ids; parameters and errors as ``AdobeTargetHook.probe_match_rate``."""
-    from airflow_provider_adobe_target.profiles.options import ProfileRules
-    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.options import ProfileOptions
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.sampling import draw_sample
-    from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+    from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
     if isinstance(sample_size, bool) or not isinstance(sample_size, int) or not 1 <= sample_size <= _MOST_SAMPLED:
         raise ProfileDataError(f"sample_size={sample_size!r} is not a whole number from 1 to {_MOST_SAMPLED:,}.")
@@ -61,16 +61,16 @@ def probe(
     value = datetime.fromtimestamp(clock.now(), timezone.utc).strftime("%Y-%m-%d")
     rules: Any = {"id_column": id_type, "id_type": id_type}
     with TempFolder() as folder:
-        rows = rows_from_data([{id_type: profile_id, attribute: value} for profile_id in ids])
-        run = ProfileRun(rows, ProfileRules(**rules), folder)
+        rows = read_data([{id_type: profile_id, attribute: value} for profile_id in ids])
+        run = ProfilePipeline(rows, ProfileOptions(**rules), folder)
         sample = draw_sample(run.profiles(), sample_size, seed)
         rejected = dict(run.rejects.by_reason)
         if not sample:
             return MatchRate(0, 0, 0, rejected)
-        drawn = rows_from_data([{id_type: update.profile_id, attribute: value} for update in sample])
+        drawn = read_data([{id_type: update.profile_id, attribute: value} for update in sample])
         inner = folder / "sample"
         inner.mkdir()
-        [file] = ProfileRun(drawn, ProfileRules(**rules), inner).files()
+        [file] = ProfilePipeline(drawn, ProfileOptions(**rules), inner).files()
         batch = hook.submit(file.path, file.rows, file.size, file.sha256, "v1")
     [batch] = hook.wait([batch], poll_interval, clock.now() + timeout)
     evaluate_batches([batch], max_failed_pct=100, max_not_found_pct=None)

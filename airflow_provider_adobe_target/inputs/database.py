@@ -39,14 +39,14 @@ def database_hook(conn_id: str) -> DbApiHook:
     return hook
 
 
-def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
+def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
     """Stream the result of one statement.
 
     PostgreSQL is read through ADBC where its driver is installed, there are no parameters, whose marks are others
     there, and each column has a type of which ADBC gives the same text. Else the connection's own cursor is used, a
     server-side one where the driver would else hold the whole result.
     """
-    from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
+    from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
 
     @contextmanager
     def open_cursor() -> Iterator[Any]:
@@ -62,7 +62,7 @@ def rows_from_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping
                 cursor.execute(*[sql] if parameters is None else [sql, parameters])
             yield cursor
 
-    return rows_from_cursor(open_cursor)
+    return read_cursor(open_cursor)
 
 
 def _driver(connection: Any) -> str:

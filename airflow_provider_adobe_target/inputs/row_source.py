@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.inputs.database import database_hook, rows_from_sql
+from airflow_provider_adobe_target.inputs.database import database_hook, read_sql
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, hidden_rows
 from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.sources.partitions import DatasetFile
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
-__all__ = ["RowsArgument", "RowsPartial", "find_rows", "hidden_rows", "rows_from_paths", "rows_from_sql"]
+__all__ = ["RowsArgument", "RowsPartial", "hidden_rows", "read_paths", "read_sql", "resolve_rows"]
 
 
-def find_rows(
+def resolve_rows(
     data: RowsArgument | None,
     sql: str | None,
     path: str | Sequence[str] | None,
@@ -35,17 +35,17 @@ def find_rows(
     if len(given) != 1:
         raise ProfileDataError(f"Give one of data, sql and path; given: {', '.join(given) or 'none'}.")
     if data is not None:
-        from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+        from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
-        return rows_from_data(data.value)
+        return read_data(data.value)
     if path is not None:
-        return rows_from_paths(path)
+        return read_paths(path)
     if not sql_conn_id:
         raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
-    return rows_from_sql(database_hook(sql_conn_id), str(sql), parameters)
+    return read_sql(database_hook(sql_conn_id), str(sql), parameters)
 
 
-def find_id_map(
+def resolve_id_map(
     data: RowsArgument | None,
     sql: str | None,
     path: str | Sequence[str] | None,
@@ -65,19 +65,17 @@ def find_id_map(
         )
     from airflow_provider_adobe_target.profiles.id_map import IdMap
 
-    return IdMap(find_rows(data, sql, path, sql_conn_id, None), max_linked_ids)
+    return IdMap(resolve_rows(data, sql, path, sql_conn_id, None), max_linked_ids)
 
 
-def rows_from_paths(paths: str | Sequence[str]) -> Rows:
+def read_paths(paths: str | Sequence[str]) -> Rows:
     """Read files, local or in object storage, in the order given, those of a folder or a glob sorted by name.
 
     :raises ProfileDataError: where nothing is there
     """
-    from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+    from airflow_provider_adobe_target.profiles.sources.files import read_files
 
-    return rows_from_files(
-        [file for path in ([paths] if isinstance(paths, str) else paths) for file in _files(str(path))]
-    )
+    return read_files([file for path in ([paths] if isinstance(paths, str) else paths) for file in _files(str(path))])
 
 
 def _files(path: str) -> list[Any]:

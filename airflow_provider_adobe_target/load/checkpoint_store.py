@@ -115,7 +115,7 @@ class CheckpointFile:
         new.replace(file)
 
 
-def find_store(context: Context, checkpoint_path: str | None) -> Store | None:
+def checkpoint_store(context: Context, checkpoint_path: str | None) -> Store | None:
     """Return where the checkpoint of a task are kept: in the file that is named, else where Airflow has a place."""
     if checkpoint_path:
         ti = context["ti"]

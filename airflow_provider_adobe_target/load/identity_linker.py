@@ -18,7 +18,7 @@ from airflow_provider_adobe_target.exceptions import PersonRefusedError
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.load.link_writer import LinkWriter
-    from airflow_provider_adobe_target.profiles.identities import Identity, IdentityRun
+    from airflow_provider_adobe_target.profiles.identities import Identity, IdentityPipeline
 
 _REMEMBERED_PEOPLE = 10_000  # in each lane
 _LOGGED_ROWS = 10_000
@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 
 def link_rows(
-    rows: IdentityRun,
+    rows: IdentityPipeline,
     links: LinkWriter,
     settings: TargetSettings,
     *,

@@ -89,7 +89,7 @@ class LinkWriter:
         with self._lock:
             if self._block:
                 self._set_aside()
-        yield from self._spill.batches()
+        yield from self._spill.record_batches()
 
     def _set_aside(self) -> None:
         import pyarrow as pa

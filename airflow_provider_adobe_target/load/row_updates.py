@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.transports import RequestsTransport
     from airflow_provider_adobe_target.concurrency.clock import Clock
-    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
     from airflow_provider_adobe_target.spill import SpillFile
 
@@ -78,7 +78,7 @@ class RowUpdates:
     """
 
     def __init__(
-        self, settings: TargetSettings, run: ProfileRun, pace: UpdateRate, *, looks_first: bool, is_dry_run: bool
+        self, settings: TargetSettings, run: ProfilePipeline, pace: UpdateRate, *, looks_first: bool, is_dry_run: bool
     ) -> None:
         self._settings = settings
         self._run = run
@@ -109,7 +109,7 @@ class RowUpdates:
                 f"{checked.rows:,}",
                 f"{switch_to_bulk_above:,}",
             )
-        run_pool(cut_blocks(checked.batches()), self._send, max_workers=self._at_once, stop=self._stop)
+        run_pool(cut_blocks(checked.record_batches()), self._send, max_workers=self._at_once, stop=self._stop)
 
     def judge(self, *, if_not_found: str) -> None:
         """Fail where rows did not arrive that should have.
@@ -196,7 +196,7 @@ class RowUpdates:
 
     @property
     def _id_type(self) -> Any:
-        return self._run.key  # known once the columns are
+        return self._run.id_type  # known once the columns are
 
     def _count_refusal(self, error: TargetRefusedError) -> None:
         """Go on after a refusal, which may concern the row; but not after one on the other."""

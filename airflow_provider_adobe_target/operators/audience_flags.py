@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_adobe_target.profiles.audiences import AudienceRows
-    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
 
 class AudienceFlagOperator(BulkProfileUpdateOperator):
@@ -106,8 +106,8 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
                 "audience is in no row any more, and would stay a member."
             )
         conn_id = self.universe_sql_conn_id or self.sql_conn_id
-        return find_rows(*sources, conn_id, self.universe_parameters)
+        return resolve_rows(*sources, conn_id, self.universe_parameters)
 
-    def _report(self, run: ProfileRun, *arguments: Any) -> dict[str, Any]:
+    def _report(self, run: ProfilePipeline, *arguments: Any) -> dict[str, Any]:
         assert self._flags is not None  # noqa: S101  # nosec B101  # for the type checker
         return {**super()._report(run, *arguments), "members": dict(self._flags.members)}

@@ -20,12 +20,12 @@ from airflow_provider_adobe_target.concurrency.reader_thread import read_and_pro
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.row_source import find_id_map, find_rows
+from airflow_provider_adobe_target.inputs.row_source import resolve_id_map, resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.load.batch_sender import BatchSender
 from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
-from airflow_provider_adobe_target.load.checkpoint_store import find_store
+from airflow_provider_adobe_target.load.checkpoint_store import checkpoint_store
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.load.resubmission import Resubmission, reset_failed_batches
 from airflow_provider_adobe_target.operators.base import exclusive_run
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
-    from airflow_provider_adobe_target.profiles.options import ProfileRules
-    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.options import ProfileOptions
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
     from airflow_provider_adobe_target.version_compat import Context
 
@@ -256,7 +256,7 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def _checkpoint(self, context: Context, batches: Sequence[Batch] | None = None) -> Checkpoint:
         """Return the checkpoint of earlier tries, or of the batches that this one sent before it was deferred."""
-        store = find_store(context, self.checkpoint_path) if self.durable and not self.is_dry_run else None
+        store = checkpoint_store(context, self.checkpoint_path) if self.durable and not self.is_dry_run else None
         if store is None and self.durable and not self.is_dry_run:
             self.log.info(
                 "No checkpoint_path, and no state store (Airflow 3.3): another try would send all files again."
@@ -361,12 +361,12 @@ class BulkProfileUpdateOperator(BaseOperator):
             )
         return report, sender.batches
 
-    def _upload_files(self, run: ProfileRun, sender: BatchSender, checkpoint: Checkpoint) -> None:
+    def _upload_files(self, run: ProfilePipeline, sender: BatchSender, checkpoint: Checkpoint) -> None:
         """Read the rows here, make files of them in a second thread, and send these in others."""
         stop = threading.Event()
         # Made here, since a connection is to be fetched in the task's own thread, and all uploads share one budget.
         settings, _ = self.hook.settings, self.hook.rate_limiter
-        for key in run.keys:
+        for key in run.id_types:
             check_version(self.api_version, key, settings.uses_ecid)
         if not self.is_dry_run:
             self.hook.authenticate()  # here, too, and before a row is read
@@ -378,35 +378,37 @@ class BulkProfileUpdateOperator(BaseOperator):
                 list(files) if run.checks_all_rows_first else files, sender.send, max_workers=max_workers, stop=stop
             )
 
-        read_and_process(run.batches(), make_and_send, stop)
+        read_and_process(run.record_batches(), make_and_send, stop)
 
-    def _files(self, run: ProfileRun, batches: Iterator[RecordBatch], checkpoint: Checkpoint) -> Iterator[BatchFile]:
+    def _files(
+        self, run: ProfilePipeline, batches: Iterator[RecordBatch], checkpoint: Checkpoint
+    ) -> Iterator[BatchFile]:
         """Make the files, and refuse them where Adobe warns of their key with this version."""
         count = 0
         for file in run.files(batches):
             # Only now the columns of sql are known.
-            for key in run.keys:
+            for key in run.id_types:
                 check_version(self.api_version, key, self.hook.settings.uses_ecid)
             checkpoint.check(count, file)
             count += 1
             yield file
         checkpoint.check_count(count)
 
-    def _rules(self) -> ProfileRules:
-        from airflow_provider_adobe_target.profiles.options import ProfileRules
+    def _rules(self) -> ProfileOptions:
+        from airflow_provider_adobe_target.profiles.options import ProfileOptions
 
-        return ProfileRules(**{field.name: getattr(self, field.name) for field in fields(ProfileRules)})
+        return ProfileOptions(**{field.name: getattr(self, field.name) for field in fields(ProfileOptions)})
 
-    def _run(self, folder: Path, **options: Any) -> ProfileRun:
+    def _run(self, folder: Path, **options: Any) -> ProfilePipeline:
         """Prepare one walk through all rows; the id map is read here."""
-        from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+        from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
-        id_map = find_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
-        return ProfileRun(self._rows(folder), self._rules(), folder, id_map=id_map, **options)
+        id_map = resolve_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
+        return ProfilePipeline(self._rows(folder), self._rules(), folder, id_map=id_map, **options)
 
     def _rows(self, folder: Path) -> Rows:
         """Return the rows; what a subclass sets aside on disk to make them goes to ``folder``."""
-        return find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        return resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
 
     def _wait_for_batch(self, checkpoint: Checkpoint, number: int, batch: Batch, clock: Clock) -> Batch:
         """Wait until Adobe Target has finished a batch, so that the next cannot overtake it.
@@ -444,7 +446,7 @@ class BulkProfileUpdateOperator(BaseOperator):
                 "under 'batches'.",
             ) from error
 
-    def _rescue_rejects(self, context: Context, run: ProfileRun) -> None:
+    def _rescue_rejects(self, context: Context, run: ProfilePipeline) -> None:
         """Write the bad rows of a run that failed, if that can be done: its own error matters more."""
         try:
             self._write_rejects(context, run)
@@ -475,7 +477,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             self.log.warning("%s of %s refused ids are not among the rows as they are now.", len(ids) - found, len(ids))
         return {**report, "rejects_path": path}
 
-    def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
+    def _write_rejects(self, context: Context, run: ProfilePipeline) -> str | None:
         if not self.rejects_path:
             return None
         path = write_rejects(run.rejects, self.rejects_path, context["ti"])
@@ -483,13 +485,13 @@ class BulkProfileUpdateOperator(BaseOperator):
             self.log.info("%s bad rows are kept in %s", f"{run.rows_rejected:,}", path)
         return path
 
-    def _report(self, run: ProfileRun, batches: Sequence[Batch], rejects_path: str | None) -> dict[str, Any]:
+    def _report(self, run: ProfilePipeline, batches: Sequence[Batch], rejects_path: str | None) -> dict[str, Any]:
         return {
             "client_code": self.hook.settings.client_code,
             "api_version": self.api_version,
-            "id_type": run.key,
+            "id_type": run.id_type,
             "dry_run": self.is_dry_run,
-            **run.account,
+            **run.counts,
             "rejects_path": rejects_path,
             "batches": [batch.to_dict() for batch in batches],
         }

@@ -14,7 +14,7 @@ from airflow_provider_adobe_target.version_compat import mask_secret
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.transports import RequestsTransport
     from airflow_provider_adobe_target.concurrency.clock import Clock
-    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
 
 _MAX_VALUE_LENGTH = 256
@@ -55,10 +55,10 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
     def _update(self, update: ProfileUpdate) -> None:
         self.hook.interact({self.namespace: update.profile_id}, update.attributes)
 
-    def _row_updates(self, run: ProfileRun, pace: UpdateRate, **choices: bool) -> RowUpdates:
+    def _row_updates(self, run: ProfilePipeline, pace: UpdateRate, **choices: bool) -> RowUpdates:
         return _EdgeRowUpdates(self.hook, self.namespace, run, pace, **choices)
 
-    def _report(self, run: ProfileRun, rejects_path: str | None) -> dict[str, Any]:
+    def _report(self, run: ProfilePipeline, rejects_path: str | None) -> dict[str, Any]:
         return {**super()._report(run, rejects_path), "id_type": self.namespace}
 
 
@@ -70,7 +70,7 @@ class _EdgeRowUpdates(RowUpdates):
     """
 
     def __init__(
-        self, hook: EdgeNetworkHook, namespace: str, run: ProfileRun, pace: UpdateRate, **choices: bool
+        self, hook: EdgeNetworkHook, namespace: str, run: ProfilePipeline, pace: UpdateRate, **choices: bool
     ) -> None:
         super().__init__(hook.settings, run, pace, **choices)
         self._authenticated = hook.calls_authenticated

@@ -11,14 +11,14 @@ from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.load.link_writer import LinkWriter
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.version_compat import BaseOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.profiles.identities import IdentityRun
+    from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
     from airflow_provider_adobe_target.version_compat import Context
 
 _MOST_CALLS_AT_ONCE = 50
@@ -143,12 +143,12 @@ class IdentityLinkOperator(BaseOperator):
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
         :raises RuntimeError: where the links cannot be added to their table
         """
-        from airflow_provider_adobe_target.profiles.identities import IdentityRun
+        from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
 
         with translate_errors(), self._folder as folder:
             self._check_arguments()
-            rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
-            run = IdentityRun(rows, self._rules(), folder, keep_rejects=bool(self.rejects_path))
+            rows = resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+            run = IdentityPipeline(rows, self._rules(), folder, keep_rejects=bool(self.rejects_path))
             links = LinkWriter(folder)
             try:
                 self._link_all(run, links)
@@ -168,7 +168,7 @@ class IdentityLinkOperator(BaseOperator):
         """Remove what is set aside on disk: Airflow 3 ends a killed task some seconds later, wherever it is."""
         self._folder.remove()
 
-    def _link_all(self, run: IdentityRun, links: LinkWriter) -> None:
+    def _link_all(self, run: IdentityPipeline, links: LinkWriter) -> None:
         if self.is_dry_run:
             for identity in run.identities():
                 links.add(identity, None)
@@ -185,9 +185,9 @@ class IdentityLinkOperator(BaseOperator):
         )
 
     def _rules(self) -> Any:
-        from airflow_provider_adobe_target.profiles.identities import IdentityRules
+        from airflow_provider_adobe_target.profiles.identities import IdentityOptions
 
-        return IdentityRules(
+        return IdentityOptions(
             self.id_columns, self.customer_id_columns or {}, self.attributes or (), self.skip_invalid_records
         )
 
@@ -215,7 +215,7 @@ class IdentityLinkOperator(BaseOperator):
                 f"{name}={value!r} is not a {'whole number' if kind is int else 'number'} from {least} to {most:,}."
             )
 
-    def _explain(self, error: BaseException, run: IdentityRun, links: LinkWriter) -> None:
+    def _explain(self, error: BaseException, run: IdentityPipeline, links: LinkWriter) -> None:
         """Say of a task that failed halfway what it did, and what is missing."""
         account = (
             f"Rows read so far: {run.rows_read:,}; linked: {links.count:,}; rejected: {run.rows_rejected:,}. "
@@ -227,7 +227,7 @@ class IdentityLinkOperator(BaseOperator):
             self.log.error(account)
 
     def _write(
-        self, context: Context, run: IdentityRun, links: LinkWriter
+        self, context: Context, run: IdentityPipeline, links: LinkWriter
     ) -> tuple[dict[str, str | None], Exception | None]:
         """Write bad rows and links to where they are wanted, each of them whatever becomes of the others.
 
@@ -250,7 +250,7 @@ class IdentityLinkOperator(BaseOperator):
                 first = first or error
         return places, first
 
-    def _report(self, run: IdentityRun, links: LinkWriter, places: Mapping[str, str | None]) -> dict[str, Any]:
+    def _report(self, run: IdentityPipeline, links: LinkWriter, places: Mapping[str, str | None]) -> dict[str, Any]:
         report = {
             "client_code": self.hook.settings.client_code,
             "mbox": self.mbox,
@@ -271,7 +271,7 @@ class IdentityLinkOperator(BaseOperator):
         )
         return report
 
-    def _check_refused(self, run: IdentityRun, links: LinkWriter) -> None:
+    def _check_refused(self, run: IdentityPipeline, links: LinkWriter) -> None:
         refused = run.rejects.by_reason["refused_by_target"]
         if refused * 100 > self.max_failed_pct * (refused + links.count):
             where = "" if self.rejects_path else " With rejects_path they are kept."

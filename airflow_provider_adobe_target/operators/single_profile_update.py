@@ -14,7 +14,7 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import (
     HiddenTemplate,
     HidingPartial,
@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, A
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
     from airflow_provider_adobe_target.version_compat import Context
@@ -206,7 +206,7 @@ class SingleProfileUpdateOperator(BaseOperator):
                 )
             clock.sleep(self.poll_interval)
 
-    def _checked(self) -> tuple[ProfileRun, ProfileUpdate | None]:
+    def _checked(self) -> tuple[ProfilePipeline, ProfileUpdate | None]:
         """Check the profile before any call, and return it, or None where nothing is left of it.
 
         :raises ProfileDataError: where it cannot be sent
@@ -247,7 +247,7 @@ class SingleProfileUpdateOperator(BaseOperator):
                 "if_not_found='wait' is for one profile_id. With rows use 'skip', and run the task again later."
             )
         pace = UpdateRate(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
-        rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        rows = resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
         with TempFolder() as folder:
             run = self._run(rows, folder, attributes=self.attributes.value)
             looks_first = self.if_not_found != "send"
@@ -257,30 +257,30 @@ class SingleProfileUpdateOperator(BaseOperator):
             try:
                 updates.send_all(folder, self.switch_to_bulk_above)
             except BaseException:
-                self.log.info("What became of the rows: %s", run.account)
+                self.log.info("What became of the rows: %s", run.counts)
                 with suppress(Exception):  # the task's own error matters more
                     self._write_rejects(context, run)
                 raise
             rejects_path = self._write_rejects(context, run)
-        self.log.info("What became of the rows: %s; bad ones are kept in %s", run.account, rejects_path)
+        self.log.info("What became of the rows: %s; bad ones are kept in %s", run.counts, rejects_path)
         updates.judge(if_not_found=self.if_not_found)
         return self._report(run, rejects_path)
 
-    def _row_updates(self, run: ProfileRun, pace: UpdateRate, **choices: bool) -> RowUpdates:
+    def _row_updates(self, run: ProfilePipeline, pace: UpdateRate, **choices: bool) -> RowUpdates:
         return RowUpdates(self.hook.settings, run, pace, **choices)
 
-    def _write_rejects(self, context: Context, run: ProfileRun) -> str | None:
+    def _write_rejects(self, context: Context, run: ProfilePipeline) -> str | None:
         return write_rejects(run.rejects, self.rejects_path, context["ti"]) if self.rejects_path else None
 
     # --- both -------------------------------------------------------------------------------------------------
 
-    def _run(self, rows: Rows, folder: Path, **choices: Any) -> ProfileRun:
-        from airflow_provider_adobe_target.profiles.options import ProfileRules
-        from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+    def _run(self, rows: Rows, folder: Path, **choices: Any) -> ProfilePipeline:
+        from airflow_provider_adobe_target.profiles.options import ProfileOptions
+        from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
         own = ("id_column", "id_type", "skip_invalid_records", "max_invalid_pct", "on_duplicate_id", "max_value_length")
-        rules = ProfileRules(**{**{name: getattr(self, name) for name in own}, **choices})
-        return ProfileRun(
+        rules = ProfileOptions(**{**{name: getattr(self, name) for name in own}, **choices})
+        return ProfilePipeline(
             rows,
             rules,
             folder,
@@ -293,11 +293,11 @@ class SingleProfileUpdateOperator(BaseOperator):
         is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
         return value if isinstance(value, HiddenTemplate) else HiddenTemplate(value, is_template=not is_mapped)
 
-    def _report(self, run: ProfileRun, rejects_path: str | None) -> dict[str, Any]:
+    def _report(self, run: ProfilePipeline, rejects_path: str | None) -> dict[str, Any]:
         return {
             "client_code": self.hook.settings.client_code,
-            "id_type": run.key,
+            "id_type": run.id_type,
             "dry_run": self.is_dry_run,
-            **run.account,
+            **run.counts,
             "rejects_path": rejects_path,
         }

@@ -39,16 +39,16 @@ _BUILT_IN = frozenset(
 _BUILT_IN_PREFIXES = ("crs.", "entity.", "geolocation.", "mobile.", "param.", "parameter.", "user.")
 
 
-def check_names(names: Sequence[tuple[str, str]], key: str) -> None:
+def check_attribute_names(names: Sequence[tuple[str, str]], id_type: str) -> None:
     """Refuse attribute names that Adobe Target would not take, or take for something else.
 
     :param names: for each attribute the column it comes from and the name it is to have
-    :param key: first column of the batch file
+    :param id_type: first column of the batch file
     :raises ProfileDataError: naming the column and the way out
     """
     columns_of: dict[str, list[str]] = defaultdict(list)
     for column, name in names:
-        if problem := _problem(name, key):
+        if problem := _problem(name, id_type):
             raise ProfileDataError(
                 f"Column {column!r} cannot be the attribute {name!r}: {problem}. Rename it with "
                 f"attributes={{{column!r}: '…'}}, "
@@ -63,12 +63,12 @@ def check_names(names: Sequence[tuple[str, str]], key: str) -> None:
             )
 
 
-def _problem(name: str, key: str) -> str | None:
+def _problem(name: str, id_type: str) -> str | None:
     if name.startswith("profile."):
         return "Adobe Target adds 'profile.' itself"
     if name in _BUILT_IN or name.startswith(_BUILT_IN_PREFIXES):
         return "it is built into Adobe Target, or belongs to its scripts, customer attributes or Recommendations"
-    if name == key:
+    if name == id_type:
         return "it is the name of the id, and so comes up twice"
     if not _NAME.fullmatch(name):
         return "a name is a letter or underscore, then at most 127 letters, digits, '_', '.' or '-'"

@@ -3,10 +3,9 @@
 Adobe Target can clear no attribute, so that who left an audience must be written ``false``, and that takes a list of
 everybody: the universe.
 
-How it is joined in bounded memory: the ids of both tables are dealt, by their hash, to 64 pairs of piles on disk. Then
-one pair after the other is put together, in the order of the ids, so that the same people come in the same order
-whatever the order of the sources was. Memory holds one pair of piles: about 1/64 of all ids. Disk holds all ids of
-both tables, and four bytes more for each membership.
+Algorithm: a partitioned (Grace) hash join. The ids of both tables are hash-partitioned into 64 pairs of files on disk.
+Then one pair after the other is joined, in the order of the ids, so that the order of the sources does not matter.
+Memory holds one pair: about 1/64 of all ids. Disk holds all ids of both tables.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "audience."
 
-_PILES_BITS = 6
+_PARTITION_BITS = 6
 _NAME = r"^[A-Za-z0-9_.-]{1,119}$"  # with the prefix, 128 characters of those that an attribute's name may have
 
 
@@ -97,25 +96,25 @@ class AudienceRows:
         self._allow_no_members = allow_no_members
         self.members: Counter[str] = Counter()
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read both tables, then hand out the rows; all columns, whatever ``columns`` says.
 
         :raises ProfileDataError: where a column is missing, ids have become floats, or nobody is a member
         """
         self.members = Counter(dict.fromkeys(self._attributes, 0))
         with tempfile.TemporaryDirectory(prefix="audiences-", dir=self._folder) as folder:
-            members = _Piles(Path(folder) / "members")
+            members = _HashPartitions(Path(folder) / "members")
             self._deal_memberships(members)
-            everybody = _Piles(Path(folder) / "everybody")
-            for batch in self._universe.batches():
-                everybody.deal(_ids(batch, self._universe_ids(batch.schema)))
+            everybody = _HashPartitions(Path(folder) / "everybody")
+            for batch in self._universe.record_batches():
+                everybody.write(_ids(batch, self._universe_ids(batch.schema)))
             for member_pile, universe_pile in zip(members.spools, everybody.spools, strict=True):
                 yield from self._join(_read(member_pile), _read(universe_pile))
         log.info("Members: %s", ", ".join(f"{name} {count:,}" for name, count in self.members.items()))
 
-    def _deal_memberships(self, piles: _Piles) -> None:
+    def _deal_memberships(self, partitions: _HashPartitions) -> None:
         passed_over = dealt = 0
-        for batch in self._memberships.batches():
+        for batch in self._memberships.record_batches():
             mapping = map_columns(
                 batch.schema, id_column=self._id_column, attributes={self._audience_column: "audience"}, complete=False
             )
@@ -123,7 +122,7 @@ class AudienceRows:
             codes = pc.index_in(to_text(leaf(batch, mapping.attributes[0])).text, value_set=self._known)
             asked_for = codes.is_valid()
             ids = _ids(batch, mapping.id_column).filter(asked_for)
-            piles.deal(ids, codes.filter(asked_for))
+            partitions.write(ids, codes.filter(asked_for))
             dealt, passed_over = dealt + len(ids), passed_over + len(batch) - len(ids)
         if passed_over:
             log.warning(
@@ -147,7 +146,7 @@ class AudienceRows:
         return name
 
     def _join(self, members: pa.Table, universe: pa.Table) -> Iterator[pa.RecordBatch]:
-        """Put one pair of piles together."""
+        """Put one pair of partitions together."""
         ids = pa.chunked_array([*universe["id"].chunks, *members["id"].chunks], pa.string()).unique()
         ids = ids.take(pc.sort_indices(ids))
         if not len(ids):
@@ -163,7 +162,7 @@ class AudienceRows:
         yield from recut(record_batch(columns, len(ids)))
 
 
-class _Piles:
+class _HashPartitions:
     """Rows on disk, dealt by the hash of their id.
 
     :param folder: is made
@@ -171,14 +170,14 @@ class _Piles:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self.spools = [SpillFile(folder / f"{number:02d}") for number in range(1 << _PILES_BITS)]
+        self.spools = [SpillFile(folder / f"{number:02d}") for number in range(1 << _PARTITION_BITS)]
 
-    def deal(self, ids: pa.StringArray, audiences: pa.Int32Array | None = None) -> None:
+    def write(self, ids: pa.StringArray, audiences: pa.Int32Array | None = None) -> None:
         rows = record_batch({"id": ids} | ({} if audiences is None else {"audience": audiences}), len(ids))
-        piles = hash_strings(ids.fill_null("")) >> np.uint64(64 - _PILES_BITS)
-        order = np.argsort(piles, kind="stable")
+        partitions = hash_strings(ids.fill_null("")) >> np.uint64(64 - _PARTITION_BITS)
+        order = np.argsort(partitions, kind="stable")
         rows = rows.take(pa.array(order))
-        ends = np.searchsorted(piles[order], np.arange(len(self.spools)), side="right")
+        ends = np.searchsorted(partitions[order], np.arange(len(self.spools)), side="right")
         for spill, start, end in zip(self.spools, [0, *ends], ends, strict=False):
             if end > start:
                 spill.write(rows.slice(start, end - start))
@@ -193,5 +192,5 @@ def _ids(batch: pa.RecordBatch, column: str) -> pa.StringArray:
 
 def _read(spill: SpillFile) -> pa.Table:
     schema = pa.schema([("id", pa.string()), ("audience", pa.int32())])
-    batches = list(spill.batches())
+    batches = list(spill.record_batches())
     return pa.Table.from_batches(batches) if batches else schema.empty_table()

@@ -32,7 +32,7 @@ def cut_files(
     blocks: Iterable[tuple[Sequence[str], Lines]],
     folder: Path,
     *,
-    key: Callable[[], str],
+    id_type: Callable[[], str],
     max_rows: int,
     max_bytes: int,
 ) -> Iterator[BatchFile]:
@@ -41,14 +41,14 @@ def cut_files(
     :param blocks: attribute names, and the encoded rows that have them; other names begin another file.
         No row may be longer than what a file can hold beside its header (:func:`room_for_a_row`)
     :param folder: where the files are written
-    :param key: asked once rows are there: the first column of every file, ``thirdPartyId`` or ``pcId``
+    :param id_type: asked once rows are there: the first column of every file, ``thirdPartyId`` or ``pcId``
     :param max_rows: the most rows a file holds
     :param max_bytes: the most bytes a file holds
     """
     file: _OpenFile | None = None
     count = 0
     for names, lines in blocks:
-        header = encode_header(key(), names)
+        header = encode_header(id_type(), names)
         if file and file.header != header:
             yield file.finish()
             file = None
@@ -68,9 +68,9 @@ def cut_files(
         yield file.finish()
 
 
-def room_for_a_row(key: str, names: Sequence[str], max_bytes: int) -> int:
+def room_for_a_row(id_type: str, names: Sequence[str], max_bytes: int) -> int:
     """Return the bytes that a row, with its line end, may have to fit a file."""
-    return max_bytes - len(encode_header(key, names))
+    return max_bytes - len(encode_header(id_type, names))
 
 
 class _OpenFile:

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from airflow_provider_adobe_target.profiles.encoding import cell_starts, string_bytes
 from airflow_provider_adobe_target.spill import SpillFile
 
-_FIELD_WORDS = 2**22  # of 64 bits: 32 MiB
+_FILTER_WORDS = 2**22  # of 64 bits: 32 MiB
 _WAITING_BLOCK_ROWS = 65_536
 _NOTED_BLOCK_ROWS = 262_144
 
@@ -39,16 +39,16 @@ def first_of_each_id(
     :param batches: rows with a column ``id`` of type string, without nulls
     :param folder: an existing folder for what has to wait
     """
-    seen, waiting = SeenIds(folder), SpillFile(folder / "waiting")
+    seen, waiting = BloomFilter(folder), SpillFile(folder / "waiting")
     for batch in batches:
-        new = seen.surely_new(batch.column("id"))
+        new = seen.add_if_absent(batch.column("id"))
         if new.all():
             yield batch
             continue
         waiting.write(batch.filter(pa.array(~new)))
         yield batch.filter(pa.array(new))
     for block in waiting.blocks(_WAITING_BLOCK_ROWS):
-        first = seen.settle(block.column("id"))
+        first = seen.resolve_candidates(block.column("id"))
         reject(block.filter(pa.array(~first)))
         yield block.filter(pa.array(first))
 
@@ -69,24 +69,24 @@ def last_of_each_id(
     last = np.zeros(rows_read // 8 + 1, np.uint8)  # a bit a row
     backwards = (
         batch.select(["row_number", "id"]).take(pa.array(np.arange(len(batch))[::-1]))
-        for batch in rows.batches(backwards=True)
+        for batch in rows.record_batches(backwards=True)
     )
     for batch in first_of_each_id(backwards, folder, reject=lambda _: None):
         _set_bits(last, batch.column("row_number").to_numpy())
-    for batch in rows.batches():
-        wins = _bits(last, batch.column("row_number").to_numpy())
+    for batch in rows.record_batches():
+        wins = _read_bits(last, batch.column("row_number").to_numpy())
         reject(batch.filter(pa.array(~wins)))
         yield batch.filter(pa.array(wins))
 
 
-class SeenIds:
+class BloomFilter:
     """Which ids came before."""
 
     def __init__(self, folder: Path) -> None:
-        self._field = np.zeros(_FIELD_WORDS, np.uint64)
+        self._bits = np.zeros(_FILTER_WORDS, np.uint64)
         self._noted = SpillFile(folder / "ids")
 
-    def surely_new(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
+    def add_if_absent(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
         """Tell which ids cannot have come before, neither earlier nor higher up in ``ids``, and note these."""
         hashes = hash_strings(ids)
         order = np.argsort(hashes)  # so that the field is walked from its begin to its end
@@ -94,9 +94,9 @@ class SeenIds:
         if again.any():
             order = np.argsort(hashes, kind="stable")  # slower, but the first row of equals comes first
         hashes = hashes[order]
-        words = hashes // np.uint64(2**64 // _FIELD_WORDS)
+        words = hashes // np.uint64(2**64 // _FILTER_WORDS)
         bits = np.uint64(1) << (hashes & np.uint64(63)) | np.uint64(1) << (hashes >> np.uint64(6) & np.uint64(63))
-        unset = self._field[words] & bits != bits
+        unset = self._bits[words] & bits != bits
         unset[1:] &= ~again
         self._set(words, bits)
         new = np.empty(len(ids), bool)
@@ -104,7 +104,7 @@ class SeenIds:
         self._note(ids if new.all() else ids.filter(pa.array(new)))
         return new
 
-    def settle(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
+    def resolve_candidates(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
         """Tell which ids were never noted, the first of each in ``ids`` only, and note these."""
         encoded = ids.dictionary_encode()
         known = np.zeros(len(encoded.dictionary), bool)
@@ -120,7 +120,7 @@ class SeenIds:
     def _set(self, words: npt.NDArray[np.uint64], bits: npt.NDArray[np.uint64]) -> None:
         """Set bits in the field's words, which are in order and may repeat."""
         starts = np.flatnonzero(np.diff(words, prepend=words[:1] + np.uint64(1)))
-        self._field[words[starts]] |= np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
+        self._bits[words[starts]] |= np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
 
     def _note(self, ids: pa.StringArray) -> None:
         self._noted.write(pa.record_batch([ids], names=["id"]))
@@ -147,7 +147,7 @@ def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
     return hashes * np.uint64(0xD6E8FEB86659FD93)
 
 
-def _bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+def _read_bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
     bits: npt.NDArray[np.bool_] = (field[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1
     return bits
 

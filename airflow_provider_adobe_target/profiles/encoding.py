@@ -55,9 +55,9 @@ class Lines:
         return len(self.starts) - 1
 
 
-def encode_header(key: str, names: Sequence[str]) -> bytes:
+def encode_header(id_type: str, names: Sequence[str]) -> bytes:
     """Return the first line of a batch file, without its line end: ``batch=thirdPartyId,tier``."""
-    return b"batch=" + ",".join(quote(name, safe="") for name in (key, *names)).encode("ascii")
+    return b"batch=" + ",".join(quote(name, safe="") for name in (id_type, *names)).encode("ascii")
 
 
 def encode_lines(columns: Sequence[pa.Array]) -> Lines:

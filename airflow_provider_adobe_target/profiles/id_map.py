@@ -46,7 +46,7 @@ class IdMap:
         self.dropped: Counter[str] = Counter()
         self._warnings = Warnings()
         self._is_pairs = False
-        parts = [self._part(batch) for batch in rows.batches() if len(batch)]
+        parts = [self._part(batch) for batch in rows.record_batches() if len(batch)]
         ids, linked, kinds = zip(*parts, strict=True) if parts else ((), (), ())
         self._left, self._right = _joined(ids), _joined(linked)
         self._kinds = np.concatenate(kinds) if kinds else np.empty(0, np.int8)

@@ -42,7 +42,7 @@ _SEPARATOR = "\x1f"  # no id holds it
 
 
 @dataclass(frozen=True)
-class IdentityRules:
+class IdentityOptions:
     """What a user decides about rows of ids; names and defaults as in ``IdentityLinkOperator``."""
 
     id_columns: Mapping[str, str] | None = None
@@ -55,7 +55,7 @@ class IdentityRules:
 class Identity:
     """What one row says. Its ``repr`` shows nothing of it.
 
-    :param row: the row, one of a batch of :meth:`IdentityRun.identities`
+    :param row: the row, one of a batch of :meth:`IdentityPipeline.identities`
     :param ids: ids by ``thirdPartyId``, ``pcId`` and ``ECID``, as far as there are
     :param customer_ids: ids by integration code
     :param attributes: names and texts
@@ -79,7 +79,7 @@ class Identity:
         return f"{PC_ID} {self.ids[PC_ID].partition('.')[0]}"
 
 
-class IdentityRun:
+class IdentityPipeline:
     """One walk through rows of ids.
 
     :param rows: the source
@@ -88,7 +88,7 @@ class IdentityRun:
     :param keep_rejects: whether bad rows are kept for :attr:`rejects` to write, or only counted
     """
 
-    def __init__(self, rows: Rows, rules: IdentityRules, folder: Path, *, keep_rejects: bool = False) -> None:
+    def __init__(self, rows: Rows, rules: IdentityOptions, folder: Path, *, keep_rejects: bool = False) -> None:
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
         self.rows_read = 0
         self._rows = rows
@@ -119,7 +119,7 @@ class IdentityRun:
             checked = SpillFile(self._folder / "checked")
             for batch in good:
                 checked.write(batch)
-            good = checked.batches()
+            good = checked.record_batches()
         for batch in good:
             yield from self._cut(batch)
 
@@ -156,7 +156,7 @@ class IdentityRun:
         The last holds all ids, so that equal rows are found.
         """
         needed = {*self._columns, *(attribute.path[0] for attribute in self._attributes)} if self._mapped else None
-        for batch in self._rows.batches(needed):
+        for batch in self._rows.record_batches(needed):
             if len(batch):
                 self._map(batch.schema, complete=False)
                 yield self._check(batch)

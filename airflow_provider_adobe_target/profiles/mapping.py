@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, check_names
+from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, check_attribute_names
 from airflow_provider_adobe_target.profiles.values.float_marks import floats_in
 
 
@@ -35,12 +35,12 @@ class ProfileMapping:
     """How a table's columns become profiles.
 
     :param id_column: the column that holds the ids
-    :param key: what they are to Adobe Target: ``thirdPartyId`` or ``pcId``
+    :param id_type: ``thirdPartyId`` or ``pcId``
     :param attributes: in the order of their columns
     """
 
     id_column: str
-    key: str
+    id_type: str
     attributes: tuple[Attribute, ...]
 
     @property
@@ -74,7 +74,7 @@ def map_columns(
             f"There is no column {id_column!r} for id_column; the columns are {_listed(schema.names)}."
         )
     _refuse_float_ids(schema.field(id_column))
-    key = id_type or ID_TYPES.get(id_column, "thirdPartyId")
+    id_type = id_type or ID_TYPES.get(id_column, "thirdPartyId")
     leaves = [path for field in schema for path in _leaves(field)]
     if attributes is None:
         chosen = [Attribute(path, ".".join(path)) for path in leaves if path != (id_column,)]
@@ -90,8 +90,8 @@ def map_columns(
             f"There is no attribute column beside the id {id_column!r}, so there is nothing to write. Select at "
             "least one."
         )
-    check_names([(attribute.column, attribute.name) for attribute in chosen], key)
-    return ProfileMapping(id_column, key, tuple(chosen))
+    check_attribute_names([(attribute.column, attribute.name) for attribute in chosen], id_type)
+    return ProfileMapping(id_column, id_type, tuple(chosen))
 
 
 def _refuse_float_ids(field: pa.Field) -> None:

@@ -13,7 +13,7 @@ DuplicateId = Literal["first", "last", "fail"]
 
 
 @dataclass(frozen=True)
-class ProfileRules:
+class ProfileOptions:
     """What a user decides about rows and files; names and defaults as in ``BulkProfileUpdateOperator``."""
 
     id_column: str | None = None

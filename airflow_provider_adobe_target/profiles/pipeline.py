@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.attribute_names import check_names, warn_of_case
+from airflow_provider_adobe_target.profiles.attribute_names import check_attribute_names, warn_of_case
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
-from airflow_provider_adobe_target.profiles.options import ProfileRules
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
@@ -61,7 +61,7 @@ class BadRowError(ProfileDataError):
         self.detail = detail
 
 
-class ProfileRun:
+class ProfilePipeline:
     """One walk of all rows from a source to profiles that can be sent, or into batch files.
 
     :param rows: the source
@@ -77,7 +77,7 @@ class ProfileRun:
     def __init__(
         self,
         rows: Rows,
-        rules: ProfileRules,
+        rules: ProfileOptions,
         folder: Path,
         *,
         keep_rejects: bool = False,
@@ -106,15 +106,15 @@ class ProfileRun:
             self._map(rows.schema, complete=True)
 
     @property
-    def key(self) -> str:
+    def id_type(self) -> str:
         """What the ids are to Adobe Target: ``thirdPartyId`` or ``pcId``; known once the columns are."""
-        return self._mapping.key if self._mapping else self._rules.id_type or "thirdPartyId"
+        return self._mapping.id_type if self._mapping else self._rules.id_type or "thirdPartyId"
 
     @property
-    def keys(self) -> list[str]:
+    def id_types(self) -> list[str]:
         """What all ids that files have are to Adobe Target, those of the map, too."""
-        linked = self._id_map.kinds(self.key) if self._id_map else []
-        return list(dict.fromkeys([self.key, *linked]))
+        linked = self._id_map.kinds(self.id_type) if self._id_map else []
+        return list(dict.fromkeys([self.id_type, *linked]))
 
     @property
     def checks_all_rows_first(self) -> bool:
@@ -127,7 +127,7 @@ class ProfileRun:
         return self.rejects.by_reason.total()
 
     @property
-    def account(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, Any]:
         """What became of all rows, as the report has it."""
         return {
             "rows_read": self.rows_read,
@@ -146,28 +146,28 @@ class ProfileRun:
         dropped = {reason: links for reason, links in self._id_map.dropped.items() if links}
         return {"rows_extended": self.rows_extended, "links_dropped": dropped}
 
-    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+    def record_batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Read the rows, of no more columns than are needed; see ``Rows.batches``."""
-        yield from self._rows.batches(self._mapping.columns if self._mapping else None)
+        yield from self._rows.record_batches(self._mapping.columns if self._mapping else None)
 
     def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
         """Check and encode the rows, and hand out each file when it is finished.
 
         :param batches: what :meth:`batches` reads, where that happens in another thread; by default it is read here
         :raises ProfileDataError: where the columns cannot become profiles, or a limit on bad rows is broken. With
-            :attr:`ProfileRules.checks_all_rows_first` that may be known only after the last file was handed out: none
+            :attr:`ProfileOptions.checks_all_rows_first` that may be known only after the last file was handed out: none
             of them may be sent before
         """
         blocks = map(self._encode, self._set_aside(self.profiles(batches)))
         limits = {"max_rows": self._rules.max_rows_per_file, "max_bytes": self._rules.max_bytes_per_file}
-        for file in cut_files(blocks, self._folder, key=lambda: self.key, **limits):
+        for file in cut_files(blocks, self._folder, id_type=lambda: self.id_type, **limits):
             self.rows_sent += file.rows
             yield file
-        for key in self._id_map.kinds(self.key) if self._id_map else ():
-            folder = self._folder / f"linked-{key}"
+        for id_type in self._id_map.kinds(self.id_type) if self._id_map else ():
+            folder = self._folder / f"linked-{id_type}"
             folder.mkdir()
-            blocks = map(self._encode, self._linked_profiles(key, folder))
-            for file in cut_files(blocks, folder, key=lambda key=key: key, **limits):  # type: ignore[misc]
+            blocks = map(self._encode, self._linked_profiles(id_type, folder))
+            for file in cut_files(blocks, folder, id_type=lambda id_type=id_type: id_type, **limits):  # type: ignore[misc]
                 self.rows_extended += file.rows
                 yield file
 
@@ -178,7 +178,7 @@ class ProfileRun:
                 self._own.write(batch)
             yield batch
 
-    def _linked_profiles(self, key: str, folder: Path) -> Iterator[pa.RecordBatch]:
+    def _linked_profiles(self, id_type: str, folder: Path) -> Iterator[pa.RecordBatch]:
         """Hand out the rows for linked ids of one type: none of an id that has a row of its own, and one of each."""
         id_map = self._id_map
         assert id_map is not None  # noqa: S101  # nosec B101  # for the type checker
@@ -187,13 +187,13 @@ class ProfileRun:
             id_map.dropped["duplicate_id"] += len(profiles)
 
         def all_rows() -> Iterator[pa.RecordBatch]:
-            for batch in self._own.batches() if key == self.key else ():
+            for batch in self._own.record_batches() if id_type == self.id_type else ():
                 yield batch.append_column("is_linked", pa.repeat(False, len(batch)))
             step = max(1, MAX_ROWS // id_map.max_linked_ids)
-            for batch in self._own.batches():
+            for batch in self._own.record_batches():
                 for start in range(0, len(batch), step):
                     rows = batch.slice(start, step)
-                    places, ids = id_map.links(rows.column("id"), self.key, key)
+                    places, ids = id_map.links(rows.column("id"), self.id_type, id_type)
                     linked = rows.take(pa.array(places)).set_column(1, "id", ids)
                     yield linked.append_column("is_linked", pa.repeat(True, len(linked)))
 
@@ -207,7 +207,7 @@ class ProfileRun:
         'leave as it is'. Parameters and errors as :meth:`files`.
         """
         one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
-        good = self._good_profiles(self.batches() if batches is None else batches)
+        good = self._good_profiles(self.record_batches() if batches is None else batches)
         yield from one_of_each(good, self._folder, self._reject_duplicates)
         self._check_share_of_bad_rows()
 
@@ -228,8 +228,8 @@ class ProfileRun:
             complete=complete,
         )
         columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}
-        for key in self._id_map.kinds(mapping.key) if self._id_map else ():
-            check_names([(attribute.column, attribute.name) for attribute in mapping.attributes], key)
+        for id_type in self._id_map.kinds(mapping.id_type) if self._id_map else ():
+            check_attribute_names([(attribute.column, attribute.name) for attribute in mapping.attributes], id_type)
         if len(columns) > len(self._columns):
             warn_of_case(list(columns))
         self._columns = columns
@@ -247,7 +247,7 @@ class ProfileRun:
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
-        ids = check_ids(values, mapping.id_column, mapping.key, self._risky_value, verdicts, self._warnings)
+        ids = check_ids(values, mapping.id_column, mapping.id_type, self._risky_value, verdicts, self._warnings)
         of_name = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
         for name, column in self._columns.items():
@@ -259,7 +259,7 @@ class ProfileRun:
                 text, column, rules.max_value_length, self._risky_value, verdicts, self._warnings
             )
         if self._max_update_bytes is None:
-            check_sizes(ids, texts, room_for_a_row(mapping.key, list(texts), rules.max_bytes_per_file), verdicts)
+            check_sizes(ids, texts, room_for_a_row(mapping.id_type, list(texts), rules.max_bytes_per_file), verdicts)
         else:
             check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
         names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]

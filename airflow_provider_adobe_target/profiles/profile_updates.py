@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_adobe_target.profiles.pipeline import PROFILE_PREFIX
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 _BLOCK_ROWS = 25
@@ -23,7 +23,7 @@ def one_row(profile_id: object, attributes: Mapping[str, Any]) -> tuple[str, Row
     id_column = "profile_id"
     while id_column in attributes:
         id_column += "_"
-    return id_column, rows_from_data([{id_column: profile_id, **(attributes or {"nothing": None})}])
+    return id_column, read_data([{id_column: profile_id, **(attributes or {"nothing": None})}])
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ProfileUpdate:
 class UpdateBlock:
     """Some profiles, which one thread sends one after the other.
 
-    :param profiles: as ``ProfileRun.profiles`` hands them out
+    :param profiles: as ``ProfilePipeline.profiles`` hands them out
     """
 
     profiles: pa.RecordBatch = field(repr=False)

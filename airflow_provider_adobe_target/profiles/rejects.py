@@ -55,7 +55,7 @@ class Rejects:
         last = [fields.pop(name) for name in ("reject_reason", "reject_detail")]
         schema = pa.schema([*fields.values(), *last])
         with pq.ParquetWriter(file, schema) as writer:
-            for batch in self._spill.batches():
+            for batch in self._spill.record_batches():
                 columns = [
                     batch.column(name) if name in batch.schema.names else pa.nulls(len(batch), pa.string())
                     for name in schema.names

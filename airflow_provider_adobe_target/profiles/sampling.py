@@ -19,7 +19,7 @@ def draw_sample(profiles: Iterable[pa.RecordBatch], size: int, seed: int) -> lis
     An id that is in the sample stays in it when other rows come or go, as long as there are not too many that are
     smaller. No more than the sample, and some rows of one batch, are held.
 
-    :param profiles: as ``ProfileRun.profiles`` hands them out
+    :param profiles: as ``ProfilePipeline.profiles`` hands them out
     :param size: how many, where there are so many
     :param seed: another one draws another sample
     """

@@ -75,7 +75,12 @@ class Warnings:
 
 
 def check_ids(
-    values: pa.Array, column: str, key: str, on_risky_value: RiskyValue | None, verdicts: Verdicts, warnings: Warnings
+    values: pa.Array,
+    column: str,
+    id_type: str,
+    on_risky_value: RiskyValue | None,
+    verdicts: Verdicts,
+    warnings: Warnings,
 ) -> pa.StringArray:
     """Mark rows whose id is missing, too long, or holds what an id must not hold, and return the ids. None is altered.
 
@@ -93,7 +98,7 @@ def check_ids(
     suspect = not ids.plain and bool(string_bytes(text).tobytes().translate(None, _FINE_IN_ID))
     if suspect:
         verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
-    _check_length(text, MAX_ID_CHARACTERS[key], _WARN_ID_CHARACTERS, "id_too_long", column, verdicts, warnings)
+    _check_length(text, MAX_ID_CHARACTERS[id_type], _WARN_ID_CHARACTERS, "id_too_long", column, verdicts, warnings)
     if not suspect:
         return text
     forbidden = pc.match_substring_regex(text, r"[+/\p{Cc}]")

@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.row_source import find_rows
+from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, PokeReturnValue, conf
@@ -175,15 +175,15 @@ class ProfileLandingSensor(AdobeTargetSensor):
             raise ProfileDataError(f"seed={self.seed!r} is not a whole number.")
 
     def _draw(self) -> list[ProfileUpdate]:
-        from airflow_provider_adobe_target.profiles.options import ProfileRules
-        from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+        from airflow_provider_adobe_target.profiles.options import ProfileOptions
+        from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
         from airflow_provider_adobe_target.profiles.sampling import draw_sample
 
         choices = ("id_column", "id_type", "attributes", "on_duplicate_id", "on_risky_value", "max_value_length")
-        rules = ProfileRules(**{name: getattr(self, name) for name in choices})
-        rows = find_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        rules = ProfileOptions(**{name: getattr(self, name) for name in choices})
+        rows = resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
         with TempFolder() as folder:
-            run = ProfileRun(rows, rules, folder)
+            run = ProfilePipeline(rows, rules, folder)
             sample = draw_sample(run.profiles(), self.sample_size, self.seed)
-        self._id_type = run.key
+        self._id_type = run.id_type
         return sample

@@ -23,7 +23,7 @@ from real_airflow import connection
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
-from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.version_compat import AirflowFailException
@@ -49,7 +49,7 @@ def upload(sandbox, monkeypatch):
 def events(sandbox, monkeypatch):
     """In their order: files that are finished, and submits that have come in."""
     happened: list[tuple[str, int]] = []
-    files = ProfileRun.files
+    files = ProfilePipeline.files
 
     def noted(run, batches):
         for number, file in enumerate(files(run, batches)):
@@ -57,7 +57,7 @@ def events(sandbox, monkeypatch):
             assert isinstance(file, BatchFile)
             yield file
 
-    monkeypatch.setattr(ProfileRun, "files", noted)
+    monkeypatch.setattr(ProfilePipeline, "files", noted)
 
     def watch(stop: threading.Event) -> None:
         seen = 0

@@ -145,7 +145,7 @@ def test_the_uploads_of_one_run_are_shared_by_both_workers_within_the_pool(outco
 
 def test_one_account_holds_every_customer_and_so_does_target(outcomes):
     run = outcomes["cdnow_partitions"]
-    assert (run.account["rows_read"], run.account["rows_sent"], run.account["files"]) == (CUSTOMERS, CUSTOMERS, 4)
+    assert (run.counts["rows_read"], run.counts["rows_sent"], run.counts["files"]) == (CUSTOMERS, CUSTOMERS, 4)
     assert [batch.status for batch in run.sandbox.batches] == ["complete"] * PARTITIONS
     ids = [row["thirdPartyId"] for batch in run.sandbox.batches for row in batch.rows]
     assert len(ids) == len(set(ids)) == CUSTOMERS

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
-from airflow_provider_adobe_target.load.checkpoint_store import CheckpointFile, StateStore, find_store
+from airflow_provider_adobe_target.load.checkpoint_store import CheckpointFile, StateStore, checkpoint_store
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 OWNER = {"dag_id": "dag", "run_id": "run 1", "task_id": "up", "map_index": -1}
@@ -177,6 +177,6 @@ def test_a_store_that_fails_does_not_end_the_task(caplog):
 
 def test_a_named_file_is_used_before_airflow_s_own_place(tmp_path):
     context = {"ti": SimpleNamespace(**OWNER), "task_state_store": TaskState()}
-    assert isinstance(find_store(context, str(tmp_path / "receipts.json")), CheckpointFile)
-    assert isinstance(find_store(context, None), StateStore)
-    assert find_store({"ti": context["ti"]}, None) is None
+    assert isinstance(checkpoint_store(context, str(tmp_path / "receipts.json")), CheckpointFile)
+    assert isinstance(checkpoint_store(context, None), StateStore)
+    assert checkpoint_store({"ti": context["ti"]}, None) is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.audiences import AudienceRows, audience_names
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
 
 
@@ -19,12 +19,12 @@ def flags(memberships, universe, audiences=("gold", "lapsed"), **options):
     options = {"audience_column": "audience", "id_column": None, "universe_id_column": None, **options}
     with tempfile.TemporaryDirectory() as folder:
         rows = AudienceRows(
-            rows_from_data(memberships),
-            rows_from_data(universe),
+            read_data(memberships),
+            read_data(universe),
             audience_names(audiences),
             **{"folder": Path(folder), **options},
         )
-        return rows, list(rows.batches())
+        return rows, list(rows.record_batches())
 
 
 def people(batches):

@@ -14,7 +14,7 @@ def block(rows, names=("tier",)):
 
 
 def cut(blocks, folder, max_rows=499_999, max_bytes=49_999_999):
-    return list(cut_files(blocks, folder, key=lambda: "thirdPartyId", max_rows=max_rows, max_bytes=max_bytes))
+    return list(cut_files(blocks, folder, id_type=lambda: "thirdPartyId", max_rows=max_rows, max_bytes=max_bytes))
 
 
 @given(

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.cursors import rows_from_cursor
+from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 
 
@@ -53,31 +53,31 @@ def as_dict(cursor, row):
 
 
 def records_of(rows, columns=None):
-    return [record for batch in rows.batches(columns) for record in batch.to_pylist()]
+    return [record for batch in rows.record_batches(columns) for record in batch.to_pylist()]
 
 
 @pytest.mark.parametrize("row_factory", [None, sqlite3.Row, as_dict])
 @pytest.mark.parametrize("wrap", [lambda cursor: cursor, DescribedLate])
 def test_all_rows_come_in_order(row_factory, wrap):
     opener = Opener(numbers(2_500), row_factory, wrap)
-    rows = rows_from_cursor(opener, fetch_size=1_000)
+    rows = read_cursor(opener, fetch_size=1_000)
     assert rows.schema is None
     assert records_of(rows) == [{"n": number, "t": f"text {number}"} for number in range(2_500)]
     assert opener.closed == 1
 
 
 def test_only_the_columns_asked_for_are_converted():
-    assert records_of(rows_from_cursor(Opener("SELECT 1 AS a, 2 AS b, 3 AS c")), ["c", "a", "x"]) == [{"a": 1, "c": 3}]
+    assert records_of(read_cursor(Opener("SELECT 1 AS a, 2 AS b, 3 AS c")), ["c", "a", "x"]) == [{"a": 1, "c": 3}]
 
 
 def test_no_rows_are_no_batches():
     opener = Opener("SELECT 1 AS a WHERE 0", wrap=DescribedLate)
-    assert records_of(rows_from_cursor(opener)) == []
+    assert records_of(read_cursor(opener)) == []
     assert opener.closed == 1
 
 
 def test_a_large_fetch_is_cut_by_rows():
-    batches = list(rows_from_cursor(Opener(numbers(MAX_ROWS + 500)), fetch_size=10**6).batches())
+    batches = list(read_cursor(Opener(numbers(MAX_ROWS + 500)), fetch_size=10**6).record_batches())
     assert max(batch.num_rows for batch in batches) <= MAX_ROWS
     assert sum(batch.num_rows for batch in batches) == MAX_ROWS + 500
 
@@ -85,7 +85,7 @@ def test_a_large_fetch_is_cut_by_rows():
 def test_wide_rows_are_cut_by_bytes():
     statement = numbers(2_000).replace("'text ' || n", "printf('%064000d', n)")
     count = 0
-    for batch in rows_from_cursor(Opener(statement)).batches(["t"]):
+    for batch in read_cursor(Opener(statement)).record_batches(["t"]):
         assert batch.num_rows * 64_000 <= MAX_BYTES
         count += batch.num_rows
     assert count == 2_000
@@ -94,20 +94,20 @@ def test_wide_rows_are_cut_by_bytes():
 def test_columns_of_one_name_are_refused_and_the_cursor_closed():
     opener = Opener("SELECT 1 AS a, 2 AS a")
     with pytest.raises(ProfileDataError, match="2 columns named 'a'"):
-        records_of(rows_from_cursor(opener))
+        records_of(read_cursor(opener))
     assert opener.closed == 1
 
 
 def test_a_statement_without_a_result_is_refused():
     opener = Opener("CREATE TABLE t (a)")
     with pytest.raises(ProfileDataError, match="no result"):
-        records_of(rows_from_cursor(opener))
+        records_of(read_cursor(opener))
     assert opener.closed == 1
 
 
 def test_the_cursor_is_closed_when_the_reader_stops_early():
     opener = Opener(numbers(5_000))
-    batches = rows_from_cursor(opener, fetch_size=100).batches()
+    batches = read_cursor(opener, fetch_size=100).record_batches()
     next(batches)
     batches.close()
     assert opener.closed == 1
@@ -116,12 +116,12 @@ def test_the_cursor_is_closed_when_the_reader_stops_early():
 def test_the_cursor_is_closed_and_the_error_passed_on_when_fetching_fails():
     opener = Opener("SELECT 1 AS a UNION ALL SELECT abs(-9223372036854775808)")
     with pytest.raises(sqlite3.Error):
-        records_of(rows_from_cursor(opener, fetch_size=1))
+        records_of(read_cursor(opener, fetch_size=1))
     assert opener.closed == 1
 
 
 def test_a_result_is_read_only_once():
-    rows = rows_from_cursor(Opener("SELECT 1 AS a"))
+    rows = read_cursor(Opener("SELECT 1 AS a"))
     records_of(rows)
     with pytest.raises(ProfileDataError, match="only once"):
-        rows.batches()
+        rows.record_batches()

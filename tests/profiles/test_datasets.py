@@ -6,7 +6,7 @@ import pytest
 from walk import walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.files import read_files
 from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 
 
@@ -22,8 +22,8 @@ def write(tmp_path):
 
 
 def records_of(folder, pattern="**/*", columns=None):
-    rows = rows_from_files(dataset_files(folder, pattern))
-    return [record for batch in rows.batches(columns) for record in batch.to_pylist()]
+    rows = read_files(dataset_files(folder, pattern))
+    return [record for batch in rows.record_batches(columns) for record in batch.to_pylist()]
 
 
 def test_folders_are_columns_of_text_and_files_come_in_order_of_their_paths(write, tmp_path):
@@ -64,7 +64,7 @@ def test_a_column_in_the_file_stands_before_one_of_its_name_in_the_path(write, t
 def test_folders_that_are_not_asked_for_are_no_columns(write, tmp_path):
     write("day=1/country=CH/a.parquet", {"id": ["1"], "v": [1], "w": [2]})
     assert records_of(tmp_path, columns=["id", "country", "w"]) == [{"id": "1", "w": 2, "country": "CH"}]
-    walked = walk(rows_from_files(dataset_files(tmp_path)), id_column="id", attributes=["v", "country"])
+    walked = walk(read_files(dataset_files(tmp_path)), id_column="id", attributes=["v", "country"])
     assert walked.lines == ["1,1,CH"]
 
 
@@ -99,7 +99,7 @@ def test_columns_that_are_not_sent_are_not_read(tmp_path):
         chunk.total_compressed_size
     )
     path.write_bytes(content)
-    rows = rows_from_files([path])
+    rows = read_files([path])
     assert walk(rows, id_column="id", attributes=["v"]).sent == 1_000
     with pytest.raises(ProfileDataError, match="damaged"):
         walk(rows, id_column="id", attributes=["v", "unread"])
@@ -115,18 +115,18 @@ def test_ids_that_are_floats_in_a_later_file_are_found_before_anything_is_read(w
     write("1.parquet", {"id": ["1"], "v": ["x"]})
     second = write("2.parquet", {"id": floats, "v": ["x"]})
     with pytest.raises(ProfileDataError, match=f"'id' became floats in {second}"):
-        walk(rows_from_files(dataset_files(tmp_path)), id_column="id").lines  # noqa: B018
+        walk(read_files(dataset_files(tmp_path)), id_column="id").lines  # noqa: B018
 
 
 def test_ids_that_are_null_throughout_are_of_no_type(write, tmp_path):
     write("1.parquet", {"id": ["1"], "v": ["x"]})
     write("2.parquet", {"id": pa.array([None], pa.float64()), "v": ["y"]})
     write("3.parquet", {"id": pa.array([], pa.float64()), "v": pa.array([], pa.string())})
-    walked = walk(rows_from_files(dataset_files(tmp_path)), id_column="id")
+    walked = walk(read_files(dataset_files(tmp_path)), id_column="id")
     assert walked.lines == ["1,x"]
 
 
 def test_attributes_may_be_floats_in_some_files(write, tmp_path):
     write("1.parquet", {"id": ["1"], "v": [1]})
     write("2.parquet", {"id": ["2"], "v": [2.0]})
-    assert walk(rows_from_files(dataset_files(tmp_path)), id_column="id").lines == ["1,1", "2,2"]
+    assert walk(read_files(dataset_files(tmp_path)), id_column="id").lines == ["1,1", "2,2"]

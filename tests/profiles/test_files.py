@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
-from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+from airflow_provider_adobe_target.profiles.sources.files import read_files
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 
 MIB = 1024 * 1024
@@ -89,12 +89,12 @@ class RemoteStream:
 
 
 def records_of(rows, columns=None):
-    return [record for batch in rows.batches(columns) for record in batch.to_pylist()]
+    return [record for batch in rows.record_batches(columns) for record in batch.to_pylist()]
 
 
 def error_of(*files):
     with pytest.raises(ProfileDataError) as caught:
-        records_of(rows_from_files(files))
+        records_of(read_files(files))
     return str(caught.value)
 
 
@@ -104,29 +104,29 @@ def error_of(*files):
 def test_parquet_rows_come_in_order_of_files_and_row_groups(write_parquet):
     first = write_parquet("b.parquet", pa.table({"n": range(1_000)}), row_group_size=100)
     second = write_parquet("a.parquet", pa.table({"n": range(1_000, 1_500)}))
-    assert [record["n"] for record in records_of(rows_from_files([first, second]))] == list(range(1_500))
+    assert [record["n"] for record in records_of(read_files([first, second]))] == list(range(1_500))
 
 
 def test_a_long_row_group_comes_in_batches_of_limited_rows(write_parquet):
     path = write_parquet("a.parquet", pa.table({"n": range(100_000)}), row_group_size=100_000)
-    assert [batch.num_rows for batch in rows_from_files([path]).batches()] == [MAX_ROWS] * 6 + [1_696]
+    assert [batch.num_rows for batch in read_files([path]).record_batches()] == [MAX_ROWS] * 6 + [1_696]
 
 
 @pytest.mark.parametrize("use_dictionary", [True, False])
 def test_wide_parquet_rows_come_in_batches_of_limited_bytes(write_parquet, use_dictionary):
     table = pa.table({"wide": ["x" * 64_000] * 2_000})
     path = write_parquet("a.parquet", table, use_dictionary=use_dictionary)
-    rows = [batch.num_rows for batch in rows_from_files([path]).batches()]
+    rows = [batch.num_rows for batch in read_files([path]).record_batches()]
     assert sum(rows) == 2_000
     assert max(rows) * 64_000 <= MAX_BYTES
 
 
 def test_only_the_parquet_columns_asked_for_are_read(write_parquet):
     table = pa.table({"a": [1], "a.b": [2], "s": [{"x": 3}], "c": [4]})
-    rows = rows_from_files([write_parquet("a.parquet", table)])
+    rows = read_files([write_parquet("a.parquet", table)])
     assert records_of(rows, ["s", "a"]) == [{"a": 1, "s": {"x": 3}}]
     assert records_of(rows, ["a.b"]) == [{"a.b": 2}]
-    assert [batch.num_rows for batch in rows.batches([])] == [1]
+    assert [batch.num_rows for batch in rows.record_batches([])] == [1]
 
 
 def test_parquet_types_are_kept(write_parquet):
@@ -137,13 +137,13 @@ def test_parquet_types_are_kept(write_parquet):
             "l": [[1], None],
         }
     )
-    (batch,) = rows_from_files([write_parquet("a.parquet", table)]).batches()
+    (batch,) = read_files([write_parquet("a.parquet", table)]).record_batches()
     assert batch.schema.types == table.schema.types
     assert batch.to_pydict() == table.to_pydict()
 
 
 def test_a_parquet_file_without_rows_has_none(write_parquet):
-    rows = rows_from_files([write_parquet("a.parquet", pa.table({"a": pa.array([], pa.int64())}))])
+    rows = read_files([write_parquet("a.parquet", pa.table({"a": pa.array([], pa.int64())}))])
     assert rows.schema.names == ["a"]
     assert records_of(rows) == []
 
@@ -174,7 +174,7 @@ def test_parquet_columns_of_one_name_are_refused(write_parquet):
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
 def test_csv_cells_are_text_as_they_stand(write, name, bom):
     path = write(name, f'{bom}id,a,b\r\n007, x ,1.50\r\nNULL,"a ""b"", c","line\nbreak"\r\n\r\nnan,true,NA')
-    rows = rows_from_files([path])
+    rows = read_files([path])
     assert rows.schema.names == ["id", "a", "b"]
     assert records_of(rows) == [
         {"id": "007", "a": " x ", "b": "1.50"},
@@ -184,17 +184,17 @@ def test_csv_cells_are_text_as_they_stand(write, name, bom):
 
 
 def test_blank_csv_cells_are_null(write):
-    assert records_of(rows_from_files([write("a.csv", 'a,b,c\n1,,""\n')])) == [{"a": "1", "b": None, "c": None}]
+    assert records_of(read_files([write("a.csv", 'a,b,c\n1,,""\n')])) == [{"a": "1", "b": None, "c": None}]
 
 
 def test_only_the_csv_columns_asked_for_are_read(write):
-    rows = rows_from_files([write("a.csv", "a,b,c\n1,2,3\n")])
+    rows = read_files([write("a.csv", "a,b,c\n1,2,3\n")])
     assert records_of(rows, ["c", "a"]) == [{"a": "1", "c": "3"}]
-    assert [batch.num_rows for batch in rows.batches([])] == [1]
+    assert [batch.num_rows for batch in rows.record_batches([])] == [1]
 
 
 def test_a_csv_row_of_a_megabyte_is_read(write):
-    assert len(records_of(rows_from_files([write("a.csv", f'a\n{"x" * MIB}\n"{"y" * MIB}"\n')]))) == 2
+    assert len(records_of(read_files([write("a.csv", f'a\n{"x" * MIB}\n"{"y" * MIB}"\n')]))) == 2
 
 
 def test_a_longer_csv_row_is_refused(write):
@@ -206,21 +206,21 @@ def test_a_longer_csv_row_is_refused(write):
 
 def test_wide_csv_rows_come_in_batches_of_limited_bytes(write):
     wide = "x" * 64_000
-    rows = [batch.num_rows for batch in rows_from_files([write("a.csv", f"a\n{(wide + chr(10)) * 1_000}")]).batches()]
+    rows = [batch.num_rows for batch in read_files([write("a.csv", f"a\n{(wide + chr(10)) * 1_000}")]).record_batches()]
     assert sum(rows) == 1_000
     assert max(rows) * 64_000 <= MAX_BYTES
 
 
 def test_many_csv_rows_come_in_order_and_in_batches_of_limited_rows(write):
     path = write("a.csv", "n,t\n" + "".join(f"{number},{'x' * 50}\n" for number in range(200_000)))
-    batches = list(rows_from_files([path]).batches(["n"]))
+    batches = list(read_files([path]).record_batches(["n"]))
     assert max(batch.num_rows for batch in batches) <= MAX_ROWS
     numbers = [int(text) for batch in batches for text in batch["n"].to_pylist()]
     assert numbers == list(range(200_000))
 
 
 def test_a_csv_file_of_a_header_has_no_rows(write):
-    rows = rows_from_files([write("a.csv", "a,b")])
+    rows = read_files([write("a.csv", "a,b")])
     assert rows.schema.names == ["a", "b"]
     assert records_of(rows) == []
 
@@ -251,7 +251,7 @@ def test_a_csv_quote_that_is_never_closed_loses_no_rows_silently(write):
 
 
 def test_a_csv_quote_within_a_plain_cell_is_text(write):
-    assert records_of(rows_from_files([write("a.csv", 'a,b\n1,6" pipe\n')])) == [{"a": "1", "b": '6" pipe'}]
+    assert records_of(read_files([write("a.csv", 'a,b\n1,6" pipe\n')])) == [{"a": "1", "b": '6" pipe'}]
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_csv_gives_back_what_the_csv_module_wrote(cells):
             writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
             writer.writerow(["a", "b"])
             writer.writerows(cells)
-        records = records_of(rows_from_files([path]))
+        records = records_of(read_files([path]))
     assert records == [{"a": a or None, "b": b or None} for a, b in cells]
 
 
@@ -301,9 +301,9 @@ def test_csv_gives_back_what_the_csv_module_wrote(cells):
 @pytest.mark.parametrize("name", ["a.ndjson", "a.jsonl", "a.json", "a.ndjson.gz", "a.jsonl.gz", "a.JSON"])
 def test_ndjson_values_are_kept(write, name):
     path = write(name, '\ufeff{"n": 9007199254740993, "f": 1.0, "l": ["x", null]}\r\n\n  \n{"s": {"x": true}, "n": -1}')
-    rows = rows_from_files([path])
+    rows = read_files([path])
     assert rows.schema.names == ["n", "f", "l", "s"]
-    (batch,) = rows.batches()
+    (batch,) = rows.record_batches()
     assert batch.to_pylist() == [
         {"n": 9007199254740993, "f": 1.0, "l": ["x", None], "s": None},
         {"n": -1, "f": None, "l": None, "s": {"x": True}},
@@ -312,13 +312,13 @@ def test_ndjson_values_are_kept(write, name):
 
 
 def test_ndjson_numbers_without_an_end_are_what_python_reads(write):
-    (batch,) = rows_from_files([write("a.ndjson", '{"f": 1e400}\n{"f": -Infinity}\n{"f": NaN}\n')]).batches()
+    (batch,) = read_files([write("a.ndjson", '{"f": 1e400}\n{"f": -Infinity}\n{"f": NaN}\n')]).record_batches()
     assert batch["f"].to_pylist() == [float("inf"), float("-inf"), None]
 
 
 def test_ndjson_has_the_names_of_the_last_line_from_the_first_batch(write):
     lines = ['{"a": 1, "s": {"x": 1}}'] * MAX_ROWS + ['{"b": 2, "s": {"y": 2}}']
-    batches = list(rows_from_files([write("a.ndjson", "\n".join(lines))]).batches())
+    batches = list(read_files([write("a.ndjson", "\n".join(lines))]).record_batches())
     assert [batch.num_rows for batch in batches] == [MAX_ROWS, 1]
     for batch in batches:
         assert batch.schema.names == ["a", "s", "b"]
@@ -326,20 +326,20 @@ def test_ndjson_has_the_names_of_the_last_line_from_the_first_batch(write):
 
 
 def test_only_the_ndjson_columns_asked_for_are_made(write):
-    rows = rows_from_files([write("a.ndjson", '{"a": 1, "b": 2, "c": 3}\n')])
+    rows = read_files([write("a.ndjson", '{"a": 1, "b": 2, "c": 3}\n')])
     assert records_of(rows, ["c", "a"]) == [{"a": 1, "c": 3}]
-    assert [batch.num_rows for batch in rows.batches([])] == [1]
+    assert [batch.num_rows for batch in rows.record_batches([])] == [1]
 
 
 def test_wide_ndjson_rows_come_in_batches_of_limited_bytes(write):
     line = json.dumps({"a": "x" * 64_000}) + "\n"
-    rows = [batch.num_rows for batch in rows_from_files([write("a.ndjson", line * 1_000)]).batches()]
+    rows = [batch.num_rows for batch in read_files([write("a.ndjson", line * 1_000)]).record_batches()]
     assert sum(rows) == 1_000
     assert max(rows) * 64_000 <= MAX_BYTES
 
 
 def test_an_empty_ndjson_file_has_no_rows(write):
-    assert records_of(rows_from_files([write("a.ndjson", "")])) == []
+    assert records_of(read_files([write("a.ndjson", "")])) == []
 
 
 @pytest.mark.parametrize(
@@ -387,10 +387,10 @@ def test_ndjson_is_read_as_the_list_of_its_objects(records):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.ndjson"
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
-        from_file = rows_from_files([path])
-        from_list = rows_from_data(records)
+        from_file = read_files([path])
+        from_list = read_data(records)
         assert from_file.schema == from_list.schema
-        assert list(from_file.batches()) == list(from_list.batches())
+        assert list(from_file.record_batches()) == list(from_list.record_batches())
 
 
 # Several files
@@ -403,9 +403,9 @@ def test_files_of_several_kinds_are_read_as_one_table(write, write_parquet):
         write("3.ndjson", '{"id": 3, "s": {"x": 1}}\n'),
         write("4.ndjson", '{"id": 4, "s": {"y": 1}}\n'),
     ]
-    rows = rows_from_files(files)
+    rows = read_files(files)
     assert rows.schema.names == ["id", "a", "b", "s"]
-    batches = list(rows.batches())
+    batches = list(rows.record_batches())
     assert all(batch.schema.names == ["id", "a", "b", "s"] for batch in batches)
     assert [batch["id"][0].as_py() for batch in batches] == ["x", "y", 3, 4]
     assert [batch["a"][0].as_py() for batch in batches] == ["1", None, None, None]
@@ -418,7 +418,7 @@ def test_a_column_that_is_nested_in_one_file_only_is_refused(write):
 
 
 def test_files_can_be_read_again(write, write_parquet):
-    rows = rows_from_files(
+    rows = read_files(
         [
             write("1.csv", "a\n1\n"),
             write("2.ndjson", '{"a": 2}'),
@@ -444,7 +444,9 @@ def test_a_file_is_closed_when_the_reader_stops_early(write_parquet, name):
     else:
         line = '{"a": "%d"}\n' if name.endswith("ndjson") else "%d\n"
         content = ("" if name.endswith("ndjson") else "a\n").encode() + "".join(line % n for n in numbers).encode()
-    batches = rows_from_files([ClosingPath(name, gzip.compress(content) if name.endswith("gz") else content)]).batches()
+    batches = read_files(
+        [ClosingPath(name, gzip.compress(content) if name.endswith("gz") else content)]
+    ).record_batches()
     next(batches)
     assert not closed[-1].closed
     batches.close()
@@ -452,13 +454,13 @@ def test_a_file_is_closed_when_the_reader_stops_early(write_parquet, name):
 
 
 def test_no_files_are_no_rows():
-    assert records_of(rows_from_files([])) == []
+    assert records_of(read_files([])) == []
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a", "a.parquet.gz", "a.csv.zip"])
 def test_another_suffix_is_refused_naming_the_right_ones(tmp_path, name):
     with pytest.raises(ProfileDataError, match=r"\.parquet, \.csv, \.csv\.gz, \.ndjson") as caught:
-        rows_from_files([tmp_path / name])
+        read_files([tmp_path / name])
     assert str(tmp_path / name) in str(caught.value)
 
 
@@ -469,7 +471,7 @@ def test_object_storage_needs_a_name_and_a_stream_only(write_parquet):
         RemotePath("2.ndjson.gz", gzip.compress(b'{"a": "2"}')),
         RemotePath("3.parquet", parquet),
     ]
-    assert [record["a"] for record in records_of(rows_from_files(files))] == ["1", "2", "3"]
+    assert [record["a"] for record in records_of(read_files(files))] == ["1", "2", "3"]
     assert error_of(RemotePath("a.csv", b"a\n1,2\n")).startswith("s3://bucket/a.csv, line 2: ")
 
 
@@ -478,16 +480,16 @@ def test_object_storage_may_hand_out_less_than_it_was_asked_for():
         RemotePath("1.csv", b"a,b\n" + b"1,2\n" * 100, most=3),
         RemotePath("2.ndjson", b'{"a": "1", "b": "2"}\n' * 100, most=3),
     ]
-    assert records_of(rows_from_files(files)) == [{"a": "1", "b": "2"}] * 200
+    assert records_of(read_files(files)) == [{"a": "1", "b": "2"}] * 200
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.ndjson", "a.parquet"])
 def test_a_storage_that_fails_is_not_taken_for_a_broken_file(name):
     with pytest.raises(ConnectionResetError):
-        records_of(rows_from_files([RemotePath(name, b"PAR1" * 10, ConnectionResetError("try later"))]))
+        records_of(read_files([RemotePath(name, b"PAR1" * 10, ConnectionResetError("try later"))]))
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.ndjson", "a.parquet"])
 def test_a_file_that_is_not_there_is_python_s_own_error(tmp_path, name):
     with pytest.raises(FileNotFoundError):
-        records_of(rows_from_files([tmp_path / name]))
+        records_of(read_files([tmp_path / name]))

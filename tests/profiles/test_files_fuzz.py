@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.options import ProfileRules
-from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
-from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+from airflow_provider_adobe_target.profiles.sources.files import read_files
 from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 
 EXAMPLES = settings.default.max_examples
@@ -39,7 +39,7 @@ def walk(name, content):
         path = Path(folder, name)
         path.write_bytes(content)
         try:
-            run = ProfileRun(rows_from_files([path]), ProfileRules(id_column="id"), Path(folder), keep_rejects=True)
+            run = ProfilePipeline(read_files([path]), ProfileOptions(id_column="id"), Path(folder), keep_rejects=True)
             lines = sum(file.path.read_bytes().count(b"\n") for file in run.files())
         except ProfileDataError as error:
             return error
@@ -118,7 +118,7 @@ def test_a_value_of_a_parquet_file_with_checksums_is_right_or_the_file_is_named(
         path = Path(folder, "rows.parquet")
         path.write_bytes(content)
         with suppress(ProfileDataError):
-            rows = [row for batch in rows_from_files([path]).batches() for row in batch.to_pylist()]
+            rows = [row for batch in read_files([path]).record_batches() for row in batch.to_pylist()]
             assert rows == TABLE.to_pylist()
 
 
@@ -166,9 +166,9 @@ def test_a_csv_file_is_read_as_python_reads_it_or_named_with_its_line(header, pi
     with TemporaryDirectory() as folder:
         path = Path(folder, "rows.csv")
         path.write_text(text, encoding="utf-8", newline="")
-        rows = rows_from_files([path])
+        rows = read_files([path])
         try:
-            got = [list(row.values()) for batch in rows.batches() for row in batch.to_pylist()]
+            got = [list(row.values()) for batch in rows.record_batches() for row in batch.to_pylist()]
         except ProfileDataError:
             return
     whole = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
@@ -266,7 +266,7 @@ def test_a_line_of_a_hundred_megabytes_is_refused_in_little_memory(name, content
     tracemalloc.start()
     try:
         with pytest.raises(ProfileDataError, match="MiB|cannot be read"):
-            list(rows_from_files([path]).batches())
+            list(read_files([path]).record_batches())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -278,8 +278,8 @@ def test_a_line_of_a_hundred_megabytes_is_refused_in_little_memory(name, content
 def test_a_folder_of_any_name_is_a_column_or_none(folder, tmp_path):
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "rows.csv").write_text("id,v\n1,x\n")
-    rows = rows_from_files(dataset_files(tmp_path, "**/*.csv"))
-    assert sum(map(len, rows.batches())) == 1
+    rows = read_files(dataset_files(tmp_path, "**/*.csv"))
+    assert sum(map(len, rows.record_batches())) == 1
 
 
 def test_a_folder_whose_name_is_no_text_is_named(tmp_path):
@@ -287,5 +287,5 @@ def test_a_folder_whose_name_is_no_text_is_named(tmp_path):
     os.mkdir(folder)
     (Path(os.fsdecode(folder)) / "rows.csv").write_text("id,v\n1,x\n")
     with pytest.raises(ProfileDataError, match="UTF-8") as caught:
-        list(rows_from_files(dataset_files(tmp_path, "**/*.csv")).batches())
+        list(read_files(dataset_files(tmp_path, "**/*.csv")).record_batches())
     assert str(caught.value).isascii()

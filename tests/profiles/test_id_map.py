@@ -5,22 +5,22 @@ import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.id_map import IdMap
-from airflow_provider_adobe_target.profiles.options import ProfileRules
-from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 
 def fan_out(data, links, tmp_path, max_linked_ids=10, **rules):
     """Walk rows with an id map; return the account, and the lines of all files by their key."""
-    id_map = IdMap(rows_from_data(links), max_linked_ids)
-    run = ProfileRun(rows_from_data(data), ProfileRules(**rules), tmp_path, keep_rejects=True, id_map=id_map)
+    id_map = IdMap(read_data(links), max_linked_ids)
+    run = ProfilePipeline(read_data(data), ProfileOptions(**rules), tmp_path, keep_rejects=True, id_map=id_map)
     lines = {}
     for file in run.files():
         header, *rows = file.path.read_text().split("\n")
         assert file.rows == len(rows)
         lines.setdefault(header.removeprefix("batch=").partition(",")[0], []).extend(rows)
         file.path.unlink()
-    account = run.account
+    account = run.counts
     settled = ("rows_sent", "rows_rejected", "rows_empty", "rows_unchanged")
     assert account["rows_read"] == sum(account[name] for name in settled)
     assert sum(map(len, lines.values())) == account["rows_sent"] + account["rows_extended"]

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.identities import IdentityRules, IdentityRun
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.identities import IdentityOptions, IdentityPipeline
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def read(tmp_path):
     """Read rows; return the run and what was handed out."""
 
     def read(data, **rules):
-        run = IdentityRun(rows_from_data(data), IdentityRules(**rules), tmp_path, keep_rejects=True)
+        run = IdentityPipeline(read_data(data), IdentityOptions(**rules), tmp_path, keep_rejects=True)
         identities = list(run.identities())
         assert run.rows_read == len(identities) + run.rows_rejected
         return run, identities
@@ -110,8 +110,8 @@ def test_a_person_is_named_by_the_customers_id_else_by_a_browsers(read, row, per
 
 
 def test_without_skip_invalid_records_no_row_is_handed_out_before_all_are_checked(tmp_path):
-    rows = rows_from_data([{"thirdPartyId": "U1"}, {"thirdPartyId": "U+"}])
-    run = IdentityRun(rows, IdentityRules(skip_invalid_records=False), tmp_path)
+    rows = read_data([{"thirdPartyId": "U1"}, {"thirdPartyId": "U+"}])
+    run = IdentityPipeline(rows, IdentityOptions(skip_invalid_records=False), tmp_path)
     with pytest.raises(ProfileDataError, match="Row 1 cannot be sent: id_forbidden_character"):
         next(run.identities())
 

@@ -25,14 +25,14 @@ def schema(*names):
 )
 def test_the_id_is_found_by_its_name_and_tells_its_type(column, key):
     mapping = map_columns(schema("tier", column))
-    assert (mapping.id_column, mapping.key) == (column, key)
+    assert (mapping.id_column, mapping.id_type) == (column, key)
     assert [attribute.name for attribute in mapping.attributes] == ["tier"]
 
 
 def test_a_named_id_column_is_a_customer_id_unless_told_otherwise():
-    assert map_columns(schema("customer", "tier"), id_column="customer").key == "thirdPartyId"
-    assert map_columns(schema("customer", "tier"), id_column="customer", id_type="pcId").key == "pcId"
-    assert map_columns(schema("pcId", "tier"), id_type="thirdPartyId").key == "thirdPartyId"
+    assert map_columns(schema("customer", "tier"), id_column="customer").id_type == "thirdPartyId"
+    assert map_columns(schema("customer", "tier"), id_column="customer", id_type="pcId").id_type == "pcId"
+    assert map_columns(schema("pcId", "tier"), id_type="thirdPartyId").id_type == "thirdPartyId"
 
 
 NESTED = pa.schema(

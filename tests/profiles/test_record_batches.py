@@ -7,7 +7,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     MAX_BYTES,
     MAX_ROWS,
-    Pace,
+    AdaptiveBatchSize,
     conform,
     merge_schemas,
     record_batch,
@@ -74,7 +74,7 @@ def test_the_pace_grows_with_narrow_rows():
         asked.append(stop - start)
         return pa.record_batch({"n": range(start, stop)})
 
-    batches = list(Pace().batches(100_000, convert))
+    batches = list(AdaptiveBatchSize().record_batches(100_000, convert))
     assert asked[:3] == [256, 512, 1024]
     assert max(asked) == MAX_ROWS
     assert pa.Table.from_batches(batches)["n"].to_pylist() == list(range(100_000))
@@ -87,7 +87,7 @@ def test_the_pace_keeps_to_the_size_of_wide_rows():
         asked.append(stop - start)
         return pa.record_batch({"wide": [WIDE] * (stop - start)})
 
-    assert sum(batch.num_rows for batch in Pace().batches(1_000, convert)) == 1_000
+    assert sum(batch.num_rows for batch in AdaptiveBatchSize().record_batches(1_000, convert)) == 1_000
     assert max(asked) * len(WIDE) <= MAX_BYTES
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from walk import cursor, walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.options import ProfileRules
-from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
-from airflow_provider_adobe_target.profiles.sources.files import rows_from_files
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+from airflow_provider_adobe_target.profiles.sources.files import read_files
 
 # ------ the walk, one row after another
 
@@ -120,7 +120,7 @@ rows_of_all_kinds = st.one_of(
 )
 tables = st.lists(rows_of_all_kinds, max_size=25)
 all_rules = st.builds(
-    ProfileRules,
+    ProfileOptions,
     max_rows_per_file=st.sampled_from([1, 2, 5, 50_000]),
     max_bytes_per_file=st.sampled_from([20, 60, 100, 20_000, 49_000_000]),
     skip_invalid_records=st.sampled_from([True, True, True, False]),
@@ -239,7 +239,7 @@ def test_the_share_of_bad_rows_may_reach_its_limit(limit, fails):
     ],
 )
 def test_rules_say_whether_all_rows_are_checked_first(rules, checks_all):
-    assert ProfileRules(**rules).checks_all_rows_first is checks_all
+    assert ProfileOptions(**rules).checks_all_rows_first is checks_all
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,9 @@ def test_rules_say_whether_all_rows_are_checked_first(rules, checks_all):
 )
 def test_an_error_in_the_last_row_comes_from_listing_the_files(last_row, rules, message, tmp_path):
     rows = [(f"U{number}", "x") for number in range(600)] + [last_row]
-    run = ProfileRun(cursor(["thirdPartyId", "v"], rows, [50]), ProfileRules(max_rows_per_file=10, **rules), tmp_path)
+    run = ProfilePipeline(
+        cursor(["thirdPartyId", "v"], rows, [50]), ProfileOptions(max_rows_per_file=10, **rules), tmp_path
+    )
     with pytest.raises(ProfileDataError, match=message):
         list(run.files())
 
@@ -261,11 +263,11 @@ def test_columns_that_are_known_are_refused_before_a_row_is_read(tmp_path):
     class Unreadable:
         schema = pa.schema([("thirdPartyId", pa.string()), ("profile.tier", pa.string())])
 
-        def batches(self, columns=None):
+        def record_batches(self, columns=None):
             raise AssertionError("a row was read")
 
     with pytest.raises(ProfileDataError, match="profile.tier"):
-        ProfileRun(Unreadable(), ProfileRules(), tmp_path)
+        ProfilePipeline(Unreadable(), ProfileOptions(), tmp_path)
 
 
 def test_only_the_columns_that_are_sent_are_read(tmp_path):
@@ -274,14 +276,14 @@ def test_only_the_columns_that_are_sent_are_read(tmp_path):
     class Asked:
         schema = pa.schema([("pcId", pa.string()), ("a", pa.string()), ("b", pa.string())])
 
-        def batches(self, columns=None):
+        def record_batches(self, columns=None):
             asked.append(columns)
             return iter(())
 
-    run = ProfileRun(Asked(), ProfileRules(attributes=["b"]), tmp_path)
+    run = ProfilePipeline(Asked(), ProfileOptions(attributes=["b"]), tmp_path)
     assert list(run.files()) == []
     assert asked == [["pcId", "b"]]
-    assert run.key == "pcId"
+    assert run.id_type == "pcId"
 
 
 # ------ names that come late
@@ -329,7 +331,7 @@ def test_a_duplicate_of_fewer_columns_is_kept_under_its_own(kept):
 def test_sources_that_can_be_read_twice_need_one_header_only(tmp_path):
     (tmp_path / "rows.ndjson").write_text('{"thirdPartyId": "U1", "a": 1}\n{"thirdPartyId": "U2", "b": {"c": 2}}\n')
     body = "batch=thirdPartyId,a,b.c\nU1,1,\nU2,,2"
-    assert walk(rows_from_files([tmp_path / "rows.ndjson"])).bodies == [body]
+    assert walk(read_files([tmp_path / "rows.ndjson"])).bodies == [body]
     assert walk([{"thirdPartyId": "U1", "a": 1}, {"thirdPartyId": "U2", "b": {"c": 2}}]).bodies == [body]
 
 
@@ -421,7 +423,7 @@ class CountedBatches:
         self._memory = []
         self.most_alive = 0
 
-    def batches(self, columns=None):
+    def record_batches(self, columns=None):
         for batch in range(self._batches):
             start = batch * self._rows % self._distinct
             ids = self._watched([f"customer-{start + row:09d}" for row in range(self._rows)])
@@ -441,7 +443,9 @@ class CountedBatches:
 @pytest.mark.parametrize("distinct", [200_000, 10_000], ids=["no duplicates", "nearly all duplicates"])
 def test_no_more_than_a_few_batches_are_alive_at_once(kept, distinct, tmp_path):
     source = CountedBatches(200, 1_000, distinct)
-    run = ProfileRun(source, ProfileRules(max_rows_per_file=30_000, on_duplicate_id=kept), tmp_path, keep_rejects=True)
+    run = ProfilePipeline(
+        source, ProfileOptions(max_rows_per_file=30_000, on_duplicate_id=kept), tmp_path, keep_rejects=True
+    )
     for file in run.files():
         file.path.unlink()
     assert run.rows_sent == distinct
@@ -454,7 +458,7 @@ def test_a_run_that_is_given_up_closes_the_cursor():
     class Source:
         schema = None
 
-        def batches(self, columns=None):
+        def record_batches(self, columns=None):
             try:
                 for number in itertools.count():
                     yield pa.record_batch({"thirdPartyId": [f"U{number}"], "v": ["x"]})
@@ -462,21 +466,21 @@ def test_a_run_that_is_given_up_closes_the_cursor():
                 closed.append(True)
 
     with tempfile.TemporaryDirectory() as folder:
-        files = ProfileRun(Source(), ProfileRules(max_rows_per_file=2), Path(folder)).files()
+        files = ProfilePipeline(Source(), ProfileOptions(max_rows_per_file=2), Path(folder)).files()
         next(files)
         files.close()
     assert closed == [True]
 
 
 def test_the_key_of_a_statement_is_known_with_its_first_rows(tmp_path):
-    run = ProfileRun(cursor(["pcId", "v"], [("1.2", "x")]), ProfileRules(), tmp_path)
-    assert run.key == "thirdPartyId"
+    run = ProfilePipeline(cursor(["pcId", "v"], [("1.2", "x")]), ProfileOptions(), tmp_path)
+    assert run.id_type == "thirdPartyId"
     assert next(run.files()).path.read_text().startswith("batch=pcId,v\n")
-    assert run.key == "pcId"
+    assert run.id_type == "pcId"
 
 
 def test_rows_that_are_only_counted_leave_nothing_on_disk(tmp_path):
-    run = ProfileRun(rows_from_data([{"thirdPartyId": None, "v": 1}]), ProfileRules(), tmp_path)
+    run = ProfilePipeline(read_data([{"thirdPartyId": None, "v": 1}]), ProfileOptions(), tmp_path)
     assert list(run.files()) == []
     assert run.rows_rejected == 1
     assert not (tmp_path / "rejects").exists()

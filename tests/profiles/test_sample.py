@@ -3,15 +3,15 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from airflow_provider_adobe_target.profiles.options import ProfileRules
-from airflow_provider_adobe_target.profiles.pipeline import ProfileRun
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 from airflow_provider_adobe_target.profiles.sampling import draw_sample
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 
 def draw(rows, size=100, seed=0):
     with tempfile.TemporaryDirectory() as folder:
-        run = ProfileRun(rows_from_data(rows), ProfileRules(), Path(folder))
+        run = ProfilePipeline(read_data(rows), ProfileOptions(), Path(folder))
         return draw_sample(run.profiles(), size, seed)
 
 

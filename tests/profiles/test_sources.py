@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.dataframes import rows_from_data
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 
 RECORDS = [{"id": "a", "n": 1}, {"id": "b", "n": None}, {"id": "c", "n": 3}]
@@ -42,7 +42,7 @@ SOURCES = {
 
 
 def records_of(rows, columns=None):
-    return [record for batch in rows.batches(columns) for record in batch.to_pylist()]
+    return [record for batch in rows.record_batches(columns) for record in batch.to_pylist()]
 
 
 @pytest.fixture(params=SOURCES)
@@ -51,32 +51,32 @@ def make(request):
 
 
 def test_every_source_gives_the_same_rows_in_order(make):
-    rows = rows_from_data(make(RECORDS))
+    rows = read_data(make(RECORDS))
     assert rows.schema.names == ["id", "n"]
     assert records_of(rows) == RECORDS
 
 
 def test_every_source_gives_only_the_columns_asked_for_in_its_own_order(make):
-    rows = rows_from_data(make([{"a": 1, "b": 2, "c": 3}]))
+    rows = read_data(make([{"a": 1, "b": 2, "c": 3}]))
     assert records_of(rows, ["c", "a", "unknown"]) == [{"a": 1, "c": 3}]
 
 
 def test_every_source_counts_rows_when_no_column_is_asked_for(make):
-    assert sum(batch.num_rows for batch in rows_from_data(make(RECORDS)).batches([])) == 3
+    assert sum(batch.num_rows for batch in read_data(make(RECORDS)).record_batches([])) == 3
 
 
 def test_every_source_keeps_to_the_limit_of_rows(make):
     count = MAX_ROWS + 10
-    batches = list(rows_from_data(make([{"n": number} for number in range(count)])).batches())
+    batches = list(read_data(make([{"n": number} for number in range(count)])).record_batches())
     assert max(batch.num_rows for batch in batches) <= MAX_ROWS
     assert pa.Table.from_batches(batches)["n"].to_pylist() == list(range(count))
 
 
 def test_every_source_keeps_to_the_limit_of_bytes(make):
     wide = "x" * 64_000
-    rows = rows_from_data(make([{"id": number, "wide": wide} for number in range(2_000)]))
+    rows = read_data(make([{"id": number, "wide": wide} for number in range(2_000)]))
     found = []
-    for batch in rows.batches():
+    for batch in rows.record_batches():
         assert batch.num_rows * len(wide) <= MAX_BYTES
         assert set(batch["wide"].to_pylist()) == {wide}
         found += batch["id"].to_pylist()
@@ -85,11 +85,11 @@ def test_every_source_keeps_to_the_limit_of_bytes(make):
 
 def test_every_source_without_rows_gives_none(make):
     data = make([{"id": "a"}])[:0] if make in (SOURCES["pandas"], SOURCES["polars"]) else make([])
-    assert records_of(rows_from_data(data)) == []
+    assert records_of(read_data(data)) == []
 
 
 def test_every_source_tells_all_nested_fields_up_front(make):
-    rows = rows_from_data(make([{"s": {"x": 1, "y": {"z": 2}}}]))
+    rows = read_data(make([{"s": {"x": 1, "y": {"z": 2}}}]))
     struct = rows.schema.field("s").type
     assert [field.name for field in struct] == ["x", "y"]
     assert [field.name for field in struct.field("y").type] == ["z"]
@@ -98,20 +98,20 @@ def test_every_source_tells_all_nested_fields_up_front(make):
 
 @pytest.mark.parametrize("name", sorted(SOURCES.keys() - {"reader"}))
 def test_what_is_held_in_memory_can_be_read_again(name):
-    rows = rows_from_data(SOURCES[name](RECORDS))
+    rows = read_data(SOURCES[name](RECORDS))
     assert records_of(rows) == records_of(rows) == RECORDS
 
 
 def test_a_reader_that_was_read_is_refused():
-    rows = rows_from_data(pa.Table.from_pylist(RECORDS).to_reader())
+    rows = read_data(pa.Table.from_pylist(RECORDS).to_reader())
     records_of(rows)
     with pytest.raises(ProfileDataError, match="only once"):
-        rows.batches()
+        rows.record_batches()
 
 
 def test_a_stream_is_opened_once_to_be_read_once():
     stream = Stream(pa.Table.from_pylist(RECORDS))
-    rows = rows_from_data(stream)
+    rows = read_data(stream)
     assert rows.schema.names == ["id", "n"]
     records_of(rows)
     assert stream.opened == 1
@@ -134,39 +134,39 @@ def test_a_stream_is_opened_once_to_be_read_once():
     ids=lambda value: str(getattr(value, "dtype", "")),
 )
 def test_pandas_types_are_kept(series, kind, values):
-    rows = rows_from_data(pd.DataFrame({"a": series}))
+    rows = read_data(pd.DataFrame({"a": series}))
     assert rows.schema.field("a").type == kind
-    (batch,) = rows.batches()
+    (batch,) = rows.record_batches()
     assert batch["a"].type == kind
     assert batch["a"].to_pylist() == values
 
 
 def test_pandas_times_keep_their_zone_and_nanoseconds():
     times = pd.Series(pd.to_datetime(["2026-01-31T23:59:59.123456789", None])).dt.tz_localize("Europe/Zurich")
-    (batch,) = rows_from_data(pd.DataFrame({"t": times})).batches()
+    (batch,) = read_data(pd.DataFrame({"t": times})).record_batches()
     assert batch["t"].type == pa.timestamp("ns", "Europe/Zurich")
     assert batch["t"].cast(pa.int64()).to_pylist() == [1769900399123456789, None]
 
 
 @pytest.mark.parametrize("dtype", ["string", "str", object, "category"])
 def test_pandas_texts_keep_their_nulls(dtype):
-    (batch,) = rows_from_data(pd.DataFrame({"a": pd.Series(["x", None, ""], dtype=dtype)})).batches()
+    (batch,) = read_data(pd.DataFrame({"a": pd.Series(["x", None, ""], dtype=dtype)})).record_batches()
     assert batch["a"].to_pylist() == ["x", None, ""]
 
 
 def test_pandas_columns_that_arrow_does_not_know_are_read_as_objects():
     frame = pd.DataFrame({"sparse": pd.arrays.SparseArray([0, 0, 1])})
-    assert records_of(rows_from_data(frame)) == [{"sparse": 0}, {"sparse": 0}, {"sparse": 1}]
+    assert records_of(read_data(frame)) == [{"sparse": 0}, {"sparse": 0}, {"sparse": 1}]
 
 
 def test_the_index_of_pandas_is_no_column():
     frame = pd.DataFrame({"a": [1, 2]}, index=pd.Index(["x", "y"], name="id"))
-    assert rows_from_data(frame).schema.names == ["a"]
+    assert read_data(frame).schema.names == ["a"]
 
 
 def test_a_pandas_frame_of_columns_of_dicts_has_the_same_fields_in_every_batch():
     values = [{"x": 1}] * 300 + [None] * 300 + [{"y": 2}] * 300
-    for batch in rows_from_data(pd.DataFrame({"s": pd.Series(values, dtype=object)})).batches():
+    for batch in read_data(pd.DataFrame({"s": pd.Series(values, dtype=object)})).record_batches():
         assert [field.name for field in batch["s"].type] == ["x", "y"]
 
 
@@ -180,21 +180,21 @@ def test_a_pandas_frame_of_columns_of_dicts_has_the_same_fields_in_every_batch()
 )
 def test_pandas_column_names_have_to_be_unique_text(frame, words):
     with pytest.raises(ProfileDataError, match=words):
-        rows_from_data(frame)
+        read_data(frame)
 
 
 def test_an_arrow_table_with_two_columns_of_one_name_is_refused():
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     with pytest.raises(ProfileDataError, match="2 columns named 'a'"):
-        rows_from_data(table)
+        read_data(table)
     with pytest.raises(ProfileDataError, match="2 columns named 'a'"):
-        rows_from_data(table.to_reader())
+        read_data(table.to_reader())
 
 
 def test_a_struct_with_two_fields_of_one_name_is_refused():
     struct = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
     with pytest.raises(ProfileDataError, match="in column 's', has 2 columns named 'x'"):
-        rows_from_data(pa.table({"s": struct}))
+        read_data(pa.table({"s": struct}))
 
 
 def test_polars_types_are_kept():
@@ -208,7 +208,7 @@ def test_polars_types_are_kept():
             "time": pl.Series([datetime.datetime(2026, 1, 31), None], dtype=pl.Datetime("ns", "Europe/Zurich")),
         }
     )
-    (batch,) = rows_from_data(frame).batches()
+    (batch,) = read_data(frame).record_batches()
     kinds = dict(zip(batch.schema.names, batch.schema.types, strict=True))
     assert pa.types.is_dictionary(kinds["category"])
     assert pa.types.is_dictionary(kinds["enum"])
@@ -221,19 +221,19 @@ def test_polars_types_are_kept():
 
 def test_polars_objects_are_read_one_by_one():
     frame = pl.DataFrame({"o": pl.Series(["x", "y", None], dtype=pl.Object), "n": [1, 2, 3]})
-    assert records_of(rows_from_data(frame)) == [{"o": "x", "n": 1}, {"o": "y", "n": 2}, {"o": None, "n": 3}]
+    assert records_of(read_data(frame)) == [{"o": "x", "n": 1}, {"o": "y", "n": 2}, {"o": None, "n": 3}]
 
 
 def test_records_have_the_keys_of_all_in_order_of_first_appearance():
-    rows = rows_from_data([{"b": 1}, {"a": 2, "b": 3}, {}])
+    rows = read_data([{"b": 1}, {"a": 2, "b": 3}, {}])
     assert rows.schema.names == ["b", "a"]
     assert records_of(rows) == [{"b": 1, "a": None}, {"b": 3, "a": 2}, {"b": None, "a": None}]
 
 
 def test_records_that_are_nested_have_the_same_fields_in_every_batch():
     records = [{"s": {"x": 1}}] * 300 + [{}] * 300 + [{"s": {"y": {"z": 1}, "x": "text"}}] * 300
-    rows = rows_from_data(records)
-    batches = list(rows.batches())
+    rows = read_data(records)
+    batches = list(rows.record_batches())
     assert len(batches) > 1
     for batch in batches:
         assert [field.name for field in batch["s"].type] == ["x", "y"]
@@ -241,13 +241,13 @@ def test_records_that_are_nested_have_the_same_fields_in_every_batch():
 
 
 def test_an_empty_dict_in_a_record_is_null():
-    rows = rows_from_data([{"id": "a", "s": {}}])
+    rows = read_data([{"id": "a", "s": {}}])
     assert rows.schema.field("s").type == pa.null()
     assert records_of(rows) == [{"id": "a", "s": None}]
 
 
 def test_records_without_any_key_are_still_rows():
-    assert sum(batch.num_rows for batch in rows_from_data([{}, {}]).batches()) == 2
+    assert sum(batch.num_rows for batch in read_data([{}, {}]).record_batches()) == 2
 
 
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
@@ -255,13 +255,13 @@ def test_a_column_of_dicts_with_other_keys_than_text_is_named(frame):
     series = pd.Series if frame is pd.DataFrame else pl.Series
     column = series([{1: 2}], dtype=object if frame is pd.DataFrame else pl.Object)
     with pytest.raises(ProfileDataError, match="Column 's': A key is int, not text"):
-        rows_from_data(frame({"s": column})).schema  # noqa: B018
+        read_data(frame({"s": column})).schema  # noqa: B018
 
 
 def test_a_column_that_is_nested_in_some_batches_only_is_refused():
     records = [{"s": {"x": 1}}] * 256 + [{"s": "plain-value"}]
     with pytest.raises(ProfileDataError, match="'s' holds nested fields in some rows") as caught:
-        records_of(rows_from_data(records))
+        records_of(read_data(records))
     assert "plain-value" not in str(caught.value)
 
 
@@ -277,19 +277,17 @@ def test_a_column_that_is_nested_in_some_batches_only_is_refused():
 )
 def test_records_have_to_be_dicts_with_keys_of_text(records, words):
     with pytest.raises(ProfileDataError, match=words) as caught:
-        rows_from_data(records).schema  # noqa: B018
+        read_data(records).schema  # noqa: B018
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", ["rows.csv", {"a": [1]}, iter([{"a": 1}]), ({"a": 1} for _ in "x"), 7, None])
 def test_other_data_is_refused_in_words_that_say_what_is_taken(data):
     with pytest.raises(ProfileDataError, match=f"{type(data).__name__}.*list of dicts"):
-        rows_from_data(data)
+        read_data(data)
 
 
 @pytest.mark.parametrize("value", ["text", 1, 1.5, True, datetime.date(2026, 1, 31), None], ids=repr)
 def test_a_dict_far_down_among_other_values_makes_a_nested_column(value):
     column = pd.Series([value] * 70_000 + [{"city": "Zürich"}], dtype=object)
-    assert rows_from_data(pd.DataFrame({"place": column})).schema.field("place").type == pa.struct(
-        [("city", pa.null())]
-    )
+    assert read_data(pd.DataFrame({"place": column})).schema.field("place").type == pa.struct([("city", pa.null())])

@@ -36,8 +36,8 @@ def test_what_was_written_is_read_in_order_backwards_and_in_blocks(tmp_path_fact
         start += rows
 
     assert spool.rows == start
-    assert list(spool.batches()) == parts
-    assert list(spool.batches(backwards=True)) == parts[::-1]
+    assert list(spool.record_batches()) == parts
+    assert list(spool.record_batches(backwards=True)) == parts[::-1]
     blocks = list(spool.blocks(block_rows))
     assert numbers(blocks) == list(range(start))
     for block, following in itertools.pairwise(blocks):
@@ -46,14 +46,14 @@ def test_what_was_written_is_read_in_order_backwards_and_in_blocks(tmp_path_fact
 
 def test_reading_goes_on_while_more_is_added(spool):
     spool.write(batch(0, 2))
-    reading = spool.batches()
+    reading = spool.record_batches()
     assert numbers([next(reading)]) == [0, 1]
     spool.write(batch(2, 2))
     assert numbers(reading) == []  # what was written so far
-    assert numbers(spool.batches()) == [0, 1, 2, 3]
+    assert numbers(spool.record_batches()) == [0, 1, 2, 3]
     spool.write(batch(4, 1))
-    assert numbers(spool.batches()) == [0, 1, 2, 3, 4]
-    assert numbers(spool.batches(backwards=True)) == [4, 2, 3, 0, 1]
+    assert numbers(spool.record_batches()) == [0, 1, 2, 3, 4]
+    assert numbers(spool.record_batches(backwards=True)) == [4, 2, 3, 0, 1]
 
 
 def test_blocks_end_where_columns_change(spool):
@@ -72,10 +72,10 @@ def test_every_schema_is_told(spool):
 def test_a_slice_takes_no_more_room_than_its_rows(spool, tmp_path):
     spool.write(batch(0, 1_000_000).slice(500, 3))
     spool.close()
-    assert numbers(spool.batches()) == [500, 501, 502]
+    assert numbers(spool.record_batches()) == [500, 501, 502]
     assert sum(file.stat().st_size for file in (tmp_path / "spool").iterdir()) < 10_000
 
 
 def test_nothing_is_on_disk_until_something_is_written(spool, tmp_path):
-    assert list(spool.batches()) == list(spool.blocks(10)) == spool.schemas == []
+    assert list(spool.record_batches()) == list(spool.blocks(10)) == spool.schemas == []
     assert not list(tmp_path.iterdir())

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.csv_quotes import QuotesSeen
+from airflow_provider_adobe_target.profiles.sources.csv_quotes import QuoteChecker
 from airflow_provider_adobe_target.profiles.sources.file import (
     File,
     _Bytes,
     _opened,
 )
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
-    check_names,
+    check_column_names,
     recut,
     wanted,
 )
@@ -51,14 +51,14 @@ class CsvRows:
                 raise ProfileDataError(f"The header of {self._file} cannot be read. Is the file CSV?") from None
         if header is None:
             raise ProfileDataError(f"{self._file} has no header. Write the column names into its first line.")
-        check_names(header, str(self._file))
+        check_column_names(header, str(self._file))
         return pa.schema([(name, pa.string()) for name in header])
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
         names = wanted(self.schema.names, columns)
         with _opened(self._file) as stream:
-            quotes = QuotesSeen(stream)
+            quotes = QuoteChecker(stream)
             try:
                 with arrow_csv.open_csv(io.BufferedReader(quotes), **self._options(names)) as reader:
                     for batch in reader:
@@ -68,12 +68,12 @@ class CsvRows:
                 raise self._broken_row() or self._long_row() from None
             self._check_quotes(quotes)
 
-    def _check_quotes(self, quotes: QuotesSeen) -> None:
+    def _check_quotes(self, quotes: QuoteChecker) -> None:
         """Look closely at a file with an odd quote: pyarrow lets one swallow the rows up to the next, or to the end."""
-        if quotes.odd:
+        if quotes.is_malformed:
             if error := self._broken_row(strict=True):
                 raise error
-            quotes.be_content()
+            quotes.stop()
 
     def _options(self, names: list[str]) -> dict[str, Any]:
         return {

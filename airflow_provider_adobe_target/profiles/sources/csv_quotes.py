@@ -11,7 +11,7 @@ import numpy as np
 _BESIDE_QUOTES = np.isin(np.arange(256), np.frombuffer(b',"\r\n', np.uint8))
 
 
-class QuotesSeen(io.RawIOBase):
+class QuoteChecker(io.RawIOBase):
     """The bytes of a CSV file, and whether all its quotes are where they should be.
 
     That is: the first, the third and so on at the beginning of a cell, the second and so on at the end of one. Two in
@@ -28,11 +28,11 @@ class QuotesSeen(io.RawIOBase):
         self._odd = False
 
     @property
-    def odd(self) -> bool:
+    def is_malformed(self) -> bool:
         """Whether any quote was elsewhere, or the last is not closed; nothing more is odd to who is content."""
         return self._odd and not self._is_content
 
-    def be_content(self) -> None:
+    def stop(self) -> None:
         """Look at no more quotes."""
         self._is_content = True
 

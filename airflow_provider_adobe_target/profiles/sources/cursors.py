@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.arrow_cursors import arrow_batches
-from airflow_provider_adobe_target.profiles.sources.record_batches import Pace, check_names, record_batch, recut, wanted
+from airflow_provider_adobe_target.profiles.sources.record_batches import (
+    AdaptiveBatchSize,
+    check_column_names,
+    record_batch,
+    recut,
+    wanted,
+)
 from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 
-def rows_from_cursor(open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000) -> Rows:
+def read_cursor(open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000) -> Rows:
     """Read the result of a statement as it comes, never whole; as Arrow, where the cursor hands that out.
 
     :param open_cursor: opens a DB-API cursor that already ran its statement, and closes it on leaving.
@@ -30,7 +36,7 @@ def rows_from_cursor(open_cursor: Callable[[], AbstractContextManager[Any]], *, 
 
 
 class CursorRows:
-    """Rows of a DB-API cursor; see :func:`rows_from_cursor`."""
+    """Rows of a DB-API cursor; see :func:`read_cursor`."""
 
     schema = None
 
@@ -39,7 +45,7 @@ class CursorRows:
         self._fetch_size = fetch_size
         self._was_read = False
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Fetch and convert the rows; see :class:`~airflow_provider_adobe_target.profiles.sources.rows.Rows`.
 
         The cursor is closed when the last row was read, when reading fails, and when the caller stops early.
@@ -62,7 +68,7 @@ class CursorRows:
                     yield from recut(batch.select(wanted(batch.schema.names, columns)))
 
     def _fetched(self, cursor: Any, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
-        pace = Pace()
+        pace = AdaptiveBatchSize()
         rows = cursor.fetchmany(self._fetch_size)
         # Only now, as psycopg2's named cursors have no description before the first fetch.
         names = _column_names(cursor)
@@ -70,7 +76,7 @@ class CursorRows:
         while rows:
             values = dict(zip(names, _transposed(rows, names), strict=True))
             convert = partial(_convert, {name: values[name] for name in chosen})
-            yield from pace.batches(len(rows), convert)
+            yield from pace.record_batches(len(rows), convert)
             rows = cursor.fetchmany(self._fetch_size)
 
 
@@ -82,7 +88,7 @@ def _column_names(cursor: Any) -> list[str]:
     if cursor.description is None:
         raise ProfileDataError("The statement has no result. Its last, or only, part has to be a SELECT.")
     names = [column[0] for column in cursor.description]
-    check_names(names, "The statement's result")
+    check_column_names(names, "The statement's result")
     return names
 
 

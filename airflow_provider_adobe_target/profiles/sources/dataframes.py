@@ -12,8 +12,8 @@ import pyarrow as pa
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.dicts import RecordRows, objects_type
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
-    Pace,
-    check_names,
+    AdaptiveBatchSize,
+    check_column_names,
     check_schema,
     conform,
     project,
@@ -36,7 +36,7 @@ _NO_DICTS = frozenset({"string", "integer", "floating", "boolean", "decimal", "d
 _PART_ROWS = 65_536
 
 
-def rows_from_data(data: object) -> Rows:
+def read_data(data: object) -> Rows:
     """Read what Python holds in memory, without copying it whole.
 
     :param data: a pandas or polars DataFrame (a LazyFrame is collected), an Arrow table, record batch
@@ -76,7 +76,7 @@ class PandasRows:
                 "The DataFrame's columns are a MultiIndex. Give each column one name, "
                 "for example frame.columns = ['_'.join(names) for names in frame.columns]."
             )
-        check_names(frame.columns, "The DataFrame")
+        check_column_names(frame.columns, "The DataFrame")
         self._frame = frame
 
     @cached_property
@@ -93,7 +93,7 @@ class PandasRows:
             return pa.null()  # told ten times as fast as by looking at each value from here
         return objects_type(name, series)
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice; see :class:`Rows`."""
         schema = project(self.schema, columns)
 
@@ -102,7 +102,7 @@ class PandasRows:
             arrays = {name: _series_array(part[name]) for name in schema.names}
             return conform(record_batch(arrays, stop - start), schema)
 
-        return Pace().batches(len(self._frame), convert)
+        return AdaptiveBatchSize().record_batches(len(self._frame), convert)
 
 
 def _series_array(series: pd.Series[Any]) -> pa.Array:
@@ -133,7 +133,7 @@ class PolarsRows:
     def _column_type(self, series: Any) -> pa.DataType:
         return objects_type(series.name, series) if _holds_objects(series) else _polars_array(series[:0]).type
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice; see :class:`Rows`."""
         schema = project(self.schema, columns)
 
@@ -141,7 +141,7 @@ class PolarsRows:
             arrays = {name: _polars_array(self._frame[name][start:stop]) for name in schema.names}
             return conform(record_batch(arrays, stop - start), schema)
 
-        return Pace().batches(self._frame.height, convert)
+        return AdaptiveBatchSize().record_batches(self._frame.height, convert)
 
 
 def _holds_objects(series: Any) -> bool:
@@ -174,7 +174,7 @@ class TableRows:
         """The table's own."""
         return self._table.schema
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Slice the rows, without copying; see :class:`Rows`."""
         return _arrow_batches(self._table.to_reader(), columns)
 
@@ -205,7 +205,7 @@ class StreamRows:
         """The stream's own."""
         return self._schema
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the stream; see :class:`Rows`.
 
         :raises ProfileDataError: where a record batch reader was read before.

@@ -9,7 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.record_batches import Pace, conform, project, record_batch
+from airflow_provider_adobe_target.profiles.sources.record_batches import (
+    AdaptiveBatchSize,
+    conform,
+    project,
+    record_batch,
+)
 from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
 
 Names = dict[str, "Names"]
@@ -119,10 +124,12 @@ class RecordRows:
                 raise ProfileDataError(f"Item {position} of the list (counted from 0): {error}") from None
         return records_schema(names)
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice.
 
         See :class:`~airflow_provider_adobe_target.profiles.sources.rows.Rows`.
         """
         schema = project(self.schema, columns)
-        return Pace().batches(len(self._records), lambda start, stop: records_batch(self._records[start:stop], schema))
+        return AdaptiveBatchSize().record_batches(
+            len(self._records), lambda start, stop: records_batch(self._records[start:stop], schema)
+        )

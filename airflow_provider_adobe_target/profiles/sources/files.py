@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 
-def rows_from_files(files: Sequence[File]) -> Rows:
+def read_files(files: Sequence[File]) -> Rows:
     """Read files one after the other, in memory that does not grow with them.
 
     Their kinds, columns and types may differ; a column that a file does not have is null there. Of Parquet only the
@@ -81,11 +81,11 @@ class FilesRows:
                     marks.setdefault(field.name, mark)
         return pa.schema([mark_floats(field, marks[field.name]) if field.name in marks else field for field in merged])
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
         schema = project(self.schema, columns)
         for file in self._files:
-            for batch in file.batches(columns):
+            for batch in file.record_batches(columns):
                 yield conform(batch, schema)
 
 

@@ -51,7 +51,7 @@ class NdjsonRows:
                 raise ProfileDataError(f"{self._file}, line {number}: {error}") from None
         return records_schema(names)
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
         schema = project(self.schema, columns)
         for records in self._blocks():

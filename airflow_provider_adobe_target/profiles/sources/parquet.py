@@ -50,7 +50,7 @@ class ParquetRows:
                 ]
             )
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
         names = wanted(self.schema.names, columns)
         with _parquet(self._file) as parquet:

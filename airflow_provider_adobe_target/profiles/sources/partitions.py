@@ -25,7 +25,7 @@ class FileRows(Protocol):
     def schema(self) -> pa.Schema:
         """Every column of the file."""
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
 
 
@@ -112,10 +112,10 @@ class RowsInFolders:
         own = self._rows.schema
         return pa.schema([*own, *((name, pa.string()) for name in self._folder_values if name not in own.names)])
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
         names = project(self.schema, columns).names
-        for batch in self._rows.batches(columns):
+        for batch in self._rows.record_batches(columns):
             own = dict(zip(batch.schema.names, batch.columns, strict=True))
             rows = batch.num_rows
             yield record_batch({name: own[name] if name in own else self._repeated(name, rows) for name in names}, rows)

@@ -81,7 +81,7 @@ def _view_bytes(array: pa.Array) -> int:
 
 
 @dataclass
-class Pace:
+class AdaptiveBatchSize:
     """How many rows to convert at a time: so many that a batch is about as large as it may be.
 
     What Python objects take as Arrow is known only afterwards. So the first batches are small, and each says
@@ -90,7 +90,7 @@ class Pace:
 
     rows: int = _FIRST_ROWS
 
-    def batches(self, total: int, convert: Callable[[int, int], pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, total: int, convert: Callable[[int, int], pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Convert rows slice by slice.
 
         :param total: number of rows.
@@ -120,7 +120,7 @@ def project(schema: pa.Schema, columns: Collection[str] | None) -> pa.Schema:
     return pa.schema([schema.field(name) for name in wanted(schema.names, columns)])
 
 
-def check_names(names: Iterable[object], source: str) -> None:
+def check_column_names(names: Iterable[object], source: str) -> None:
     """Refuse names that are not text, or that two columns share.
 
     :param names: the names of a source's columns.
@@ -144,7 +144,7 @@ def check_schema(fields: Iterable[pa.Field], source: str) -> None:
     :raises ProfileDataError: naming the column and the way out.
     """
     fields = list(fields)
-    check_names([field.name for field in fields], source)
+    check_column_names([field.name for field in fields], source)
     for field in fields:
         if pa.types.is_struct(field.type):
             check_schema(field.type, f"{source}, in column {field.name!r},")

@@ -24,7 +24,7 @@ class Rows(Protocol):
         batch by batch; files may differ in types. None where nothing can be known: a cursor has to run first.
         """
 
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows: once from a cursor or a record batch reader, else as often as wanted.
 
         :param columns: top-level columns to read; None means all. They come in the source's order, and those
