@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def call_with_retry(
@@ -81,7 +81,7 @@ def call_with_retry(
                 retry_after=outcome.wait if outcome.throttled else None,
             )
         level = logging.WARNING if len(failed_attempts) > policy.silent_attempts else logging.DEBUG
-        _logger.log(level, "No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
+        log.log(level, "No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
         yield _wait(wait, clock, deadline, subject, reason)
 
 

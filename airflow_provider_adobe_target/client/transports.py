@@ -367,8 +367,8 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
 
 
 # They write every URL they call, or a redirect's, to the log; and a profile's URL holds a person's id.
-for _logger in ("urllib3.connectionpool", "httpx", "httpcore.http11", "httpcore.proxy"):
-    logging.getLogger(_logger).addFilter(_is_not_ours)
+for log in ("urllib3.connectionpool", "httpx", "httpcore.http11", "httpcore.proxy"):
+    logging.getLogger(log).addFilter(_is_not_ours)
 
 
 @contextmanager

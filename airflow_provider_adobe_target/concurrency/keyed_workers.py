@@ -18,7 +18,7 @@ _AHEAD = 100
 _LOOK = 0.2  # seconds after which one who waits looks whether the task has ended
 
 _END: Any = object()
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def run_keyed(
@@ -66,7 +66,7 @@ def run_keyed(
             stop.set()
             raise
     for other in errors[1:]:
-        _logger.error("This failed, too: %s", other)
+        log.error("This failed, too: %s", other)
     if errors:
         raise errors[0]
 

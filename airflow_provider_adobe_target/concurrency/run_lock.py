@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PAUSE = 5.0
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def run_lock(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clo
     try:
         descriptor = _acquire(account, dag_id, task_id, run_id, clock)
     except OSError as error:
-        _logger.warning(
+        log.warning(
             "Whether other runs of this task send rows at the same time cannot be known: %s. Set max_active_runs=1.",
             error,
         )
@@ -57,7 +57,7 @@ def _acquire(account: str, dag_id: str, task_id: str, run_id: str, clock: Clock)
             if descriptor is not None:
                 return descriptor
             if not is_told:
-                _logger.warning(
+                log.warning(
                     "Another run of task %s of DAG %s sends rows from this machine, and this one waits for its end: "
                     "Adobe Target knows no order between two batches that write the same ids. Set max_active_runs=1 "
                     "on the DAG or max_active_tis_per_dag=1 on the task, or a pool of one slot.",

@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
-_MOST_UPLOADS = 10
+_MAX_UPLOADS = 10
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class WorkItem(Protocol):
@@ -37,8 +37,8 @@ def check_concurrency(max_concurrent_uploads: int) -> None:
     :raises AdobeTargetError: where it is no whole number from 1 to 10
     """
     value = max_concurrent_uploads
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_UPLOADS:
-        raise AdobeTargetError(f"max_concurrent_uploads={value!r} is not a whole number from 1 to {_MOST_UPLOADS}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_UPLOADS:
+        raise AdobeTargetError(f"max_concurrent_uploads={value!r} is not a whole number from 1 to {_MAX_UPLOADS}.")
 
 
 def run_pool(
@@ -72,7 +72,7 @@ def run_pool(
         try:
             send(number, file, CancellableClock(stop))
         except TaskCancelledError:
-            _logger.warning(
+            log.warning(
                 "A file of %s rows is not tried again, as the task ends. Whether Adobe Target took it is unknown.",
                 f"{file.rows:,}",
             )
@@ -93,7 +93,7 @@ def run_pool(
         except BaseException as error:
             fail(error)
     for other in errors[1:]:
-        _logger.error("This failed, too: %s", other)
+        log.error("This failed, too: %s", other)
     if errors:
         raise errors[0]
 

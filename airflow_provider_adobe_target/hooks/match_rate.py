@@ -15,7 +15,7 @@ from airflow_provider_adobe_target.exceptions import BatchOutcomeError, ProfileD
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
-_MOST_SAMPLED = 50_000
+_MAX_SAMPLED = 50_000
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def probe(
     from airflow_provider_adobe_target.profiles.sampling import draw_sample
     from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
-    if isinstance(sample_size, bool) or not isinstance(sample_size, int) or not 1 <= sample_size <= _MOST_SAMPLED:
-        raise ProfileDataError(f"sample_size={sample_size!r} is not a whole number from 1 to {_MOST_SAMPLED:,}.")
+    if isinstance(sample_size, bool) or not isinstance(sample_size, int) or not 1 <= sample_size <= _MAX_SAMPLED:
+        raise ProfileDataError(f"sample_size={sample_size!r} is not a whole number from 1 to {_MAX_SAMPLED:,}.")
     clock = clocks.SYSTEM
     value = datetime.fromtimestamp(clock.now(), timezone.utc).strftime("%Y-%m-%d")
     rules: Any = {"id_column": id_type, "id_type": id_type}

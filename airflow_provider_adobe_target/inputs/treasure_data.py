@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _TYPE = "adobe_target"
 _CREDENTIAL_WORDS = ("token", "auth")
@@ -56,13 +56,13 @@ def read_export(
         elif name in accepted:
             kept[name] = value
         elif name == "result_connection" or any(word in name for word in _CREDENTIAL_WORDS):
-            _logger.warning(
+            log.warning(
                 "Treasure Data's %s is not used, and is not to stand in a DAG file: save the profile token as the "
                 "password of an Airflow connection, and name that in adobe_target_conn_id.",
                 name,
             )
         elif any(word in name for word in _TRANSPORT_WORDS):
-            _logger.warning(
+            log.warning(
                 "Treasure Data's %s is not used: how a call is tried again is settled, how long it may take stands in "
                 "the connection (timeout), and how often the task is tried again in Airflow's retries.",
                 name,

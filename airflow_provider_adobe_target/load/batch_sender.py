@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class BatchSender:
@@ -66,7 +66,7 @@ class BatchSender:
     def _found(self, number: int, file: BatchFile) -> Batch | None:
         batch = self._checkpoint.start(number, file)
         if batch:
-            _logger.info("Batch %s was accepted with these %s rows before.", batch.batch_id, f"{file.rows:,}")
+            log.info("Batch %s was accepted with these %s rows before.", batch.batch_id, f"{file.rows:,}")
         return batch
 
     def _submitted(self, hook: AdobeTargetHook, number: int, file: BatchFile, clock: Clock) -> Batch:
@@ -78,7 +78,7 @@ class BatchSender:
             raise
         batch = self._checkpoint.accept(number, batch)
         so_far = [*self.batches, batch]
-        _logger.info(
+        log.info(
             "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",
             batch.batch_id,
             f"{file.rows:,}",

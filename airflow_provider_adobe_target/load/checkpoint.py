@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _TO_SEND = "to_send"
 _SENDING = "sending"
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class SourceChangedError(Exception):
@@ -137,7 +137,7 @@ class Checkpoint:
         try:
             self._store.write(entries, changed)
         except Exception as error:
-            _logger.warning("Checkpoint cannot be kept, so that a retry would send files again: %s", error)
+            log.warning("Checkpoint cannot be kept, so that a retry would send files again: %s", error)
             self._store = None
 
 

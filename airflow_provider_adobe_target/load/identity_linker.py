@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _REMEMBERED_PEOPLE = 10_000  # in each lane
 _LOGGED_ROWS = 10_000
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def link_rows(
@@ -57,7 +57,7 @@ def link_rows(
                     rows.refuse(identity)
                     continue
                 if count % _LOGGED_ROWS == 0:
-                    _logger.info("Rows linked so far: %s", f"{count:,}")
+                    log.info("Rows linked so far: %s", f"{count:,}")
 
     run_keyed(rows.identities(), lambda identity: hash(identity.person), link, workers=max_workers, stop=stop)
 

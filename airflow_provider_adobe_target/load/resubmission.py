@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.load.checkpoint import Checkpoint
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,4 +71,4 @@ def _failure_reasons(batches: Mapping[int, Batch]) -> dict[int, str]:
 
 def _tell(ends: Mapping[int, str], batches: Mapping[int, Batch]) -> None:
     for number, end in ends.items():
-        _logger.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)
+        log.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)

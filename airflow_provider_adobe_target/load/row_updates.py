@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
     from airflow_provider_adobe_target.spill import SpillFile
 
-_MOST_AT_ONCE = 32
-_MOST_PER_SECOND = 1_000
+_MAX_AT_ONCE = 32
+_MAX_PER_SECOND = 1_000
 _REFUSED_IN_A_ROW = 10
 _PROGRESS_SECONDS = 60.0
 
 NOT_FOUND = "profile_not_found"
 REFUSED = "refused_by_target"
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class UpdateRate:
         :raises AdobeTargetError: naming the argument
         """
         for name, most, kinds in (
-            ("updates_per_second", _MOST_PER_SECOND, (int, float)),
+            ("updates_per_second", _MAX_PER_SECOND, (int, float)),
             ("updates_per_day", CALLS_PER_DAY, (int,)),
-            ("max_concurrent_updates", _MOST_AT_ONCE, (int,)),
+            ("max_concurrent_updates", _MAX_AT_ONCE, (int,)),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= most:
@@ -103,7 +103,7 @@ class RowUpdates:
 
         checked = self._checked(folder)
         if switch_to_bulk_above is not None and checked.rows > switch_to_bulk_above:
-            _logger.warning(
+            log.warning(
                 "There are %s rows, more than switch_to_bulk_above=%s. BulkProfileUpdateOperator is the better door "
                 "for so many: it sends 100,000 of them in two calls, and counts towards no daily limit.",
                 f"{checked.rows:,}",
@@ -205,7 +205,7 @@ class RowUpdates:
             refused = self._refused_in_a_row
         if refused >= _REFUSED_IN_A_ROW:
             raise TargetRefusedError(f"Adobe Target refused {refused} rows, one after the other. The last: {error}")
-        _logger.warning("%s The row is left out.", error)
+        log.warning("%s The row is left out.", error)
 
     def _settle(self, block: UpdateBlock, sent: int, ends: dict[str, list[int]]) -> None:
         details = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not take the update"}
@@ -217,4 +217,4 @@ class RowUpdates:
             now = clocks.SYSTEM.monotonic()
             if now >= self._next_progress:
                 self._next_progress = now + _PROGRESS_SECONDS
-                _logger.info("So far %s rows were sent.", f"{self._run.rows_sent:,}")
+                log.info("So far %s rows were sent.", f"{self._run.rows_sent:,}")

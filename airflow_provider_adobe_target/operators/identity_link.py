@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
     from airflow_provider_adobe_target.version_compat import Context
 
-_MOST_CALLS_AT_ONCE = 50
-_MOST_CALLS_PER_SECOND = 1_000  # Adobe's advice for bursts; it also says not to go beyond 25 times one's daily peak
+_MAX_CALLS_AT_ONCE = 50
+_MAX_CALLS_PER_SECOND = 1_000  # Adobe's advice for bursts; it also says not to go beyond 25 times one's daily peak
 _MBOX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _GLOBAL_MBOX = "target-global-mbox"
 
@@ -201,8 +201,8 @@ class IdentityLinkOperator(BaseOperator):
                 f"mbox={self.mbox!r} cannot be the name of an mbox that no activity uses: it is to have letters, "
                 f"digits, '_', '-' and '.' only, at most 128, and not to be {_GLOBAL_MBOX!r}."
             )
-        self._check_number("max_concurrent_calls", 1, _MOST_CALLS_AT_ONCE, int)
-        self._check_number("calls_per_second", 0.001, _MOST_CALLS_PER_SECOND)
+        self._check_number("max_concurrent_calls", 1, _MAX_CALLS_AT_ONCE, int)
+        self._check_number("calls_per_second", 0.001, _MAX_CALLS_PER_SECOND)
         self._check_number("max_failed_pct", 0, 100)
         if (self.result_table is None) != (self.result_conn_id is None):
             raise AdobeTargetError("result_table and result_conn_id go together: give both or none.")

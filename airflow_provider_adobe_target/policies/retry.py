@@ -19,7 +19,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
-_LONGEST_DELAY = timedelta(days=1)  # as Airflow's own [core] max_task_retry_delay
+_MAX_DELAY = timedelta(days=1)  # as Airflow's own [core] max_task_retry_delay
 
 
 class AdobeTargetRetryPolicy(RetryPolicy):
@@ -43,7 +43,7 @@ class AdobeTargetRetryPolicy(RetryPolicy):
         if isinstance(exception, AdobeTargetUnavailableError):
             if exception.retry_after is None:
                 return RetryDecision.retry(reason="Adobe Target gave no usable answer")
-            delay = min(timedelta(seconds=exception.retry_after), _LONGEST_DELAY)
+            delay = min(timedelta(seconds=exception.retry_after), _MAX_DELAY)
             return RetryDecision.retry(delay, f"Adobe Target asked for patience: {delay.total_seconds():.0f} seconds")
         if isinstance(exception, (AdobeTargetError, AirflowFailException)):
             return RetryDecision.fail(f"No retry can help after {type(exception).__name__}")

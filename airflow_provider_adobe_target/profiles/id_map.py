@@ -22,7 +22,7 @@ from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 _KINDS = ("thirdPartyId", "pcId")
 _ID, _LINKED_ID, _TYPE = "id", "linked_id", "linked_id_type"
-_MOST_LINKED_IDS = 1_000
+_MAX_LINKED_IDS = 1_000
 
 
 class IdMap:
@@ -40,8 +40,8 @@ class IdMap:
     def __init__(self, rows: Rows, max_linked_ids: int) -> None:
         if isinstance(max_linked_ids, bool) or not isinstance(max_linked_ids, int):
             raise ProfileDataError(f"max_linked_ids={max_linked_ids!r} is not a whole number.")
-        if not 1 <= max_linked_ids <= _MOST_LINKED_IDS:
-            raise ProfileDataError(f"max_linked_ids={max_linked_ids} is not from 1 to {_MOST_LINKED_IDS:,}.")
+        if not 1 <= max_linked_ids <= _MAX_LINKED_IDS:
+            raise ProfileDataError(f"max_linked_ids={max_linked_ids} is not from 1 to {_MAX_LINKED_IDS:,}.")
         self.max_linked_ids = max_linked_ids
         self.dropped: Counter[str] = Counter()
         self._warnings = Warnings()

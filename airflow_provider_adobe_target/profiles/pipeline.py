@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PROFILE_PREFIX = "profile."
 
 # With a linked id in place of its own, a row may be longer than it was when its size was checked.
-_LEAST_BYTES_WITH_MAP = 1_000_000
+_MIN_BYTES_WITH_MAP = 1_000_000
 
 
 class BadRowError(ProfileDataError):
@@ -94,8 +94,8 @@ class ProfilePipeline:
         self._max_update_bytes = max_update_bytes
         self._risky_value = rules.on_risky_value if max_update_bytes is None else None
         self._id_map = id_map
-        if id_map and rules.max_bytes_per_file < _LEAST_BYTES_WITH_MAP:
-            raise ProfileDataError(f"With id_map, max_bytes_per_file is to be {_LEAST_BYTES_WITH_MAP:,} or more.")
+        if id_map and rules.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
+            raise ProfileDataError(f"With id_map, max_bytes_per_file is to be {_MIN_BYTES_WITH_MAP:,} or more.")
         self._own = SpillFile(folder / "own")
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None

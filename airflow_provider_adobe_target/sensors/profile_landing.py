@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
     from airflow_provider_adobe_target.version_compat import Context
 
-_MOST_SAMPLED = 1_000
+_MAX_SAMPLED = 1_000
 
 
 class ProfileLandingSensor(AdobeTargetSensor):
@@ -167,8 +167,8 @@ class ProfileLandingSensor(AdobeTargetSensor):
 
     def _check_arguments(self) -> None:
         size, share = self.sample_size, self.min_landed_pct
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MOST_SAMPLED:
-            raise ProfileDataError(f"sample_size={size!r} is not a whole number from 1 to {_MOST_SAMPLED:,}.")
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_SAMPLED:
+            raise ProfileDataError(f"sample_size={size!r} is not a whole number from 1 to {_MAX_SAMPLED:,}.")
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 100:
             raise ProfileDataError(f"min_landed_pct={share!r} is not a number of per cent, within 0 and 100.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):

@@ -25,7 +25,7 @@ from chaos.clock import SharedTime
 from chaos.plans import Kill, Plan
 from chaos.rows import Expected, Table, write
 
-_LONGEST_STEP = 120.0  # seconds, these real ones
+_MAX_STEP = 120.0  # seconds, these real ones
 _RETRY_DELAY = 300.0
 
 
@@ -112,15 +112,15 @@ class Zygote:
         assert self._process.stdin
         self._process.stdin.write(f"{json.dumps(order)}\n".encode())
         self._process.stdin.flush()
-        return self._line(_LONGEST_STEP)
+        return self._line(_MAX_STEP)
 
     def end(self, child: int) -> int:
         """Wait for the end of a step, and return its exit code."""
         try:
-            return self._line(_LONGEST_STEP)
+            return self._line(_MAX_STEP)
         except TimeoutError:
             os.kill(child, signal.SIGABRT)
-            self._line(_LONGEST_STEP)
+            self._line(_MAX_STEP)
             raise
 
     def _line(self, timeout: float) -> int:

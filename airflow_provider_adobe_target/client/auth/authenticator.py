@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 DAY = 24 * 60 * 60.0
 WARN_DAYS_LEFT = 14.0
@@ -50,8 +50,8 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _TURN = 0.2  # seconds until it is looked again whether another thread or trigger has got the token
 _MARGIN = 300.0  # seconds before its end at which an access token is used no more
 _NO_TOKEN_FOR = 300.0  # seconds for which 'there is no profile token' is believed
-_LONGEST_LIFE = DAY  # of an access token; a longer one may be told in milliseconds, as Adobe once did
-_LONGEST_STATED_LIFE = 1e10  # more than three hundred years: no life
+_MAX_LIFE = DAY  # of an access token; a longer one may be told in milliseconds, as Adobe once did
+_MAX_STATED_LIFE = 1e10  # more than three hundred years: no life
 RETRY = RetryPolicy(max_tries=5)
 NO_RETRY = RetryPolicy(max_elapsed=0)
 # A token may have been made where the answer was lost, so that to make one is not tried again of itself.
@@ -133,7 +133,7 @@ class Authenticator:
             profile_token_request(self._settings, "GET"), self._profile_token_of, "the look at the profile token"
         )
         if token.value and days_left(token, self._clock.now()) < WARN_DAYS_LEFT:
-            _logger.warning(
+            log.warning(
                 "The Profile API token of tenant %s has %.1f days left at most. Plan its rotation: it ends the token "
                 "for everybody who uses it.",
                 self._settings.tenant_id,
@@ -229,7 +229,7 @@ class Authenticator:
                         forget(token.value)
                         newer = yield from token_of()
                         if newer.value != token.value:
-                            _logger.info("The token was refused, and there is a newer one: trying that.")
+                            log.info("The token was refused, and there is a newer one: trying that.")
                             token = newer
                             answer = yield _with(command, token)
                     if isinstance(answer, Response) and token.value:
@@ -289,7 +289,7 @@ class Authenticator:
                 "IMS's answer holds no access token and its life. Check ims_host; a proxy may have answered."
             )
         self._mask(value)
-        life = min(seconds, _LONGEST_LIFE)
+        life = min(seconds, _MAX_LIFE)
         return Token(value, self._clock.now() + life - min(_MARGIN, life / 2))
 
     def _profile_token_of(self, response: Response) -> Token:
@@ -351,7 +351,7 @@ def _json(response: Response) -> dict[str, Any]:
 def _seconds(value: object) -> float | None:
     """Return a life in seconds, or None where it is no number that one may have."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value <= _LONGEST_STATED_LIFE else None  # type: ignore[operator, arg-type]
+    return float(value) if is_number and 0 < value <= _MAX_STATED_LIFE else None  # type: ignore[operator, arg-type]
 
 
 def _read_demand(response: Response) -> bool:

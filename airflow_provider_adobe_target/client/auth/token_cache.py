@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.client.settings_fields import OAuthCredential
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _MAX_FILE_BYTES = 64 * 1024
 
@@ -125,7 +125,7 @@ def write_token_file(oauth: OAuthCredential, token: Token) -> None:
             file.write(_fernet(oauth).encrypt(content))
         os.replace(temporary, folder / _file_name(oauth))
     except OSError as error:
-        _logger.debug("The access token is not shared with other tasks: %s", error.strerror)
+        log.debug("The access token is not shared with other tasks: %s", error.strerror)
         if temporary:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -150,7 +150,7 @@ def _own_folder() -> Path | None:
         return None
     is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o077
     if not is_own:
-        _logger.warning("%s is not this user's alone: access tokens are not shared with other tasks.", folder)
+        log.warning("%s is not this user's alone: access tokens are not shared with other tasks.", folder)
     return folder if is_own else None
 
 

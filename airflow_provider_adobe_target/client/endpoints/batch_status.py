@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.client.batch import BatchStatus
-from airflow_provider_adobe_target.client.call import _logger, call_with_retry
+from airflow_provider_adobe_target.client.call import call_with_retry, log
 from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_failed_ids, parse_status
 from airflow_provider_adobe_target.client.retry_policy import FailedAttempt
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 from airflow_provider_adobe_target.client.responses import _kind, raise_for_auth, raise_for_response
 
 _INTERVAL_GROWTH = 1.5
-_LONGEST_INTERVAL = 5
+_MAX_INTERVAL = 5
 
 
 def status_request(settings: TargetSettings, status_url: str) -> Request:
@@ -80,7 +80,7 @@ def batch_status(
         deadline=deadline,
     )
     level = logging.INFO if status.final else logging.DEBUG
-    _logger.log(level, "Batch %s is %s: %s of %s rows taken up.", batch.batch_id, status.status, *_progress(status))
+    log.log(level, "Batch %s is %s: %s of %s rows taken up.", batch.batch_id, status.status, *_progress(status))
     return status
 
 
@@ -128,7 +128,7 @@ def wait_for_batches(
     interval = poll_interval
     while any(not batch.final for batch in current):
         yield Wait(max(0.0, min(interval, deadline - clock.now())))
-        interval = min(interval * _INTERVAL_GROWTH, poll_interval * _LONGEST_INTERVAL)
+        interval = min(interval * _INTERVAL_GROWTH, poll_interval * _MAX_INTERVAL)
         for index, batch in enumerate(current):
             if batch.final:
                 continue
@@ -139,9 +139,7 @@ def wait_for_batches(
         unfinished = sum(not batch.final for batch in current)
         if unfinished:
             _check_deadline(current, clock, deadline)
-            _logger.info(
-                "%s of %s batches are not finished; asking again in %.0f s.", unfinished, len(current), interval
-            )
+            log.info("%s of %s batches are not finished; asking again in %.0f s.", unfinished, len(current), interval)
     return current
 
 
@@ -169,7 +167,7 @@ def _with_status(
     try:
         return batch.with_status((yield from batch_status(settings, rate_limiter, clock, batch, deadline)))
     except StatusLostError as error:
-        _logger.warning("%s", error)
+        log.warning("%s", error)
         return batch.lost()
 
 

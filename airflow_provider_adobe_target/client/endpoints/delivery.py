@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _POLICY = RetryPolicy(first_wait=1.0)
 _BUSY_SESSION = 420
@@ -161,7 +161,7 @@ def link_person(
                 retry_after=outcome.wait if outcome.throttled else None,
             )
         level = logging.WARNING if len(failed_attempts) > _SILENT_ATTEMPTS else logging.DEBUG
-        _logger.log(level, "No usable answer to a Delivery call: %s. Next try in %.0f seconds.", outcome.reason, wait)
+        log.log(level, "No usable answer to a Delivery call: %s. Next try in %.0f seconds.", outcome.reason, wait)
         yield Wait(wait)
 
 
@@ -258,7 +258,7 @@ def _edge_url(settings: TargetSettings, content: dict[str, Any]) -> str | None:
             raise TargetRefusedError("It is no host name.")
         return checked_status_url(settings, f"{scheme}://{edge_host}")
     except TargetRefusedError:
-        _logger.warning(
+        log.warning(
             "An answer of Target's names an edge host that is none of Target's: it is not called. If it is right, name "
             "it in allowed_status_hosts of the connection."
         )

@@ -31,7 +31,7 @@ _RETRY_AFTER = 0.1  # seconds, where others have the call_log
 _MIN_WAIT = 0.001  # seconds: added to a large time, much less would be rounded away, and nobody would get on
 _ABANDONED_AFTER = 10.0  # seconds after which one who does not ask again is taken to have gone
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class RateLimiter:
@@ -114,7 +114,7 @@ class QueuedPermit:
             self._store = self._rate_limiter.store = MemoryStore()
             wait = self._ask()
         if wait and not self._asked:
-            _logger.info("No call to Target is left for this minute. The next can begin in %.0f seconds.", wait)
+            log.info("No call to Target is left for this minute. The next can begin in %.0f seconds.", wait)
         self._asked = True
         return wait
 
@@ -197,7 +197,7 @@ def _warn_once(error: OSError) -> None:
     if _warned.is_set():
         return
     _warned.set()
-    _logger.warning(
+    log.warning(
         "The tasks of this machine cannot share one limiter of calls (%s), so each has its own. Let the environment "
         "variable %s name a folder of this user's on this machine, or lower calls_per_minute.",
         error,
