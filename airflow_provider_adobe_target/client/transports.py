@@ -14,6 +14,7 @@ import zlib
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,6 +45,8 @@ T = TypeVar("T")
 
 _BLOCK = 1 << 20
 _READ_BLOCK = 1 << 16
+# A cookie belongs to one visitor: none is kept, so that none is sent with the call about the next one.
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
 
 class RequestsTransport:
@@ -58,6 +61,7 @@ class RequestsTransport:
     def __init__(self, settings: TargetSettings) -> None:
         self._settings = settings
         self._session = requests.Session()
+        self._session.cookies.set_policy(_NO_COOKIES)
 
     def __enter__(self) -> RequestsTransport:
         return self
@@ -148,7 +152,9 @@ class HttpxTransport:
             else:
                 pattern = key if "://" in key else f"{key}://"
                 mounts[pattern] = httpx.AsyncHTTPTransport(verify=verify, proxy=proxy)
-        return httpx.AsyncClient(verify=verify, mounts=mounts, follow_redirects=False)
+        client = httpx.AsyncClient(verify=verify, mounts=mounts, follow_redirects=False)
+        client.cookies.jar.set_policy(_NO_COOKIES)
+        return client
 
     async def send(self, request: Request) -> SendResult:
         """Send one request and read the whole answer.

@@ -243,3 +243,15 @@ def test_only_this_module_loads_an_http_library():
         "assert not {'requests', 'httpx', 'airflow', 'pandas', 'pyarrow'} & set(sys.modules)",
     ]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
+def test_no_cookie_is_kept_or_sent(server, drive, make_settings):
+    cookies = "visitor=one; Path=/; Max-Age=3600"
+    server.reply(headers={"Set-Cookie": cookies}).reply(headers={"Set-Cookie": cookies})
+
+    def two_requests():
+        for _ in range(2):
+            yield Send(Request("GET", server.url, {}, None, (2, 2), 1 << 20))
+
+    drive(two_requests(), make_settings())
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]
