@@ -85,9 +85,11 @@ IDS = [
     case("zero-width space", "\u200b", "%E2%80%8B"),
     case("byte order mark", "\ufeffU1", "%EF%BB%BFU1"),
     case("lone surrogate", "a\ud800", reject="id_forbidden_character"),
-    case("comma", "a,b", "a%2Cb"),
-    case("comma, replace", "a,b", reject="risky_value", on_risky_value="replace"),
-    case("comma, reject", "a,b", reject="risky_value", on_risky_value="reject"),
+    case("comma", "a,b", reject="id_forbidden_character"),
+    case("comma, encode", "a,b", "a%2Cb", on_risky_value="encode"),
+    case("comma, reject", "a,b", reject="id_forbidden_character", on_risky_value="reject"),
+    case("line feed, encode", "a\nb", reject="id_forbidden_character", on_risky_value="encode"),
+    case("carriage return", "a\rb", reject="id_forbidden_character"),
     case("comma and plus, reject", "a,+b", reject="id_forbidden_character", on_risky_value="reject"),
     case("quotes", '"a\'b"', "%22a%27b%22"),
     case("percent", "100%", "100%25"),
@@ -195,7 +197,7 @@ def test_an_id_column_of_any_type_is_digits_text_or_an_error(value, sent, reject
 
 # --------------------------------------------------------------------------------------------------------------- values
 
-REPLACE, REJECT = {"on_risky_value": "replace"}, {"on_risky_value": "reject"}
+ENCODE, REJECT = {"on_risky_value": "encode"}, {"on_risky_value": "reject"}
 BERLIN = ZoneInfo("Europe/Berlin")
 
 VALUES = [
@@ -210,20 +212,22 @@ VALUES = [
     case("decimal nan", Decimal("NaN"), EMPTY),
     case("empty list", [], EMPTY),
     case("list of nulls", [None, None], EMPTY),
-    case("comma", "a,b", "a%2Cb"),
-    case("comma, replace", "a,b", "a%20b", **REPLACE),
+    case("comma", "a,b", "a%20b"),
+    case("comma, encode", "a,b", "a%2Cb", **ENCODE),
+    case("comma and spaces are one space", "Paris ,  TX", "Paris%20TX"),
     case("comma, reject", "a,b", reject="risky_value", **REJECT),
-    case("comma alone, replace", ",", "%20", **REPLACE),
-    case("line feed", "a\nb", "a%0Ab"),
-    case("line feed, replace", "a\nb", "a%20b", **REPLACE),
+    case("comma alone", " , ", EMPTY),
+    case("line feed", "a\nb", "a%20b"),
+    case("line feed, encode", "a\nb", "a%0Ab", **ENCODE),
     case("line feed, reject", "a\nb", reject="risky_value", **REJECT),
-    case("carriage return", "a\rb", "a%0Db"),
-    case("carriage return, replace", "a\rb", "a%20b", **REPLACE),
+    case("carriage return", "a\rb", "a%20b"),
+    case("carriage return, encode", "a\rb", "a%0Db", **ENCODE),
     case("carriage return, reject", "a\rb", reject="risky_value", **REJECT),
-    case("cr lf", "a\r\nb", "a%0D%0Ab"),
-    case("cr lf, replace, is one space", "a\r\nb", "a%20b", **REPLACE),
-    case("lf cr, replace, is two", "a\n\rb", "a%20%20b", **REPLACE),
-    case("commas and lines, replace", ",a\r\n,\r", "%20a%20%20%20", **REPLACE),
+    case("cr lf, encode", "a\r\nb", "a%0D%0Ab", **ENCODE),
+    case("cr lf is one space", "a\r\nb", "a%20b"),
+    case("lf cr is one space", "a\n\rb", "a%20b"),
+    case("delimiters at the ends are removed", ",a\r\n,b\r", "a%20b"),
+    case("spaces elsewhere stay", " a, b  c ", "%20a%20b%20%20c%20"),
     case("line separator is not risky", "a\u2028b", "a%E2%80%A8b", **REJECT),
     case("next line is not risky", "a\u0085b", "a%C2%85b", **REJECT),
     case("full-width comma is not risky", "a\uff0cb", "a%EF%BC%8Cb", **REJECT),
@@ -260,7 +264,7 @@ VALUES = [
     case("5001 emoji", "😀" * 5001, reject="value_too_long"),
     case("at a limit of 3", "äöü", "%C3%A4%C3%B6%C3%BC", max_value_length=3),
     case("beyond a limit of 3", "abcd", reject="value_too_long", max_value_length=3),
-    case("replaced to fit the limit", "a\r\nb", "a%20b", max_value_length=3, **REPLACE),
+    case("replaced to fit the limit", "a\r\nb", "a%20b", max_value_length=3),
     case("risky before it is too long", "a,bc", reject="risky_value", max_value_length=3, **REJECT),
     case("number beyond a limit of 3", 1234, reject="value_too_long", max_value_length=3),
     case("true", True, "true"),
@@ -302,7 +306,7 @@ VALUES = [
     case("list", ["a", "b"], "a%7Cb"),
     case("list with nulls", ["a", None, "b", float("nan")], "a%7Cb"),
     case("list of numbers", [1, 2.5, True], "1%7C2.5%7Ctrue"),
-    case("list with commas", ["a,b", "c"], "a%2Cb%7Cc"),
+    case("list with commas", ["a,b", "c"], "a%20b%7Cc"),
     case("list with commas, reject", ["a,b", "c"], reject="risky_value", **REJECT),
     case("tuple", (1, 2), "1%7C2"),
     case("numpy array", np.array([1, 2]), "1%7C2"),
@@ -590,7 +594,7 @@ FRAMES = [
     (
         "arrow sliced",
         lambda: pa.table({"thirdPartyId": ["U0", "U1", "U2"], "v": ["x", "a,b", "b"]})[1:],
-        ["U1,a%2Cb", "U2,b"],
+        ["U1,a%20b", "U2,b"],
         0,
     ),
     ("arrow reader", lambda: pa.table({"thirdPartyId": ["U1"], "v": ["a"]}).to_reader(), ["U1,a"], 0),
@@ -710,8 +714,9 @@ TEXT_ROWS = [
     ("U1", "later", "duplicate"),
     ("U7", "x" * 5001, None),
 ]
+LF = chr(10)
 TEXT_LINES = [
-    f"{quote(id_, safe='')},{quote(a, safe='')},{quote(b or '', safe='')}"
+    f"{quote(id_, safe='')},{quote(a.replace(',', ' ').replace(LF, ' '), safe='')},{quote(b or '', safe='')}"
     for number, (id_, a, b) in enumerate(TEXT_ROWS)
     if number not in (4, 5, 6, 9, 10)
 ]
@@ -837,7 +842,7 @@ def test_a_file_that_cannot_be_read_is_named(name, content, error, tmp_path):
 WRONG_RULES = [
     ({"id_type": "tntId"}, "id_type='tntId'"),
     ({"on_duplicate_id": "any"}, "on_duplicate_id='any' is not one of 'first', 'last', 'fail'"),
-    ({"on_risky_value": "drop"}, "on_risky_value='drop' is not one of 'encode', 'replace', 'reject'"),
+    ({"on_risky_value": "drop"}, "on_risky_value='drop' is not one of 'replace', 'reject', 'encode'"),
     ({"max_rows_per_file": 0}, "max_rows_per_file=0 is not a whole number from 1 to 499,999"),
     ({"max_rows_per_file": 500_000}, "max_rows_per_file"),
     ({"max_rows_per_file": 1.5}, "max_rows_per_file=1.5 is not a whole number"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_adobe_target import connection_form
 from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.batch_file_check import check_batch_file
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
 from airflow_provider_adobe_target.client.endpoints.batch_status import (
     batch_status,
@@ -114,15 +115,22 @@ class AdobeTargetHook(BaseHook):
         :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
         :returns: ``batch_id``, ``status_url``, ``rows``, ``bytes``, ``sha256``, ``submitted_at``, ``status``
             ("submitted"), and the counters of a status, each ``None``
+        :raises ProfileDataError: if Adobe Target could not read the file as it was meant; naming line and column
         :raises ConnectionSettingsError: for a file keyed by ``pcId`` with v2 where the site uses ECID
         :raises TargetRefusedError: where Adobe Target does not take the file
         :raises AdobeTargetUnavailableError: where it gives no usable answer
         """
-        body = Path(file).read_bytes()
-        rows = body.rstrip(b"\n").count(b"\n")
-        key = body.partition(b"\n")[0].removeprefix(b"batch=").partition(b",")[0]
-        check_version(api_version, key.decode("ascii", "replace"), self.settings.uses_ecid)
-        return self.submit(Path(file), rows, len(body), hashlib.sha256(body).hexdigest(), api_version).to_dict()
+        content = Path(file).read_bytes()
+        body = check_batch_file(content)
+        check_version(api_version, body.id_type, self.settings.uses_ecid)
+        if body.encoded_delimiters:
+            self.log.warning(
+                "The batch file has %s encoded commas or line breaks. Adobe Target very likely decodes a file before "
+                "it splits it: a comma then shifts the columns, and a line break writes to another profile.",
+                f"{body.encoded_delimiters:,}",
+            )
+        digest = hashlib.sha256(content).hexdigest()
+        return self.submit(Path(file), body.rows, len(content), digest, api_version).to_dict()
 
     def get_batch_status(self, status_url: str) -> dict[str, Any]:
         """Ask what became of a batch.

@@ -79,8 +79,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         is sent
     :param on_duplicate_id: which row of an id is sent, ``first`` or ``last``; ``fail`` ends the task before anything
         is sent
-    :param on_risky_value: what becomes of a comma, CR or LF in a value: ``encode`` with a warning, ``replace`` by a
-        space, ``reject``
+    :param on_risky_value: a comma, CR or LF inside a value: ``replace`` each run by a space, ``reject`` the row, or
+        ``encode`` it with a warning, for accounts where a test has shown that this works
     :param max_value_length: characters; a row with a longer value is a bad row
     :param rejects_path: a folder for the bad rows, local or in object storage (templated)
     :param wait_for_completion: wait until Adobe Target has finished all files, and evaluate_batches what it says
@@ -139,7 +139,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         skip_invalid_records: bool = True,
         max_invalid_pct: float | None = None,
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
-        on_risky_value: Literal["encode", "replace", "reject"] = "encode",
+        on_risky_value: Literal["replace", "reject", "encode"] = "replace",
         max_value_length: int = 5_000,
         rejects_path: str | None = None,
         wait_for_completion: bool = True,

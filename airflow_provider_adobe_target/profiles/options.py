@@ -24,7 +24,7 @@ class ProfileOptions:
     skip_invalid_records: bool = True
     max_invalid_pct: float | None = None
     on_duplicate_id: DuplicateId = "first"
-    on_risky_value: RiskyValue = "encode"
+    on_risky_value: RiskyValue = "replace"
     max_value_length: int = 5_000
 
     def __post_init__(self) -> None:
@@ -34,7 +34,7 @@ class ProfileOptions:
         """
         _check_choice("id_type", self.id_type, (None, *MAX_ID_CHARACTERS))
         _check_choice("on_duplicate_id", self.on_duplicate_id, ("first", "last", "fail"))
-        _check_choice("on_risky_value", self.on_risky_value, ("encode", "replace", "reject"))
+        _check_choice("on_risky_value", self.on_risky_value, ("replace", "reject", "encode"))
         _check_range("max_rows_per_file", self.max_rows_per_file, 1, 499_999)
         _check_range("max_bytes_per_file", self.max_bytes_per_file, 1, 49_999_999)
         _check_range("max_value_length", self.max_value_length, 1, 1_000_000)

@@ -86,7 +86,7 @@ class ProfilePipeline:
         id_map: IdMap | None = None,
     ) -> None:
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
-        self.rows_read = self.rows_sent = self.rows_empty = self.rows_extended = 0
+        self.rows_read = self.rows_sent = self.rows_empty = self.rows_extended = self.values_replaced = 0
         self._rows = rows
         self._rules = rules
         self._folder = folder
@@ -136,6 +136,7 @@ class ProfilePipeline:
             "rows_empty": self.rows_empty,
             "rows_unchanged": 0,
             "rejected_by_reason": dict(self.rejects.by_reason),
+            "values_replaced": self.values_replaced,
             **self._account_of_links,
         }
 
@@ -262,6 +263,7 @@ class ProfilePipeline:
             check_sizes(ids, texts, room_for_a_row(mapping.id_type, list(texts), rules.max_bytes_per_file), verdicts)
         else:
             check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
+        self.values_replaced += verdicts.values_replaced
         names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]
         return self._sort_out(pa.record_batch([self._number(batch), ids, *texts.values()], names), verdicts)
 

@@ -33,7 +33,10 @@ MAX_ID_CHARACTERS = {"thirdPartyId": 256, "pcId": 128}  # Adobe's limits page; i
 _WARN_ID_CHARACTERS = 128  # Adobe's own SDKs refuse to link longer ones
 _WARN_VALUE_CHARACTERS = 256  # what page calls and the Delivery API take
 _MAX_PROFILE_BYTES = 64_000  # Adobe's bulk page: 64 KB of external data a profile, read as decimal to be safe
-_RISKY_CHARACTERS = r"\r\n|[,\r\n]"
+_RISKY_CHARACTER = r"[,\r\n]"
+_RISKY_START = r"\A *[,\r\n][,\r\n ]*"
+_RISKY_END = r" *[,\r\n][,\r\n ]*\z"
+_RISKY_RUN = r" *[,\r\n][,\r\n ]*"
 
 _RISKY_BYTES = (b",", b"\r", b"\n")
 _FINE_IN_ID = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"+/,")  # any other byte is worth a closer look
@@ -46,6 +49,7 @@ class Verdicts:
     rows: int
     reasons: dict[int, str] = field(default_factory=dict)
     details: dict[int, str] = field(default_factory=dict)
+    values_replaced: int = 0
 
     def reject(self, bad: Mask, reason: str, detail: str) -> None:
         """Mark the rows of ``bad`` that are not marked yet."""
@@ -84,8 +88,9 @@ def check_ids(
 ) -> pa.StringArray:
     """Mark rows whose id is missing, too long, or holds what an id must not hold, and return the ids. None is altered.
 
-    Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. A comma may tear
-    the row, so that it is refused unless ``on_risky_value`` is ``encode``, or None for 'no risk'.
+    Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. Adobe Target very
+    likely decodes a file before it splits the file at commas and lines. So a comma is rejected unless
+    ``on_risky_value`` is ``encode``, or None where the id is not part of a file.
     """
     ids = to_text(values)
     text = ids.text
@@ -113,7 +118,7 @@ def check_ids(
                 "Ids in %s hold commas; they are sent as %%2C, and Adobe Target may take them for separators.",
             )
     else:
-        verdicts.reject(commas, "risky_value", f"{column}: a comma in an id")
+        verdicts.reject(commas, "id_forbidden_character", f"{column}: a comma in an id")
     return text
 
 
@@ -136,28 +141,41 @@ def check_values(
 ) -> pa.StringArray:
     """Mark rows whose value has no text form, is too long or risky, and return the texts to send.
 
-    :param on_risky_value: None where a comma or a line break is no risk
+    :param on_risky_value: None where a comma or a line break is no delimiter
     """
     text = values.text
     if values.unsupported is not None:
         verdicts.reject(_mask(values.unsupported), "unsupported_value", f"{column}: its type has no text form")
     if on_risky_value and not values.plain and _holds_risky_bytes(text):
         if on_risky_value == "replace":
-            text = pc.replace_substring_regex(text, _RISKY_CHARACTERS, " ")
+            text, replaced = replace_delimiters(text)
+            verdicts.values_replaced += replaced
         elif on_risky_value == "reject":
             verdicts.reject(
-                _mask(pc.match_substring_regex(text, _RISKY_CHARACTERS)),
+                _mask(pc.match_substring_regex(text, _RISKY_CHARACTER)),
                 "risky_value",
                 f"{column}: a comma or line break",
             )
         else:
             warnings.once(
                 column,
-                "Values in %s hold commas or line breaks; they are sent percent-encoded, and Adobe Target may "
-                "take them for separators.",
+                "Values in %s hold commas or line breaks and are sent percent-encoded. Adobe Target very likely "
+                "decodes a file before it splits it: a comma shifts columns, a line break writes to another profile.",
             )
     _check_length(text, max_value_length, _WARN_VALUE_CHARACTERS, "value_too_long", column, verdicts, warnings)
     return text
+
+
+def replace_delimiters(text: pa.StringArray) -> tuple[pa.StringArray, int]:
+    """Replace each run of commas, CRs and LFs, with the spaces next to it, by one space; at either end, by nothing.
+
+    :return: the texts, null where nothing is left, and how many of them changed
+    """
+    changed = pc.match_substring_regex(text, _RISKY_CHARACTER)
+    for pattern, replacement in ((_RISKY_START, ""), (_RISKY_END, ""), (_RISKY_RUN, " ")):
+        text = pc.replace_substring_regex(text, pattern, replacement)
+    is_empty = pc.and_(changed, pc.equal(text, ""))
+    return pc.if_else(is_empty, pa.scalar(None, pa.string()), text), changed.true_count
 
 
 def line_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Sizes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,10 +12,26 @@ if TYPE_CHECKING:
 DecodeOrder = Literal["split-then-decode", "decode-then-split"]
 PREFIX = b"batch="
 KEYS = ("pcId", "thirdPartyId")
+BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class RefusedFileError(Exception):
     """A file that the sandbox does not take; the text is the answer's message."""
+
+
+def form_parameter(body: bytes) -> bytes:
+    """Return the ``batch`` parameter of a form, percent-encoded: a bare ``&`` ends it, a bare ``+`` is a space.
+
+    :raises RefusedFileError: if there is none, nothing is in it, or a ``%`` is not followed by two hexadecimal digits.
+    """
+    if not body.startswith(PREFIX):
+        raise RefusedFileError("Unexpected Error: the body must begin with batch=")
+    if BARE_PERCENT.search(body):
+        raise RefusedFileError("Unexpected error")
+    parameter = body[len(PREFIX) :].partition(b"&")[0].replace(b"+", b" ")
+    if not parameter:
+        raise RefusedFileError("Batch is empty")
+    return parameter
 
 
 class Row(NamedTuple):
@@ -37,12 +54,9 @@ class BatchFile:
     """
 
     def __init__(self, body: bytes, order: DecodeOrder) -> None:
-        if not body.startswith(PREFIX):
-            raise RefusedFileError("Unexpected Error: the body must begin with batch=")
-        text = body[len(PREFIX) :].decode("utf-8", errors="replace")
+        text = form_parameter(body).decode("utf-8", errors="replace")
         if order == "decode-then-split":
-            # What a form parser does: a bare & ends the parameter, a bare + is a space.
-            text = unquote_plus(text.partition("&")[0])
+            text = unquote(text)
         self._decodes_cells = order == "split-then-decode"
         self._lines = text.removesuffix("\n").split("\n")
         self.key, *self.names = self._cells(self._lines[0])
@@ -82,9 +96,15 @@ class CountedFile(BatchFile):
     """
 
     def __init__(self, body: bytes, order: DecodeOrder) -> None:
-        self._count = body.count(b"\n", 0, -1)  # the last line may end, too
+        parameter = form_parameter(body).lower() if order == "decode-then-split" else form_parameter(body)
+        line_ends, commas = [b"\n"], [b","]
+        if order == "decode-then-split":
+            line_ends, commas = [b"\n", b"%0a"], [b",", b"%2c"]
+        ends = next(len(end) for end in [*line_ends, b""] if parameter.endswith(end))
+        parameter = parameter[: len(parameter) - ends]  # the last line may end
+        self._count = sum(parameter.count(end) for end in line_ends)
         super().__init__(b"\n".join(body.split(b"\n", 2)[:2]), order)
-        if body.count(b",") != (1 + self._count) * len(self.names):
+        if sum(parameter.count(comma) for comma in commas) != (1 + self._count) * len(self.names):
             raise RefusedFileError("A row has more or fewer cells than the header")
         self._lines.clear()
 

@@ -70,7 +70,7 @@ class SandboxSettings:
     )
 
     decode_order: Literal["split-then-decode", "decode-then-split"] = _setting(
-        "split-then-decode", "whether a file is split at commas and lines before or after percent-decoding"
+        "decode-then-split", "whether a file is split at commas and lines before or after percent-decoding"
     )
     override: Literal["replace", "merge"] = _setting(
         "replace", "what a second v2 row does to what the first one wrote, where no visit came between them"

@@ -64,7 +64,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
-        on_risky_value: Literal["encode", "replace", "reject"] = "encode",
+        on_risky_value: Literal["replace", "reject", "encode"] = "replace",
         max_value_length: int = 5_000,
         sample_size: int = 100,
         seed: int = 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -252,7 +253,7 @@ def _id_reason(profile_id: str, id_type: str, on_risky_value: str) -> str | None
         return "id_too_long"
     if any(character in "+/\x07" for character in profile_id):
         return "id_forbidden_character"
-    return "risky_value" if "," in profile_id and on_risky_value != "encode" else None
+    return "id_forbidden_character" if "," in profile_id and on_risky_value != "encode" else None
 
 
 def _value_reason(values: Sequence[str] | Any, arguments: Mapping[str, Any]) -> str | None:
@@ -267,4 +268,7 @@ def _value_reason(values: Sequence[str] | Any, arguments: Mapping[str, Any]) -> 
 def _sent(value: str, arguments: Mapping[str, Any]) -> str:
     if arguments["on_risky_value"] != "replace":
         return value
-    return value.replace("\r\n", " ").replace(",", " ").replace("\r", " ").replace("\n", " ")
+    if not set(value) & set(",\r\n"):
+        return value
+    parts = re.split(r" *[,\r\n][ ,\r\n]*", value)
+    return " ".join(part for part in parts if part)

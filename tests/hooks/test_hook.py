@@ -50,6 +50,46 @@ def test_a_file_is_sent_as_it_is_and_its_status_can_be_asked(connect, sandbox, t
     assert sandbox.profile("U2") == {"tier": "silver"}
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\xef\xbb\xbfbatch=thirdPartyId,tier\nU1,gold", "byte order mark"),
+        (b"thirdPartyId,tier\nU1,gold", "must start with 'batch='"),
+        (b"batch=thirdPartyId,tier\nU1,50% off", "'%' without two hexadecimal digits in line 2, column 6"),
+        (b"batch=thirdPartyId,tier\nU1,gold\nU2,50%4", "'%' without two hexadecimal digits in line 3, column 6"),
+        (b"batch=thirdPartyId,tier\nU1,a&b", "a bare '&' in line 2, column 5"),
+        (b"batch=thirdPartyId,tier\nU1,a+b", "a bare '\\+' in line 2, column 5"),
+        (b"batch=thirdPartyId,tier=1\nU1,a", "a bare '=' in line 1, column 24"),
+        (b"batch=thirdPartyId,tier\nU1,Zo\xc3\xab", "not ASCII in line 2, column 6"),
+        (b"batch=thirdPartyId,tier\r\nU1,gold", "a carriage return in line 1, column 24"),
+        (b"batch=thirdPartyId,tier\nU1,a\tb", "a control character in line 2, column 5"),
+        (b"batch=thirdpartyid,tier\nU1,gold", "must be named thirdPartyId or pcId"),
+        (b"batch=thirdPartyId\nU1", "at least one attribute"),
+        (b"batch=thirdPartyId,tier\n", "has 0 rows"),
+        (b"batch=thirdPartyId,tier" + b"\nU,1" * 500_000, "has 500,000 rows"),
+        (b"batch=thirdPartyId,tier\nU," + b"1" * 50_000_000, "at most 49,999,999"),
+        (b"batch=thirdPartyId,tier\nU1,gold\n\nU2,gold", "Line 3, column 1 of the batch file is empty"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_file_that_adobe_would_misread_is_refused_before_any_call(connect, sandbox, tmp_path, body, message):
+    (tmp_path / "batch.txt").write_bytes(body)
+    calls = len(sandbox.calls)
+    with pytest.raises(ProfileDataError, match=message):
+        connect().upload_batch(tmp_path / "batch.txt")
+    assert len(sandbox.calls) == calls
+
+
+def test_encoded_delimiters_in_a_file_are_a_warning(connect, sandbox, tmp_path, mocker):
+    (tmp_path / "batch.txt").write_bytes(b"batch=thirdPartyId,tier\nU1,a%2Cb\nU2,c%0ad\nU3,50%25")
+    hook = connect()
+    warning = mocker.spy(hook.log, "warning")
+    hook.upload_batch(tmp_path / "batch.txt")
+    message, count = warning.call_args.args
+    assert "encoded commas or line breaks" in message
+    assert count == "2"
+
+
 def test_a_file_that_would_make_orphans_is_refused_before_any_call(connect, sandbox, tmp_path):
     (tmp_path / "batch.txt").write_bytes(b"batch=pcId,tier\n1.01_00,gold")
     calls = len(sandbox.calls)

@@ -1,6 +1,7 @@
 import hashlib
 import itertools
 import logging
+import re
 import tempfile
 import traceback
 import weakref
@@ -52,14 +53,15 @@ def reason_of(row, rules):
     if any(character in "+/" or ord(character) < 32 or 127 <= ord(character) < 160 for character in id_):
         return "id_forbidden_character", None
     if "," in id_ and rules.on_risky_value != "encode":
-        return "risky_value", None
+        return "id_forbidden_character", None
     texts = []
     for value in values:
         if any(value is unsupported for unsupported in UNSUPPORTED):
             return "unsupported_value", None
         text = text_of(value)
         if text and rules.on_risky_value == "replace":
-            text = text.replace("\r\n", " ").replace(",", " ").replace("\r", " ").replace("\n", " ")
+            parts = re.split(r" *[,\r\n][ ,\r\n]*", text)
+            text = " ".join(part for part in parts if part) if len(parts) > 1 else text
         if text and rules.on_risky_value == "reject" and any(character in ",\r\n" for character in text):
             return "risky_value", None
         if text and len(text) > rules.max_value_length:
@@ -180,7 +182,7 @@ def test_the_same_rows_are_the_same_bytes_however_they_are_cut():
         ((None, b"", "x" * 9), "missing_id"),
         (("+" * 257, b"", "x" * 9), "id_too_long"),
         (("+,", b"", "x" * 9), "id_forbidden_character"),
-        (("a,b", b"", "x" * 9), "risky_value"),
+        (("a,b", b"", "x" * 9), "id_forbidden_character"),
         (("U1", b"", "x" * 9), "unsupported_value"),
         (("U1", "a,b" * 9, b""), "risky_value"),
         (("U1", "x" * 9, b""), "value_too_long"),

@@ -207,7 +207,6 @@ class TestBatchRows:
             "U1,gold,more",  # longer than the header
             ",gold",  # no id
             "a%2Bb,gold",
-            "a+b,gold",
             "a%2Fb,gold",
             "a" * 257 + ",gold",
             "U1," + "x" * 65_536,  # above 64 KB
@@ -257,24 +256,47 @@ class TestBatchRows:
 
 class TestDecodeOrder:
     def test_splitting_first_keeps_encoded_delimiters_inside_values(self, target):
-        target.load("batch=thirdPartyId,a,b\nU1,x%2Cy,1%0A2\nU2,p+q,r&s")
+        target.sandbox.settings.decode_order = "split-then-decode"
+        target.load("batch=thirdPartyId,a,b\nU1,x%2Cy,1%0A2\nU2,p%2Bq,r%26s")
         assert target.sandbox.profile("U1") == {"a": "x,y", "b": "1\n2"}
         assert target.sandbox.profile("U2") == {"a": "p+q", "b": "r&s"}
 
     def test_form_parsing_tears_rows_at_encoded_delimiters(self, target):
-        target.sandbox.settings.decode_order = "decode-then-split"
         assert counts(target.load("batch=thirdPartyId,a\nU1,x%2Cy"))[-1] == 1
         assert counts(target.load("batch=thirdPartyId,a\nU1,x%0Ay"))[0] == 2
 
     def test_form_parsing_loses_everything_after_a_bare_ampersand(self, target):
-        target.sandbox.settings.decode_order = "decode-then-split"
         assert counts(target.load("batch=thirdPartyId,a\nU1,x&y\nU2,z")) == (1, 1, 1, 0, 0)
         assert target.sandbox.profile("U1") == {"a": "x"}
 
     def test_form_parsing_makes_a_bare_plus_a_space(self, target):
-        target.sandbox.settings.decode_order = "decode-then-split"
         target.load("batch=thirdPartyId,a\nU1,x+y%2Bz%26")
         assert target.sandbox.profile("U1") == {"a": "x y+z&"}
+
+    @pytest.mark.parametrize("order", ["decode-then-split", "split-then-decode"])
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            ("batch=thirdPartyId,a\nU1,50% off", "Unexpected error"),
+            ("batch=thirdPartyId,a\nU1,50%2", "Unexpected error"),
+            ("batch=thirdPartyId,a\nU1,x&y%zz", "Unexpected error"),
+            ("batch=&thirdPartyId,a\nU1,x", "Batch is empty"),
+            ("batch=thirdPartyId,a&b\nU1,x", "Batch is empty"),
+        ],
+    )
+    def test_an_unusable_form_is_refused_in_both_orders(self, target, read_fields, order, body, message):
+        target.sandbox.settings.decode_order = order
+        answer = target.submit(body)
+        assert answer.status_code == 200
+        assert read_fields(answer) == {"success": "false", "batchStatus": "", "message": message}
+        assert not target.sandbox.batches
+
+    @pytest.mark.parametrize(("order", "rows"), [("decode-then-split", 3), ("split-then-decode", 2)])
+    def test_a_file_without_profiles_is_counted_in_the_same_order(self, target, order, rows):
+        target.sandbox.settings.keep_profiles = False
+        target.sandbox.settings.decode_order = order
+        body = "batch=thirdPartyId,a\nU1,x\nU2,y" + ("%0aU3%2Cz" if rows == 3 else "%0A") + "\n"
+        assert counts(target.load(body))[0] == rows
 
 
 class TestOverride:
