@@ -70,6 +70,12 @@ class Request:
     timeout: tuple[float, float]
     response_limit: int = SHORT_RESPONSE_LIMIT
 
+    @property
+    def max_seconds(self) -> float:
+        """Overall deadline of the call in seconds: to connect, to send the body, and to read the whole response."""
+        connect, read = self.timeout
+        return connect + read * (2 if self.body is not None else 1)
+
 
 @dataclass(frozen=True)
 class Response:

@@ -10,12 +10,13 @@ import logging
 import os
 import socket
 import ssl
+import threading
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -61,6 +62,8 @@ class RequestsTransport:
     def __init__(self, settings: TargetSettings) -> None:
         self._settings = settings
         self._session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, _Adapter())
         self._session.cookies.set_policy(_NO_COOKIES)
 
     def __enter__(self) -> RequestsTransport:
@@ -85,9 +88,11 @@ class RequestsTransport:
         options = self._session.merge_environment_settings(
             request.url, self._proxies(request.url), True, self._settings.verify, None
         )
+        deadline = _Deadline(request.max_seconds)
         try:
             with (
                 _quiet_libraries(),
+                deadline,
                 self._session.send(prepared, timeout=request.timeout, allow_redirects=False, **options) as response,
             ):
                 headers = {name.lower(): value for name, value in response.headers.items()}
@@ -95,12 +100,13 @@ class RequestsTransport:
                 # urllib3's own ways to read chunks, and to unpack, have no bounds in all of its versions.
                 while block := response.raw.read(_READ_BLOCK, decode_content=False):
                     content.add(block)
+                deadline.check()
                 return Response(response.status_code, headers, content.whole())
         except _UnfitContentError as error:
             return TransportFailure(error.kind, True, str(error))
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, _DeadlineExceededError) as error:
             timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
-            return _failure(error, body, timed_out=timed_out)
+            return _failure(error, body, timed_out=timed_out or deadline.is_exceeded)
 
     def _proxies(self, url: str) -> dict[str, str]:
         """Return the connection's proxies, or none of them for a host its ``no_proxy`` names."""
@@ -169,20 +175,26 @@ class HttpxTransport:
             headers["Content-Length"] = str(len(body))
         connect, read = request.timeout
         timeout = httpx.Timeout(connect=connect, read=read, write=read, pool=connect)
+        client = self._client
+
+        async def exchange() -> Response:
+            async with client.stream(
+                request.method, request.url, headers=headers, content=blocks, timeout=timeout
+            ) as response:
+                response_headers = dict(response.headers.items())
+                content = _Content(request.response_limit, response_headers)
+                async for block in response.aiter_raw():
+                    content.add(block)
+                return Response(response.status_code, response_headers, content.whole())
+
         try:
             with _quiet_libraries():
-                async with self._client.stream(
-                    request.method, request.url, headers=headers, content=blocks, timeout=timeout
-                ) as response:
-                    answer_headers = dict(response.headers.items())
-                    content = _Content(request.response_limit, answer_headers)
-                    async for block in response.aiter_raw():
-                        content.add(block)
-                    return Response(response.status_code, answer_headers, content.whole())
+                return await asyncio.wait_for(exchange(), request.max_seconds)
         except _UnfitContentError as error:
             return TransportFailure(error.kind, True, str(error))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return _failure(error, body, timed_out=isinstance(error, httpx.TimeoutException))
+        except (httpx.HTTPError, httpx.InvalidURL, asyncio.TimeoutError) as error:
+            timed_out = isinstance(error, (httpx.TimeoutException, asyncio.TimeoutError))
+            return _failure(error, body, timed_out=timed_out)
 
 
 def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
@@ -288,6 +300,110 @@ def _trusting(path: str, changed_at: int) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=path)
 
 
+class _DeadlineExceededError(Exception):
+    """A call took longer than its overall deadline."""
+
+
+class _Deadline:
+    """Shut a call's socket down when the call has taken too long, however slowly bytes arrive. A context manager.
+
+    A socket's own timeout starts again with each byte.
+
+    :param seconds: from the start of the call.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.is_exceeded = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        _deadline.set(self)
+        self._timer.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        _deadline.set(None)
+
+    def watch(self, connection: socket.socket) -> None:
+        """Watch the socket that the call uses."""
+        self._socket = connection
+        if self.is_exceeded:
+            self._expire()
+
+    def check(self) -> None:
+        """Refuse a response that ended because its socket was shut down.
+
+        :raises _DeadlineExceededError: if the call has taken too long.
+        """
+        if self.is_exceeded:
+            raise _DeadlineExceededError
+
+    def _expire(self) -> None:
+        self.is_exceeded = True
+        if self._socket is not None:
+            with suppress(OSError):  # closed already
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+_deadline: ContextVar[_Deadline | None] = ContextVar("adobe_target_deadline", default=None)
+
+
+class _WatchedConnection(urllib3.connection.HTTPConnection):
+    """A connection that registers its socket with the deadline of the call."""
+
+    def connect(self) -> None:
+        super().connect()
+        _watch(self)
+
+    def putrequest(self, *arguments: Any, **options: Any) -> None:
+        _watch(self)  # one that is used again
+        super().putrequest(*arguments, **options)
+
+
+class _WatchedTlsConnection(urllib3.connection.HTTPSConnection):
+    """The same over TLS."""
+
+    def connect(self) -> None:
+        super().connect()
+        _watch(self)
+
+    def putrequest(self, *arguments: Any, **options: Any) -> None:
+        _watch(self)
+        super().putrequest(*arguments, **options)
+
+
+def _watch(connection: urllib3.connection.HTTPConnection) -> None:
+    deadline = _deadline.get()
+    if deadline is not None and connection.sock is not None:
+        deadline.watch(connection.sock)
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _WatchedConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _WatchedTlsConnection
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Open connections that a deadline can end."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        return manager
+
+
 class _UnfitContentError(Exception):
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
@@ -299,6 +415,7 @@ class _Content:
 
     def __init__(self, limit: int, headers: Mapping[str, str]) -> None:
         self._limit = limit
+        self._received = 0
         self._content = bytearray()
         coding = headers.get("content-encoding", "").strip().lower()
         if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
@@ -307,13 +424,16 @@ class _Content:
         self._packed = None if coding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
 
     def add(self, block: bytes) -> None:
-        """Take in what came next."""
+        """Add the next block. Neither what was received nor what it unpacks to may exceed the limit."""
+        self._received += len(block)
         try:
             room = self._limit - len(self._content) + 1
             self._content += self._packed.decompress(block, room) if self._packed else block
         except zlib.error:
             raise self._broken() from None
-        if len(self._content) > self._limit:
+        if self._packed and self._packed.unused_data:  # zlib would keep all that follows the end of the stream
+            raise self._broken()
+        if max(self._received, len(self._content)) > self._limit:
             raise _UnfitContentError("too_long", f"an answer of more than {self._limit:,} bytes")
 
     def whole(self) -> bytes:
@@ -332,6 +452,7 @@ def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: b
     if isinstance(body, _FileBlocks) and body.error is not None:
         raise body.error from None
     causes = list(_causes(error))
+    timed_out |= any(isinstance(cause, TimeoutError) and cause.errno is None for cause in causes)  # while sending
     sent = body.sent if isinstance(body, _FileBlocks) else body is not None and not _is_connect_failure(causes)
     kind: FailureKind
     if any(isinstance(cause, socket.gaierror) for cause in causes):

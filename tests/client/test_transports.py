@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import os
 import pkgutil
@@ -8,6 +9,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -255,3 +259,83 @@ def test_no_cookie_is_kept_or_sent(server, drive, make_settings):
 
     drive(two_requests(), make_settings())
     assert [request.headers.get("cookie") for request in server.requests] == [None, None]
+
+
+@pytest.fixture
+def dripping_server():
+    """Send the bytes of ``server.response`` one at a time, the last one for ever; stop when the client has gone."""
+
+    class Server(threading.Thread):
+        response = b""
+        reads_slowly = False
+
+        def __init__(self):
+            super().__init__(daemon=True)
+            self.listener = socket.create_server(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+            self.start()
+
+        def run(self):
+            connection, _ = self.listener.accept()
+            with connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                for _ in range(200):
+                    try:
+                        if self.reads_slowly:
+                            connection.recv(1)
+                        else:
+                            connection.sendall(self.response[:1])
+                            self.response = self.response[1:] or self.response
+                    except OSError:
+                        return
+                    time.sleep(0.05)
+
+    server = Server()
+    yield server
+    server.listener.close()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Header: " + b"x" * 400,
+        b"HTTP/1.1 200 OK\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nx",
+    ],
+    ids=["headers", "a body without a length", "a body with a length"],
+)
+def test_a_response_that_comes_byte_by_byte_ends_at_the_deadline(dripping_server, send, response):
+    dripping_server.response = response
+    started = time.monotonic()
+    failure = send(dripping_server.url, timeout=(0.3, 0.7))
+    assert isinstance(failure, TransportFailure)
+    assert (failure.kind, failure.message) == ("timeout", "no answer in time")
+    assert 0.9 < time.monotonic() - started < 5
+
+
+def test_a_server_that_reads_byte_by_byte_ends_at_the_deadline(dripping_server, send, tmp_path):
+    dripping_server.reads_slowly = True
+    size = 20_000_000
+    (tmp_path / "large").write_bytes(b"x" * size)
+    started = time.monotonic()
+    failure = send(dripping_server.url, BatchBody(tmp_path / "large", size), timeout=(0.3, 0.7))
+    assert isinstance(failure, TransportFailure)
+    assert (failure.kind, failure.after_body_sent) == ("timeout", False)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("after", [b"x" * 10_000, gzip.compress(b"more")], ids=["bytes", "another gzip member"])
+def test_what_follows_the_end_of_a_gzip_stream_is_refused(server, send, after):
+    server.reply(body=gzip.compress(b"{}") + after, headers={"Content-Encoding": "gzip"})
+    failure = send(server.url)
+    assert isinstance(failure, TransportFailure)
+    assert failure.kind == "broken"
+
+
+def test_a_stream_that_unpacks_to_nothing_is_bounded(server, send):
+    stream = zlib.compressobj(wbits=31)
+    body = stream.compress(b"{}") + stream.flush(zlib.Z_SYNC_FLUSH) + b"\x00\x00\x00\xff\xff" * 100_000
+    server.reply(body=body, headers={"Content-Encoding": "gzip"})
+    failure = send(server.url, limit=100_000)
+    assert isinstance(failure, TransportFailure)
+    assert failure.kind == "too_long"
