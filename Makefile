@@ -70,7 +70,7 @@ format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 bench: export PYTHONDONTWRITEBYTECODE =
 bench: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(LOCAL)/pycache
 bench: $(VENV)/bench.stamp ## Measure speed and memory, and draw docs/performance.svg
-	@for benchmark in parsing encoding growth sql end_to_end account waiting; do \
+	@for benchmark in parsing encoding wide growth sql end_to_end account waiting; do \
 	    echo; echo "== $$benchmark"; \
 	    $(BIN)/python benchmarks/$$benchmark.py --json $(LOCAL)/bench/$$benchmark.json || exit 1; \
 	done

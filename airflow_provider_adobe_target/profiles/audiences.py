@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.deduplication import hash_strings
-from airflow_provider_adobe_target.profiles.mapping import leaf, map_columns
+from airflow_provider_adobe_target.profiles.mapping import LeafReader, map_columns
 from airflow_provider_adobe_target.profiles.sources.record_batches import record_batch, recut
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import refuse_unfit_ids
@@ -119,7 +119,7 @@ class AudienceRows:
                 batch.schema, id_column=self._id_column, attributes={self._audience_column: "audience"}, complete=False
             )
             self._id_column = mapping.id_column
-            codes = pc.index_in(to_text(leaf(batch, mapping.attributes[0])).text, value_set=self._known)
+            codes = pc.index_in(to_text(LeafReader(batch).read(mapping.attributes[0])).text, value_set=self._known)
             asked_for = codes.is_valid()
             ids = _ids(batch, mapping.id_column).filter(asked_for)
             partitions.write(ids, codes.filter(asked_for))

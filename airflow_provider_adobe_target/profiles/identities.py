@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id
-from airflow_provider_adobe_target.profiles.mapping import Attribute, leaf, map_columns
+from airflow_provider_adobe_target.profiles.mapping import Attribute, LeafReader, map_columns
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import (
@@ -165,8 +165,9 @@ class IdentityPipeline:
         verdicts = Verdicts(len(batch))
         ids = {column: self._ids(batch.column(column), column, verdicts) for column in self._columns}
         values = {}
+        leaves = LeafReader(batch)
         for attribute in self._attributes:
-            text = to_text(leaf(batch, attribute))
+            text = to_text(leaves.read(attribute))
             values[f"profile.{attribute.name}"] = check_values(
                 text, attribute.column, MAX_VALUE_CHARACTERS, None, verdicts, self._warnings
             )

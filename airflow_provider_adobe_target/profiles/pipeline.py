@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.profiles.attribute_names import check_attribu
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
-from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf, map_columns
+from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping, map_columns
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
@@ -249,13 +249,14 @@ class ProfilePipeline:
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
         ids = check_ids(values, mapping.id_column, mapping.id_type, self._risky_value, verdicts, self._warnings)
+        leaves = LeafReader(batch)
         of_name = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
         for name, column in self._columns.items():
             if name not in of_name:
                 texts[name] = pa.nulls(len(batch), pa.string())
                 continue
-            text = to_text(leaf(batch, of_name[name]))
+            text = to_text(leaves.read(of_name[name]))
             texts[name] = check_values(
                 text, column, rules.max_value_length, self._risky_value, verdicts, self._warnings
             )

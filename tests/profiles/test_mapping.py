@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.mapping import leaf, map_columns
+from airflow_provider_adobe_target.profiles.mapping import LeafReader, map_columns
 
 TEXT = pa.string()
 
@@ -141,5 +141,5 @@ def test_a_nested_name_may_still_come_where_rows_are_not_all_known():
 def test_a_leaf_of_a_null_struct_is_null():
     batch = pa.record_batch({"thirdPartyId": ["a", "b", "c"], "address": [{"city": "Ulm"}, None, {"city": None}]})
     [city] = map_columns(batch.schema).attributes
-    assert leaf(batch, city).to_pylist() == ["Ulm", None, None]
-    assert leaf(batch.select(["thirdPartyId"]), city).to_pylist() == [None, None, None]
+    assert LeafReader(batch).read(city).to_pylist() == ["Ulm", None, None]
+    assert LeafReader(batch.select(["thirdPartyId"])).read(city).to_pylist() == [None, None, None]

@@ -112,7 +112,10 @@ def wanted(names: Iterable[str], columns: Collection[str] | None) -> list[str]:
     :param names: the source's columns.
     :param columns: the columns asked for; None means all. Others than the source's are passed over.
     """
-    return [name for name in names if columns is None or name in columns]
+    if columns is None:
+        return list(names)
+    asked_for = set(columns)
+    return [name for name in names if name in asked_for]
 
 
 def project(schema: pa.Schema, columns: Collection[str] | None) -> pa.Schema:
