@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 import ssl
 import threading
@@ -30,6 +31,7 @@ from airflow_provider_adobe_target.client.protocol import (
     Flow,
     Request,
     Response,
+    Send,
     SendResult,
     TransportFailure,
     Wait,
@@ -46,6 +48,8 @@ T = TypeVar("T")
 
 _BLOCK = 1 << 20
 _READ_BLOCK = 1 << 16
+_PARSED_IN_LOOP_BYTES = 1 << 16
+_IPV4_AND_PORT = re.compile(r"(\d+(?:\.\d+){3}):(\d{1,5})")
 # A cookie belongs to one visitor: none is kept, so that none is sent with the call about the next one.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
@@ -85,9 +89,9 @@ class RequestsTransport:
         )
         # What was checked is what is called: undo the library's own spelling of it.
         prepared.url = request.url
-        options = self._session.merge_environment_settings(
-            request.url, self._proxies(request.url), True, self._settings.verify, None
-        )
+        options = self._session.merge_environment_settings(request.url, {}, True, self._settings.verify, None)
+        proxy = proxy_for(self._settings, request.url)
+        options["proxies"] = {"http": proxy, "https": proxy} if proxy else {}
         deadline = _Deadline(request.max_seconds)
         try:
             with (
@@ -107,16 +111,6 @@ class RequestsTransport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, _DeadlineExceededError) as error:
             timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
             return _failure(error, body, timed_out=timed_out or deadline.is_exceeded)
-
-    def _proxies(self, url: str) -> dict[str, str]:
-        """Return the connection's proxies, or none of them for a host its ``no_proxy`` names."""
-        proxies = dict(self._settings.proxies)
-        no_proxy = proxies.get("no_proxy")
-        if no_proxy is not None and requests.utils.should_bypass_proxies(url, no_proxy):
-            return {"no_proxy": no_proxy}
-        if url.startswith("http://") and _environment_would_tell(self._settings):
-            return {"no_proxy": urlsplit(url).hostname or ""}
-        return proxies
 
 
 class HttpxTransport:
@@ -149,16 +143,8 @@ class HttpxTransport:
     async def _open(self) -> httpx.AsyncClient:
         # Reading the certificates would hold up the loop.
         verify = await asyncio.to_thread(_certificates, self._settings.verify)
-        mounts: dict[str, httpx.AsyncBaseTransport | None] = {}
-        if _environment_would_tell(self._settings):
-            mounts["http://"] = None
-        for key, proxy in self._settings.proxies.items():
-            if key == "no_proxy":
-                mounts.update({f"all://*{host.strip()}": None for host in proxy.split(",") if host.strip()})
-            else:
-                pattern = key if "://" in key else f"{key}://"
-                mounts[pattern] = httpx.AsyncHTTPTransport(verify=verify, proxy=proxy)
-        client = httpx.AsyncClient(verify=verify, mounts=mounts, follow_redirects=False)
+        transport = _ProxyTransport(self._settings, verify)
+        client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
         client.cookies.jar.set_policy(_NO_COOKIES)
         return client
 
@@ -216,7 +202,10 @@ def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
 
 
 async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
-    """Drive a flow to its end from an event loop and return its result."""
+    """Drive a flow to its end from an event loop and return its result.
+
+    A long response is parsed in a thread: half a million listed rows would block the loop for seconds.
+    """
     try:
         command = next(flow)
         while True:
@@ -226,12 +215,51 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
                 await clock.asleep(command.seconds)
             else:
                 answer = await transport.send(command.request)
-            command = flow.send(answer)
-    except StopIteration as end:
+            if isinstance(answer, Response) and len(answer.body) > _PARSED_IN_LOOP_BYTES:
+                command = await asyncio.to_thread(_resume, flow, answer)
+            else:
+                command = flow.send(answer)
+    except (StopIteration, _FlowEnded) as end:
         result: T = end.value
         return result
     finally:
         flow.close()
+
+
+class _FlowEnded(Exception):  # noqa: N818  # no error
+    """A flow has returned: a future cannot carry a ``StopIteration``."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+def _resume(flow: Flow[T], answer: SendResult) -> Send | Wait:
+    try:
+        return flow.send(answer)
+    except StopIteration as end:
+        raise _FlowEnded(end.value) from None
+
+
+class _ProxyTransport(httpx.AsyncBaseTransport):
+    """Send each request through the proxy that :func:`proxy_for` names, over one pool of connections a proxy."""
+
+    def __init__(self, settings: TargetSettings, verify: ssl.SSLContext | bool) -> None:
+        self._settings = settings
+        self._verify = verify
+        self._transports: dict[str | None, httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        proxy = proxy_for(self._settings, str(request.url))
+        if proxy not in self._transports:
+            self._transports[proxy] = httpx.AsyncHTTPTransport(verify=self._verify, proxy=proxy, trust_env=False)
+        return await self._transports[proxy].handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for transport in self._transports.values():
+            await transport.aclose()
 
 
 class _FileBlocks:
@@ -271,6 +299,35 @@ def _body(request: Request) -> _FileBlocks | bytes | None:
 def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Stand where credentials would be, or ``requests`` would look for some in ``.netrc``."""
     return request
+
+
+def proxy_for(settings: TargetSettings, url: str) -> str | None:
+    """Return the proxy for a URL: the connection's, otherwise the environment's, or None.
+
+    ``no_proxy`` of the connection has the meaning that ``requests`` gives it, in both transports: ``*``, host names and
+    their domains with or without a leading dot, IP addresses, CIDR ranges, each also with a port.
+    """
+    proxies = {key: proxy for key, proxy in settings.proxies.items() if key != "no_proxy"}
+    no_proxy = settings.proxies.get("no_proxy")
+    if no_proxy is not None:
+        no_proxy = _as_requests_reads_it(no_proxy, url)
+        if requests.utils.should_bypass_proxies(url, no_proxy):
+            return None
+    proxy: str | None = requests.utils.select_proxy(url, proxies)
+    if proxy is None and not (url.startswith("http://") and _environment_would_tell(settings)):
+        proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url, no_proxy))
+    return proxy
+
+
+def _as_requests_reads_it(no_proxy: str, url: str) -> str:
+    """Return ``no_proxy`` without brackets around IPv6 addresses, and without ports behind IPv4 addresses."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    entries = [entry.strip().replace("[", "").replace("]", "") for entry in no_proxy.split(",")]
+    with_port = {entry: _IPV4_AND_PORT.fullmatch(entry) for entry in entries}
+    return ",".join(
+        match[1] if match else entry for entry, match in with_port.items() if not match or int(match[2]) == port
+    )
 
 
 def _environment_would_tell(settings: TargetSettings) -> bool:

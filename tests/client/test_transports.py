@@ -20,7 +20,7 @@ import requests
 from airflow_provider_adobe_target import client
 from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Response, Send, TransportFailure, Wait
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
+from airflow_provider_adobe_target.client.transports import HttpxTransport, arun, proxy_for
 
 
 def once(request):
@@ -160,10 +160,67 @@ def test_a_proxy_of_the_environment_is_used(server, other_server, send, monkeypa
     assert send(server.url).body == b"by proxy"
 
 
-def test_no_proxy_of_the_connection_is_heeded(server, other_server, send):
+@pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
+def test_no_proxy_of_the_environment_is_used(server, other_server, send, monkeypatch, variable):
+    monkeypatch.setenv("http_proxy", other_server.url)
+    monkeypatch.setenv(variable, "127.0.0.1")
     server.reply(200, "direct")
-    proxies = {"http": other_server.url, "no_proxy": "127.0.0.1"}
+    assert send(server.url).body == b"direct"
+
+
+@pytest.mark.parametrize(
+    "no_proxy",
+    ["127.0.0.1", "127.0.0.1:{port}", "127.0.0.0/8", "*", "other.example, 127.0.0.1", "[::1]:{port},127.0.0.1"],
+)
+def test_no_proxy_of_the_connection_means_the_same_in_both_transports(server, other_server, send, no_proxy):
+    server.reply(200, "direct")
+    proxies = {"http": other_server.url, "no_proxy": no_proxy.format(port=server.port)}
     assert send(server.url, proxies=proxies).body == b"direct"
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.1:1", "10.0.0.0/8", "example.com", ".0.0.2", ""])
+def test_no_proxy_for_another_host_does_not_bypass_the_proxy(server, other_server, send, no_proxy):
+    other_server.reply(200, "by proxy")
+    assert send(server.url, proxies={"http": other_server.url, "no_proxy": no_proxy}).body == b"by proxy"
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "host", "bypassed"),
+    [
+        (".example.com", "acme.example.com", True),
+        ("example.com", "acme.example.com", True),
+        (".example.com", "example.org", False),
+        ("acme.example.com:8080", "acme.example.com:8080", True),
+        ("acme.example.com:8080", "acme.example.com:8081", False),
+        ("[::1]", "[::1]:8080", True),
+        ("::1", "[::1]:8080", True),
+        ("[::1]:8080", "[::1]:8081", False),
+        ("10.1.0.0/16", "10.1.2.3", True),
+        ("10.1.0.0/16", "10.2.2.3", False),
+        ("*", "anything.example", True),
+    ],
+)
+def test_no_proxy_takes_domains_ports_addresses_and_ranges(make_settings, no_proxy, host, bypassed):
+    settings = make_settings(proxies={"all": "http://127.0.0.1:3128", "no_proxy": no_proxy})
+    assert (proxy_for(settings, f"http://{host}/m2") is None) == bypassed
+
+
+@pytest.mark.parametrize(("size", "in_loop"), [(100, True), (100_000, False)])
+def test_a_long_response_is_parsed_outside_the_event_loop(server, make_settings, clock, size, in_loop):
+    threads = []
+    server.reply(200, b"x" * size)
+
+    def flow():
+        yield Send(Request("GET", server.url, {}, None, (2, 2), 1 << 20))
+        threads.append(threading.current_thread())
+        return "parsed"
+
+    async def drive():
+        async with HttpxTransport(make_settings()) as transport:
+            return await arun(flow(), transport, clock)
+
+    assert asyncio.run(drive()) == "parsed"
+    assert (threads == [threading.main_thread()]) == in_loop
 
 
 def test_a_flow_is_closed_when_its_driver_is_cancelled(clock):
