@@ -27,6 +27,7 @@ _CHECKED = _NAMES | {"response", "profile"}
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
 _MAX_PARTS = 2_500_000  # elements of XML; brackets, braces and commas of JSON
+_MAX_JSON_BYTES = 16 << 20  # JSON is parsed as a whole, in five times its size; XML, which Target sends, in pieces
 _MAX_TAGS = 1_000  # different names of elements, attributes and name spaces
 _FEED_BYTES = 1 << 16
 _MAX_FAILED_IDS = 100_000
@@ -126,7 +127,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 
 
 def _json_object(body: bytes, make: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None) -> dict[str, Any]:
-    if sum(map(body.count, (b"[", b"{", b","))) > _MAX_PARTS:
+    if len(body) > _MAX_JSON_BYTES or sum(map(body.count, (b"[", b"{", b","))) > _MAX_PARTS:
         raise ResponseParseError("it is far longer than an answer of Target's")
     try:
         value = json.loads(body, object_pairs_hook=make)

@@ -257,3 +257,14 @@ def test_the_longest_answer_there_can_be_is_read():
     body = f"<response><status>complete</status>{row * 499_999}</response>".encode()
     assert len(body) < STATUS_RESPONSE_LIMIT
     assert parse_status(body).status == BatchStatus("complete")
+
+
+def test_json_that_would_take_much_memory_is_refused():
+    body = b'{"status": "complete", "a": "' + "😀".encode() * 5_000_000 + b'"}'
+    tracemalloc.start()
+    try:
+        with pytest.raises(ResponseParseError, match="far longer"):
+            parse_status(body)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
