@@ -9,6 +9,7 @@ from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     AdobeTargetUnavailableError,
     BatchTimeoutError,
+    SourceReadError,
 )
 from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
 
@@ -18,7 +19,7 @@ def translate_errors() -> Iterator[None]:
     """Raise this provider's errors as what Airflow knows: no retry where none can help."""
     try:
         yield
-    except AdobeTargetUnavailableError:
+    except (AdobeTargetUnavailableError, SourceReadError):
         raise
     except BatchTimeoutError as error:
         raise AirflowSensorTimeout(str(error)) from error

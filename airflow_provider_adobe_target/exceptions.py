@@ -20,6 +20,13 @@ class ConnectionSettingsError(AdobeTargetError):
     """The Airflow connection cannot be used as it is set."""
 
 
+class SourceReadError(AdobeTargetError):
+    """A database driver failed while rows were read. The text does not hold the driver's, which can quote a row.
+
+    Another try may help: the class of the driver's error does not tell a lost connection from a bad value.
+    """
+
+
 class ProfileDataError(AdobeTargetError):
     """The rows cannot become profiles: a column, a name, a file or a limit on bad rows."""
 

@@ -47,6 +47,7 @@ def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str,
     server-side one where the driver would else hold the whole result.
     """
     from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
+    from airflow_provider_adobe_target.profiles.sources.postgresql import read_postgresql_values
 
     @contextmanager
     def open_cursor() -> Iterator[Any]:
@@ -58,11 +59,25 @@ def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str,
             elif parameters is None and _driver(connection) in ("duckdb", "_duckdb"):
                 cursor = connection.sql(sql)  # a relation, which streams; DuckDB's cursors hold the whole result
             if cursor is None:
+                read_postgresql_values(connection)
                 cursor = opened.enter_context(closing(_streaming_cursor(connection)))
-                cursor.execute(*[sql] if parameters is None else [sql, parameters])
+                _execute(cursor, *[sql] if parameters is None else [sql, parameters])
             yield cursor
 
     return read_cursor(open_cursor)
+
+
+def _execute(cursor: Any, *arguments: Any) -> None:
+    """Run a statement. Drivers may read the first rows here, so that their errors can quote values.
+
+    A server-side cursor of PostgreSQL only declares the statement: its errors are passed on as they are.
+    """
+    from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver
+
+    if _driver(cursor) in ("psycopg", "psycopg2"):
+        cursor.execute(*arguments)
+    else:
+        call_driver(lambda: cursor.execute(*arguments), "to run the statement")
 
 
 def _driver(connection: Any) -> str:

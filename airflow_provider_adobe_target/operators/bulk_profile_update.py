@@ -60,6 +60,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         pc_id, mboxPC or tntId
     :param id_type: ``thirdPartyId`` or ``pcId``; default: told by the id column's name, else ``thirdPartyId``
     :param attributes: columns to send, or ``{column: parameter name}``; default: every other column under its own name
+    :param attribute_case: ``lower`` writes attribute names in lower case, for databases that fold names to upper case;
+        names that ``attributes`` maps to are kept
     :param id_map: further ids of a person, to which a row is written as well: a table as ``data`` with the columns
         ``id``, ``linked_id`` and ``linked_id_type``, or with the links of ``IdentityLinkOperator``
     :param id_map_sql: one statement whose result is the id map, on ``sql_conn_id`` (templated, also a ``.sql`` file)
@@ -125,6 +127,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         id_column: str | None = None,
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
+        attribute_case: Literal["keep", "lower"] = "keep",
         id_map: Any = None,
         id_map_sql: str | None = None,
         id_map_path: str | Sequence[str] | None = None,
@@ -163,6 +166,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.id_column = id_column
         self.id_type = id_type
         self.attributes = attributes
+        self.attribute_case = attribute_case
         self.id_map = RowsArgument.of(id_map)
         self.id_map_sql = id_map_sql
         self.id_map_path = id_map_path

@@ -90,6 +90,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         profile_id: Any = None,
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Mapping[str, Any] | Sequence[str] | None = None,
+        attribute_case: Literal["keep", "lower"] = "keep",
         if_not_found: Literal["fail", "skip", "send", "wait"] = "fail",
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         max_value_length: int = 5_000,
@@ -117,6 +118,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.profile_id = self._hidden(profile_id)
         self.id_type = id_type
         self.attributes = self._hidden(attributes)
+        self.attribute_case = attribute_case
         self.if_not_found = if_not_found
         self.adobe_target_conn_id = adobe_target_conn_id
         self.max_value_length = max_value_length
@@ -211,6 +213,7 @@ class SingleProfileUpdateOperator(BaseOperator):
 
         :raises ProfileDataError: where it cannot be sent
         """
+        from airflow_provider_adobe_target.profiles.attribute_names import id_type_of
         from airflow_provider_adobe_target.profiles.pipeline import BadRowError
         from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks, one_row
 
@@ -223,6 +226,8 @@ class SingleProfileUpdateOperator(BaseOperator):
         id_column, rows = one_row(self.profile_id.value, attributes)
         with TempFolder() as folder:
             choices = {"id_column": id_column, "id_type": self._one_id_type, "skip_invalid_records": False}
+            if any(id_type_of(str(name)) for name in attributes):
+                choices["attributes"] = list(attributes)  # asked for, although it has the name of an id
             run = self._run(rows, folder, **choices)
             try:
                 update = next((update for block in cut_blocks(run.profiles()) for update in block.updates()), None)
@@ -278,7 +283,15 @@ class SingleProfileUpdateOperator(BaseOperator):
         from airflow_provider_adobe_target.profiles.options import ProfileOptions
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
-        own = ("id_column", "id_type", "skip_invalid_records", "max_invalid_pct", "on_duplicate_id", "max_value_length")
+        own = (
+            "id_column",
+            "id_type",
+            "attribute_case",
+            "skip_invalid_records",
+            "max_invalid_pct",
+            "on_duplicate_id",
+            "max_value_length",
+        )
         rules = ProfileOptions(**{**{name: getattr(self, name) for name in own}, **choices})
         return ProfilePipeline(
             rows,

@@ -20,6 +20,7 @@ ID_TYPES = {  # what the column of ids may be called, and which id Adobe Target 
     "mboxPC": "pcId",
     "tntId": "pcId",
 }
+_ID_TYPES_IN_LOWER_CASE = {name.lower(): id_type for name, id_type in ID_TYPES.items()}
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")  # Adobe names no charset for bulk; 128 is the limit of page calls
 # Adobe's "Profiles, variables, parameters and methods" page: what Target itself writes under these names
@@ -37,6 +38,11 @@ _BUILT_IN = frozenset(
     ]
 )
 _BUILT_IN_PREFIXES = ("crs.", "entity.", "geolocation.", "mobile.", "param.", "parameter.", "user.")
+
+
+def id_type_of(column: str) -> str | None:
+    """Return the id type that a column's name stands for, in any letter case; None if it is not an id's name."""
+    return _ID_TYPES_IN_LOWER_CASE.get(column.lower())
 
 
 def check_attribute_names(names: Sequence[tuple[str, str]], id_type: str) -> None:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.deduplication import hash_strings
-from airflow_provider_adobe_target.profiles.mapping import LeafReader, map_columns
+from airflow_provider_adobe_target.profiles.mapping import LeafReader, find_column, map_columns
 from airflow_provider_adobe_target.profiles.sources.record_batches import record_batch, recut
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import refuse_unfit_ids
@@ -138,12 +138,7 @@ class AudienceRows:
         if self._universe_id_column is None and len(schema) == 1:
             return str(schema.names[0])
         name = self._universe_id_column or self._id_column or "thirdPartyId"
-        if name not in schema.names:
-            raise ProfileDataError(
-                f"The universe has no column {name!r}; its columns are {', '.join(map(repr, schema.names))}. Say which "
-                "has the ids with universe_id_column."
-            )
-        return name
+        return find_column(schema, name, "universe_id_column")
 
     def _join(self, members: pa.Table, universe: pa.Table) -> Iterator[pa.RecordBatch]:
         """Put one pair of partitions together."""

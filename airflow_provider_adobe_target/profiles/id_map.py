@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES
+from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, id_type_of
 from airflow_provider_adobe_target.profiles.deduplication import hash_strings
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import Verdicts, Warnings, check_ids, refuse_unfit_ids
@@ -127,7 +127,7 @@ class IdMap:
 
 
 def _named(names: list[str], kind: str) -> str:
-    found = [name for name in names if ID_TYPES.get(name) == kind]
+    found = [name for name in names if id_type_of(name) == kind]
     if len(found) != 1:
         raise ProfileDataError(
             f"The id map is to have the columns {_ID}, {_LINKED_ID} and {_TYPE}, or one that is named as a "

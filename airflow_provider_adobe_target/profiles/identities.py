@@ -34,6 +34,7 @@ ID_NAMES = {  # what a column of ids may be called, and which id it then is
     **ID_TYPES,
     **dict.fromkeys(["ECID", "ecid", "MCID", "mcid", "marketingCloudVisitorId", "marketing_cloud_visitor_id"], ECID),
 }
+_KINDS_IN_LOWER_CASE = {name.lower(): kind for name, kind in ID_NAMES.items()}
 MAX_ATTRIBUTES = 50  # Adobe's limits page, of a Delivery call
 MAX_VALUE_CHARACTERS = 256
 _MAX_CUSTOMER_IDS = 50
@@ -262,7 +263,11 @@ def _id_columns(
 
     :raises ProfileDataError: naming the column and the way out
     """
-    columns = {name: ID_NAMES[name] for name in schema.names if name in ID_NAMES and name not in customer_columns}
+    columns = {
+        name: _KINDS_IN_LOWER_CASE[name.lower()]
+        for name in schema.names
+        if name.lower() in _KINDS_IN_LOWER_CASE and name not in customer_columns
+    }
     columns = dict(given) if given is not None else columns
     for column, kind in columns.items():
         if kind not in (THIRD_PARTY_ID, PC_ID, ECID):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, check_attribute_names
+from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, check_attribute_names, id_type_of
 from airflow_provider_adobe_target.profiles.values.float_marks import floats_in
+from airflow_provider_adobe_target.profiles.values.to_text import name_without_text_form
+
+_INDEX = b"adobe_target_index"
+
+AttributeCase = Literal["keep", "lower"]
 
 
 @dataclass(frozen=True)
@@ -54,28 +60,29 @@ def map_columns(
     id_column: str | None = None,
     id_type: str | None = None,
     attributes: Sequence[str] | Mapping[str, str] | None = None,
+    attribute_case: AttributeCase = "keep",
     complete: bool = True,
 ) -> ProfileMapping:
     """Find the id and the attributes among a table's columns.
 
     :param schema: the table's columns; nested ones (structs) become dotted names, ``address.city``
-    :param id_column: the column of ids; without it the one that has a name Adobe has for an id
+    :param id_column: the column of ids, in any letter case if no column has exactly this name; without it the one
+        that has a name Adobe has for an id
     :param id_type: ``thirdPartyId`` or ``pcId``; without it told by the name of the id column, else ``thirdPartyId``
     :param attributes: columns, or columns and what to call them; a nested column stands for all below it. Default:
         every other column under its own name
+    :param attribute_case: ``lower`` writes names that come from columns in lower case; names that ``attributes`` maps
+        to are kept
     :param complete: whether ``schema`` has all there will be, so that a nested name that is not in it is an error; a
         column of the type null may still turn out to be nested
     :raises ProfileDataError: naming the column and the way out
     """
-    id_column = id_column or _find_id_column(schema)
-    if id_column not in schema.names:
-        raise ProfileDataError(
-            f"There is no column {id_column!r} for id_column; the columns are {_listed(schema.names)}."
-        )
+    id_column = find_column(schema, id_column, "id_column") if id_column else _find_id_column(schema)
     _refuse_float_ids(schema.field(id_column))
-    id_type = id_type or ID_TYPES.get(id_column, "thirdPartyId")
+    id_type = id_type or id_type_of(id_column) or "thirdPartyId"
     leaves = [path for field in schema for path in _leaves(field)]
     if attributes is None:
+        _refuse_further_ids(schema, id_column)
         chosen = [Attribute(path, ".".join(path)) for path in leaves if path != (id_column,)]
     else:
         asked = attributes if isinstance(attributes, Mapping) else {column: column for column in attributes}
@@ -85,12 +92,15 @@ def map_columns(
         ]
         if not isinstance(attributes, Mapping) and len(asked) != len(attributes):
             raise ProfileDataError("A column comes up twice in attributes. Name each once.")
+    if attribute_case == "lower" and not isinstance(attributes, Mapping):
+        chosen = [Attribute(attribute.path, attribute.name.lower()) for attribute in chosen]
     if not chosen:
         raise ProfileDataError(
             f"There is no attribute column beside the id {id_column!r}, so there is nothing to write. Select at "
             "least one."
         )
     check_attribute_names([(attribute.column, attribute.name) for attribute in chosen], id_type)
+    _refuse_columns_without_text_form(schema, chosen)
     return ProfileMapping(id_column, id_type, tuple(chosen))
 
 
@@ -131,15 +141,72 @@ class LeafReader:
         return self._fields[path]
 
 
+def find_column(schema: pa.Schema, name: str, argument: str) -> str:
+    """Return the column of this name; without one, the only column whose name differs in letter case alone.
+
+    :param argument: the operator's argument that names the column
+    :raises ProfileDataError: naming the argument
+    """
+    if name in schema.names:
+        return name
+    alike = [column for column in schema.names if column.lower() == name.lower()]
+    if len(alike) == 1:
+        return str(alike[0])
+    raise ProfileDataError(
+        f"There is no column {name!r} for {argument}; the columns are {_listed(schema.names)}.{_index_hint(schema)}"
+    )
+
+
+def note_index(schema: pa.Schema, names: Sequence[object]) -> pa.Schema:
+    """Note the names of a pandas index, which is not a column, for the message about a column that is missing."""
+    return schema.with_metadata({_INDEX: _listed([str(name) for name in names if name is not None])})
+
+
+def _index_hint(schema: pa.Schema) -> str:
+    index: bytes | None = (schema.metadata or {}).get(_INDEX)
+    if index is None:
+        return ""
+    return f" The DataFrame's index (names: {index.decode()}) is not a column: if it holds the ids, call reset_index()."
+
+
+def _refuse_further_ids(schema: pa.Schema, id_column: str) -> None:
+    further = [name for name in schema.names if name != id_column and id_type_of(name)]
+    if further:
+        raise ProfileDataError(
+            f"{_listed(further)} beside the id {id_column!r} would become an attribute, but has the name of an id. "
+            "Leave it out of the rows, or list the columns to send in attributes."
+        )
+
+
+def _refuse_columns_without_text_form(schema: pa.Schema, attributes: Sequence[Attribute]) -> None:
+    for attribute in attributes:
+        kind = _leaf_type(schema, attribute)
+        if name := name_without_text_form(kind):
+            raise ProfileDataError(
+                f"Column {attribute.column!r} is of type {name}, which has no text form and can never be sent. Convert "
+                "it to text where it is read (in SQL with CAST), or leave it out of attributes."
+            )
+
+
+def _leaf_type(schema: pa.Schema, attribute: Attribute) -> pa.DataType:
+    fields = schema
+    for name in attribute.path:
+        index = fields.get_field_index(name) if isinstance(fields, pa.Schema) or pa.types.is_struct(fields) else -1
+        if index < 0:
+            return pa.null()
+        fields = fields.field(index).type
+    return fields
+
+
 def _find_id_column(schema: pa.Schema) -> str:
-    found = [name for name in schema.names if name in ID_TYPES]
+    found = [name for name in schema.names if id_type_of(name)]
     if len(found) == 1:
         return str(found[0])
     if found:
         raise ProfileDataError(f"The columns {_listed(found)} could each be the id. Say which with id_column.")
     raise ProfileDataError(
         f"No column is named as an id ({', '.join(ID_TYPES)}); the columns are {_listed(schema.names)}. "
-        "Say which it is with id_column."
+        f"Say which it is with id_column.{_index_hint(schema)}"
     )
 
 

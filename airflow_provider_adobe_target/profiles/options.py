@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.mapping import AttributeCase
 from airflow_provider_adobe_target.profiles.validation import MAX_ID_CHARACTERS, RiskyValue
 
 DuplicateId = Literal["first", "last", "fail"]
@@ -19,6 +20,7 @@ class ProfileOptions:
     id_column: str | None = None
     id_type: str | None = None
     attributes: Sequence[str] | Mapping[str, str] | None = None
+    attribute_case: AttributeCase = "keep"
     max_rows_per_file: int = 50_000
     max_bytes_per_file: int = 49_000_000
     skip_invalid_records: bool = True
@@ -33,6 +35,7 @@ class ProfileOptions:
         :raises ProfileDataError: naming the argument
         """
         _check_choice("id_type", self.id_type, (None, *MAX_ID_CHARACTERS))
+        _check_choice("attribute_case", self.attribute_case, ("keep", "lower"))
         _check_choice("on_duplicate_id", self.on_duplicate_id, ("first", "last", "fail"))
         _check_choice("on_risky_value", self.on_risky_value, ("replace", "reject", "encode"))
         _check_range("max_rows_per_file", self.max_rows_per_file, 1, 499_999)

@@ -226,6 +226,7 @@ class ProfilePipeline:
             id_column=rules.id_column,
             id_type=rules.id_type,
             attributes=rules.attributes,
+            attribute_case=rules.attribute_case,
             complete=complete,
         )
         columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}

@@ -21,7 +21,7 @@ from airflow_provider_adobe_target.profiles.encoding import (
 )
 from airflow_provider_adobe_target.profiles.values.python_values import TextCells
 from airflow_provider_adobe_target.profiles.values.text_column import TextColumn
-from airflow_provider_adobe_target.profiles.values.to_text import to_text, value_type
+from airflow_provider_adobe_target.profiles.values.to_text import name_without_text_form, to_text, value_type
 
 log = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
             f"column to text where it is read, for example CAST({column} AS VARCHAR) in SQL or "
             f"dtype={{{column!r}: 'string'}} in pandas."
         )
-    if pa.types.is_boolean(kind) or pa.types.is_nested(kind):
+    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or name_without_text_form(ids.type):
         raise ProfileDataError(
             f"The ids in {column!r} are of type {kind}, which cannot be an id. Choose another id_column."
         )

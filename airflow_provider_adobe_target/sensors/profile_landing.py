@@ -63,6 +63,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         id_column: str | None = None,
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
+        attribute_case: Literal["keep", "lower"] = "keep",
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
         on_risky_value: Literal["replace", "reject", "encode"] = "replace",
         max_value_length: int = 5_000,
@@ -84,6 +85,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self.id_column = id_column
         self.id_type = id_type
         self.attributes = attributes
+        self.attribute_case = attribute_case
         self.on_duplicate_id = on_duplicate_id
         self.on_risky_value = on_risky_value
         self.max_value_length = max_value_length
@@ -179,7 +181,15 @@ class ProfileLandingSensor(AdobeTargetSensor):
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
         from airflow_provider_adobe_target.profiles.sampling import draw_sample
 
-        choices = ("id_column", "id_type", "attributes", "on_duplicate_id", "on_risky_value", "max_value_length")
+        choices = (
+            "id_column",
+            "id_type",
+            "attributes",
+            "attribute_case",
+            "on_duplicate_id",
+            "on_risky_value",
+            "max_value_length",
+        )
         rules = ProfileOptions(**{name: getattr(self, name) for name in choices})
         rows = resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
         with TempFolder() as folder:

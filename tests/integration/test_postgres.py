@@ -10,13 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+import traceback
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from real_airflow import connection
 
+from airflow_provider_adobe_target.exceptions import SourceReadError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException
 
@@ -218,9 +220,21 @@ def test_ids_of_type_numeric_with_a_point_are_refused_through_adbc_too(adbc):
         adbc("""SELECT 12345.0::numeric AS "thirdPartyId", 1 AS v""")
 
 
-def test_a_statement_that_fails_fails_with_the_driver_s_error(adbc):
-    with pytest.raises(Exception, match="division by zero"):
-        adbc("""SELECT 'E1' AS "thirdPartyId", 1 / (number - 1) AS v FROM generate_series(1, 2) AS number""")
+@pytest.mark.parametrize("installed", [True, False], ids=["adbc", "driver"])
+def test_an_error_while_rows_are_read_names_its_class_and_no_value(adbc, caplog, installed):
+    caplog.set_level("INFO")
+    for rows in (2, 70_000):
+        with pytest.raises(SourceReadError, match=r"22P02|InvalidTextRepresentation|adbc") as caught:
+            adbc(
+                f"""
+                SELECT 'E' || n AS "thirdPartyId", CASE n WHEN {rows} THEN 'sec' || 'ret-' || n ELSE '1' END::int AS v
+                FROM generate_series(1, {rows}) AS n
+                """,
+                installed=installed,
+            )
+        assert "secret" not in "".join(traceback.format_exception(caught.value))
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+        assert "secret" not in caplog.text
 
 
 def test_a_statement_that_writes_is_left_to_the_driver(adbc):
@@ -229,3 +243,102 @@ def test_a_statement_that_writes_is_left_to_the_driver(adbc):
     with pytest.raises(Exception, match="syntax error"):
         adbc("CREATE TABLE made (thirdPartyId text)")
     assert not adbc.used
+
+
+# One table of types for ADBC and both DB-API drivers: the text that is sent, None for nothing, REJECTED for the row.
+
+REJECTED = object()
+VALUES = [
+    ("DATE 'infinity'", REJECTED),
+    ("DATE '-infinity'", REJECTED),
+    ("DATE '0044-03-15 BC'", REJECTED),
+    ("DATE '10000-01-01'", REJECTED),
+    ("DATE '9999-12-31'", "9999-12-31"),
+    ("DATE '0001-01-01'", "0001-01-01"),
+    ("TIMESTAMP 'infinity'", REJECTED),
+    ("TIMESTAMP '-infinity'", REJECTED),
+    ("TIMESTAMP '0001-01-01 00:00:00 BC'", REJECTED),
+    ("TIMESTAMP '294276-12-31 00:00:00'", REJECTED),
+    ("TIMESTAMP '9999-12-31 23:59:59.999999'", "9999-12-31T23:59:59.999999"),
+    ("TIMESTAMPTZ 'infinity'", REJECTED),
+    ("TIMESTAMPTZ '-infinity'", REJECTED),
+    ("TIMESTAMPTZ '12000-01-01 00:00:00+00'", REJECTED),
+    ("TIMESTAMPTZ '0100-01-01 00:00:00+00 BC'", REJECTED),
+    ("TIMESTAMPTZ '2026-07-01 12:00:00+02'", "2026-07-01T10:00:00Z"),
+    ("TIME '24:00'", REJECTED),
+    ("TIME '23:59:59.5'", "23:59:59.5"),
+    ("TIMETZ '24:00+00'", REJECTED),
+    ("TIMETZ '10:00+02'", "10:00:00+02:00"),
+    ("'NaN'::numeric", None),
+    ("'Infinity'::numeric", REJECTED),
+    ("'-Infinity'::numeric", REJECTED),
+    ("'NaN'::float8", None),
+    ("'Infinity'::float8", REJECTED),
+    ("'-Infinity'::float4", REJECTED),
+    ("'192.168.0.1'::inet", "192.168.0.1"),
+    ("'10.0.0.1/8'::inet", "10.0.0.1/8"),
+    ("'::ffff:1.2.3.4'::inet", "::ffff:1.2.3.4"),
+    ("'10.0.0.0/8'::cidr", "10.0.0.0/8"),
+    ("ARRAY['a', NULL, 'b']", "a|b"),
+    ("ARRAY[]::int[]", None),
+    ("ARRAY[DATE 'infinity', DATE '2026-01-31']", REJECTED),
+    ("ARRAY[DATE '2026-01-31']", "2026-01-31"),
+    ("ARRAY[TIME '24:00']", REJECTED),
+    ("ARRAY['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid]", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    ("ARRAY['10.0.0.1'::inet]", "10.0.0.1"),
+    ("ARRAY['\\x00'::bytea]", REJECTED),
+    ("'gold'::tier", "gold"),
+    ("'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    ("'\"x\"'::json", "x"),
+    ("'5'::jsonb", "5"),
+    ("'null'::jsonb", None),
+    ("'[1, 2]'::jsonb", "1|2"),
+    ("'{}'::jsonb", None),
+    ("('1' || repeat('0', 5000))::json", REJECTED),
+]
+COLUMNS_WITHOUT_TEXT = ["'\\x00ff'::bytea", "INTERVAL '1 day'", "int4range(1, 5)"]
+
+
+@pytest.fixture
+def tier(upload, warehouse):
+    with closing(postgres_hook.PostgresHook("warehouse").get_conn()) as opened, opened.cursor() as cursor:
+        cursor.execute("DROP TYPE IF EXISTS tier")
+        cursor.execute("CREATE TYPE tier AS ENUM ('gold')")
+        opened.commit()
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["adbc", "driver"])
+@pytest.mark.parametrize(("value", "text"), VALUES, ids=[value for value, _ in VALUES])
+def test_a_value_has_one_outcome_whichever_driver_reads_it(upload, tier, sandbox, monkeypatch, installed, value, text):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+    report = upload(f"""SELECT 'T' || n AS "thirdPartyId", n AS n, CASE n WHEN 1 THEN {value} END AS v
+                        FROM generate_series(1, 2) AS n""")
+    assert report["rejected_by_reason"] == ({"unsupported_value": 1} if text is REJECTED else {})
+    sent = {"n": "1"} if text is None else {"n": "1", "v": text}
+    assert sandbox.profile("T1") == (None if text is REJECTED else sent)
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["adbc", "driver"])
+@pytest.mark.parametrize("value", COLUMNS_WITHOUT_TEXT)
+def test_a_column_that_can_never_be_sent_is_refused_unless_it_is_not_asked_for(
+    upload, sandbox, monkeypatch, installed, value
+):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+    sql = f"""SELECT 'N1' AS "thirdPartyId", 1 AS n, {value} AS v"""
+    with pytest.raises(AirflowFailException, match="'v'.*no text form.*CAST"):
+        upload(sql)
+    assert sandbox.profile("N1") is None
+    upload(sql, attributes=["n"])
+    assert sandbox.profile("N1") == {"n": "1"}
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["adbc", "driver"])
+@pytest.mark.parametrize("texts_at", ["n = 1", "n = 20000", "n > 10000", "n % 2 = 0"])
+def test_a_json_column_of_objects_and_texts_is_refused_wherever_they_are(upload, monkeypatch, installed, texts_at):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+    home = f"""CASE WHEN {texts_at} THEN '"x"'::jsonb ELSE '{{"a": 1}}' END"""
+    with pytest.raises(AirflowFailException, match="'home' holds nested fields in some rows and plain values"):
+        upload(f"""SELECT 'J' || n AS "thirdPartyId", {home} AS home FROM generate_series(1, 20000) AS n""")

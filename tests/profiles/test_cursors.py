@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager
+from datetime import timedelta
 
 import pytest
+from walk import cursor, walk
 
-from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.exceptions import ProfileDataError, SourceReadError
 from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 
@@ -113,9 +115,9 @@ def test_the_cursor_is_closed_when_the_reader_stops_early():
     assert opener.closed == 1
 
 
-def test_the_cursor_is_closed_and_the_error_passed_on_when_fetching_fails():
+def test_the_cursor_is_closed_and_the_error_wrapped_when_fetching_fails():
     opener = Opener("SELECT 1 AS a UNION ALL SELECT abs(-9223372036854775808)")
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(SourceReadError, match=r"at row 0 \(counted from 0\).*sqlite3.OperationalError"):
         records_of(read_cursor(opener, fetch_size=1))
     assert opener.closed == 1
 
@@ -125,3 +127,30 @@ def test_a_result_is_read_only_once():
     records_of(rows)
     with pytest.raises(ProfileDataError, match="only once"):
         rows.record_batches()
+
+
+@pytest.mark.parametrize("texts_at", [{0}, {5}, {9}, set(range(5))])
+@pytest.mark.parametrize("fetch_size", [1, 3, 10])
+def test_dicts_and_plain_values_in_one_column_are_refused_wherever_a_fetch_ends(texts_at, fetch_size):
+    rows = [(n, {"a": {"b": n}} if n not in texts_at else "text") for n in range(10)]
+    with pytest.raises(ProfileDataError, match="'v' holds nested fields in some rows"):
+        list(cursor(["id", "v"], rows, [fetch_size]).record_batches())
+    rows = [(n, {"a": {"b": n} if n not in texts_at else "text"}) for n in range(10)]
+    with pytest.raises(ProfileDataError, match="'v.a' holds nested fields in some rows"):
+        list(cursor(["id", "v"], rows, [fetch_size]).record_batches())
+
+
+@pytest.mark.parametrize("cuts", [[1], [2], [3]])
+def test_an_empty_dict_is_null_among_texts_in_every_fetch(cuts):
+    rows = [("U1", "a", 1), ("U2", {}, 1), ("U3", {}, 1), ("U4", "b", 1)]
+    outcome = walk(cursor(["thirdPartyId", "v", "w"], rows, cuts))
+    assert outcome.lines == ["U1,a,1", "U2,,1", "U3,,1", "U4,b,1"]
+
+
+@pytest.mark.parametrize("value", [b"x", memoryview(b"x"), timedelta(1)])
+def test_a_column_whose_first_values_have_no_text_form_is_refused_unless_not_asked_for(value):
+    rows = [("U1", None, 1), ("U2", value, 1)]
+    for cuts in ([1], [2]):
+        with pytest.raises(ProfileDataError, match="'v' is of type .*no text form"):
+            walk(cursor(["thirdPartyId", "v", "w"], rows, cuts))
+        assert walk(cursor(["thirdPartyId", "v", "w"], rows, cuts), attributes=["w"]).sent == 2

@@ -126,5 +126,6 @@ def test_what_is_no_map_is_refused_with_a_way_out(tmp_path, links, cap, words):
 
 
 def test_an_attribute_cannot_be_called_as_the_other_type_of_id(tmp_path):
+    rules = {"id_column": "thirdPartyId", "attributes": ["pcId"]}
     with pytest.raises(ProfileDataError, match="name of the id"):
-        fan_out([{"thirdPartyId": "U1", "pcId": "x"}], typed(("U1", "2", "pcId")), tmp_path, id_column="thirdPartyId")
+        fan_out([{"thirdPartyId": "U1", "pcId": "x"}], typed(("U1", "2", "pcId")), tmp_path, **rules)

@@ -1,8 +1,13 @@
+from datetime import timedelta
+
+import pandas as pd
 import pyarrow as pa
 import pytest
+from walk import walk
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.mapping import LeafReader, map_columns
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 TEXT = pa.string()
 
@@ -109,7 +114,7 @@ def test_only_the_columns_that_are_sent_are_needed():
         (["thirdPartyId", "a\n"], {}, "a letter or underscore"),
         (["thirdPartyId", ""], {}, "a letter or underscore"),
         (["thirdPartyId", "x" * 129], {}, "at most 127"),
-        (["customer", "thirdPartyId"], {"id_column": "customer"}, "the name of the id"),
+        (["customer", "thirdPartyId"], {"id_column": "customer", "attributes": ["thirdPartyId"]}, "the name of the id"),
         (["thirdPartyId", "a", "b"], {"attributes": {"a": "x", "b": "x"}}, "'x' comes up twice, from.*'a', 'b'"),
     ],
 )  # fmt: skip
@@ -143,3 +148,79 @@ def test_a_leaf_of_a_null_struct_is_null():
     [city] = map_columns(batch.schema).attributes
     assert LeafReader(batch).read(city).to_pylist() == ["Ulm", None, None]
     assert LeafReader(batch.select(["thirdPartyId"])).read(city).to_pylist() == [None, None, None]
+
+
+@pytest.mark.parametrize("column", ["THIRD_PARTY_ID", "ThirdPartyId", "THIRDPARTYID", "PC_ID", "Mboxpc", "TNTID"])
+def test_an_id_column_is_found_in_any_letter_case(column):
+    mapping = map_columns(schema(column, "TIER"))
+    assert mapping.id_column == column
+    assert mapping.id_type == ("thirdPartyId" if "third" in column.lower() else "pcId")
+    assert map_columns(schema(column, "TIER"), id_column=column.lower()).id_column == column
+
+
+def test_an_id_column_named_in_two_letter_cases_is_refused_but_where_one_is_exact():
+    both = schema("Customer", "CUSTOMER", "tier")
+    assert map_columns(both, id_column="CUSTOMER").id_column == "CUSTOMER"
+    with pytest.raises(ProfileDataError, match="no column 'customer' for id_column"):
+        map_columns(both, id_column="customer")
+
+
+@pytest.mark.parametrize("further", ["pc_id", "PCID", "tntId", "mbox3rdPartyId"])
+def test_a_second_id_column_is_refused_unless_attributes_includes_it(further):
+    columns = schema("third_party_id", further, "tier")
+    with pytest.raises(ProfileDataError, match=f"'{further}' beside the id 'third_party_id'.*attributes"):
+        map_columns(columns, id_column="third_party_id")
+    asked = map_columns(columns, id_column="third_party_id", attributes={further: "other", "tier": "tier"})
+    assert [attribute.name for attribute in asked.attributes] == ["other", "tier"]
+    assert len(map_columns(columns, id_column="third_party_id", attributes=["tier"]).attributes) == 1
+
+
+def test_attribute_names_are_lowered_where_they_come_from_columns():
+    columns = pa.schema(
+        [("THIRD_PARTY_ID", pa.string()), ("TIER", pa.string()), ("Home", pa.struct([("CITY", pa.string())]))]
+    )
+
+    def names(**options):
+        return [attribute.name for attribute in map_columns(columns, **options).attributes]
+
+    assert names() == ["TIER", "Home.CITY"]
+    assert names(attribute_case="lower") == ["tier", "home.city"]
+    assert names(attribute_case="lower", attributes=["TIER"]) == ["tier"]
+    assert names(attribute_case="lower", attributes={"TIER": "Tier"}) == ["Tier"]
+    with pytest.raises(ProfileDataError, match="'tier' comes up twice"):
+        map_columns(schema("thirdPartyId", "tier", "TIER"), attribute_case="lower")
+
+
+@pytest.mark.parametrize("index", [pd.Index(["U1"], name="customer_id"), pd.Index(["U1"])])
+def test_a_pandas_index_is_named_where_the_id_is_missing(index):
+    rows = read_data(pd.DataFrame({"tier": ["gold"]}, index=index))
+    for options in ({}, {"id_column": "customer_id"}):
+        with pytest.raises(ProfileDataError, match=r"index.*reset_index\(\)"):
+            map_columns(rows.schema, **options)
+
+
+NO_TEXT = [
+    pd.array([b"x"], dtype=object),
+    pd.array(["2026-01"], dtype="period[M]"),
+    pd.array([timedelta(1)]),
+    pd.arrays.IntervalArray.from_tuples([(0, 1)]),
+    pd.array([1j]),
+    pd.array([pd.Period("2026-01"), None], dtype=object)[:1],
+]
+
+
+@pytest.mark.parametrize("values", NO_TEXT, ids=str)
+def test_a_column_without_text_form_is_refused_by_name_unless_not_asked_for(values):
+    frame = pd.DataFrame({"thirdPartyId": ["U1"], "tier": ["gold"], "v": values})
+    for data in (frame, frame.to_dict("records")):
+        with pytest.raises(ProfileDataError, match="Column 'v' is of type .*no text form"):
+            map_columns(read_data(data).schema)
+        assert walk(data, attributes=["tier"]).lines == ["U1,gold"]
+
+
+def test_only_columns_that_are_asked_for_need_a_text_as_name():
+    frame = pd.DataFrame([["U1", "gold", 1]], columns=["thirdPartyId", "tier", 0])
+    for data in (frame, frame.to_dict("records")):
+        assert walk(data, attributes=["tier"]).lines == ["U1,gold"]
+        with pytest.raises(ProfileDataError, match="Column 'int 0' cannot be the attribute"):
+            walk(data)

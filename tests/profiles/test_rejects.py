@@ -119,7 +119,7 @@ def test_nothing_is_written_where_nothing_was_rejected(tmp_path):
     [
         (("a+b", "x"), "thirdPartyId: '+', '/' or a control character"),
         ((None, "x"), "thirdPartyId"),
-        (("U1", b"x"), "v: its type has no text form"),
+        (("U1", float("inf")), "v: its type has no text form"),
         (("U1", "x" * 5_001), "v: more than 5000 characters"),
     ],
 )

@@ -179,13 +179,13 @@ def test_the_same_rows_are_the_same_bytes_however_they_are_cut():
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ((None, b"", "x" * 9), "missing_id"),
-        (("+" * 257, b"", "x" * 9), "id_too_long"),
-        (("+,", b"", "x" * 9), "id_forbidden_character"),
-        (("a,b", b"", "x" * 9), "id_forbidden_character"),
-        (("U1", b"", "x" * 9), "unsupported_value"),
-        (("U1", "a,b" * 9, b""), "risky_value"),
-        (("U1", "x" * 9, b""), "value_too_long"),
+        ((None, float("inf"), "x" * 9), "missing_id"),
+        (("+" * 257, float("inf"), "x" * 9), "id_too_long"),
+        (("+,", float("inf"), "x" * 9), "id_forbidden_character"),
+        (("a,b", float("inf"), "x" * 9), "id_forbidden_character"),
+        (("U1", float("inf"), "x" * 9), "unsupported_value"),
+        (("U1", "a,b" * 9, float("inf")), "risky_value"),
+        (("U1", "x" * 9, float("inf")), "value_too_long"),
     ],
 )
 def test_the_first_reason_counts_ids_before_values_and_values_in_the_order_of_columns(row, reason):

@@ -174,7 +174,6 @@ def test_a_pandas_frame_of_columns_of_dicts_has_the_same_fields_in_every_batch()
     ("frame", "words"),
     [
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "2 columns named 'a'"),
-        (pd.DataFrame([[1, 2]]), "is int, not text: 0"),
         (pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])), "MultiIndex"),
     ],
 )
@@ -270,7 +269,7 @@ def test_a_column_that_is_nested_in_some_batches_only_is_refused():
     [
         ([{"a": 1}, "secret"], "Item 1 of the list .* is str, not a dict"),
         ([{"a": 1}, None], "Item 1 of the list .* is NoneType"),
-        ([{"a": 1}, {2: 3}], "Item 1 .*int, not text"),
+        ([{"a": 1}, {"a": {2: 3}}], "Item 1 .*int, not text"),
         ([{"a": {None: 3}}], "Item 0 .*NoneType, not text"),
         ([{"\ud800": 3}], "surrogate"),
     ],

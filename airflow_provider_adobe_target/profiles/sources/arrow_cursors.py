@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
+from airflow_provider_adobe_target.profiles.sources.dicts import objects_column
+from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver, read_driver
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS, check_schema, record_batch
 from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
+from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
 
 _Batches = Iterator[pa.RecordBatch]
 
@@ -26,9 +30,12 @@ def arrow_batches(cursor: Any) -> _Batches | None:
     """
     for method, read in _READERS.items():
         if callable(getattr(cursor, method, None)):
-            return map(_plain, read(cursor))
+            return map(_plain, read_driver(call_driver(partial(read, cursor), "before the first row")))
     job = _bigquery_job(cursor)
-    return map(_plain, map(_shortened_decimals, job.result().to_arrow_iterable())) if job else None
+    if not job:
+        return None
+    batches = call_driver(lambda: job.result().to_arrow_iterable(), "before the first row")
+    return map(_plain, map(_shortened_decimals, read_driver(batches)))
 
 
 def _bigquery_job(cursor: Any) -> Any | None:
@@ -84,10 +91,18 @@ def columns_that_differ(schema: pa.Schema, *, is_utc: bool) -> list[str]:
     return [field.name for field in schema if _postgresql_type(field) not in same]
 
 
+def json_value(text: str | bytes) -> object:
+    """Parse a JSON value; one that Python cannot hold, such as an integer of 5,000 digits, becomes the mark of it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return BEYOND_PYTHON
+
+
 _SAME_IN_POSTGRESQL = frozenset(
     b"bool int2 int4 int8 float4 float8 numeric text varchar bpchar name date time timestamp uuid json jsonb".split()
 )
-_PARSERS: dict[bytes | None, Callable[[str], Any]] = {b"numeric": Decimal, b"json": json.loads, b"jsonb": json.loads}
+_PARSERS: dict[bytes | None, Callable[[str], Any]] = {b"numeric": Decimal, b"json": json_value, b"jsonb": json_value}
 
 
 def _postgresql_type(field: pa.Field) -> bytes | None:
@@ -104,7 +119,7 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _plain_column(field: pa.Field, column: pa.Array) -> pa.Array:
     if pa.types.is_map(field.type):
-        return from_objects(column.to_pylist(maps_as_pydicts="strict"))
+        return objects_column(field.name, column.to_pylist(maps_as_pydicts="strict"))
     if parse := _PARSERS.get(_postgresql_type(field)):
-        return from_objects([None if text is None else parse(text) for text in column.to_pylist()])
+        return objects_column(field.name, [None if text is None else parse(text) for text in column.to_pylist()])
     return column

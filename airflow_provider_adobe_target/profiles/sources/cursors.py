@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.arrow_cursors import arrow_batches
+from airflow_provider_adobe_target.profiles.sources.dicts import objects_column
+from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     AdaptiveBatchSize,
     check_column_names,
+    merge_schemas,
     record_batch,
     recut,
     wanted,
 )
-from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
+from airflow_provider_adobe_target.profiles.values.object_columns import value_kinds
+from airflow_provider_adobe_target.profiles.values.python_values import type_without_text_form
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -50,8 +54,9 @@ class CursorRows:
 
         The cursor is closed when the last row was read, when reading fails, and when the caller stops early.
 
-        :raises ProfileDataError: where two columns of the result have the same name, the statement has no
-            result, or the rows were read before.
+        :raises ProfileDataError: where two columns of the result have the same name, a column holds nested fields in
+            some rows and plain values in others, the statement has no result, or the rows were read before.
+        :raises SourceReadError: where the driver fails.
         """
         if self._was_read:
             raise ProfileDataError("The result of a statement can be read only once.")
@@ -60,28 +65,70 @@ class CursorRows:
 
     def _read(self, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
         with self._open_cursor() as cursor:
+            nesting = _Nesting()
             batches = arrow_batches(cursor)
             if batches is None:
-                yield from self._fetched(cursor, columns)
-            else:
-                for batch in batches:
-                    yield from recut(batch.select(wanted(batch.schema.names, columns)))
+                batches = self._fetched(cursor, columns)
+            for batch in batches:
+                chosen = batch.select(wanted(batch.schema.names, columns))
+                nesting.check(chosen.schema)
+                yield from recut(chosen)
 
     def _fetched(self, cursor: Any, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
         pace = AdaptiveBatchSize()
-        rows = cursor.fetchmany(self._fetch_size)
+        rows, number = self._fetch(cursor, 0, ()), 0
         # Only now, as psycopg2's named cursors have no description before the first fetch.
         names = _column_names(cursor)
         chosen = wanted(names, columns)
+        known: set[str] = set()  # columns that held a value in an earlier fetch
         while rows:
             values = dict(zip(names, _transposed(rows, names), strict=True))
-            convert = partial(_convert, {name: values[name] for name in chosen})
-            yield from pace.record_batches(len(rows), convert)
-            rows = cursor.fetchmany(self._fetch_size)
+            fetched = {name: values[name] for name in chosen}
+            only = _types_without_text_form(fetched, known)
+            yield from pace.record_batches(len(rows), partial(_convert, fetched, only))
+            number += len(rows)
+            rows = self._fetch(cursor, number, names)
+
+    def _fetch(self, cursor: Any, number: int, names: Sequence[str]) -> Sequence[Any]:
+        step = f"while it read rows, at row {number:,} (counted from 0) or one of the {self._fetch_size:,} after it"
+        fetched: Sequence[Any] = call_driver(lambda: cursor.fetchmany(self._fetch_size), step, names)
+        return fetched
 
 
-def _convert(values: Mapping[str, Sequence[object]], start: int, stop: int) -> pa.RecordBatch:
-    return record_batch({name: from_objects(column[start:stop]) for name, column in values.items()}, stop - start)
+class _Nesting:
+    """Refuses columns that hold nested fields in one batch and plain values in another, as files do."""
+
+    def __init__(self) -> None:
+        self._merged: pa.Schema | None = None
+        self._last: pa.Schema | None = None
+
+    def check(self, schema: pa.Schema) -> None:
+        """Compare a batch with those before it.
+
+        :raises ProfileDataError: naming the column
+        """
+        if schema != self._last:
+            self._merged = merge_schemas([self._merged or schema, schema])
+            self._last = schema
+
+
+def _types_without_text_form(values: Mapping[str, Sequence[object]], known: set[str]) -> dict[str, str]:
+    """Return the columns whose first values all have no text form, with the name of their type.
+
+    :param values: the columns of one fetch
+    :param known: columns that held values in an earlier fetch; changed in place
+    """
+    only = {}
+    for name in [name for name in values if name not in known]:
+        if kinds := value_kinds(values[name]):
+            known.add(name)
+            only[name] = type_without_text_form(kinds)
+    return {name: kind for name, kind in only.items() if kind}
+
+
+def _convert(values: Mapping[str, Sequence[object]], only: Mapping[str, str], start: int, stop: int) -> pa.RecordBatch:
+    columns = {name: objects_column(name, column[start:stop], only.get(name)) for name, column in values.items()}
+    return record_batch(columns, stop - start)
 
 
 def _column_names(cursor: Any) -> list[str]:

@@ -10,7 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.dicts import RecordRows, objects_type
+from airflow_provider_adobe_target.profiles.mapping import note_index
+from airflow_provider_adobe_target.profiles.sources.dicts import RecordRows, column_label, objects_type
+from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver, read_driver
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     AdaptiveBatchSize,
     check_column_names,
@@ -43,7 +45,7 @@ def read_data(data: object) -> Rows:
         or record batch reader, a list of dicts, or anything that has ``__arrow_c_stream__``. The index of a
         pandas DataFrame is not a column: call ``reset_index()`` where it holds the ids. NaN is null in its
         numpy-backed columns.
-    :raises ProfileDataError: for anything else, and for columns that share a name or have none that is text.
+    :raises ProfileDataError: for anything else, and for columns that share a name.
     """
     if isinstance(data, pd.DataFrame):
         return PandasRows(data)
@@ -67,7 +69,7 @@ class PandasRows:
     """Rows of a pandas DataFrame.
 
     :param frame: the rows; its index is not a column.
-    :raises ProfileDataError: where column names are a MultiIndex, not text, or not unique.
+    :raises ProfileDataError: where column names are a MultiIndex or not unique.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -76,18 +78,22 @@ class PandasRows:
                 "The DataFrame's columns are a MultiIndex. Give each column one name, "
                 "for example frame.columns = ['_'.join(names) for names in frame.columns]."
             )
-        check_column_names(frame.columns, "The DataFrame")
-        self._frame = frame
+        names = [column_label(name) for name in frame.columns]
+        check_column_names(names, "The DataFrame")
+        self._frame = frame if names == list(frame.columns) else frame.set_axis(names, axis="columns")
 
     @cached_property
     def schema(self) -> pa.Schema:
         """Every column; those of Python objects are searched for dicts."""
-        return pa.schema([(name, self._column_type(name)) for name in self._frame.columns])
+        schema = pa.schema([(name, self._column_type(name)) for name in self._frame.columns])
+        index = self._frame.index
+        return schema if type(index) is pd.RangeIndex else note_index(schema, index.names)
 
     def _column_type(self, name: str) -> pa.DataType:
         series = self._frame[name]
         if series.dtype != object:
-            return _series_array(series.iloc[:0]).type
+            kind = _series_array(series.iloc[:0]).type
+            return kind if not pa.types.is_null(kind) else objects_type(name, series.astype(object))
         parts = (series.iloc[start : start + _PART_ROWS] for start in range(0, len(series), _PART_ROWS))
         if all(pd.api.types.infer_dtype(part) in _NO_DICTS for part in parts):
             return pa.null()  # told ten times as fast as by looking at each value from here
@@ -192,7 +198,7 @@ class StreamRows:
         self._stream = stream
         # Opening a stream may mean to run a query: the one that told the schema is kept for the rows.
         try:
-            self._opened: pa.RecordBatchReader | None = pa.RecordBatchReader.from_stream(stream)
+            self._opened: pa.RecordBatchReader | None = self._open()
         except pa.ArrowInvalid:
             raise ProfileDataError(
                 f"Rows cannot be read from {type(stream).__name__}, which hands out no table. Give {_ACCEPTED}."
@@ -214,11 +220,14 @@ class StreamRows:
         if reader is None:
             if isinstance(self._stream, pa.RecordBatchReader):
                 raise ProfileDataError("A record batch reader can be read only once. Give reader.read_all().")
-            reader = pa.RecordBatchReader.from_stream(self._stream)
+            reader = call_driver(self._open, "before the first row")
         return _arrow_batches(reader, columns)
+
+    def _open(self) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_stream(self._stream)
 
 
 def _arrow_batches(reader: pa.RecordBatchReader, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
     names = wanted(reader.schema.names, columns)
-    for batch in reader:
+    for batch in read_driver(reader, names):
         yield from recut(batch.select(names))

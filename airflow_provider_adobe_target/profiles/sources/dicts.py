@@ -12,10 +12,12 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     AdaptiveBatchSize,
     conform,
+    conformed,
     project,
     record_batch,
 )
-from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
+from airflow_provider_adobe_target.profiles.values.object_columns import from_objects, value_kinds
+from airflow_provider_adobe_target.profiles.values.python_values import TextCells, type_without_text_form
 
 Names = dict[str, "Names"]
 """The keys of dicts, in order of first appearance, each with the keys of the dicts beneath it."""
@@ -36,6 +38,8 @@ def note_names(names: Names, record: Mapping[Any, Any], depth: int = 1) -> None:
     if depth > _MAX_DEPTH:
         raise ProfileDataError(f"Its fields are nested more than {_MAX_DEPTH} levels deep. Leave them out.")
     for key, value in record.items():
+        if depth == 1 and not isinstance(key, str):
+            key = column_label(key)
         if key not in names:
             names[_checked_key(key)] = {}
         if isinstance(value, dict):
@@ -61,23 +65,44 @@ def names_type(names: Names) -> pa.DataType:
     return pa.struct([(name, names_type(nested)) for name, nested in names.items()]) if names else pa.null()
 
 
+def column_label(name: object) -> str:
+    """Return the name of a column as text; a name that is not text becomes one that no attribute can have."""
+    return name if isinstance(name, str) else f"{type(name).__name__} {name!r}"
+
+
 def objects_type(name: str, values: Collection[object]) -> pa.DataType:
-    """Look for dicts in a column of Python objects; see :func:`names_type`.
+    """Return the type of a column of Python objects, as far as all its values have to be known for it.
+
+    See :func:`names_type` for dicts. A column whose values can all have no text form has the type ``TextCells`` with
+    the name of their own type.
 
     :param name: the name of the column.
     :param values: all its values.
     :raises ProfileDataError: naming the column, where a key of a dict is not text.
     """
     names: Names = {}
-    if not any(issubclass(kind, dict) for kind in set(map(type, values))):
-        return names_type(names)
+    kinds = value_kinds(values)
+    if not any(issubclass(kind, dict) for kind in kinds):
+        only = type_without_text_form(kinds)
+        return TextCells(only=only) if only else pa.null()
     try:
         for value in values:
             if isinstance(value, dict):
-                note_names(names, value)
+                note_names(names, value, depth=2)
     except ProfileDataError as error:
         raise ProfileDataError(f"Column {name!r}: {error}") from None
     return names_type(names)
+
+
+def objects_column(name: str, values: Sequence[object], only: str | None = None) -> pa.Array:
+    """Make an Arrow array of a column of Python objects, which may be dicts.
+
+    :param only: the name of the type of the whole column, where that has no text form.
+    :raises ProfileDataError: naming the column, where it holds dicts in some rows and other values in others.
+    """
+    if only:
+        return pa.ExtensionArray.from_storage(TextCells(only=only), pa.nulls(len(values), TextCells.STORAGE))
+    return conformed(from_objects(values), objects_type(name, values), len(values), name)
 
 
 def records_schema(names: Names) -> pa.Schema:
@@ -122,7 +147,16 @@ class RecordRows:
                 note_names(names, record)
             except ProfileDataError as error:
                 raise ProfileDataError(f"Item {position} of the list (counted from 0): {error}") from None
-        return records_schema(names)
+        fields = [(name, names_type(nested) if nested else self._plain_type(name)) for name, nested in names.items()]
+        return pa.schema(fields)
+
+    def _plain_type(self, name: str) -> pa.DataType:
+        """Return a column's type where it has no nested fields: all values are read only if the first has no text."""
+        values = (record.get(name) for record in self._records)
+        first = next((value for value in values if value is not None), None)
+        if not type_without_text_form(value_kinds([first])):
+            return pa.null()
+        return objects_type(name, [record.get(name) for record in self._records])
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Convert the rows slice by slice.

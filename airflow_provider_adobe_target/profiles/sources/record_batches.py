@@ -194,11 +194,16 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """
     own = dict(zip(batch.schema.names, batch.columns, strict=True))
     rows = batch.num_rows
-    columns = {field.name: _conformed(own.get(field.name), field.type, rows, field.name) for field in schema}
+    columns = {field.name: conformed(own.get(field.name), field.type, rows, field.name) for field in schema}
     return record_batch(columns, rows)
 
 
-def _conformed(array: pa.Array | None, kind: pa.DataType, rows: int, path: str) -> pa.Array:
+def conformed(array: pa.Array | None, kind: pa.DataType, rows: int, path: str) -> pa.Array:
+    """Give one column the nested fields of its type; see :func:`conform`.
+
+    :param array: the column, None where the batch has none.
+    :param path: the column's name, for messages.
+    """
     if array is not None and array.type == kind:
         return array
     if not pa.types.is_struct(kind):
@@ -209,7 +214,7 @@ def _conformed(array: pa.Array | None, kind: pa.DataType, rows: int, path: str) 
     if not pa.types.is_struct(array.type):
         raise _half_nested(path)
     own = dict(zip([field.name for field in array.type], array.flatten(), strict=True))
-    children = [_conformed(own.get(field.name), field.type, rows, f"{path}.{field.name}") for field in kind]
+    children = [conformed(own.get(field.name), field.type, rows, f"{path}.{field.name}") for field in kind]
     return pa.StructArray.from_arrays(children, names=[field.name for field in kind], mask=array.is_null())
 
 

@@ -24,7 +24,7 @@ from airflow_provider_adobe_target.profiles.values.python_values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 
 _MISSING = frozenset({type(None), type(pd.NA), type(pd.NaT)})
@@ -53,9 +53,7 @@ def from_objects(values: Sequence[object]) -> pa.Array:
     :param values: a pandas object column, the values of one key in a list of dicts, one column of a cursor's
         rows.
     """
-    kinds = set(map(type, values)) - _MISSING
-    if float in kinds and all(value != value for value in values if type(value) is float):
-        kinds.discard(float)
+    kinds = value_kinds(values)
     if not kinds:
         return pa.nulls(len(values))
     try:
@@ -63,6 +61,14 @@ def from_objects(values: Sequence[object]) -> pa.Array:
     except _REFUSED:
         column = None
     return _text_cells(values, kinds) if column is None else column
+
+
+def value_kinds(values: Collection[object]) -> set[type]:
+    """Return the types of the values that are not missing."""
+    kinds = set(map(type, values)) - _MISSING
+    if float in kinds and all(value != value for value in values if type(value) is float):
+        kinds.discard(float)
+    return kinds
 
 
 def _native_column(values: Sequence[Any], kinds: set[type]) -> pa.Array | None:
@@ -109,7 +115,7 @@ def _text_cells(values: Sequence[Any], kinds: set[type]) -> pa.Array:
     unsupported: list[bool] = []
     for value in values:
         try:
-            texts.append(write[type(value)](value))
+            texts.append(None if type(value) is dict and not value else write[type(value)](value))
             unsupported.append(False)
         except NoTextFormError:
             texts.append("" if isinstance(value, str) else None)

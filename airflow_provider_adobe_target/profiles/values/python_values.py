@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.profiles.values.numbers import javascript_num
 from airflow_provider_adobe_target.profiles.values.times import moment_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 # ISO 8601 writes years of four digits; there is no year 0 in Python and most databases.
 _FOUR_DIGIT_YEAR = re.compile(r"(?!0000)\d{4}-")
@@ -41,24 +41,36 @@ class TextCells(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
 
     :param has_floats: whether any of the values was a float, NaN aside, or a decimal with places. Ids that
         became such must be refused, and the text alone no longer tells.
+    :param only: the name of a Python type that has no text form, if the source's whole column holds nothing else;
+        otherwise empty.
     """
 
     STORAGE = pa.struct([("text", pa.string()), ("unsupported", pa.bool_())])
 
-    def __init__(self, has_floats: bool = False) -> None:
+    def __init__(self, has_floats: bool = False, only: str = "") -> None:
         self.has_floats = has_floats
+        self.only = only
         super().__init__(self.STORAGE, TEXT_CELLS)
 
     def __arrow_ext_serialize__(self) -> bytes:
-        return b"has_floats" if self.has_floats else b""
+        return b"has_floats" if self.has_floats else self.only.encode()
 
     @classmethod
     def __arrow_ext_deserialize__(cls, storage_type: pa.DataType, serialized: bytes) -> TextCells:
-        return cls(serialized == b"has_floats")
+        has_floats = serialized == b"has_floats"
+        return cls(has_floats, "" if has_floats else serialized.decode())
 
 
 with suppress(pa.ArrowKeyError):  # known already where this module is imported a second time
     pa.register_extension_type(TextCells())
+
+
+class BeyondPython:
+    """The type of :data:`BEYOND_PYTHON`."""
+
+
+BEYOND_PYTHON = BeyondPython()
+"""Stands for a value of a database that Python's type for it cannot hold, such as the date ``infinity``."""
 
 
 @singledispatch
@@ -72,6 +84,24 @@ def cell_text(value: object) -> str | None:
         text with lone surrogates.
     """
     raise NoTextFormError
+
+
+@cell_text.register
+def _beyond_python_text(value: BeyondPython) -> None:
+    raise NoTextFormError
+
+
+def type_without_text_form(kinds: Iterable[type]) -> str:
+    """Return the name of the first type if no value of any of the types has a text form, otherwise empty text.
+
+    :param kinds: types of Python values, without those of missing values. Dicts are not among those without a text
+        form, as they are flattened.
+    """
+    kinds = list(kinds)
+    never = (cell_text.dispatch(object), _numpy_duration_text)
+    if not kinds or any(issubclass(kind, dict) or cell_text.dispatch(kind) not in never for kind in kinds):
+        return ""
+    return kinds[0].__name__
 
 
 @cell_text.register(type(None))

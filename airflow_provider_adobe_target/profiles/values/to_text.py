@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from airflow_provider_adobe_target.profiles.values.numbers import decimal_text, float_text
-from airflow_provider_adobe_target.profiles.values.python_values import TEXT_CELLS
+from airflow_provider_adobe_target.profiles.values.python_values import TEXT_CELLS, TextCells
 from airflow_provider_adobe_target.profiles.values.text_column import TextColumn, filled, marks, nulled
 from airflow_provider_adobe_target.profiles.values.times import date_text, time_text, timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TextColumn", "to_text", "value_type"]
+__all__ = ["TextColumn", "name_without_text_form", "to_text", "value_type"]
 
 LIST_SEPARATOR = "|"
 _HEX_PAIRS = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
@@ -124,6 +124,25 @@ def value_type(kind: pa.DataType) -> pa.DataType:
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return value_type(kind.value_type)
     return kind
+
+
+def name_without_text_form(kind: pa.DataType) -> str | None:
+    """Return the name of a type none of whose values has a text form; None for all other types."""
+    if isinstance(kind, TextCells):
+        return kind.only or None
+    if _is_extension(kind) and kind.extension_name in ("arrow.uuid", "arrow.bool8"):
+        return None
+    if _is_extension(kind):
+        is_pandas = kind.extension_name.startswith("pandas.")
+        return str(kind.extension_name) if is_pandas else name_without_text_form(kind.storage_type)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return name_without_text_form(kind.value_type)
+    if _is_list(kind):
+        is_flat = not types.is_nested(value_type(kind.value_type))
+        return str(kind) if not is_flat or name_without_text_form(kind.value_type) else None
+    if types.is_struct(kind) or any(applies(kind) for applies, _ in _RENDERERS):
+        return None
+    return str(kind)
 
 
 def _dictionary(array: pa.Array) -> TextColumn:

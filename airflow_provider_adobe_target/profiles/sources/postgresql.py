@@ -1,0 +1,86 @@
+"""One reading of PostgreSQL's values by its DB-API drivers, psycopg2 and psycopg 3, which differ in what they refuse.
+
+Dates and times that Python's types cannot hold (``infinity``, years beyond 9999, BC, ``24:00``) become
+``BEYOND_PYTHON``. Network addresses are text, and arrays of UUIDs and addresses are lists.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from airflow_provider_adobe_target.profiles.sources.arrow_cursors import json_value
+from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
+
+_TIMES = {1082: 1182, 1114: 1115, 1184: 1185, 1083: 1183, 1266: 1270}  # the type's oid to that of its array
+_DURATION = {1186: 1187}
+# uuid, inet, cidr, macaddr, macaddr8, money, xml, bit, varbit
+_TEXT_ARRAYS = (2951, 1041, 651, 1040, 775, 791, 143, 1561, 1563)
+_PLAIN_YEAR = re.compile(r"\d{4}-(?!.*BC)|(?!24)\d\d:")
+
+
+def read_postgresql_values(connection: Any) -> None:
+    """Set up a connection of psycopg2 or psycopg 3, and leave one of any other driver as it is."""
+    register = _REGISTER.get(type(connection).__module__.partition(".")[0])
+    if register:
+        register(connection)
+
+
+def _register_psycopg2(connection: Any) -> None:
+    from psycopg2 import extensions, extras  # type: ignore[import-untyped]
+
+    for oid, array_oid in (_TIMES | _DURATION).items():
+        name = f"ADOBE_TARGET_{oid}"
+        kind = extensions.new_type((oid,), name, _guarded(extensions.string_types[oid], oid))
+        extensions.register_type(kind, connection)
+        extensions.register_type(extensions.new_array_type((array_oid,), f"{name}_ARRAY", kind), connection)
+    texts = extensions.new_array_type(_TEXT_ARRAYS, "ADOBE_TARGET_TEXT_ARRAY", extensions.UNICODE)
+    extensions.register_type(texts, connection)
+    extras.register_default_json(connection, loads=json_value)
+    extras.register_default_jsonb(connection, loads=json_value)
+
+
+def _guarded(cast: Any, oid: int) -> Any:
+    def read(text: str | None, cursor: Any) -> object:
+        if text is not None and oid in _TIMES and not _PLAIN_YEAR.match(text):
+            return BEYOND_PYTHON
+        try:
+            return cast(text, cursor)
+        except (ValueError, OverflowError):
+            return BEYOND_PYTHON
+
+    return read
+
+
+def _register_psycopg(connection: Any) -> None:
+    from psycopg import DataError
+    from psycopg.pq import Format
+    from psycopg.types.json import set_json_loads
+    from psycopg.types.string import TextLoader
+
+    def guarded(loader: Any) -> Any:
+        class Loader(loader):  # type: ignore[misc]
+            def load(self, data: Any) -> object:
+                try:
+                    return super().load(data)
+                except (DataError, ValueError, OverflowError):
+                    return BEYOND_PYTHON
+
+        return Loader
+
+    for oid in _TIMES | _DURATION:
+        loader = connection.adapters.get_loader(oid, Format.TEXT)
+        connection.adapters.register_loader(oid, guarded(_python_loader(loader)))
+    for name in ("inet", "cidr"):
+        connection.adapters.register_loader(name, TextLoader)
+    set_json_loads(json_value, connection)
+
+
+def _python_loader(loader: Any) -> Any:
+    """Return psycopg's own loader in Python, from which classes can be derived, where C's stands in for it."""
+    import psycopg.types.datetime as module
+
+    return getattr(module, loader.__name__, loader)
+
+
+_REGISTER = {"psycopg2": _register_psycopg2, "psycopg": _register_psycopg}
