@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # ISO 8601 writes years of four digits; there is no year 0 in Python and most databases.
 _FOUR_DIGIT_YEAR = re.compile(r"(?!0000)\d{4}-")
 TEXT_CELLS = "airflow_provider_adobe_target.text_cells"
+_MAX_DIGITS = 5_000  # of decimals: 1E+999999999 would be a text of a gigabyte
+_FIRST_DAY = np.datetime64("0001-01-01", "s")
+_LAST_SECOND = np.datetime64("9999-12-31T23:59:59", "s")
+_WITHIN_YEARS = frozenset({"ns", "ps", "fs", "as"})  # numpy units that hold no year of five digits
 LIST_TYPES = (list, tuple, np.ndarray)
 
 
@@ -149,14 +153,20 @@ def _float_text(value: Any) -> str | None:
 def _decimal_text(value: Decimal) -> str | None:
     if value.is_nan():
         return None
-    if value.is_infinite():
+    if value.is_infinite() or abs(value.adjusted()) > _MAX_DIGITS or abs(_exponent(value)) > _MAX_DIGITS:
         raise NoTextFormError
     return format(value, "f")
+
+
+def _exponent(value: Decimal) -> int:
+    return int(value.as_tuple().exponent)
 
 
 @cell_text.register(datetime)
 @cell_text.register(time)
 def _moment_text(value: datetime | time) -> str:
+    if isinstance(value, datetime) and not 1 <= value.year <= 9999:  # as pandas.Timestamp may have
+        raise NoTextFormError
     return moment_text(value)
 
 
@@ -170,6 +180,8 @@ def _numpy_datetime_text(value: np.datetime64) -> str | None:
     if np.isnat(value):
         return None
     unit = np.datetime_data(value.dtype)[0]
+    if unit not in _WITHIN_YEARS and not _FIRST_DAY.astype(value.dtype) <= value <= _LAST_SECOND.astype(value.dtype):
+        raise NoTextFormError  # before a cast to a finer unit wraps round
     if unit in ("Y", "M", "W", "D"):
         text = str(value.astype("M8[D]"))
     else:
