@@ -10,9 +10,10 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_adobe_target.profiles.sources.reject_columns import REJECT_COLUMNS
 from airflow_provider_adobe_target.spill import SpillFile
 
-_OWN_NAME = re.compile("(row_number|reject_reason|reject_detail)_*")
+_OWN_NAME = re.compile(f"({'|'.join(REJECT_COLUMNS)})_*")
 
 
 class Rejects:

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import csv
 import io
-from functools import cached_property
+import logging
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.csv_quotes import QuoteChecker
 from airflow_provider_adobe_target.profiles.sources.file import (
     File,
-    _Bytes,
-    _opened,
+    LineBytes,
+    opened,
 )
+from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     check_column_names,
+    record_batch,
     recut,
     wanted,
 )
+from airflow_provider_adobe_target.profiles.values.python_values import TextCells
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 
+log = logging.getLogger(__name__)
+
+_OTHER_DELIMITERS = {";": "';'", "\t": "'\\t'", "|": "'|'"}
+_BOM = "\ufeff"
 _CSV_BLOCK_BYTES = 8 * 1024 * 1024  # a row has to fit
 
 
@@ -34,39 +43,74 @@ class CsvRows:
     """Rows of a CSV file.
 
     :param file: its path.
+    :param options: its delimiter and encoding.
     """
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, options: FileOptions) -> None:
         self._file = file
+        self._delimiter = options.delimiter
+        self._encoding = options.encoding
+        self._headers = 0
 
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns that the header names, all of them text."""
-        with _opened(self._file) as stream:
+        with opened(self._file, self._encoding) as stream:
             try:
-                header = next((cells for cells in csv.reader(self._lines(stream)) if cells), None)
+                rows = csv.reader(self._lines(stream), delimiter=self._delimiter)
+                header = next((cells for cells in rows if cells), None)
             except UnicodeDecodeError:
                 raise self._not_utf8() from None
             except csv.Error:
                 raise ProfileDataError(f"The header of {self._file} cannot be read. Is the file CSV?") from None
         if header is None:
             raise ProfileDataError(f"{self._file} has no header. Write the column names into its first line.")
+        self._check_delimiter(header)
         check_column_names(header, str(self._file))
         return pa.schema([(name, pa.string()) for name in header])
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, as every source does."""
         names = wanted(self.schema.names, columns)
-        with _opened(self._file) as stream:
-            quotes = QuoteChecker(stream)
+        self._headers = 0
+        with opened(self._file, self._encoding) as stream:
+            quotes = QuoteChecker(stream, self._delimiter)
             try:
                 with arrow_csv.open_csv(io.BufferedReader(quotes), **self._options(names)) as reader:
                     for batch in reader:
                         self._check_quotes(quotes)
-                        yield from recut(batch.select(names))
+                        yield from recut(self._without_headers(batch.select(names)))
             except pa.ArrowInvalid:  # whose message quotes the row
                 raise self._broken_row() or self._long_row() from None
             self._check_quotes(quotes)
+        if self._headers:
+            log.warning(
+                "%s: %s lines repeat the header. They are rejected as unsupported_value.", self._file, self._headers
+            )
+
+    def _check_delimiter(self, header: list[str]) -> None:
+        """Refuse a header of one column whose name holds another delimiter."""
+        found = [text for mark, text in _OTHER_DELIMITERS.items() if len(header) == 1 and mark in header[0]]
+        if found:
+            raise ProfileDataError(
+                f"No column is named as an id: {self._file} has one column, whose name holds {found[0]}. Name the "
+                f"delimiter: csv_options={{'delimiter': {found[0]}}}."
+            )
+
+    def _without_headers(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Mark lines that repeat the header, as files put together have them, as rows without a text form."""
+        if not batch.num_columns:
+            return batch
+        pairs = zip(batch.columns, batch.schema.names, strict=True)
+        header = reduce(pc.and_, (_equals(column, name) for column, name in pairs))
+        count = pc.sum(header).as_py() or 0
+        if not count:
+            return batch
+        self._headers += count
+        return record_batch(
+            {name: _marked(column, header) for name, column in zip(batch.schema.names, batch.columns, strict=True)},
+            len(batch),
+        )
 
     def _check_quotes(self, quotes: QuoteChecker) -> None:
         """Look closely at a file with an odd quote: pyarrow lets one swallow the rows up to the next, or to the end."""
@@ -78,7 +122,7 @@ class CsvRows:
     def _options(self, names: list[str]) -> dict[str, Any]:
         return {
             "read_options": arrow_csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
-            "parse_options": arrow_csv.ParseOptions(newlines_in_values=True),
+            "parse_options": arrow_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
             "convert_options": arrow_csv.ConvertOptions(
                 column_types=self.schema, include_columns=names, strings_can_be_null=True, null_values=[""]
             ),
@@ -88,14 +132,14 @@ class CsvRows:
         """Read once more, slowly, to say on which line the file is broken."""
         line = 1
         usual_limit = csv.field_size_limit(_CSV_BLOCK_BYTES)
-        with _opened(self._file) as stream:
-            rows = csv.reader(self._lines(stream), strict=strict)
+        with opened(self._file, self._encoding) as stream:
+            rows = csv.reader(self._lines(stream), delimiter=self._delimiter, strict=strict)
             try:
                 for cells in rows:
                     if cells and len(cells) != len(self.schema):
                         return ProfileDataError(
                             f"{self._file}, line {line}: the row has {len(cells)} cells, the header "
-                            f"{len(self.schema)}. Quote cells that hold commas, and write the file again."
+                            f"{len(self.schema)}. Quote cells that hold the delimiter, and write the file again."
                         )
                     line = rows.line_num + 1
             except UnicodeDecodeError:
@@ -103,14 +147,14 @@ class CsvRows:
             except csv.Error:
                 return ProfileDataError(
                     f"{self._file}, line {line} or after it: a quoted cell is not closed or has text behind its quote, "
-                    "or a row has more or fewer cells than the header. Quote cells that hold commas, double their "
-                    "quotes."
+                    "or a row has more or fewer cells than the header. Quote cells that hold the delimiter, double "
+                    "their quotes."
                 )
             finally:
                 csv.field_size_limit(usual_limit)
         return None
 
-    def _lines(self, stream: _Bytes) -> Iterator[str]:
+    def _lines(self, stream: LineBytes) -> Iterator[str]:
         """Read line by line for Python's own parser, none longer than a row may be."""
         text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
         while line := text.readline(_CSV_BLOCK_BYTES):
@@ -122,4 +166,21 @@ class CsvRows:
         return ProfileDataError(f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Leave it out.")
 
     def _not_utf8(self) -> ProfileDataError:
-        return ProfileDataError(f"{self._file} is not UTF-8. Write it again in UTF-8.")
+        return ProfileDataError(
+            f"{self._file} is not UTF-8. Write it again in UTF-8, or name its encoding: "
+            "csv_options={'encoding': 'cp1252'}."
+        )
+
+
+def _equals(column: pa.Array, name: str) -> pa.BooleanArray:
+    """Mark the cells that hold the column's name, whatever their case and the blanks around them."""
+    cells = pc.utf8_lower(pc.utf8_trim(column, f"{_BOM} \t"))
+    return pc.fill_null(pc.equal(cells, name.strip(f"{_BOM} \t").lower()), False)
+
+
+def _marked(column: pa.Array, unsupported: pa.BooleanArray) -> pa.Array:
+    """Write a column of text as cells of which some have no text form."""
+    texts = pc.if_else(unsupported, None, column)
+    missing = pc.and_(texts.is_null(), pc.invert(unsupported))
+    storage = pa.StructArray.from_arrays([texts, unsupported], fields=list(TextCells.STORAGE), mask=missing)
+    return pa.ExtensionArray.from_storage(TextCells(), storage)

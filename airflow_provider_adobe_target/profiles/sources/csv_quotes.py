@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-_BESIDE_QUOTES = np.isin(np.arange(256), np.frombuffer(b',"\r\n', np.uint8))
-
 
 class QuoteChecker(io.RawIOBase):
     """The bytes of a CSV file, and whether all its quotes are where they should be.
@@ -18,10 +16,12 @@ class QuoteChecker(io.RawIOBase):
     a row, which stand for one, are an end and a beginning.
 
     :param stream: the bytes; they are handed on as they are
+    :param delimiter: the ASCII character between cells
     """
 
-    def __init__(self, stream: io.RawIOBase) -> None:
+    def __init__(self, stream: io.RawIOBase, delimiter: str = ",") -> None:
         self._stream = stream
+        self._beside_quotes = np.isin(np.arange(256), np.frombuffer(f'{delimiter}"\r\n'.encode(), np.uint8))
         self._tail = b"\n"  # what is not judged before its neighbour is there, and the byte before it
         self._within = False
         self._is_content = False
@@ -54,6 +54,7 @@ class QuoteChecker(io.RawIOBase):
         octets = np.frombuffer(window, np.uint8)
         places = np.flatnonzero(octets[1:-1] == ord('"')) + 1
         openings, closings = places[self._within :: 2], places[not self._within :: 2]
-        self._odd = not (_BESIDE_QUOTES[octets[openings - 1]].all() and _BESIDE_QUOTES[octets[closings + 1]].all())
+        beside = self._beside_quotes
+        self._odd = not (beside[octets[openings - 1]].all() and beside[octets[closings + 1]].all())
         self._within ^= bool(len(places) % 2)
         self._odd |= self._within and not data

@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.csv import CsvRows
-from airflow_provider_adobe_target.profiles.sources.file import (
-    File,
-)
+from airflow_provider_adobe_target.profiles.sources.file import File
+from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 from airflow_provider_adobe_target.profiles.sources.ndjson import NdjsonRows
 from airflow_provider_adobe_target.profiles.sources.parquet import ParquetRows
 from airflow_provider_adobe_target.profiles.sources.partitions import DatasetFile, FileRows, RowsInFolders
@@ -20,6 +19,7 @@ from airflow_provider_adobe_target.profiles.sources.record_batches import (
     merge_schemas,
     project,
 )
+from airflow_provider_adobe_target.profiles.sources.reject_columns import RejectedRows
 from airflow_provider_adobe_target.profiles.values.float_marks import floats_in, mark_floats
 
 if TYPE_CHECKING:
@@ -28,34 +28,48 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 
-def read_files(files: Sequence[File]) -> Rows:
+def read_files(files: Sequence[File], options: FileOptions | None = None) -> Rows:
     """Read files one after the other, in memory that does not grow with them.
 
     Their kinds, columns and types may differ; a column that a file does not have is null there. Of Parquet only the
     columns asked for are read, and at least one row group of them is held.
 
-    * Parquet (``.parquet``);
-    * CSV (``.csv``, ``.csv.gz``): comma-separated UTF-8 with a header. Cells are text as they stand, empty
-      ones null; quoted ones may hold line breaks; empty lines are skipped. A row has at most 8 MiB;
-    * NDJSON (``.ndjson``, ``.jsonl``, ``.json``, each also with ``.gz``): one JSON object a line, in UTF-8, of at
-      most 8 MiB. Files are read twice, as only the last line may tell the last name.
+    * Parquet (``.parquet``, ``.parq``, ``.pq``);
+    * CSV (``.csv``): comma-separated UTF-8 with a header, unless the options say otherwise. Cells are text as they
+      stand, empty ones null; quoted ones may hold line breaks; empty lines are skipped. A row has at most 8 MiB;
+    * NDJSON (``.ndjson``, ``.jsonl``, ``.json``): one JSON object a line, in UTF-8, of at most 8 MiB. Files are
+      read twice, as only the last line may tell the last name.
+
+    CSV and NDJSON may be compressed with gzip or Zstandard (``.gz``, ``.zst``).
 
     :param files: paths, in the order in which their rows are to come; those that are a
         :class:`~.partitions.DatasetFile` have the columns that their folders name.
-    :raises ProfileDataError: where a name has another suffix. What is wrong within a file is told when it is
-        read. What the storage itself raises, for example ``FileNotFoundError``, is passed on.
+    :param options: the format of all files, and how CSV is written.
+    :raises ProfileDataError: where a name has another suffix, and the options name no format. What is wrong within a
+        file is told when it is read. What the storage itself raises, for example ``FileNotFoundError``, is passed on.
     """
-    return FilesRows([_file_rows(file) for file in files])
+    options = options or FileOptions()
+    return FilesRows([_file_rows(file, options) for file in files])
 
 
-def _file_rows(file: File) -> FileRows:
+def _file_rows(file: File, options: FileOptions) -> FileRows:
+    kind = _FORMATS[options.file_format or _format_of(file)]
+    rows = RejectedRows(kind(file, options), str(file))
+    return RowsInFolders(rows, file.folder_values) if isinstance(file, DatasetFile) else rows
+
+
+def _format_of(file: File) -> str:
     name = file.name.lower()
-    for suffixes, kind in _KINDS.items():
-        if name.endswith(suffixes):
-            rows = kind(file)
-            return RowsInFolders(rows, file.folder_values) if isinstance(file, DatasetFile) else rows
-    accepted = ", ".join(suffix for suffixes in _KINDS for suffix in suffixes)
-    raise ProfileDataError(f"{file} is of no known kind. Give files that end in {accepted}.")
+    for compression in _COMPRESSIONS:
+        name = name.removesuffix(compression)
+    is_compressed = name != file.name.lower()
+    for file_format, suffixes in _SUFFIXES.items():
+        if name.endswith(suffixes) and not (is_compressed and file_format == "parquet"):
+            return file_format
+    raise ProfileDataError(
+        f"{file} is of no known kind. Give files that end in {_ACCEPTED}, or name the format of all files with "
+        "file_format: 'parquet', 'csv' or 'ndjson'."
+    )
 
 
 class FilesRows:
@@ -89,8 +103,18 @@ class FilesRows:
                 yield conform(batch, schema)
 
 
-_KINDS: dict[tuple[str, ...], Callable[[File], FileRows]] = {
-    (".parquet",): ParquetRows,
-    (".csv", ".csv.gz"): CsvRows,
-    (".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz", ".json", ".json.gz"): NdjsonRows,
+_FORMATS: dict[str, Callable[[File, FileOptions], FileRows]] = {
+    "parquet": lambda file, _: ParquetRows(file),
+    "csv": lambda file, options: CsvRows(file, options),
+    "ndjson": lambda file, _: NdjsonRows(file),
 }
+_SUFFIXES = {
+    "parquet": (".parquet", ".parq", ".pq"),
+    "csv": (".csv",),
+    "ndjson": (".ndjson", ".jsonl", ".json"),
+}
+_COMPRESSIONS = (".gz", ".zst")
+_ACCEPTED = (
+    ".parquet, .csv, .csv.gz, .ndjson, .ndjson.gz, .jsonl, .jsonl.gz, .json, .json.gz, .parq, .pq, or in .zst instead "
+    "of .gz"
+)

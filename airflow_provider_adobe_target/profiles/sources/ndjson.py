@@ -5,30 +5,24 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import math
+from decimal import Decimal
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.dicts import Names, note_names, records_batch, records_schema
-from airflow_provider_adobe_target.profiles.sources.file import (
-    _READ_BYTES,
-    File,
-    _opened,
-)
-from airflow_provider_adobe_target.profiles.sources.record_batches import (
-    MAX_ROWS,
-    project,
-    recut,
-)
+from airflow_provider_adobe_target.profiles.sources.file import READ_BYTES, File, opened
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS, project, recut
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    import pyarrow as pa
 
-_NDJSON_BLOCK_BYTES = 4 * 1024 * 1024
-_NDJSON_LINE_BYTES = 8 * 1024 * 1024
+_BLOCK_BYTES = 4 * 1024 * 1024
+_LINE_BYTES = 8 * 1024 * 1024
+_NO_TEXT_FORM = Decimal("Infinity")
 
 
 class NdjsonRows:
@@ -63,19 +57,19 @@ class NdjsonRows:
         for _, line in self._lines():
             records.append(_record(line))
             size += len(line)
-            if len(records) == MAX_ROWS or size >= _NDJSON_BLOCK_BYTES:
+            if len(records) == MAX_ROWS or size >= _BLOCK_BYTES:
                 yield records
                 records, size = [], 0
         if records:
             yield records
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        with _opened(self._file) as stream:
-            lines = io.BufferedReader(stream, _READ_BYTES)
-            for number, line in enumerate(iter(partial(lines.readline, _NDJSON_LINE_BYTES), b""), start=1):
-                if len(line) == _NDJSON_LINE_BYTES:
+        with opened(self._file) as stream:
+            lines = io.BufferedReader(stream, READ_BYTES)
+            for number, line in enumerate(iter(partial(lines.readline, _LINE_BYTES), b""), start=1):
+                if len(line) == _LINE_BYTES:
                     raise ProfileDataError(
-                        f"{self._file}, line {number}: it has more than {_NDJSON_LINE_BYTES >> 20} MiB. Leave it out."
+                        f"{self._file}, line {number}: it has more than {_LINE_BYTES >> 20} MiB. Leave it out."
                     )
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
@@ -94,7 +88,24 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_unique)
+def _integer(digits: str) -> int | Decimal:
+    """Read a whole number; one with more digits than Python converts has no text form."""
+    try:
+        return int(digits)
+    except ValueError:
+        return _NO_TEXT_FORM
+
+
+def _number(digits: str) -> float | Decimal:
+    """Read a number as a float if the float has the same digits, otherwise as the decimal that is written."""
+    number = float(digits)
+    if math.isinf(number):
+        return number
+    exact = Decimal(digits)
+    return number if exact == Decimal(repr(number)) else exact
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_number)
 
 
 def _record(line: bytes) -> dict[str, Any]:
@@ -102,8 +113,26 @@ def _record(line: bytes) -> dict[str, Any]:
         record = _JSON.decode(line.decode())
     except _DuplicateKeyError:
         raise ProfileDataError("a key comes up twice in one object. Rename or drop one.") from None
+    except json.JSONDecodeError as error:
+        raise ProfileDataError(_layout(line, error)) from None
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        raise ProfileDataError("this is no JSON object in UTF-8. NDJSON is one JSON object a line.")
+        raise ProfileDataError(_layout(line))
     return record
+
+
+def _layout(line: bytes, error: json.JSONDecodeError | None = None) -> str:
+    """Name the layout of JSON that is not NDJSON; the message does not quote the line."""
+    layout, program = "", "."
+    if line.lstrip().startswith(b"["):
+        layout, program = ", but a JSON array", "'.[]'"
+    elif error and line.lstrip().startswith(b"{"):
+        if error.msg == "Extra data":
+            layout = ", but several on one line"
+        elif error.pos >= len(line.decode().rstrip()):
+            layout = ": the object does not end on this line. It is pretty-printed or cut short"
+    return (
+        f"this is no JSON object in UTF-8{layout}. NDJSON is one JSON object a line: write the file again, for example "
+        f"with jq -c {program} FILE."
+    )

@@ -11,13 +11,22 @@ import pyarrow.parquet as pq
 
 from airflow_provider_adobe_target.profiles.sources.file import (
     File,
-    _damage_named,
-    _damaged,
+    damage_named,
+    damaged,
+)
+from airflow_provider_adobe_target.profiles.sources.parquet_types import (
+    INT96_UNIT,
+    as_text,
+    in_milliseconds,
+    int96_columns,
+    text_columns,
+    without_overflow,
 )
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     MAX_BYTES,
     MAX_ROWS,
     check_schema,
+    record_batch,
     recut,
     wanted,
 )
@@ -43,9 +52,12 @@ class ParquetRows:
             check_schema(parquet.schema_arrow, str(self._file))
             pointed = [field.name for field in parquet.schema_arrow if has_point(field.type)]
             floats = set(pointed) - _empty_columns(parquet.metadata, pointed)
+            texts = text_columns(parquet)
             return pa.schema(
                 [
-                    mark_floats(field, str(self._file)) if field.name in floats else field
+                    mark_floats(field, str(self._file))
+                    if field.name in floats
+                    else field.with_type(pa.string() if field.name in texts else field.type)
                     for field in parquet.schema_arrow
                 ]
             )
@@ -57,19 +69,47 @@ class ParquetRows:
             # Without read-ahead and threads, memory does not grow with the file.
             rows = _rows_a_batch(parquet.metadata)
             missing = parquet.metadata.num_rows
-            for batch in parquet.iter_batches(rows, columns=names, use_threads=False):
+            texts = text_columns(parquet)
+            batches = parquet.iter_batches(rows, columns=names, use_threads=False)
+            for batch in self._checked_times(batches, wanted(int96_columns(parquet), columns), rows):
                 batch.validate(full=True)  # text that is no UTF-8, for one, passes the reader
                 missing -= len(batch)
                 # pyarrow takes "a" for "a.b", too.
-                yield from recut(batch.select(names))
+                yield from recut(
+                    _replaced(
+                        batch.select(names), {name: as_text(batch.column(name)) for name in wanted(texts, columns)}
+                    )
+                )
             if missing:
-                raise _damaged(self._file)
+                raise damaged(self._file)
+
+    def _checked_times(
+        self, batches: Iterator[pa.RecordBatch], names: list[str], rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Mark INT96 timestamps that microseconds cannot hold, which pyarrow lets wrap round without a word."""
+        if not names:
+            yield from batches
+            return
+        with self._file.open("rb") as stream:
+            for batch, check in zip(batches, in_milliseconds(stream, names, rows), strict=True):
+                if len(batch) != len(check):
+                    raise damaged(self._file)
+                own = {name: without_overflow(batch.column(name), check.column(name)) for name in names}
+                yield _replaced(batch, own)
 
 
 @contextmanager
 def _parquet(file: File) -> Iterator[pq.ParquetFile]:
-    with file.open("rb") as stream, _damage_named(file):
-        yield pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
+    with file.open("rb") as stream, damage_named(file):
+        yield pq.ParquetFile(
+            stream, pre_buffer=False, page_checksum_verification=True, coerce_int96_timestamp_unit=INT96_UNIT
+        )
+
+
+def _replaced(batch: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    names = batch.schema.names
+    own = dict(zip(names, batch.columns, strict=True))
+    return record_batch({**own, **columns}, len(batch))
 
 
 def _empty_columns(metadata: pq.FileMetaData, names: Collection[str]) -> set[str]:

@@ -1,0 +1,65 @@
+"""How files are read: their format, and the delimiter and encoding of CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+
+FORMATS = ("parquet", "csv", "ndjson")
+_NOT_DELIMITERS = '"\r\n\0'
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How to read files.
+
+    :param file_format: ``parquet``, ``csv`` or ``ndjson``; None derives it from each file's suffix.
+    :param delimiter: one ASCII character between the cells of CSV.
+    :param encoding: the encoding of CSV, a Python codec.
+    """
+
+    file_format: str | None = None
+    delimiter: str = ","
+    encoding: str = "utf-8"
+
+    @classmethod
+    def checked(cls, file_format: str | None, csv_options: Mapping[str, Any] | None) -> FileOptions:
+        """Return the options that an operator's arguments name.
+
+        :raises ProfileDataError: naming the argument and the choices.
+        """
+        if file_format is not None and file_format not in FORMATS:
+            raise ProfileDataError(f"file_format={file_format!r} is not one of {', '.join(map(repr, FORMATS))}.")
+        if csv_options is None:
+            return cls(file_format)
+        if not isinstance(csv_options, Mapping):
+            raise ProfileDataError(f"csv_options is {type(csv_options).__name__}, not a dict: {_EXAMPLE}.")
+        unknown = [repr(name) for name in csv_options if name not in ("delimiter", "encoding")]
+        if unknown:
+            raise ProfileDataError(f"csv_options has {', '.join(unknown)}. It takes 'delimiter' and 'encoding'.")
+        options = cls(file_format, **csv_options)
+        options._check_delimiter()
+        options._check_encoding()
+        return options
+
+    def _check_delimiter(self) -> None:
+        value = self.delimiter
+        if not (isinstance(value, str) and len(value) == 1 and value.isascii() and value not in _NOT_DELIMITERS):
+            raise ProfileDataError(
+                f"csv_options: delimiter={value!r} is not one ASCII character such as ';', '\\t' or '|'."
+            )
+
+    def _check_encoding(self) -> None:
+        try:
+            "".encode(self.encoding)
+        except (LookupError, TypeError, ValueError):
+            raise ProfileDataError(
+                f"csv_options: encoding={self.encoding!r} is not a text encoding of Python, such as 'utf-8', "
+                "'cp1252' or 'utf-16'."
+            ) from None
+
+
+_EXAMPLE = "csv_options={'delimiter': ';', 'encoding': 'cp1252'}"

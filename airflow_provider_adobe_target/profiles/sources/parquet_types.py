@@ -1,0 +1,81 @@
+"""Columns of Parquet whose stored type is not the type of their values: INT96 timestamps, and text without its mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+INT96_UNIT = "us"
+_CHECK_UNIT = "ms"  # reaches every day that INT96 can name
+_TICKS = 1_000
+_BEYOND = 2**63 - 1  # a year that has no text form
+
+
+def int96_columns(parquet: pq.ParquetFile) -> list[str]:
+    """Return the top-level columns in which there are INT96 timestamps."""
+    schema = parquet.metadata.schema
+    paths = [leaf.path for leaf in map(schema.column, range(len(schema))) if leaf.physical_type == "INT96"]
+    return [name for name in parquet.schema_arrow.names if any(f"{path}.".startswith(f"{name}.") for path in paths)]
+
+
+def in_milliseconds(source: pa.NativeFile, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Read INT96 columns once more, in a unit that holds every value.
+
+    :param source: the file.
+    :param names: the columns.
+    :param rows: rows of a batch, as where the file is read in microseconds.
+    """
+    parquet = pq.ParquetFile(source, pre_buffer=False, coerce_int96_timestamp_unit=_CHECK_UNIT)
+    yield from parquet.iter_batches(rows, columns=list(names), use_threads=False)
+
+
+def without_overflow(array: pa.Array, check: pa.Array) -> pa.Array:
+    """Replace timestamps that microseconds cannot hold by one whose year has no text form.
+
+    :param array: timestamps in microseconds, or structs, lists and maps of them.
+    :param check: the same in milliseconds.
+    """
+    kind = array.type
+    if pa.types.is_timestamp(kind) and check.type != kind:
+        ticks = check.view(pa.int64())
+        limit = _BEYOND // _TICKS
+        overflow = pc.or_(pc.greater(ticks, limit), pc.less(ticks, -limit))
+        if not pc.any(overflow).as_py():
+            return array
+        return pc.if_else(overflow, pa.scalar(_BEYOND, pa.int64()), array.view(pa.int64())).cast(kind)
+    if pa.types.is_struct(kind):
+        children = [without_overflow(*pair) for pair in zip(array.flatten(), check.flatten(), strict=True)]
+        return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        values = without_overflow(array.values, check.values)
+        return type(array).from_arrays(array.offsets, values, type=kind, mask=array.is_null())
+    return array
+
+
+def text_columns(parquet: pq.ParquetFile) -> list[str]:
+    """Return the top-level columns of bytes that are text: Hive, Impala and Spark may write strings without a mark.
+
+    A file that carries an Arrow schema says of each column what it is, so that its bytes are bytes.
+    """
+    if b"ARROW:schema" in (parquet.metadata.metadata or {}):
+        return []
+    schema = parquet.metadata.schema
+    return [
+        leaf.path
+        for leaf in map(schema.column, range(len(schema)))
+        if leaf.physical_type == "BYTE_ARRAY"
+        and leaf.max_repetition_level == 0
+        and leaf.path in parquet.schema_arrow.names
+        and pa.types.is_binary(parquet.schema_arrow.field(leaf.path).type)
+    ]
+
+
+def as_text(array: pa.Array) -> pa.Array:
+    """Take bytes for text without a look at them; what is not UTF-8 has no text form."""
+    return array.view(pa.string())

@@ -1,0 +1,60 @@
+"""Rows of a file of rejects, sent again: without the columns that the file adds to them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from airflow_provider_adobe_target.profiles.sources.record_batches import record_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from airflow_provider_adobe_target.profiles.sources.partitions import FileRows
+
+log = logging.getLogger(__name__)
+
+REJECT_COLUMNS = ("row_number", "reject_reason", "reject_detail")
+"""The columns that a file of rejects has in addition to those of the rows."""
+
+_RENAMED = re.compile(f"({'|'.join(REJECT_COLUMNS)})_+")
+
+
+class RejectedRows:
+    """Rows of a file that may be one of rejects.
+
+    Where ``row_number``, ``reject_reason`` and ``reject_detail`` stand together, they are left out, and columns that
+    were renamed to make room for them have their own name back.
+
+    :param rows: the file's rows.
+    :param file: how the log names the file.
+    """
+
+    def __init__(self, rows: FileRows, file: str) -> None:
+        self._rows = rows
+        self._file = file
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """The names in the file, by the names of the rows."""
+        names = self._rows.schema.names
+        if not set(REJECT_COLUMNS) <= set(names):
+            return {name: name for name in names}
+        log.info("%s holds rejects: the columns %s are left out.", self._file, ", ".join(REJECT_COLUMNS))
+        kept = (name for name in names if name not in REJECT_COLUMNS)
+        return {name[:-1] if _RENAMED.fullmatch(name) else name: name for name in kept}
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns of the rows."""
+        return pa.schema([self._rows.schema.field(own).with_name(name) for name, own in self._names.items()])
+
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows, as every source does."""
+        chosen = {name: own for name, own in self._names.items() if columns is None or name in columns}
+        for batch in self._rows.record_batches(set(chosen.values())):
+            yield record_batch({name: batch.column(own) for name, own in chosen.items()}, batch.num_rows)
