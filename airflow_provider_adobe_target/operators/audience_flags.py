@@ -64,7 +64,7 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         universe_sql_conn_id: str | None = None,
         universe_parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         universe_data: Any = None,
-        universe_path: str | Sequence[str] | None = None,
+        universe_path: Any = None,
         universe_id_column: str | None = None,
         allow_no_members: bool = False,
         **kwargs: Any,

@@ -55,7 +55,10 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param parameters: of the statement (templated)
     :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these;
         never rendered, and shown in Airflow as ``<rows>``
-    :param path: Parquet, CSV or NDJSON: a file, a glob or a list of these, local or in object storage (templated)
+    :param path: Parquet, CSV or NDJSON: a file, a folder, a glob or a list of these, as text, ``pathlib.Path`` or
+        ``ObjectStoragePath``, local or in object storage (templated)
+    :param file_format: ``parquet``, ``csv`` or ``ndjson``; default: derived from each file's suffix
+    :param csv_options: ``delimiter`` and ``encoding`` of CSV; default: ``{"delimiter": ",", "encoding": "utf-8"}``
     :param id_column: the column of ids; default: the one named thirdPartyId, third_party_id, mbox3rdPartyId, pcId,
         pc_id, mboxPC or tntId
     :param id_type: ``thirdPartyId`` or ``pcId``; default: told by the id column's name, else ``thirdPartyId``
@@ -123,14 +126,16 @@ class BulkProfileUpdateOperator(BaseOperator):
         sql_conn_id: str | None = None,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         data: Any = None,
-        path: str | Sequence[str] | None = None,
+        path: Any = None,
+        file_format: Literal["parquet", "csv", "ndjson"] | None = None,
+        csv_options: Mapping[str, Any] | None = None,
         id_column: str | None = None,
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
         attribute_case: Literal["keep", "lower"] = "keep",
         id_map: Any = None,
         id_map_sql: str | None = None,
-        id_map_path: str | Sequence[str] | None = None,
+        id_map_path: Any = None,
         max_linked_ids: int = 10,
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         api_version: Literal["v1", "v2"] = "v2",
@@ -163,6 +168,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.parameters = parameters
         self.data = RowsArgument.of(data)
         self.path = path
+        self.file_format = file_format
+        self.csv_options = csv_options
         self.id_column = id_column
         self.id_type = id_type
         self.attributes = attributes
@@ -412,7 +419,15 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def _rows(self, folder: Path) -> Rows:
         """Return the rows; what a subclass sets aside on disk to make them goes to ``folder``."""
-        return resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        return resolve_rows(
+            self.data,
+            self.sql,
+            self.path,
+            self.sql_conn_id,
+            self.parameters,
+            file_format=self.file_format,
+            csv_options=self.csv_options,
+        )
 
     def _wait_for_batch(self, checkpoint: Checkpoint, number: int, batch: Batch, clock: Clock) -> Batch:
         """Wait until Adobe Target has finished a batch, so that the next cannot overtake it.

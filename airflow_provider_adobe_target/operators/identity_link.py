@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
@@ -40,7 +40,10 @@ class IdentityLinkOperator(BaseOperator):
     :param parameters: of the statement (templated)
     :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these;
         never rendered, and shown in Airflow as ``<rows>``
-    :param path: Parquet, CSV or NDJSON: a file, a glob or a list of these, local or in object storage (templated)
+    :param path: Parquet, CSV or NDJSON: a file, a folder, a glob or a list of these, as text, ``pathlib.Path`` or
+        ``ObjectStoragePath``, local or in object storage (templated)
+    :param file_format: ``parquet``, ``csv`` or ``ndjson``; default: derived from each file's suffix
+    :param csv_options: ``delimiter`` and ``encoding`` of CSV; default: ``{"delimiter": ",", "encoding": "utf-8"}``
     :param id_columns: ``{column: "thirdPartyId", "pcId" or "ECID"}``; default: the columns that are named so, or
         third_party_id, mbox3rdPartyId, pc_id, mboxPC, tntId, ecid, MCID, mcid, marketingCloudVisitorId or
         marketing_cloud_visitor_id
@@ -86,7 +89,9 @@ class IdentityLinkOperator(BaseOperator):
         sql_conn_id: str | None = None,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         data: Any = None,
-        path: str | Sequence[str] | None = None,
+        path: Any = None,
+        file_format: Literal["parquet", "csv", "ndjson"] | None = None,
+        csv_options: Mapping[str, Any] | None = None,
         id_columns: Mapping[str, str] | None = None,
         customer_id_columns: Mapping[str, str] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
@@ -109,6 +114,8 @@ class IdentityLinkOperator(BaseOperator):
         self.parameters = parameters
         self.data = RowsArgument.of(data)
         self.path = path
+        self.file_format = file_format
+        self.csv_options = csv_options
         self.id_columns = id_columns
         self.customer_id_columns = customer_id_columns
         self.attributes = attributes
@@ -147,7 +154,15 @@ class IdentityLinkOperator(BaseOperator):
 
         with translate_errors(), self._folder as folder:
             self._check_arguments()
-            rows = resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+            rows = resolve_rows(
+                self.data,
+                self.sql,
+                self.path,
+                self.sql_conn_id,
+                self.parameters,
+                file_format=self.file_format,
+                csv_options=self.csv_options,
+            )
             run = IdentityPipeline(rows, self._rules(), folder, keep_rejects=bool(self.rejects_path))
             links = LinkWriter(folder)
             try:

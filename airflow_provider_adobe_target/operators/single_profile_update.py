@@ -61,8 +61,8 @@ class SingleProfileUpdateOperator(BaseOperator):
     :param poll_interval: seconds between two times of looking for the one profile
     :param timeout: seconds of waiting until a missing profile ends the task with ``AirflowSensorTimeout``
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
-        ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``id_column``, ``skip_invalid_records``,
-        ``max_invalid_pct``, ``on_duplicate_id`` and ``rejects_path``
+        ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
+        ``skip_invalid_records``, ``max_invalid_pct``, ``on_duplicate_id`` and ``rejects_path``
     :param updates_per_second: updates of rows that begin in a second, and look-ups as many; at most 1,000
     :param updates_per_day: updates that one try of the task may begin in any 24 hours, of the account's million
     :param max_concurrent_updates: how many updates may be under way at once, 1 to 32
@@ -102,7 +102,9 @@ class SingleProfileUpdateOperator(BaseOperator):
         sql_conn_id: str | None = None,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         data: Any = None,
-        path: str | Sequence[str] | None = None,
+        path: Any = None,
+        file_format: Literal["parquet", "csv", "ndjson"] | None = None,
+        csv_options: Mapping[str, Any] | None = None,
         id_column: str | None = None,
         skip_invalid_records: bool = True,
         max_invalid_pct: float | None = None,
@@ -131,6 +133,8 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.parameters = parameters
         self.data = RowsArgument.of(data)
         self.path = path
+        self.file_format = file_format
+        self.csv_options = csv_options
         self.id_column = id_column
         self.skip_invalid_records = skip_invalid_records
         self.max_invalid_pct = max_invalid_pct
@@ -252,7 +256,15 @@ class SingleProfileUpdateOperator(BaseOperator):
                 "if_not_found='wait' is for one profile_id. With rows use 'skip', and run the task again later."
             )
         pace = UpdateRate(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
-        rows = resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        rows = resolve_rows(
+            self.data,
+            self.sql,
+            self.path,
+            self.sql_conn_id,
+            self.parameters,
+            file_format=self.file_format,
+            csv_options=self.csv_options,
+        )
         with TempFolder() as folder:
             run = self._run(rows, folder, attributes=self.attributes.value)
             looks_first = self.if_not_found != "send"

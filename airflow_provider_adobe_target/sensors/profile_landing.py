@@ -34,8 +34,8 @@ class ProfileLandingSensor(AdobeTargetSensor):
     all of it is looked up.
 
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
-        ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``id_column``, ``id_type``, ``attributes``,
-        ``on_duplicate_id``, ``on_risky_value`` and ``max_value_length``
+        ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
+        ``id_type``, ``attributes``, ``on_duplicate_id``, ``on_risky_value`` and ``max_value_length``
     :param sample_size: profiles to look up, 1 to 1,000
     :param seed: another one draws another sample
     :param min_landed_pct: the per cent of the sample, 0 to 100, that is to hold all that was sent. Adobe speaks of up
@@ -59,7 +59,9 @@ class ProfileLandingSensor(AdobeTargetSensor):
         sql_conn_id: str | None = None,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         data: Any = None,
-        path: str | Sequence[str] | None = None,
+        path: Any = None,
+        file_format: Literal["parquet", "csv", "ndjson"] | None = None,
+        csv_options: Mapping[str, Any] | None = None,
         id_column: str | None = None,
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
@@ -82,6 +84,8 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self.parameters = parameters
         self.data = RowsArgument.of(data)
         self.path = path
+        self.file_format = file_format
+        self.csv_options = csv_options
         self.id_column = id_column
         self.id_type = id_type
         self.attributes = attributes
@@ -191,7 +195,15 @@ class ProfileLandingSensor(AdobeTargetSensor):
             "max_value_length",
         )
         rules = ProfileOptions(**{name: getattr(self, name) for name in choices})
-        rows = resolve_rows(self.data, self.sql, self.path, self.sql_conn_id, self.parameters)
+        rows = resolve_rows(
+            self.data,
+            self.sql,
+            self.path,
+            self.sql_conn_id,
+            self.parameters,
+            file_format=self.file_format,
+            csv_options=self.csv_options,
+        )
         with TempFolder() as folder:
             run = ProfilePipeline(rows, rules, folder)
             sample = draw_sample(run.profiles(), self.sample_size, self.seed)

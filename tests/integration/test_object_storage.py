@@ -37,6 +37,14 @@ OBJECTS = {
     "rows.ndjson": b'{"thirdPartyId": "N1", "v": 1}\n{"v": 2}\n',
     "mixed/a.parquet": parquet(thirdPartyId=["M1"], v=[1]),
     "mixed/b.csv": b"thirdPartyId,v\nM2,1\n",
+    "delta/_delta_log/00000000000000000000.json": b"{}",
+    "delta/day=1/a.parquet": parquet(thirdPartyId=["erased"], v=[1]),
+    "hudi/.hoodie/hoodie.properties": b"",
+    "hudi/a.parquet": parquet(thirdPartyId=["erased"], v=[1]),
+    "iceberg/metadata/00000-a.metadata.json": b"{}",
+    "iceberg/data/a.parquet": parquet(thirdPartyId=["erased"], v=[1]),
+    "parts/part-00000": b"thirdPartyId;v\nF1;1\n",
+    "parts/part-00001": b"thirdPartyId;v\nF2;1\n",
 }
 
 
@@ -103,3 +111,27 @@ def test_a_folder_with_files_of_other_kinds_is_refused(upload):
 def test_what_is_not_there_is_told(upload, path):
     with pytest.raises(AirflowFailException, match="There is no file|No file matches"):
         upload(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("delta", "Delta Lake"),
+        ("delta/day=1/a.parquet", "Delta Lake"),
+        ("delta/day=*/*.parquet", "Delta Lake"),
+        ("hudi", "Apache Hudi"),
+        ("hudi/*.parquet", "Apache Hudi"),
+        ("iceberg/data", "Apache Iceberg"),
+        ("**/*.parquet", "is a table of"),
+    ],
+)
+def test_a_table_with_a_log_is_refused_by_name(upload, sandbox, path, kind):
+    with pytest.raises(AirflowFailException, match=kind):
+        upload(f"s3://lake@lake/{path}")
+    assert not sandbox.batches
+
+
+def test_files_without_a_suffix_are_read_in_the_named_format(upload):
+    paths = [ObjectStoragePath(f"s3://lake@lake/parts/part-0000{number}") for number in (0, 1)]
+    for path in (paths, str([str(path) for path in paths]), "s3://lake@lake/parts", "s3://lake@lake/parts/part-*"):
+        assert upload(path, file_format="csv", csv_options={"delimiter": ";"})["rows_sent"] == 2

@@ -63,7 +63,7 @@ def _format_of(file: File) -> str:
     for compression in _COMPRESSIONS:
         name = name.removesuffix(compression)
     is_compressed = name != file.name.lower()
-    for file_format, suffixes in _SUFFIXES.items():
+    for file_format, suffixes in SUFFIXES.items():
         if name.endswith(suffixes) and not (is_compressed and file_format == "parquet"):
             return file_format
     raise ProfileDataError(
@@ -108,7 +108,7 @@ _FORMATS: dict[str, Callable[[File, FileOptions], FileRows]] = {
     "csv": lambda file, options: CsvRows(file, options),
     "ndjson": lambda file, _: NdjsonRows(file),
 }
-_SUFFIXES = {
+SUFFIXES = {
     "parquet": (".parquet", ".parq", ".pq"),
     "csv": (".csv",),
     "ndjson": (".ndjson", ".jsonl", ".json"),

@@ -1,0 +1,67 @@
+"""Folders of tables whose files alone are not the table: Delta Lake, Hudi, Iceberg."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MARKERS = {"_delta_log": "Delta Lake", ".hoodie": "Apache Hudi"}
+_WAYS_OUT = {
+    "Delta Lake": "in an upstream task deltalake.DeltaTable(...), in sql DuckDB's delta_scan",
+    "Apache Hudi": "in sql Spark, Trino or Athena",
+    "Apache Iceberg": "in an upstream task pyiceberg, in sql DuckDB's iceberg_scan",
+}
+
+
+def refuse_tables(paths: Iterable[Any]) -> None:
+    """Refuse files that belong to a table with a log of its own.
+
+    Their folder also holds rows that the table no longer has: deleted people, and old values of updated rows.
+
+    :param paths: files and folders, ``pathlib.Path`` or ``ObjectStoragePath``; the folders above them are looked at
+        as well.
+    :raises ProfileDataError: naming the table's folder, what it is, and how to read it.
+    """
+    folders = {str(folder): folder for path in paths for place in _places(path) for folder in (place, *place.parents)}
+    for folder in folders.values():
+        kind = _table_format(folder)
+        if kind:
+            raise ProfileDataError(
+                f"{str(folder)!r} is a table of {kind}. Its files also hold rows that were deleted or replaced in the "
+                f"table, so that they are not read as they are. Read the table through its log: {_WAYS_OUT[kind]}, and "
+                "give the rows as sql, or as files that an upstream task writes to another folder."
+            )
+
+
+def _places(path: Any) -> list[Any]:
+    """Return the path and, of a local one, the path that symbolic links lead to."""
+    if getattr(path, "protocol", "") in ("", "file"):
+        local = str(getattr(path, "path", path))
+        return [Path(os.path.abspath(local)), Path(os.path.realpath(local))]  # resolve() would follow links
+    return [path]
+
+
+def _table_format(folder: Any) -> str | None:
+    for marker, kind in _MARKERS.items():
+        if _exists(folder / marker):
+            return kind
+    if folder.name == "data" and _is_iceberg(folder.parent / "metadata"):
+        return "Apache Iceberg"
+    return "Apache Iceberg" if folder.name == "metadata" and _is_iceberg(folder) else None
+
+
+def _is_iceberg(metadata: Any) -> bool:
+    return _exists(metadata) and next(iter(metadata.glob("*.metadata.json")), None) is not None
+
+
+def _exists(path: Any) -> bool:
+    try:
+        return bool(path.exists())
+    except PermissionError:  # reading one object may be allowed where listing folders is not
+        return False
