@@ -37,9 +37,12 @@ def test_an_int96_timestamp_of_any_year_is_its_true_time(tmp_path, moment, text)
     assert texts(tmp_path / "a.parquet") == [(text, False), (None, False)]
 
 
-@pytest.mark.parametrize("year", [10_000, 290_000, 294_300, 300_000, 600_000, -1, -300_000])
-def test_an_int96_timestamp_that_has_no_text_form_is_marked(tmp_path, year):
-    seconds = int((year - 1970) * 365.2425 * 86_400)
+ROUND = 2**64 // 10**6  # seconds after which 64 bits of microseconds wrap round
+SECONDS = [int((year - 1970) * 365.2425 * 86_400) for year in (10_000, 290_000, 294_300, 300_000, -1, -300_000)]
+
+
+@pytest.mark.parametrize("seconds", [*SECONDS, ROUND + 1_700_000_000, ROUND - 14_000_000_000, 1_700_000_000 - ROUND])
+def test_an_int96_timestamp_that_has_no_text_form_is_marked(tmp_path, seconds):
     table = pa.table({"n": ["x" * 9] * 50_000, "t": pa.array([*[0] * 49_998, seconds, None], pa.timestamp("s"))})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=7_000, **INT96)
     found = texts(tmp_path / "a.parquet")
@@ -49,7 +52,7 @@ def test_an_int96_timestamp_that_has_no_text_form_is_marked(tmp_path, year):
 
 @pytest.mark.parametrize("kind", ["list", "struct"])
 def test_nested_int96_timestamps_do_not_wrap_round(tmp_path, kind):
-    far = 600_000 * 366 * 86_400
+    far = ROUND + 1_700_000_000
     if kind == "list":
         column = pa.array([[0, far], None, [], [86_400]], pa.list_(pa.timestamp("s")))
         expected = [(None, True), (None, False), (None, False), ("1970-01-02T00:00:00", False)]
