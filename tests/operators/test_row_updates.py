@@ -97,6 +97,7 @@ def test_rows_become_updates_and_the_account_adds_up(sandbox, tmp_path):
         "rows_rejected": 6,
         "rows_empty": 1,
         "rows_unchanged": 0,
+        "values_replaced": 0,
         "rejected_by_reason": {
             "missing_id": 1,
             "id_forbidden_character": 1,

@@ -167,6 +167,7 @@ def test_values_are_written_as_in_bulk_and_everything_is_encoded(sandbox):
         "rows_rejected": 0,
         "rows_empty": 0,
         "rows_unchanged": 0,
+        "values_replaced": 0,
         "rejected_by_reason": {},
         "rejects_path": None,
     }

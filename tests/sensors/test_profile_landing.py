@@ -41,7 +41,7 @@ def sensor(**arguments):
 def land(sandbox, numbers, **changes):
     for number in numbers:
         row = {**ROWS[number], **changes}
-        texts = {name: text for name, text in row.items() if name != "customer" and text is not None}
+        texts = {name: text.replace(",", " ") for name, text in row.items() if name != "customer" and text is not None}
         sandbox.put_profile(row["customer"], texts)
 
 
