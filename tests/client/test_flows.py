@@ -428,6 +428,9 @@ def test_a_profile_may_not_be_there(server, look_up, status):
     [
         ((404, HTML), TargetRefusedError),
         ((200, HTML), TargetRefusedError),
+        ((404, '{"status": 404, "message": "Unknown client"}'), TargetRefusedError),
+        ((404, '{"status": 404, "error": "Not Found", "path": "PERSON"}'), TargetRefusedError),
+        ((404, '{"message": "no Route matched with those values"}'), TargetRefusedError),
         ((200, '{"status": 400, "message": "PERSON"}'), TargetRefusedError),
         ((400, '{"message": "PERSON"}'), TargetRefusedError),
         ((403, '{"status": 404, "message": "PERSON"}'), TokenRefusedError),

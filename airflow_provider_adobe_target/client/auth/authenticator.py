@@ -358,7 +358,8 @@ def _read_demand(response: Response) -> bool:
     demand = _json(response).get("enableProfileApiAuthentication")
     if not response.ok or not isinstance(demand, bool):
         raise TargetRefusedError(
-            f"The Admin API (HTTP {response.status}) does not say whether the Profile API demands a token."
+            f"The Admin API (HTTP {response.status}) does not say whether the Profile API demands a token. Check "
+            "tenant_id and admin_host."
         )
     return demand
 
@@ -375,7 +376,7 @@ def _raise_for_admin(response: Response, subject: str) -> None:
             "Target with the role of an approver, and check that it belongs to tenant_id; or put the Profile API token "
             "into the connection's password."
         )
-    if response.status == 404 and not _json(response):
+    if response.status == 404 and (not _json(response) or b"tenant" in response.body.lower()):
         raise TargetRefusedError(f"The Admin API does not know where {subject} leads: check tenant_id and admin_host.")
     if not response.ok and response.status != 404:
         raise TargetRefusedError(f"The Admin API refused {subject} (HTTP {response.status}). Check admin_host.")

@@ -44,6 +44,7 @@ MAX_UPDATE_BYTES = 60 * 1024
 """The most bytes of a single update, URL and form together (the same page: 60 KB)."""
 
 _ID_PARAMETERS = {"thirdPartyId": "mbox3rdPartyId", "pcId": "mboxPC"}
+_NOT_FOUND = "No profile found"
 _CLUSTER = re.compile(r"[^.]*\.([0-9]{1,4})_[0-9]+")
 
 
@@ -186,6 +187,12 @@ def parse_update_response(settings: TargetSettings, response: Response) -> None:
         raise_for_response(settings, response, "the single update", "")
 
 
+def _is_not_found(response: Response, content: Mapping[str, object]) -> bool:
+    """Return whether a response is Target's 'no profile found', and not the 404 of a gateway or for a client code."""
+    is_404 = content.get("status") == 404 and (response.ok or response.status == 404)
+    return is_404 and (len(content) == 1 or str(content.get("message")).startswith(_NOT_FOUND))
+
+
 def parse_profile_response(settings: TargetSettings, response: Response) -> TargetProfile | None:
     """Read the answer to a look-up. No error repeats Target's text, which names the person's id.
 
@@ -198,7 +205,7 @@ def parse_profile_response(settings: TargetSettings, response: Response) -> Targ
         content = parse_json_object(response.body)
     except ResponseParseError:
         content = {}
-    if content and (response.status == 404 or (response.ok and content.get("status") == 404)):
+    if _is_not_found(response, content):
         return None
     if not content or not response.ok or "status" in content:
         raise_for_response(settings, response, "the look-up of a profile", "")
