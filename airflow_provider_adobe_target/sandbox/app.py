@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ def make_app(state: State) -> Router:
             *(route(f"{base}/collect", "collect", edge_network.collect) for base in edge_network.BASES),
             route("/", "page", page.page),
             route("/state.json", "state", snapshot.state_json),
+            route("/reset", "reset", page.reset),
         ],
         redirect_slashes=False,
         default=Endpoint("unknown", lambda state, call: text_answer(404, "Not found"), state),
@@ -81,9 +82,10 @@ class Endpoint:
                     call.body = (await receive()).get("body", b"")
                 await _break_connection(scope, receive, is_reset=True)
             elif await _read_body(call, receive):
-                with self._open_delivery(call):
-                    await self._answer(script, call, scope, receive, send)
+                await self._answer(script, call, scope, receive, send)
         finally:
+            with self._state.lock:
+                self._state.close_delivery(call)
             self._state.watcher(call, "ended")
 
     async def _answer(self, script: Answer, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,20 +115,8 @@ class Endpoint:
             headers=Headers(scope=scope),
             body=b"",
             at=self._state.clock(),
+            port=scope["server"][1],
         )
-
-    @contextmanager
-    def _open_delivery(self, call: Call) -> Iterator[None]:
-        """Count a Delivery call as open in its session for as long as it is not answered."""
-        session = call.parameter("sessionId") or ""
-        opened = self._state.open_deliveries
-        if self._route == "delivery":
-            opened[session] += 1
-        try:
-            yield
-        finally:
-            if self._route == "delivery":
-                opened[session] -= 1
 
     def _handle(self, call: Call, settings: Mapping[str, Any]) -> Answer:
         with self._state.lock, self._state.other_settings(settings):

@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Route = Literal[
-    "submit", "status", "single", "fetch", "delivery", "ims", "admin", "interact", "collect", "page", "state", "unknown"
+    "submit",
+    "status",
+    "single",
+    "fetch",
+    "delivery",
+    "ims",
+    "admin",
+    "interact",
+    "collect",
+    "page",
+    "state",
+    "reset",
+    "unknown",
 ]
 Moment = Literal["arrived", "handled", "ended"]
 
@@ -73,6 +85,7 @@ class Call:
     :param headers: the request headers with the ``Authorization`` value, looked up in any letter case.
     :param body: the body, as far as it was read.
     :param at: when it came, in seconds since the epoch by the sandbox's clock.
+    :param port: the port that it came to.
     :param status: the HTTP status of the answer; None before it, and where the connection was broken, or the caller
         had gone.
     :param is_acknowledged: whether the answer was the real one, and went out whole.
@@ -85,6 +98,7 @@ class Call:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     at: float
+    port: int
     status: int | None = None
     is_acknowledged: bool = False
 
@@ -127,6 +141,11 @@ def json_answer(
 ) -> Answer:
     """Return a JSON answer."""
     return Answer(status, json.dumps(content, indent=2), headers or {}, content_type)
+
+
+def error_answer(status: int, message: str) -> Answer:
+    """Return a JSON error of the form that profile fetch and Delivery share."""
+    return json_answer(status, {"status": status, "message": message})
 
 
 def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> Answer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from airflow_provider_adobe_target.sandbox.messages import Answer, method_not_allowed
+from airflow_provider_adobe_target.sandbox.messages import Answer, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.settings import SECRETS, SandboxSettings
 from airflow_provider_adobe_target.sandbox.snapshot import CALLS_SHOWN, facts
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 BATCHES_SHOWN = 50
 ID_TYPES = ("thirdPartyId", "pcId", "marketingCloudVisitorId")
 NUMBERS = {"rows", "consumed", "successful", "not found", "failed", "bytes"}
+LONG = {"columns", "value", "path", "meaning"}  # cells that may break into lines
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'"
 STYLE = """
 :root { color-scheme: light dark; --line: #8883; --accent: #d0392b }
@@ -30,14 +32,17 @@ p { margin: .3rem 0 .6rem }
 .warning { border-left: 3px solid var(--accent); padding-left: .7rem }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px }
-th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0 }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0 }
 tr { border-bottom: 1px solid var(--line) }
-th { font-weight: 600; white-space: nowrap }
-td { overflow-wrap: anywhere }
+th { font-weight: 600 }
+th, td { white-space: nowrap }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 10rem }
 .number { text-align: right; font-variant-numeric: tabular-nums }
 form { display: flex; gap: .5rem; flex-wrap: wrap; margin: .5rem 0 1rem }
+header { display: flex; gap: .5rem 1.5rem; flex-wrap: wrap; justify-content: space-between; align-items: center }
+header form { margin: 0 }
 input, select, button { font: inherit; padding: .3rem .6rem; border: 1px solid var(--line) }
-input { flex: 1; max-width: 28rem }
+input { flex: 1; min-width: 10rem; max-width: 28rem }
 """
 
 
@@ -73,7 +78,11 @@ def page(state: State, call: Call) -> Answer:
     )
     body = tag(
         "body",
-        tag("h1", "Adobe Target sandbox"),
+        tag(
+            "header",
+            tag("h1", "Adobe Target sandbox"),
+            tag("form", tag("button", "Reset"), action="/reset", method="post", title="Forget everything but settings"),
+        ),
         tag(
             "p",
             f"Client code {known['client_code']}. {known['profile_count']} profiles, "
@@ -90,12 +99,23 @@ def page(state: State, call: Call) -> Answer:
     return Answer(200, content, {"Content-Security-Policy": POLICY}, content_type="text/html;charset=UTF-8")
 
 
+def reset(state: State, call: Call) -> Answer:
+    """Forget everything but the settings, and lead back to the page. Pages of other sites cannot have that done."""
+    if call.method != "POST":
+        return method_not_allowed("POST")
+    origin = call.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != call.host:
+        return text_answer(403, "Only the sandbox's own page may reset it")
+    state.begin(state.settings)
+    return text_answer(303, "", {"Location": "/"})
+
+
 def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
     names = list(columns)
     shown = [list(row) for row in rows]
     if not shown:
         return tag("p", "None.", class_="quiet")
-    classes = ["number" if name in NUMBERS else "text" for name in names]
+    classes = ["number" if name in NUMBERS else "long" if name in LONG else "text" for name in names]
     lines = [tag("tr", *(tag("th", name, class_=kind) for name, kind in zip(names, classes, strict=True)))]
     lines += [tag("tr", *(tag("td", c, class_=kind) for c, kind in zip(row, classes, strict=True))) for row in shown]
     return tag("div", tag("table", *lines), class_="scroll")

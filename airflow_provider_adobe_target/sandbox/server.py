@@ -152,7 +152,7 @@ class Sandbox:
         not checked and does not count as one of a minute, unless its answer is :meth:`Answer.real`.
 
         :param route: ``submit``, ``status``, ``single``, ``fetch``, ``delivery``, ``ims``, ``admin``, ``interact``,
-            ``collect``, ``page``, ``state`` or ``unknown``, which is any other path.
+            ``collect``, ``page``, ``state``, ``reset`` or ``unknown``, which is any other path.
         :param answers: the answers, in order.
         :param forever: repeat the last one without end.
         :raises ValueError: if there is no such route.

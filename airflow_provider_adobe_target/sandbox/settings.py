@@ -68,6 +68,12 @@ class SandboxSettings:
     edge_base: str | None = _setting(
         None, "what status URLs begin with and edgeHost names; none: the host name asked, at the edge port"
     )
+    status_on_client_host: bool = _setting(
+        False, "whether the client host answers batch status requests; else only the edge port does, and edge_base"
+    )
+    cluster: str = _setting(
+        "00", "the edge cluster in Target ids that the sandbox completes, as in 1.00_0; 00 is none of Adobe's"
+    )
 
     decode_order: Literal["split-then-decode", "decode-then-split"] = _setting(
         "decode-then-split", "whether a file is split at commas and lines before or after percent-decoding"
@@ -132,6 +138,9 @@ class SandboxSettings:
     edge_refusal: Literal["none", "product-context", "scope", "sandbox"] = _setting(
         "none", "what the OAuth credential lacks for the Edge Network"
     )
+    ecid_digits: int | None = _setting(
+        None, "digits that an ECID must have in the Edge Network, 38 as Adobe's have; none: any number up to 38"
+    )
     edge_needs_primary: bool = _setting(True, "whether an event without a primary identity is refused")
     edge_writes: Literal["with-query", "interact", "interact-and-collect"] = _setting(
         "with-query", "which Edge Network calls write profile attributes: interact with a query, any interact, or all"
@@ -150,12 +159,19 @@ class SandboxSettings:
     collect_units_per_second: int | None = _setting(6_000, "the same for collect")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse what would be ignored in silence: a misspelled field or choice."""
+        """Refuse what would be ignored in silence or break a later call: a misspelled field or choice, a missing value.
+
+        None for a setting that holds several values means no value, and a text means one.
+        """
         if name not in self.__dataclass_fields__:
             raise AttributeError(f"The sandbox has no setting {name!r}.")
         choices = _choices(name)
         if choices and value not in choices:
             raise ValueError(f"The sandbox setting {name} must be one of {choices}, not {value!r}.")
+        if get_origin(_TYPES[name]) is tuple:
+            value = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+        elif value is None and type(None) not in get_args(_TYPES[name]):
+            raise ValueError(f"The sandbox setting {name} must have a value, not None.")
         object.__setattr__(self, name, value)
 
     def public(self) -> dict[str, Any]:

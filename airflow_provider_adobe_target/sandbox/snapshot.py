@@ -29,7 +29,7 @@ def facts(state: State, call: Call) -> dict[str, Any]:
     """Return all facts, the newest first; neither the token nor any request header is among them."""
     now = state.settle()
     # Looking at the page is no call to Target.
-    calls = [known for known in reversed(state.calls) if known.route not in ("page", "state")]
+    calls = [known for known in reversed(state.calls) if known.route not in ("page", "state", "reset")]
     return {
         "client_code": state.settings.client_code,
         "now": iso_time(now),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -131,6 +132,7 @@ class State:
         self.calls: list[Call] = []
         self.warnings: list[str] = []
         self.open_deliveries: Counter[str] = Counter()  # by session id
+        self._open_calls: set[int] = set()
         self.session_uses: dict[tuple[str, str], tuple[str, float]] = {}  # what went with what, and when
         self.random = Random(settings.seed)  # noqa: S311  # nosec B311  # chance that can be repeated is what is wanted
         self.tokens = Tokens(settings, self.clock())
@@ -156,6 +158,24 @@ class State:
     def take_call(self) -> bool:
         """Count a call against the calls of a minute, and tell whether it is within them."""
         return self._limited_calls.take(self.clock(), self.settings.calls_per_minute)
+
+    def open_delivery(self, call: Call, session: str) -> bool:
+        """Count a Delivery call as open in its session until it is answered, unless there are too many."""
+        if self.open_deliveries[session] >= self.settings.session_concurrency:
+            return False
+        self.open_deliveries[session] += 1
+        self._open_calls.add(id(call))
+        return True
+
+    def close_delivery(self, call: Call) -> None:
+        """Count a call no longer as an open one, if it was."""
+        if id(call) in self._open_calls:
+            self._open_calls.remove(id(call))
+            self.open_deliveries[call.parameter("sessionId") or ""] -= 1
+
+    def random_uuid(self) -> str:
+        """Return a UUID by chance."""
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     def random_id(self) -> str:
         """Return 32 hex digits by chance."""

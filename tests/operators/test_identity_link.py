@@ -116,7 +116,7 @@ def test_ids_of_a_row_name_one_profile_afterwards_and_the_target_id_is_written_o
     assert first == {
         "thirdPartyId": "U1", "ECID": "42", "customerId": None, "integrationCode": None, "pcId": "1.28_0"
     }  # fmt: skip
-    assert second["pcId"].endswith(".45_0")
+    assert second["pcId"].endswith(".00_0")
     assert sandbox.profile(second["pcId"], "pcId") == sandbox.profile("U2") == {}
     assert not any("authorization" in call.headers for call in deliveries(sandbox))
 
@@ -250,7 +250,7 @@ def test_links_are_added_to_a_table_and_a_refusing_database_tells_no_id(sandbox,
     with sqlite3.connect(database) as connection:
         rows = connection.execute("SELECT thirdPartyId, pcId FROM links ORDER BY 1").fetchall()
     assert [id_ for id_, _ in rows] == ["SECRET-U0", "SECRET-U1", "SECRET-U2"]
-    assert all(pc_id.endswith(".45_0") for _, pc_id in rows)
+    assert all(pc_id.endswith(".00_0") for _, pc_id in rows)
     with pytest.raises(RuntimeError, match="'strict' .IntegrityError.") as failure:
         link(people(3), result_table="strict", result_conn_id="warehouse")
     assert failure.value.__suppress_context__

@@ -45,6 +45,15 @@ class TestBulkSubmit:
         answer = target.submit(ONE_ROW, headers={**FORM, "Host": "localhost:8900"})
         assert urlsplit(read_fields(answer)["batchStatus"]).hostname == "localhost"
 
+    def test_answers_the_status_at_the_edge_host_and_at_the_client_host_only_if_asked_to(self, target):
+        at_edge = target.status_url(ONE_ROW)
+        at_client = at_edge.replace(target.sandbox.edge_url, target.sandbox.url)
+        assert [target.status(url).status_code for url in (at_edge, at_client)] == [200, 404]
+        target.sandbox.settings.status_on_client_host = True
+        assert target.status(at_client).text == target.status(at_edge).text
+        target.sandbox.reset(processing_seconds=0, edge_base=target.sandbox.url)
+        assert target.status(target.status_url(ONE_ROW)).status_code == 200
+
     def test_names_another_place_for_the_status_where_edge_base_is_set(self, target):
         target.sandbox.settings.edge_base = "https://elsewhere.example"
         assert target.status_url(ONE_ROW).startswith("https://elsewhere.example/m2/acme/profile/batchStatus?")
@@ -462,12 +471,21 @@ class TestSingleUpdate:
         assert target.update("mboxPC=1&profile.a=x", client="client").status_code == 200
         assert target.update("mboxPC=1&profile.a=x", client="other").status_code == 404
 
-    def test_without_an_id_is_refused(self, target, read_fields):
-        assert read_fields(target.update("profile.tier=gold"))["success"] == "false"
+    @pytest.mark.parametrize("query", ["", "mbox3rdPartyId=&", "mboxPC=&", "mboxPC=&mbox3rdPartyId=&", "mboxpc=1&"])
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_without_an_id_is_refused(self, target, read_fields, query, method):
+        told = {"success": "false", "pcId": "", "message": "mboxPC or mbox3rdPartyId is required"}
+        assert read_fields(target.update(f"{query}profile.tier=gold", method)) == told
 
-    def test_needs_the_token_once_it_is_set(self, target):
+    def test_with_one_empty_id_is_for_the_other(self, target, read_fields):
+        target.sandbox.put_profile("1.28_0", {}, "pcId")
+        assert read_fields(target.update("mbox3rdPartyId=&mboxPC=1.28_0&profile.a=x"))["success"] == "true"
+        assert target.sandbox.profile("1.28_0", "pcId") == {"a": "x"}
+
+    def test_needs_the_token_once_it_is_set(self, target, read_fields):
         target.sandbox.settings.token = "secret"
-        assert target.update("mboxPC=1&profile.a=x").status_code == 403
+        refused = target.update("mboxPC=1&profile.a=x")
+        assert (refused.status_code, list(read_fields(refused))) == (403, ["success", "pcId", "message"])
         assert target.update("mboxPC=1&profile.a=x", headers=TOKEN).status_code == 200
 
     def test_has_8_kilobytes_by_get_and_60_by_post(self, target):
@@ -513,8 +531,9 @@ class TestFetch:
             assert target.attributes(path) == {"a": "x"}
 
     def test_for_another_client_code_is_unknown(self, target):
-        answer = target.fetch("thirdPartyId/U1", client="other")
-        assert (answer.status_code, answer.text) == (404, "Unknown client")
+        for answer in (target.fetch("thirdPartyId/U1", client="other"), target.fetch("U1", client="")):
+            assert answer.headers["Content-Type"].startswith("application/json")
+            assert (answer.status_code, answer.json()) == (404, {"status": 404, "message": "Unknown client"})
 
     def test_needs_the_token_once_it_is_set(self, target):
         target.sandbox.settings.token = "secret"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -27,9 +29,17 @@ class TestDelivery:
         content = target.deliver({"thirdPartyId": "U1"}, requestId="r1").json()
         assert (content["status"], content["requestId"], content["client"]) == (200, "r1", "acme")
         assert content["id"]["thirdPartyId"] == "U1"
-        assert content["id"]["tntId"].partition(".")[2] == "45_0"
+        assert content["id"]["tntId"].partition(".")[2] == "00_0"
         assert f"http://{content['edgeHost']}" == target.sandbox.edge_url
         assert content["execute"] == {"mboxes": [{"index": 0, "name": "warehouse-link"}]}
+
+    def test_names_a_request_by_a_uuid_where_the_caller_does_not(self, target):
+        first, second = (target.deliver().json()["requestId"] for _ in range(2))
+        assert str(uuid.UUID(first)) == first != second
+
+    def test_completes_target_ids_with_the_cluster_that_is_set(self, target):
+        target.sandbox.settings.cluster = "28"
+        assert target.deliver({"tntId": "1"}).json()["id"]["tntId"] == "1.28_0"
 
     def test_needs_no_token(self, target):
         target.sandbox.settings.token = "secret"
@@ -80,7 +90,7 @@ class TestDelivery:
         assert target.deliver({"thirdPartyId": "U1"}).json()["id"] == first
         assert target.deliver(ECID).json()["id"]["tntId"] != first["tntId"]
 
-    @pytest.mark.parametrize(("given", "told"), [("1.28_20", "1.28_20"), ("1", "1.45_0")])
+    @pytest.mark.parametrize(("given", "told"), [("1.28_20", "1.28_20"), ("1", "1.00_0")])
     def test_tells_target_ids_with_their_suffix(self, target, given, told):
         assert target.deliver({"tntId": given}).json()["id"]["tntId"] == told
 
@@ -170,6 +180,9 @@ class TestDelivery:
             {"id": {"marketingCloudVisitorId": "42", "customerIds": [{"id": 1}]}},
             {"execute": {"mboxes": [{"index": [], "name": "m"}]}},
             {"id": {"thirdPartyId": "x" * 257}},
+            {"id": {"thirdPartyId": "a+b"}},
+            {"id": {"thirdPartyId": "a/b", "tntId": "1.28_0"}},
+            {"id": {"thirdPartyId": "/"}},
             {"id": {"tntId": "a.b.c"}},
             {"id": {"tntId": "x" * 129}},
             {"id": {"marketingCloudVisitorId": "x" * 129}},
@@ -224,8 +237,11 @@ class TestDelivery:
     def test_refuses_a_bad_session_id(self, target, session):
         assert target.deliver_body({"context": {"channel": "web"}}, session=session).status_code == 400
 
-    def test_for_another_client_code_is_unknown(self, target):
-        assert target.deliver_body({"context": {"channel": "web"}}, client="other").status_code == 404
+    @pytest.mark.parametrize("client", ["other", ""])
+    def test_for_another_client_code_is_unknown(self, target, client):
+        answer = target.deliver_body({"context": {"channel": "web"}}, client=client)
+        assert answer.headers["Content-Type"].startswith("application/json")
+        assert (answer.status_code, answer.json()) == (404, {"status": 404, "message": "Unknown client"})
 
     def test_knows_only_the_property_tokens_that_are_set(self, target):
         target.sandbox.settings.property_tokens = ("p1",)
@@ -251,6 +267,20 @@ class TestDelivery:
             "Too many requests with same session ID",
         )
         assert target.deliver().status_code == 200
+
+    @pytest.mark.parametrize(("limit", "calls"), [(5, 8), (1, 4), (3, 3)])
+    def test_takes_as_many_calls_of_one_session_at_a_time_as_are_allowed(self, target, limit, calls):
+        target.sandbox.settings.session_concurrency = limit
+        target.sandbox.script("delivery", Answer.real(delay=1), forever=True)
+        body = {"context": WEB}
+        with ThreadPoolExecutor(calls + 1) as threads:
+            other = threads.submit(target.deliver_body, body, session="other")
+            answers = [threads.submit(target.deliver_body, body) for _ in range(calls)]
+        statuses = sorted(answer.result().status_code for answer in answers)
+        assert statuses == [200] * limit + [420] * (calls - limit)
+        assert other.result().status_code == 200
+        target.sandbox.script("delivery")
+        assert target.deliver_body(body).status_code == 200
 
     def test_warns_of_one_id_in_two_sessions_within_thirty_minutes(self, target):
         body = {"context": {"channel": "web"}, "id": {"thirdPartyId": "U1"}}

@@ -129,7 +129,7 @@ class TestInteract:
         handle = {part["type"]: part["payload"] for part in answer.json()["handle"]}
         assert handle["personalization:decisions"] == []
         assert {"scope": "EdgeNetwork", "hint": "or2", "ttlSeconds": 1_800} in handle["locationHint:result"]
-        assert {"scope": "Target", "hint": "45", "ttlSeconds": 1_800} in handle["locationHint:result"]
+        assert {"scope": "Target", "hint": "00", "ttlSeconds": 1_800} in handle["locationHint:result"]
 
     def test_takes_a_known_location_hint_in_the_path_and_gives_it_back(self, edge):
         (hints,) = [
@@ -157,6 +157,13 @@ class TestInteract:
         answer = edge.interact(event(tier="y" * 257))
         assert (answer.status_code, answer.json()["errors"][0]["type"]) == (207, ERRORS + "0202-502")
         assert target.sandbox.profile("42", "marketingCloudVisitorId") == {"tier": "x" * 256}
+
+    @pytest.mark.parametrize("customer", ["a+b", "a/b"])
+    def test_answers_207_to_customer_ids_that_target_never_takes(self, target, edge, customer):
+        target.sandbox.settings.third_party_namespace = "CRM"
+        answer = edge.interact(event({"CRM": [{"id": customer, "primary": True}]}, tier="gold"))
+        assert (answer.status_code, answer.json()["errors"][0]["type"]) == (207, ERRORS + "0202-502")
+        assert target.sandbox.profile(customer) is None
 
     def test_drops_events_without_consent_with_200_and_a_warning(self, target, edge):
         target.sandbox.settings.edge_consent = False
@@ -243,7 +250,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("body", "expected"),
         [
-            (b"", "0101-400"),
+            (b"", "0109-408"),
+            (b" ", "0101-400"),
             (b"{", "0101-400"),
             (b"[]", "0103-400"),
             (b'{"events": [{}]}', "0103-400"),
@@ -255,6 +263,25 @@ class TestRefusals:
     )
     def test_concern_bodies_that_are_no_event(self, edge, body, expected):
         assert code(edge.interact(None, data=body)) == expected
+
+    @pytest.mark.parametrize("path", ["/ee/v2/interact", "/ee/or2/v2/collect"])
+    def test_concern_a_call_without_a_body_before_its_media_type(self, target, path):
+        answer = requests.post(target.sandbox.edge_url + path, params={"datastreamId": "ds1"}, timeout=10)
+        assert (answer.status_code, code(answer)) == (408, "0109-408")
+
+    @pytest.mark.parametrize("ecid", ["not-an-ecid", "4a", "-1", "4.2", " 42", "4" * 39, "\u0664\u0662"])
+    def test_concern_an_ecid_that_is_not_a_number_of_up_to_38_digits(self, edge, ecid):
+        bad = event({"ECID": [{"id": ecid, "primary": True}]})
+        assert edge.interact(event({"ECID": [{"id": "4" * 38, "primary": True}]})).status_code == 200
+        for number, answer in enumerate([edge.interact(bad), edge.collect(event(), bad)]):
+            assert code(answer) == "0308-400"
+            assert f"#{number}" in answer.json()["detail"]
+            assert ecid not in answer.json()["detail"]
+
+    def test_concern_short_ecids_where_that_is_set(self, target, edge):
+        target.sandbox.settings.ecid_digits = 38
+        assert code(edge.interact(event({"ECID": [{"id": "4" * 37, "primary": True}]}))) == "0308-400"
+        assert edge.interact(event({"ECID": [{"id": "4" * 38, "primary": True}]})).status_code == 200
 
     def test_concern_media_types_but_not_those_of_browsers(self, edge):
         assert code(edge.interact(event(), headers={"Content-Type": "text/csv"})) == "0111-415"

@@ -198,6 +198,27 @@ def test_rows_that_are_lost_are_known_to_the_sandbox_alone(target):
     assert target.sandbox.batches[0].lost_ids == ["U1"]
 
 
+@pytest.mark.parametrize("nothing", [None, (), []])
+def test_nothing_may_fail(target, nothing):
+    target.sandbox.reset(processing_seconds=0, fail_ids=nothing, omit_counters=nothing, integration_codes=nothing)
+    assert target.load(ONE_ROW)["successfulUpdates"] == "1"
+    target.sandbox.settings.fail_ids = nothing
+    assert target.load(ONE_ROW)["failedUpdates"] == "0"
+
+
+def test_one_id_that_fails_may_be_a_text(target):
+    target.sandbox.reset(processing_seconds=0, fail_ids="U1")
+    assert target.load("batch=thirdPartyId,tier\nU1,gold\nU,gold\n1,gold")["failedUpdates"] == "1"
+
+
+@pytest.mark.parametrize("name", ["processing_seconds", "client_code", "final_status", "session_concurrency", "noise"])
+def test_a_setting_that_needs_a_value_is_refused_without_one(target, name):
+    with pytest.raises(ValueError, match=name):
+        target.sandbox.reset(**{name: None})
+    with pytest.raises(ValueError, match=name):
+        setattr(target.sandbox.settings, name, None)
+
+
 def test_each_call_is_watched_from_its_arrival_to_its_end(target):
     seen = []
     target.sandbox.watch(lambda call, moment: seen.append((call.route, moment, len(target.sandbox.batches))))

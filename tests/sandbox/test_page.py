@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from urllib.parse import quote
 
@@ -110,3 +115,79 @@ def test_an_unknown_profile_is_said_to_be_unknown(target):
 
 def test_it_can_only_be_read(target):
     assert requests.post(target.sandbox.url, timeout=10).status_code == 405
+    assert requests.get(target.sandbox.url + "/reset", timeout=10).status_code == 405
+
+
+def test_it_can_be_reset_to_its_settings(target):
+    target.sandbox.settings.refuse_status = 400
+    target.load("batch=thirdPartyId,tier\nU1,gold")
+    target.sandbox.script("fetch", Answer(500))
+    answer = requests.post(target.sandbox.url + "/reset", timeout=10)
+    assert answer.history[0].status_code == 303
+    state = get(target, "/state.json", id="U1").json()
+    assert (state["batches"], state["calls"], state["call_counts"], state["profile_count"]) == ([], [], {}, 0)
+    assert not state["profile"]["is_known"]
+    assert (target.sandbox.settings.refuse_status, target.sandbox.settings.processing_seconds) == (400, 0)
+    assert target.fetch("thirdPartyId/U1").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://elsewhere.example", 403), ("null", 403), ("http://127.0.0.1:1", 403), (None, 303)]
+)
+def test_pages_of_other_sites_cannot_reset_it(target, origin, status):
+    target.submit("batch=thirdPartyId,tier\nU1,gold")
+    headers = {"Origin": origin or target.sandbox.url}
+    answer = requests.post(target.sandbox.url + "/reset", headers=headers, allow_redirects=False, timeout=10)
+    assert answer.status_code == status
+    assert len(target.sandbox.batches) == (status == 403)
+
+
+def test_a_reset_leaves_no_call_open_in_a_session(target):
+    target.sandbox.settings.session_concurrency = 1
+    target.sandbox.script("delivery", Answer.real(delay=0.5))
+    with ThreadPoolExecutor(1) as threads:
+        open_call = threads.submit(target.deliver, {"thirdPartyId": "U1"}, {"tier": "gold"})
+        while target.sandbox.profile("U1") is None:
+            time.sleep(0.01)
+        target.sandbox.reset(session_concurrency=1)
+        assert target.deliver().status_code == 200
+        open_call.result()
+    target.sandbox.script("delivery", Answer.real(delay=0.5), forever=True)
+    with ThreadPoolExecutor(2) as threads:
+        answers = [threads.submit(target.deliver) for _ in range(2)]
+    assert sorted(answer.result().status_code for answer in answers) == [200, 420]
+
+
+WIDTHS = {"desktop": "1280,800", "phone": "412,800"}
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_browser_breaks_a_word_of_a_status(target, tmp_path, width):
+    target.load("batch=thirdPartyId,tier\nU1,gold")
+    browser = subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *(f"--user-data-dir={tmp_path}", f"--window-size={WIDTHS[width]}", "--dump-dom"),
+            _probe(tmp_path, get(target, "/").text),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    lines = {word: int(count) for word, count in re.findall(r"\[(\w+) (\d+)\]", browser.stdout)}
+    assert lines == {"complete": 1, "submit": 1, "decode_order": 1, "version": 1}
+
+
+def _probe(folder, page: str) -> str:
+    """Save the page with a script that counts the lines of each word's cell, and return its address."""
+    script = """<script>for (const cell of document.querySelectorAll("td, th")) {
+      const range = document.createRange(); range.selectNodeContents(cell);
+      const word = cell.textContent;
+      if (["complete", "submit", "decode_order", "version"].includes(word)) document.body.append(
+        `[${word} ${new Set([...range.getClientRects()].map((line) => line.top)).size}]`) }</script>"""
+    file = folder / "page.html"
+    file.write_text(page.replace("</body>", script + "</body>"))
+    return file.as_uri()

@@ -36,7 +36,7 @@ CLIENT_HOST, EDGE_HOST = "acme.tt.omtrdc.net", "mboxedge45.tt.omtrdc.net"
 @pytest.fixture
 def adobe(target, monkeypatch) -> Sandbox:
     """The sandbox under Adobe's host names, which lead nowhere else."""
-    target.sandbox.reset(edge_base=f"http://{EDGE_HOST}", ims_org_id="ORG@AdobeOrg")
+    target.sandbox.reset(edge_base=f"http://{EDGE_HOST}", ims_org_id="ORG@AdobeOrg", cluster="45")
     ports = {
         (host, 80): int(url.rpartition(":")[2])
         for host, url in ((CLIENT_HOST, target.sandbox.url), (EDGE_HOST, target.sandbox.edge_url))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import datetime
 
 import pytest
@@ -127,7 +128,11 @@ class TestAccessToAdmin:
         assert admin.make().status_code == 201
 
     def test_is_by_tenant_and_not_by_client_code(self, admin):
-        assert admin.make(tenant="acme").status_code == 404
+        answer = admin.make(tenant="acme")
+        content = answer.json()
+        assert (answer.status_code, content["httpStatus"]) == (404, 404)
+        assert str(uuid.UUID(content["requestId"])) == content["requestId"]
+        assert [error["message"] for error in content["errors"]] == ["Unknown tenant"]
 
     def test_counts_as_one_of_fifty_calls_a_minute(self, target, admin):
         target.sandbox.settings.calls_per_minute = 2

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import check_rate
 from airflow_provider_adobe_target.sandbox.endpoints.ims import token_fault
 from airflow_provider_adobe_target.sandbox.issued_tokens import DEBUGGER_SCOPE, PROFILE_SCOPE
-from airflow_provider_adobe_target.sandbox.messages import json_answer, method_not_allowed, text_answer
+from airflow_provider_adobe_target.sandbox.messages import json_answer, method_not_allowed
 from airflow_provider_adobe_target.sandbox.snapshot import iso_time
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ def authentication_token(state: State, call: Call) -> Answer:
         names = f"{PROFILE_SCOPE} or {DEBUGGER_SCOPE}"
         return _error(state, 400, f"{settings.token_scope_parameter} must be {names}")
     if call.method == "POST":
-        value = str(uuid.UUID(int=state.random.getrandbits(128), version=4))
-        token = state.tokens.make(scope, value, now)
+        token = state.tokens.make(scope, state.random_uuid(), now)
     else:
         known = state.tokens.current(scope)
         if known is None or known.expires_at <= now:
@@ -60,7 +58,7 @@ def client_settings(state: State, call: Call) -> Answer:
 def _check(state: State, call: Call) -> Answer | None:
     """Return the refusal of a call to another tenant, without rights, of another version or too many, or None."""
     if call.segments[0] != state.settings.tenant_id:
-        return text_answer(404, "Unknown tenant")
+        return _error(state, 404, "Unknown tenant")
     fault = token_fault(state, call)
     if fault is not None:
         return _error(state, 401, f"The access token is {fault}")
@@ -79,7 +77,7 @@ def _no_token(state: State, scope: str) -> Answer:
 def _error(state: State, status: int, message: str) -> Answer:
     content = {
         "httpStatus": status,
-        "requestId": state.random_id(),
+        "requestId": state.random_uuid(),
         "requestTime": iso_time(state.clock()),
         "errors": [{"errorCode": f"Sandbox.{status}", "message": message, "meta": {}}],
     }

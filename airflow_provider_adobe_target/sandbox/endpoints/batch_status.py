@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.sandbox.messages import Answer, Call, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.settings import COUNTERS
@@ -22,6 +23,8 @@ def status(state: State, call: Call) -> Answer:
     """Answer a batch status poll, with counters where ``showDetails=true`` asks for them."""
     if call.method != "GET":
         return method_not_allowed("GET")
+    if not _is_edge_host(state, call):
+        return text_answer(404, "Not found")
     refused = check_client(state, call.segments[1]) or check_token(state, call) or check_rate(state)
     if refused is not None:
         return refused
@@ -29,15 +32,21 @@ def status(state: State, call: Call) -> Answer:
     batch_id = call.parameter("batchId") or ""
     batch = state.batches.get(batch_id)
     if batch is None or now - batch.received_at > state.settings.status_kept_seconds:
-        return _lost(state, batch_id)
+        return _lost(state, call, batch_id)
     return response(state, _status_fields(state, batch, call.parameter("showDetails") == "true"))
 
 
-def _lost(state: State, batch_id: str) -> Answer:
+def _is_edge_host(state: State, call: Call) -> bool:
+    """Tell whether a status is answered at the place that was called: the edge host, or any as the settings say."""
+    named = urlsplit(state.settings.edge_base or "").netloc
+    return call.port == state.edge_port or call.host == named or state.settings.status_on_client_host
+
+
+def _lost(state: State, call: Call, batch_id: str) -> Answer:
     if state.settings.lost_status == "404":
         return text_answer(404, "Unknown batch")
     if state.settings.lost_status == "refusal":
-        return refusal(state, "No status for this batch")
+        return refusal(state, call, "No status for this batch")
     return response(state, [("batchId", batch_id)])
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 cannot hold
 FORM = "application/x-www-form-urlencoded"
+UNKNOWN_CLIENT = "Unknown client"
 
 
 def submit(state: State, call: Call) -> Answer:
@@ -26,15 +27,15 @@ def submit(state: State, call: Call) -> Answer:
     if refused is not None:
         return refused
     if len(call.body) >= settings.max_body_bytes:
-        return refusal(state, "The file is too large", settings.too_large_status)
+        return refusal(state, call, "The file is too large", settings.too_large_status)
     if settings.reject_content_type and content_type(call) != FORM:
-        return refusal(state, f"The content type must be {FORM}")
+        return refusal(state, call, f"The content type must be {FORM}")
     try:
         file = (BatchFile if settings.keep_profiles else CountedFile)(call.body, settings.decode_order)
     except RefusedFileError as error:
-        return refusal(state, str(error))
+        return refusal(state, call, str(error))
     if len(file) > settings.max_rows:
-        return refusal(state, "The file has too many rows")
+        return refusal(state, call, "The file has too many rows")
     batch = state.add_batch("v2" if call.segments[2] == "v2" else "v1", call, file)
     if not settings.keep_profiles:
         batch.forget_body()
@@ -52,9 +53,9 @@ def content_type(call: Call) -> str:
     return call.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def check_client(state: State, client_code: str | None) -> Answer | None:
-    """Return the refusal of a wrong client code, or None."""
-    return None if client_code == state.settings.client_code else text_answer(404, "Unknown client")
+def check_client(state: State, client_code: str) -> Answer | None:
+    """Return the refusal of a wrong client code in the path, or None."""
+    return None if client_code == state.settings.client_code else text_answer(404, UNKNOWN_CLIENT)
 
 
 def check_token(state: State, call: Call) -> Answer | None:
@@ -62,9 +63,8 @@ def check_token(state: State, call: Call) -> Answer | None:
     demands_token = state.settings.require_token and state.settings.token is not None
     if not demands_token or state.tokens.opens_profiles(bearer(call), state.clock()):
         return None
-    return refusal(
-        state, "The profile authentication token is missing or not valid", state.settings.missing_token_status
-    )
+    message = "The profile authentication token is missing or not valid"
+    return refusal(state, call, message, state.settings.missing_token_status)
 
 
 def check_rate(state: State) -> Answer | None:
@@ -75,9 +75,13 @@ def check_rate(state: State) -> Answer | None:
     return text_answer(503, "Service Unavailable", {} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
-def refusal(state: State, message: str, status: int | None = None) -> Answer:
-    """Return an answer with ``success=false``, under ``refuse_status`` unless another status is given."""
-    fields = [("success", "false"), ("batchStatus", ""), ("message", message)]
+def refusal(state: State, call: Call, message: str, status: int | None = None) -> Answer:
+    """Return an answer with ``success=false``, under ``refuse_status`` unless another status is given.
+
+    Its elements are those of the success: a single update has ``pcId`` where a batch has ``batchStatus``.
+    """
+    place = "pcId" if call.route == "single" else "batchStatus"
+    fields = [("success", "false"), (place, ""), ("message", message)]
     return response(state, fields, status or state.settings.refuse_status)
 
 

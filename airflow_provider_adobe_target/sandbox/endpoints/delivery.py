@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import check_client, edge_base
+from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import UNKNOWN_CLIENT, edge_base
 from airflow_provider_adobe_target.sandbox.endpoints.delivery_request import InvalidRequestError, read_request
 from airflow_provider_adobe_target.sandbox.endpoints.visits import target_id, visit
-from airflow_provider_adobe_target.sandbox.messages import Answer, json_answer, method_not_allowed
+from airflow_provider_adobe_target.sandbox.messages import Answer, error_answer, json_answer, method_not_allowed
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.messages import Call
@@ -28,16 +28,16 @@ def deliver(state: State, call: Call) -> Answer:
     if refused is not None:
         return refused
     if len(call.body) > MAX_BODY_BYTES:
-        return _error(413, "The request is too large")
+        return error_answer(413, "The request is too large")
     session = call.parameter("sessionId") or ""
     if not SESSION_ID.fullmatch(session) or set(session) & set("?{}/"):
-        return _error(400, "sessionId must be 1 to 128 printable characters without blank, ?, {, } and /")
-    if state.open_deliveries[session] > state.settings.session_concurrency:
-        return _error(420, "Too many requests with same session ID")
+        return error_answer(400, "sessionId must be 1 to 128 printable characters without blank, ?, {, } and /")
+    if not state.open_delivery(call, session):
+        return error_answer(420, "Too many requests with same session ID")
     try:
         request = read_request(call.body, state.settings)
     except InvalidRequestError as error:
-        return _error(400, str(error))
+        return error_answer(400, str(error))
     _note_session(state, session, request.ids)
     if request.names_two_customers:
         state.warnings.append(
@@ -50,7 +50,7 @@ def deliver(state: State, call: Call) -> Answer:
         return Answer(204, content_type="")
     content = {
         "status": 200,
-        "requestId": request.request_id or state.random_id(),
+        "requestId": request.request_id or state.random_uuid(),
         "client": state.settings.client_code,
         "id": ids,
         "edgeHost": urlsplit(edge_base(state, call)).netloc,
@@ -63,19 +63,15 @@ def _check_account(state: State, call: Call) -> Answer | None:
     settings = state.settings
     client_code, organization = call.parameter("client"), call.parameter("imsOrgId")
     if client_code is not None:
-        return check_client(state, client_code)
+        return None if client_code == settings.client_code else error_answer(404, UNKNOWN_CLIENT)
     if not organization or not settings.accept_ims_org:
-        return _error(400, "client is required")
+        return error_answer(400, "client is required")
     is_known = settings.ims_org_id in (None, organization)
-    return None if is_known else _error(404, "Unknown imsOrgId")
+    return None if is_known else error_answer(404, "Unknown imsOrgId")
 
 
 def _without_target_id(ids: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in ids.items() if name != "tntId"}
-
-
-def _error(status: int, message: str) -> Answer:
-    return json_answer(status, {"status": status, "message": message})
 
 
 def _note_session(state: State, session: str, ids: dict[str, str]) -> None:

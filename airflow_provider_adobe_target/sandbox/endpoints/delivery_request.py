@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ID_LENGTHS = {"thirdPartyId": 256, "tntId": 128, "marketingCloudVisitorId": 128}
 CUSTOMER_ID_LENGTHS = {"id": 128, "integrationCode": 50}
 STATES = ("unknown", "authenticated", "logged_out")
+FORBIDDEN = {"+", "/"}  # in a thirdPartyId
 OBJECTS = ("context", "id", "property", "execute", "prefetch", "experienceCloud")
 
 
@@ -128,6 +129,8 @@ def _ids(given: dict[str, Any]) -> dict[str, str]:
     ids = {name: given[name] for name in ID_LENGTHS if given.get(name) is not None}
     for name, value in ids.items():
         _require(_is_text(value, ID_LENGTHS[name]), f"id.{name} must be 1 to {ID_LENGTHS[name]} characters")
+    is_allowed = not set(ids.get("thirdPartyId", "")) & FORBIDDEN
+    _require(is_allowed, "id.thirdPartyId must have neither + nor /")
     is_dotted_once = ids.get("tntId", "").count(".") <= 1
     _require(is_dotted_once, "id.tntId may have a dot in front of the location suffix only")
     return ids

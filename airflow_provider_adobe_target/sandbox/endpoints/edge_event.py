@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.settings import SandboxSettings
 
 ECID = "ECID"
+ECID_DIGITS = 38
+DIGITS = re.compile("[0-9]+")
 STATES = ("ambiguous", "authenticated", "loggedOut")
 MAX_SCOPES = 30
 SAVE_SWITCHES = ("__save", "_save")
@@ -85,6 +88,7 @@ def read_event(event: object, number: int, settings: SandboxSettings) -> EdgeEve
     if faults:
         raise EdgeError("0104-422", "Invalid request", faults)
     _check_namespaces(identity_map, settings)
+    _check_ecids(identity_map, number, settings)
     primaries = sum(_is_primary(entry) for entries in identity_map.values() for entry in entries)
     if primaries > 1:
         raise EdgeError("0104-422", "Invalid request", [f"event #{number} has more than one primary identity"])
@@ -121,6 +125,13 @@ def _check_namespaces(identity_map: dict[str, Any], settings: SandboxSettings) -
     unknown = [name for name in identity_map if name not in known]
     if unknown:
         raise EdgeError("0013-422", f"The identity namespace code {unknown[0]} cannot be resolved")
+
+
+def _check_ecids(identity_map: dict[str, Any], number: int, settings: SandboxSettings) -> None:
+    for entry in identity_map.get(ECID, []):
+        length = settings.ecid_digits or min(len(entry["id"]), ECID_DIGITS)
+        if not DIGITS.fullmatch(entry["id"]) or len(entry["id"]) != length:
+            raise EdgeError("0308-400", f"Event #{number} contains an ID in invalid format in the {ECID} namespace")
 
 
 def _is_primary(entry: dict[str, Any]) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import content_type
+from airflow_provider_adobe_target.sandbox.endpoints.delivery_request import FORBIDDEN
 from airflow_provider_adobe_target.sandbox.endpoints.edge_event import EdgeError, read_body, read_event, read_query
 from airflow_provider_adobe_target.sandbox.endpoints.ims import token_fault
-from airflow_provider_adobe_target.sandbox.endpoints.visits import CLUSTER, target_id, visit
+from airflow_provider_adobe_target.sandbox.endpoints.visits import target_id, visit
 from airflow_provider_adobe_target.sandbox.messages import Answer, bearer, json_answer, method_not_allowed
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ TITLES = {
     "0101-400": "Invalid JSON request",
     "0103-400": "Missing required value",
     "0104-422": "Unprocessable entity",
+    "0109-408": "Empty request",
     "0111-415": "Invalid request",
     "0112-413": "Invalid request",
     "0201-503": "The 'com.adobe.target' service is temporarily unable to serve this request",
     "0202-502": "The 'com.adobe.target' service failed to process this request",
     "0301-200": "This request was ignored due to lack of user consent",
     "0306-400": "Event is missing primary identity",
+    "0308-400": "Invalid identity format",
     "0500-401": "Invalid authorization token",
     "0502-401": "Invalid authorization token",
     "0503-401": "Invalid authorization token",
@@ -63,7 +65,7 @@ def interact(state: State, call: Call) -> Answer:
         return _problem(state, call, request_id, error)
     faults = _to_target(state, event, is_written=has_query or settings.edge_writes != "with-query")
     handle = [{"type": "personalization:decisions", "payload": []}] if has_query and not faults else []
-    content: dict[str, Any] = {"requestId": request_id, "handle": [*handle, _location_hints(call)]}
+    content: dict[str, Any] = {"requestId": request_id, "handle": [*handle, _location_hints(state, call)]}
     if faults:
         content["errors"] = [_described(code) for code in faults]
     return json_answer(207 if faults else 200, {**content, **_warnings(state)})
@@ -93,8 +95,10 @@ def _check(state: State, call: Call, units: Meter, units_per_second: int | None)
     """Refuse a call that is of a wrong form, has no rights, is one too many or names no good datastream."""
     settings = state.settings
     _check_rights(state, call)
-    if not units.take(state.clock(), units_per_second, 1 + (len(call.body) - 1) // UNIT_BYTES):
+    if not units.take(state.clock(), units_per_second, max(1, 1 + (len(call.body) - 1) // UNIT_BYTES)):
         raise EdgeError("0000-429", "There are too many request units in one second")
+    if not call.body:
+        raise EdgeError("0109-408", "The request body is empty")
     if content_type(call) not in MEDIA_TYPES:
         raise EdgeError("0111-415", f"The request content type is not one of {', '.join(MEDIA_TYPES)}")
     if len(call.body) > MAX_BODY_BYTES:
@@ -134,7 +138,8 @@ def _to_target(state: State, event: EdgeEvent, *, is_written: bool) -> list[str]
         return []
     if settings.edge_target_fails:
         return ["0201-503"]
-    if any(len(value) > settings.delivery_value_length for value in event.values.values()):
+    is_too_long = any(len(value) > settings.delivery_value_length for value in event.values.values())
+    if is_too_long or set(event.ids.get("thirdPartyId", "")) & FORBIDDEN:
         return ["0202-502"]
     if event.ids and is_written:
         visit(state, {"tntId": target_id(state, event.ids), **event.ids}, event.values, "edge event")
@@ -144,12 +149,12 @@ def _to_target(state: State, event: EdgeEvent, *, is_written: bool) -> list[str]
 def _request_id(state: State, call: Call) -> str:
     """Return the caller's request id with something random at its end, or a new one."""
     given = call.parameter("requestId")
-    return f"{given}-{state.random_id()[:8]}" if given else str(uuid.UUID(int=state.random.getrandbits(128)))
+    return f"{given}-{state.random_id()[:8]}" if given else state.random_uuid()
 
 
-def _location_hints(call: Call) -> dict[str, Any]:
+def _location_hints(state: State, call: Call) -> dict[str, Any]:
     hint = call.segments[1] if call.segments[1] in HINTS else HINTS[0]
-    scopes = {"Target": CLUSTER, "EdgeNetwork": hint}
+    scopes = {"Target": state.settings.cluster, "EdgeNetwork": hint}
     payload = [{"scope": scope, "hint": name, "ttlSeconds": HINT_SECONDS} for scope, name in scopes.items()]
     return {"type": "locationHint:result", "payload": payload}
 

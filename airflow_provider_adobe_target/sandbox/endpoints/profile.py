@@ -7,13 +7,14 @@ from urllib.parse import parse_qsl
 
 from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import (
     FORM,
+    UNKNOWN_CLIENT,
     check_client,
     check_token,
     content_type,
     refusal,
     response,
 )
-from airflow_provider_adobe_target.sandbox.messages import Answer, json_answer, method_not_allowed, text_answer
+from airflow_provider_adobe_target.sandbox.messages import Answer, error_answer, json_answer, method_not_allowed
 from airflow_provider_adobe_target.sandbox.snapshot import iso_time
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def update(state: State, call: Call) -> Answer:
         return refused
     limit = state.settings.single_get_bytes if call.method == "GET" else state.settings.single_post_bytes
     if len(call.raw_path) + 1 + len(call.query) + len(call.body) > limit:
-        return refusal(state, "The update is too large", 413)
+        return refusal(state, call, "The update is too large", 413)
     parameters = _parameters(call)
-    key = next(((kind, parameters[name]) for name, kind in ID_PARAMETERS.items() if name in parameters), None)
+    key = next(((kind, parameters[name]) for name, kind in ID_PARAMETERS.items() if parameters.get(name)), None)
     if key is None:
-        return refusal(state, "mboxPC or mbox3rdPartyId is required")
+        return refusal(state, call, "mboxPC or mbox3rdPartyId is required")
     values = {
         name.removeprefix(PREFIX): value
         for name, value in parameters.items()
@@ -64,15 +65,14 @@ def fetch(state: State, call: Call) -> Answer:
     """Answer a profile fetch by Target id, customer id or Experience Cloud id."""
     if call.method != "GET":
         return method_not_allowed("GET")
-    refused = check_client(state, call.parameter("client"))
-    if refused is not None:
-        return refused
+    if call.parameter("client") != state.settings.client_code:
+        return error_answer(404, UNKNOWN_CLIENT)
     if check_token(state, call) is not None:
         status = state.settings.missing_token_status
         return json_answer(status, {"status": 403 if status == 200 else status, "message": "Forbidden"})
     key = _key(call)
     if key is None:
-        return text_answer(404, "Not found")
+        return error_answer(404, "Not found")
     now = state.settle()
     profile = state.profiles.find(key, now)
     attributes = None if profile is None else profile.visible(now)
@@ -80,7 +80,7 @@ def fetch(state: State, call: Call) -> Answer:
     if attributes is None:
         id_type, profile_id = key
         message = f"No profile found for client {client_code} with {ID_WORDS.get(id_type, id_type)}={profile_id}"
-        return json_answer(404, {"status": 404, "message": message})
+        return error_answer(404, message)
     times = [attribute.origin.at for attribute in attributes.values()]
     content = {
         "client": client_code,

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.profile_store import Key
     from airflow_provider_adobe_target.sandbox.state import State
 
-CLUSTER = "45"
-LOCATION = f".{CLUSTER}_0"
 # The customer id comes first: on a merge, its values win.
 ID_TYPES = {
     "thirdPartyId": "thirdPartyId",
@@ -27,7 +25,7 @@ def target_id(state: State, ids: Mapping[str, str]) -> str:
     :param ids: the visitor's ids by their Delivery names.
     """
     found = ids.get("tntId") or _known_target_id(state, _keys(ids), state.settle()) or state.random_id()
-    return found if "." in found else found + LOCATION
+    return found if "." in found else f"{found}.{state.settings.cluster}_0"
 
 
 def visit(
