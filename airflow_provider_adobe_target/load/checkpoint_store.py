@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +16,7 @@ from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
+_logger = logging.getLogger(__name__)
 
 Entries = dict[int, dict[str, Any]]
 
@@ -85,6 +88,7 @@ class CheckpointFile:
 
         :raises ProfileDataError: where the file is another task's, or holds something else
         """
+        self._claim()
         if not self._path.exists():
             return {}
         try:
@@ -101,18 +105,42 @@ class CheckpointFile:
 
     def write(self, entries: Entries, changed: int | None) -> None:
         """Keep the checkpoint: at any moment the file holds these, or those of before."""
+        self._put(entries, os.replace)
+
+    def _claim(self) -> None:
+        """Create the file for this task if there is none, so that a second task with the same path finds it.
+
+        A folder that cannot be written does not end the task.
+        """
+        try:
+            if not self._path.exists():
+                self._put({}, os.link)  # fails if another task has created the file since
+        except FileExistsError:
+            return
+        except Exception as error:
+            _logger.warning("The checkpoint file cannot be created: %s", error)
+
+    def _put(self, entries: Entries, move: Callable[[str, Path], object]) -> None:
+        """Write the file whole, readable for its owner only.
+
+        :param move: gives the finished local file its name: ``os.replace``, or ``os.link`` to refuse an existing one.
+        """
         content = json.dumps({"owner": self._owner, "files": entries}, indent=1)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.protocol not in ("", "file"):
             self._path.write_text(content)  # object storage puts whole objects
             return
         file = Path(self._path.path)
-        new = file.with_name(f"{file.name}.new")
-        with new.open("w") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.replace(file)
+        # mkstemp: a new name for each process, mode 0600, and it does not follow symbolic links.
+        descriptor, new = tempfile.mkstemp(prefix=".checkpoint-", dir=file.parent)
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            move(new, file)
+        finally:
+            Path(new).unlink(missing_ok=True)
 
 
 def checkpoint_store(context: Context, checkpoint_path: str | None) -> Store | None:

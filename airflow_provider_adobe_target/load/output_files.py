@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,8 @@ from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.rejects import Rejects
+
+_MAX_READABLE = 200  # characters; file systems allow 255 bytes for a name
 
 
 def task_file(kind: str, folder: str, ti: Any) -> ObjectStoragePath:
@@ -18,8 +22,11 @@ def task_file(kind: str, folder: str, ti: Any) -> ObjectStoragePath:
     :param folder: local or in object storage
     :param ti: the task instance
     """
-    name = f"{kind}-{ti.dag_id}-{ti.task_id}-{ti.run_id}-{ti.map_index}.parquet"
-    return ObjectStoragePath(folder) / re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    ids = [ti.dag_id, ti.task_id, ti.run_id, ti.map_index]
+    readable = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(map(str, ids)))[:_MAX_READABLE]
+    # The ids joined are ambiguous ("a-b" and "c", "a" and "b-c"); the digest is not.
+    digest = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+    return ObjectStoragePath(folder) / f"{kind}-{readable}-{digest}.parquet"
 
 
 def write_rejects(rejects: Rejects, folder: str, ti: Any) -> str | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -153,6 +155,42 @@ def test_the_file_of_another_task_is_refused(tmp_path, other):
     send(Checkpoint(CheckpointFile(path, OWNER), "acme v2"), 0)
     with pytest.raises(ProfileDataError, match=r"another task.*map_index"):
         CheckpointFile(path, {**OWNER, **other}).read()
+
+
+@pytest.mark.parametrize("other", [{"dag_id": "other"}, {"task_id": "other"}, {"map_index": 1}])
+@pytest.mark.parametrize("scheme", ["", "memory://receipts"])
+def test_a_path_of_two_tasks_is_refused_before_either_has_sent(tmp_path, scheme, other):
+    path = f"{scheme}{tmp_path}/receipts.json"
+    assert CheckpointFile(path, {**OWNER, "map_index": 0}).read() == {}
+    with pytest.raises(ProfileDataError, match=r"another task.*map_index"):
+        CheckpointFile(path, {**OWNER, "map_index": 0, **other}).read()
+
+
+def test_the_file_is_private_and_no_symbolic_link_is_followed(tmp_path):
+    path, victim = tmp_path / "receipts.json", tmp_path / "victim"
+    victim.write_text("untouched")
+    (tmp_path / "receipts.json.new").symlink_to(victim)
+    send(Checkpoint(CheckpointFile(str(path), OWNER), "acme v2"), 0)
+    assert victim.read_text() == "untouched"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {file.name for file in tmp_path.iterdir()} == {"receipts.json", "receipts.json.new", "victim"}
+
+
+def test_two_processes_of_one_task_do_not_disturb_each_other(tmp_path, caplog):
+    path = str(tmp_path / "receipts.json")
+    both = [Checkpoint(CheckpointFile(path, OWNER), "acme v2") for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda receipts: send(receipts, *range(50)), both))
+    assert "cannot be kept" not in caplog.text
+    assert len(Checkpoint(CheckpointFile(path, OWNER), "acme v2").accepted) == 50
+
+
+def test_a_folder_that_cannot_be_written_does_not_end_the_task(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    receipts = Checkpoint(CheckpointFile(f"{tmp_path}/file/receipts.json", OWNER), "acme v2")
+    send(receipts, 0)
+    assert receipts.accepted == [accepted(0)]
+    assert "cannot be kept" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["", "no JSON", "[]", "{}", '{"owner": 1, "files": []}', '{"files": {}}'])
