@@ -10,8 +10,6 @@ from airflow_provider_adobe_target.version_compat import ResolveMixin, XComArg
 
 _ROWS = ("data", "id_map", "universe_data")  # arguments that hold rows
 
-_NOTHING = "{##}"  # a comment of Jinja's, so that text that ends in ".sql" is no file's name
-
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
     """Rows as an operator's argument: resolved where they are an upstream task's output, and shown to nobody.
@@ -81,6 +79,32 @@ def hidden_rows(data: Any) -> Any:
     return data if data is None or isinstance(data, ResolveMixin) else RowsArgument(data)
 
 
+def render_object(template: str, context: Any) -> Any:
+    """Render a template in the same way in every DAG, whether or not it renders native objects.
+
+    :return: the object itself if the template is one expression, such as ``{{ params.id }}``; otherwise text. Unlike
+        Airflow's native rendering, text is never evaluated: ``"1_000"`` does not become 1000.
+    """
+    from jinja2.nativetypes import NativeCodeGenerator
+    from jinja2.nodes import Impossible, TemplateData
+
+    class ObjectCodeGenerator(NativeCodeGenerator):
+        def _output_child_to_const(self, node: Any, frame: Any, finalize: Any) -> Any:
+            if not isinstance(node, TemplateData):
+                raise Impossible  # a constant expression stays an object; Jinja would write it as text
+            return super()._output_child_to_const(node, frame, finalize)
+
+    env = context["dag"].get_template_env(force_sandboxed=True)
+    env.code_generator_class = ObjectCodeGenerator
+    compiled = env.from_string(template)
+    # Not compiled.render(): it reads every value of the context, and Airflow warns of deprecated ones.
+    variables: Any = copy.copy(context)
+    variables.update((name, value) for name, value in env.globals.items() if name not in context)
+    parts = list(compiled.root_render_func(env.context_class(env, variables, compiled.name, compiled.blocks)))
+    value = parts[0] if len(parts) == 1 else "".join(map(str, parts))
+    return str(value) if isinstance(value, env.undefined) else value
+
+
 class HiddenTemplate(RowsArgument):
     """An argument that Jinja renders, and that shows as ``<hidden>`` before and after.
 
@@ -109,7 +133,9 @@ class HiddenTemplate(RowsArgument):
             return [self._resolved(item, context) for item in value]
         if isinstance(value, str) and not (self._is_template and "{" in value):
             return value
-        return context["task"].render_template(value + _NOTHING if isinstance(value, str) else value, context)
+        if isinstance(value, str):
+            return render_object(value, context)
+        return context["task"].render_template(value, context)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HiddenTemplate:
         """Copy the references to upstream tasks."""

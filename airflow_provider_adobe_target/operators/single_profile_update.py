@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
@@ -221,13 +223,18 @@ class SingleProfileUpdateOperator(BaseOperator):
         from airflow_provider_adobe_target.profiles.pipeline import BadRowError
         from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks, one_row
 
-        attributes = self.attributes.value
+        attributes = self._one_attributes()
         if not isinstance(attributes, Mapping):
             raise ProfileDataError(
-                f"attributes is {type(attributes).__name__}, not a dict of names and values. A template that makes a "
-                "dict needs a DAG with render_template_as_native_obj=True."
+                f"attributes is {type(attributes).__name__}, not a dict of names and values. A template must be one "
+                "expression whose value is a dict, such as {{ params.attributes }}."
             )
-        id_column, rows = one_row(self.profile_id.value, attributes)
+        profile_id = self.profile_id.value
+        if profile_id is not None and (isinstance(profile_id, bool) or not isinstance(profile_id, (str, Integral))):
+            raise ProfileDataError(
+                f"profile_id is {type(profile_id).__name__}, not text or a whole number. Hand over the id as text."
+            )
+        id_column, rows = one_row(profile_id, attributes)
         with TempFolder() as folder:
             choices = {"id_column": id_column, "id_type": self._one_id_type, "skip_invalid_records": False}
             if any(id_type_of(str(name)) for name in attributes):
@@ -241,6 +248,14 @@ class SingleProfileUpdateOperator(BaseOperator):
                 ) from None
         run.rows_sent = int(update is not None)
         return run, update
+
+    def _one_attributes(self) -> Any:
+        """Return the attributes, also where text of a dict comes from a DAG that renders native objects."""
+        attributes = self.attributes.value
+        if isinstance(attributes, str) and getattr(self.get_dag(), "render_template_as_native_obj", False):
+            with suppress(ValueError, SyntaxError):
+                return ast.literal_eval(attributes)
+        return attributes
 
     @property
     def _one_id_type(self) -> Any:

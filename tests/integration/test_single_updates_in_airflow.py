@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from airflow_provider_adobe_target.sandbox import Answer
 
 CANARIES = ("canary-id", "canary-value", "canary-nested", "canary-upstream", "canary-mapped")
@@ -139,3 +141,47 @@ def test_rows_are_updated_and_shown_to_nobody(airflow, run_dag, sandbox, tmp_pat
         if canary in row and run.dag_id in row and "returns" not in row.split() and table != "dag_code"
     }
     assert leaks == set()
+
+
+RENDERED = (
+    IMPORTS
+    + """
+dag.render_template_as_native_obj = os.environ["NATIVE"] == "yes"
+IDS = ["1_000", "0x1f", "(12)", "007", "1e5", "[3]", "None", "True", "'q'", 1000]
+dag.params.update(
+    {"ids": IDS, "null": None, "yes": True, "many": ["x", "y"], "text": "1_0", "all": {"b": {"c": 1.5}}}
+)
+send = dict(if_not_found="send")
+for number in range(len(IDS)):
+    Single(task_id=f"id_{number}", profile_id=f"{{{{ params.ids[{number}] }}}}", attributes={"a": "1"}, **send)
+Single(
+    task_id="values", profile_id="values", **send,
+    attributes={
+        "null": "{{ params.null }}", "yes": "{{ params.yes }}", "many": "{{ params.many }}",
+        "text": "{{ params.text }}",
+        "constants": ["{{ none }}", "{{ false }}"], "sum": "{{ 6 * 7 }}", "within": "a {{ params.yes }}",
+    },
+)
+Single(task_id="all", profile_id="{{ 'a' }}ll", attributes="{{ params.all }}", **send)
+Single(task_id="bad_float", profile_id="{{ 1.0 }}", attributes={"a": 1}, **send)
+Single(task_id="bad_bool", profile_id="{{ params.yes }}", attributes={"a": 1}, **send)
+Single(task_id="bad_list", profile_id="{{ params.many }}", attributes={"a": 1}, **send)
+"""
+)
+
+
+@pytest.mark.parametrize("native", ["yes", "no"])
+def test_templates_give_the_same_ids_and_values_in_every_dag(run_dag, sandbox, native):
+    ids = ["1_000", "0x1f", "(12)", "007", "1e5", "[3]", "None", "True", "'q'", "1000"]
+    for profile_id in (*ids, "values", "all"):
+        sandbox.put_profile(profile_id, {})
+    run = run_dag(RENDERED, NATIVE=native)
+
+    assert [sandbox.profile(profile_id) for profile_id in ids] == [{"a": "1"}] * len(ids)
+    assert sandbox.profile("values") == {
+        "yes": "true", "many": "x|y", "text": "1_0", "constants": "false", "sum": "42", "within": "a True",
+    }  # fmt: skip
+    assert sandbox.profile("all") == {"b.c": "1.5"}
+    for task, kind in (("bad_float", "float"), ("bad_bool", "bool"), ("bad_list", "list")):
+        assert run.states[task] == "failed"
+        assert f"profile_id is {kind}" in run.log(task)

@@ -212,7 +212,7 @@ def test_a_dry_run_calls_nobody(sandbox):
         ({"profile_id": "PERSON+1"}, "id_forbidden_character"),
         ({"profile_id": " "}, "missing_id"),
         ({"profile_id": "PERSON" * 50}, "id_too_long"),
-        ({"profile_id": 12345.0}, "became double"),
+        ({"profile_id": 12345.0}, "profile_id is float"),
         ({"attributes": {"profile.tier": "GOLDEN"}}, "profile.tier"),
         ({"attributes": {"user.level": "GOLDEN"}}, "user.level"),
         ({"attributes": {"a b": "GOLDEN"}}, "a b"),
