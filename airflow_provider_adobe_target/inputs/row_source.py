@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
 from airflow_provider_adobe_target.inputs.database import database_hook, read_sql
 from airflow_provider_adobe_target.inputs.file_paths import read_paths
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, hidden_rows
@@ -35,9 +36,8 @@ def resolve_rows(
 
     options = FileOptions.checked(file_format, csv_options)
     sources = {"data": data, "sql": sql, "path": path}
-    given = [name for name, source in sources.items() if source is not None]
-    if len(given) != 1:
-        raise ProfileDataError(f"Give one of data, sql and path; given: {', '.join(given) or 'none'}.")
+    check_one_source(sources)
+    check_sql("sql", sql)
     if data is not None:
         from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
@@ -63,6 +63,7 @@ def resolve_id_map(
     given = [name for name, source in (("", data), ("_sql", sql), ("_path", path)) if source is not None]
     if not given:
         return None
+    check_sql("id_map_sql", sql)
     if len(given) > 1:
         raise ProfileDataError(
             f"Give one of id_map, id_map_sql and id_map_path; given: id_map{', id_map'.join(given)}."

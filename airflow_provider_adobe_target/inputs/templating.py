@@ -6,9 +6,15 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.version_compat import ResolveMixin, XComArg
 
 _ROWS = ("data", "id_map", "universe_data")  # arguments that hold rows
+
+
+def _upstream_parts(value: Any) -> list[Any]:
+    """Return the upstream outputs that rows consist of: the value itself, or items of a list."""
+    return [item for item in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(item, ResolveMixin)]
 
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
@@ -30,17 +36,20 @@ class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has a
 
     def iter_references(self) -> Iterable[Any]:
         """Return the upstream tasks whose output these rows are."""
-        return self.value.iter_references() if isinstance(self.value, ResolveMixin) else ()
+        return (reference for part in _upstream_parts(self.value) for reference in part.iter_references())
 
     def resolve(self, context: Any, **kwargs: Any) -> RowsArgument:
         """Fetch the upstream task's output."""
+        if not _upstream_parts(self.value):
+            return self
         if isinstance(self.value, ResolveMixin):
             return RowsArgument(self.value.resolve(context, **kwargs))
-        return self
+        parts = (item.resolve(context, **kwargs) if isinstance(item, ResolveMixin) else item for item in self.value)
+        return RowsArgument([part for part in parts if part is not None])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RowsArgument:
         """Copy the reference to an upstream task; rows are never changed and stay one."""
-        return RowsArgument(copy.deepcopy(self.value, memo)) if isinstance(self.value, ResolveMixin) else self
+        return RowsArgument(copy.deepcopy(self.value, memo)) if _upstream_parts(self.value) else self
 
     def __repr__(self) -> str:
         return "<rows>"
@@ -58,6 +67,11 @@ class RowsPartial:
     def expand(self, **mapped: Any) -> Any:
         """Map over arguments, as with every operator."""
         for name in _ROWS:
+            if isinstance(mapped.get(name), Mapping):
+                raise ProfileDataError(
+                    f"{name} cannot be expanded over a dict, which would show rows in the serialised DAG. Expand over "
+                    "a list, or over an upstream task's output."
+                )
             if isinstance(mapped.get(name), (list, tuple)):
                 mapped[name] = [hidden_rows(rows) for rows in mapped[name]]
         return self._partial.expand(**mapped)

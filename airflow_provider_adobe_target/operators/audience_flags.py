@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.inputs.arguments import check_sql
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
@@ -70,6 +71,7 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_sql("universe_sql", universe_sql)
         self.audiences = audiences
         self.audience_column = audience_column
         self.universe_sql = universe_sql

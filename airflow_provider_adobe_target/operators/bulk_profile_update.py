@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from airflow_provider_adobe_target.concurrency.reader_thread import read_and_pro
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql, to_seconds
 from airflow_provider_adobe_target.inputs.row_source import resolve_id_map, resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
@@ -90,8 +92,9 @@ class BulkProfileUpdateOperator(BaseOperator):
     :param rejects_path: a folder for the bad rows, local or in object storage (templated)
     :param wait_for_completion: wait until Adobe Target has finished all files, and evaluate_batches what it says
     :param deferrable: wait in the triggerer
-    :param poll_interval: seconds between two times of asking, growing to five times as many
-    :param timeout: seconds of waiting until an unfinished batch ends the task with ``AirflowSensorTimeout``
+    :param poll_interval: seconds, or a timedelta, between two times of asking, growing to five times as many
+    :param timeout: seconds, or a timedelta, of waiting until an unfinished batch ends the task with
+        ``AirflowSensorTimeout``
     :param max_failed_pct: the per cent of all rows, 0 to 100, that may have failed
     :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile; ``None``: any
     :param on_stuck: what to do about a batch that Adobe Target will not complete: ``fail``, or ``resubmit`` the same
@@ -152,8 +155,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         rejects_path: str | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 60,
-        timeout: float = 24 * 60 * 60,
+        poll_interval: float | timedelta = 60,
+        timeout: float | timedelta = 24 * 60 * 60,
         max_failed_pct: float = 0.0,
         max_not_found_pct: float | None = None,
         on_stuck: Literal["fail", "resubmit"] = "fail",
@@ -163,6 +166,9 @@ class BulkProfileUpdateOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_one_source({"data": data, "sql": sql, "path": path})
+        check_sql("sql", sql)
+        check_sql("id_map_sql", id_map_sql)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters
@@ -193,8 +199,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.rejects_path = rejects_path
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval = to_seconds("poll_interval", poll_interval)
+        self.timeout = to_seconds("timeout", timeout)
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
         self.on_stuck = on_stuck

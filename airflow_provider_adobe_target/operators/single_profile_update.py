@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.inputs.arguments import check_sql, to_seconds
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import (
     HiddenTemplate,
@@ -60,8 +62,9 @@ class SingleProfileUpdateOperator(BaseOperator):
     :param max_value_length: characters; a longer value is a bad one
     :param dry_run: do everything but the calls
     :param deferrable: wait in the triggerer for the one profile
-    :param poll_interval: seconds between two times of looking for the one profile
-    :param timeout: seconds of waiting until a missing profile ends the task with ``AirflowSensorTimeout``
+    :param poll_interval: seconds, or a timedelta, between two times of looking for the one profile
+    :param timeout: seconds, or a timedelta, of waiting until a missing profile ends the task with
+        ``AirflowSensorTimeout``
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
         ``skip_invalid_records``, ``max_invalid_pct``, ``on_duplicate_id`` and ``rejects_path``
@@ -98,8 +101,8 @@ class SingleProfileUpdateOperator(BaseOperator):
         max_value_length: int = 5_000,
         dry_run: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5 * 60,
-        timeout: float = 2 * 60 * 60,
+        poll_interval: float | timedelta = 5 * 60,
+        timeout: float | timedelta = 2 * 60 * 60,
         sql: str | None = None,
         sql_conn_id: str | None = None,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
@@ -119,6 +122,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_sql("sql", sql)
         self.profile_id = self._hidden(profile_id)
         self.id_type = id_type
         self.attributes = self._hidden(attributes)
@@ -128,8 +132,8 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.max_value_length = max_value_length
         self.is_dry_run = dry_run  # Airflow has a method of the argument's name
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval = to_seconds("poll_interval", poll_interval)
+        self.timeout = to_seconds("timeout", timeout)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters

@@ -12,6 +12,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -79,6 +80,8 @@ class ProfileLandingSensor(AdobeTargetSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        check_one_source({"data": data, "sql": sql, "path": path})
+        check_sql("sql", sql)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.parameters = parameters

@@ -79,7 +79,7 @@ def test_every_argument_that_the_documentation_names_is_one():
 
 @pytest.mark.parametrize("version", ["v2", "V2", 2, "2"])
 def test_a_version_is_read_in_any_spelling(version):
-    operator = BulkProfileUpdateOperator.from_treasure_data(task_id="upload", api_version=version)
+    operator = BulkProfileUpdateOperator.from_treasure_data(task_id="upload", sql="SELECT 1", api_version=version)
     assert operator.api_version == "v2"
 
 

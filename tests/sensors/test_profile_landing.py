@@ -115,7 +115,6 @@ def test_at_the_timeout_the_counts_are_told_and_nobody_is_shown(sandbox, caplog)
         ({"sample_size": 1_001}, "sample_size=1001"),
         ({"min_landed_pct": 101}, "min_landed_pct=101"),
         ({"seed": 1.5}, "seed=1.5"),
-        ({"path": "/tmp/x.csv"}, "Give one of data, sql and path"),
         ({"id_column": "absent"}, "absent"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -60,9 +62,30 @@ def read_data(data: object) -> Rows:
         return TableRows(data)
     if hasattr(data, "__arrow_c_stream__"):
         return StreamRows(data)
-    if isinstance(data, (list, tuple)):
-        return RecordRows(data)
+    if isinstance(data, Sequence) and not isinstance(data, (str, bytes, bytearray)):
+        return _read_parts(list(data))
     raise ProfileDataError(f"Rows cannot be read from {type(data).__name__}. Give {_ACCEPTED}.")
+
+
+def _read_parts(items: list[Any]) -> Rows:
+    """Read a list of dicts, or of outputs of several tasks, each a row or a table; nested lists are read in order."""
+    if not any(_is_table(item) for item in items):
+        return RecordRows(items)
+    from airflow_provider_adobe_target.profiles.sources.files import FilesRows
+
+    parts: list[Any] = []
+    for is_table, group in groupby(items, _is_table):
+        part = list(group)
+        parts += map(read_data, part) if is_table else [RecordRows(part)]
+    return FilesRows(parts)
+
+
+def _is_table(item: object) -> bool:
+    if isinstance(item, (dict, str, bytes, bytearray)):
+        return False
+    polars = sys.modules.get("polars")
+    lazy = polars is not None and isinstance(item, polars.LazyFrame)
+    return lazy or isinstance(item, (Sequence, pd.DataFrame)) or hasattr(item, "__arrow_c_stream__")
 
 
 class PandasRows:
