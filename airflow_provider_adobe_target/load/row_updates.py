@@ -111,6 +111,12 @@ class RowUpdates:
             )
         run_pool(cut_blocks(checked.record_batches()), self._send, max_workers=self._at_once, stop=self._stop)
 
+    @property
+    def rows_invalid(self) -> int:
+        """Rows that were rejected before a call was made for them."""
+        reasons = self._run.rejects.by_reason
+        return self._run.rows_rejected - reasons[NOT_FOUND] - reasons[REFUSED]
+
     def judge(self, *, if_not_found: str) -> None:
         """Fail where rows did not arrive that should have.
 

@@ -22,6 +22,7 @@ from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql, to_seconds
+from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_id_map, resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
@@ -90,6 +91,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         ``encode`` it with a warning, for accounts where a test has shown that this works
     :param max_value_length: characters; a row with a longer value is a bad row
     :param rejects_path: a folder for the bad rows, local or in object storage (templated)
+    :param on_no_rows: if the source has no rows: ``succeed`` with a warning, ``skip`` or ``fail``. If every row was
+        rejected, the task fails, unless ``max_invalid_pct`` is 100
     :param wait_for_completion: wait until Adobe Target has finished all files, and evaluate_batches what it says
     :param deferrable: wait in the triggerer
     :param poll_interval: seconds, or a timedelta, between two times of asking, growing to five times as many
@@ -153,6 +156,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         on_risky_value: Literal["replace", "reject", "encode"] = "replace",
         max_value_length: int = 5_000,
         rejects_path: str | None = None,
+        on_no_rows: Literal["succeed", "skip", "fail"] = "succeed",
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | timedelta = 60,
@@ -166,6 +170,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_on_no_rows(on_no_rows)
         check_one_source({"data": data, "sql": sql, "path": path})
         check_sql("sql", sql)
         check_sql("id_map_sql", id_map_sql)
@@ -197,6 +202,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.on_risky_value = on_risky_value
         self.max_value_length = max_value_length
         self.rejects_path = rejects_path
+        self.on_no_rows = on_no_rows
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = to_seconds("poll_interval", poll_interval)
@@ -371,6 +377,7 @@ class BulkProfileUpdateOperator(BaseOperator):
             dict(run.rejects.by_reason),
             f"{run.rows_empty:,}",
         )
+        check_row_counts(run.rows_read, run.rows_rejected, self.on_no_rows, self.max_invalid_pct)
         report = self._report(run, sender.batches, rejects_path)
         if "rows_extended" in report:
             self.log.info(

@@ -12,6 +12,7 @@ from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
+from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.load.link_writer import LinkWriter
@@ -61,6 +62,8 @@ class IdentityLinkOperator(BaseOperator):
     :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
         is sent
     :param rejects_path: a folder for the bad rows, local or in object storage (templated)
+    :param on_no_rows: if the source has no rows: ``succeed`` with a warning, ``skip`` or ``fail``. If every row was
+        rejected, the task fails
     :param max_failed_pct: the per cent of the rows sent, 0 to 100, that Adobe Target may refuse
     :param result_path: a folder for the links, as one Parquet file, local or in object storage (templated)
     :param result_table: a table to add the links to (templated)
@@ -103,6 +106,7 @@ class IdentityLinkOperator(BaseOperator):
         dry_run: bool = False,
         skip_invalid_records: bool = True,
         rejects_path: str | None = None,
+        on_no_rows: Literal["succeed", "skip", "fail"] = "succeed",
         max_failed_pct: float = 0.0,
         result_path: str | None = None,
         result_table: str | None = None,
@@ -110,6 +114,7 @@ class IdentityLinkOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_on_no_rows(on_no_rows)
         check_one_source({"data": data, "sql": sql, "path": path})
         check_sql("sql", sql)
         self.sql = sql
@@ -129,6 +134,7 @@ class IdentityLinkOperator(BaseOperator):
         self.is_dry_run = dry_run  # Airflow has a method of the argument's name
         self.skip_invalid_records = skip_invalid_records
         self.rejects_path = rejects_path
+        self.on_no_rows = on_no_rows
         self.max_failed_pct = max_failed_pct
         self.result_path = result_path
         self.result_table = result_table
@@ -180,6 +186,8 @@ class IdentityLinkOperator(BaseOperator):
                 raise failure
             report = self._report(run, links, places)
             self._check_refused(run, links)
+            rows_invalid = run.rows_rejected - run.rejects.by_reason["refused_by_target"]
+            check_row_counts(run.rows_read, rows_invalid, self.on_no_rows)
             return report
 
     def on_kill(self) -> None:

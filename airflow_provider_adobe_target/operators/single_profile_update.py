@@ -18,6 +18,7 @@ from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_sql, to_seconds
+from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import (
     HiddenTemplate,
@@ -67,7 +68,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         ``AirflowSensorTimeout``
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
-        ``skip_invalid_records``, ``max_invalid_pct``, ``on_duplicate_id`` and ``rejects_path``
+        ``skip_invalid_records``, ``max_invalid_pct``, ``on_duplicate_id``, ``rejects_path`` and ``on_no_rows``
     :param updates_per_second: updates of rows that begin in a second, and look-ups as many; at most 1,000
     :param updates_per_day: updates that one try of the task may begin in any 24 hours, of the account's million
     :param max_concurrent_updates: how many updates may be under way at once, 1 to 32
@@ -115,6 +116,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         max_invalid_pct: float | None = None,
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
         rejects_path: str | None = None,
+        on_no_rows: Literal["succeed", "skip", "fail"] = "succeed",
         updates_per_second: float = CALLS_PER_SECOND,
         updates_per_day: int = CALLS_PER_DAY,
         max_concurrent_updates: int = 8,
@@ -122,6 +124,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_on_no_rows(on_no_rows)
         check_sql("sql", sql)
         self.profile_id = self._hidden(profile_id)
         self.id_type = id_type
@@ -146,6 +149,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.max_invalid_pct = max_invalid_pct
         self.on_duplicate_id = on_duplicate_id
         self.rejects_path = rejects_path
+        self.on_no_rows = on_no_rows
         self.updates_per_second = updates_per_second
         self.updates_per_day = updates_per_day
         self.max_concurrent_updates = max_concurrent_updates
@@ -300,6 +304,7 @@ class SingleProfileUpdateOperator(BaseOperator):
             rejects_path = self._write_rejects(context, run)
         self.log.info("What became of the rows: %s; bad ones are kept in %s", run.counts, rejects_path)
         updates.judge(if_not_found=self.if_not_found)
+        check_row_counts(run.rows_read, updates.rows_invalid, self.on_no_rows, self.max_invalid_pct)
         return self._report(run, rejects_path)
 
     def _row_updates(self, run: ProfilePipeline, pace: UpdateRate, **choices: bool) -> RowUpdates:

@@ -106,8 +106,14 @@ class AudienceRows:
             members = _HashPartitions(Path(folder) / "members")
             self._deal_memberships(members)
             everybody = _HashPartitions(Path(folder) / "everybody")
+            count = 0
             for batch in self._universe.record_batches():
                 everybody.write(_ids(batch, self._universe_ids(batch.schema)))
+                count += len(batch)
+            if not count:
+                raise ProfileDataError(
+                    "The universe has no rows, so that former members would keep true. Check its source."
+                )
             for member_pile, universe_pile in zip(members.spools, everybody.spools, strict=True):
                 yield from self._join(_read(member_pile), _read(universe_pile))
         log.info("Members: %s", ", ".join(f"{name} {count:,}" for name, count in self.members.items()))

@@ -13,6 +13,7 @@ from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
+from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -37,6 +38,8 @@ class ProfileLandingSensor(AdobeTargetSensor):
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
         ``id_type``, ``attributes``, ``on_duplicate_id``, ``on_risky_value`` and ``max_value_length``
+    :param on_no_rows: if the source has no rows: ``succeed`` with a warning, ``skip`` or ``fail``. If every row is
+        rejected, the task fails
     :param sample_size: profiles to look up, 1 to 1,000
     :param seed: another one draws another sample
     :param min_landed_pct: the per cent of the sample, 0 to 100, that is to hold all that was sent. Adobe speaks of up
@@ -70,6 +73,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
         on_risky_value: Literal["replace", "reject", "encode"] = "replace",
         max_value_length: int = 5_000,
+        on_no_rows: Literal["succeed", "skip", "fail"] = "succeed",
         sample_size: int = 100,
         seed: int = 0,
         min_landed_pct: float = 99.0,
@@ -80,6 +84,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        check_on_no_rows(on_no_rows)
         check_one_source({"data": data, "sql": sql, "path": path})
         check_sql("sql", sql)
         self.sql = sql
@@ -96,6 +101,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self.on_duplicate_id = on_duplicate_id
         self.on_risky_value = on_risky_value
         self.max_value_length = max_value_length
+        self.on_no_rows = on_no_rows
         self.sample_size = sample_size
         self.seed = seed
         self.min_landed_pct = min_landed_pct
@@ -210,5 +216,6 @@ class ProfileLandingSensor(AdobeTargetSensor):
         with TempFolder() as folder:
             run = ProfilePipeline(rows, rules, folder)
             sample = draw_sample(run.profiles(), self.sample_size, self.seed)
+        check_row_counts(run.rows_read, run.rows_rejected, self.on_no_rows)
         self._id_type = run.id_type
         return sample

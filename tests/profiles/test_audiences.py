@@ -38,7 +38,7 @@ def members(*pairs):
 IDS = st.sampled_from([f"U{number}" for number in range(30)])
 
 
-@given(st.lists(st.tuples(IDS, st.sampled_from(["gold", "lapsed", "other", None]))), st.lists(IDS))
+@given(st.lists(st.tuples(IDS, st.sampled_from(["gold", "lapsed", "other", None]))), st.lists(IDS, min_size=1))
 def test_flags_are_those_of_a_plain_join(pairs, universe):
     table = pa.table(
         {
@@ -105,6 +105,7 @@ def test_nothing_is_left_on_disk(tmp_path):
     ("memberships", "universe", "options", "words"),
     [
         (members(("U1", "other")), pa.table({"id": ["U1"]}), {}, "allow_no_members"),
+        (members(("U1", "gold")), pa.table({"id": pa.array([], pa.string())}), {}, "universe has no rows"),
         (members(("U1", "gold")), pa.table({"a": ["U1"], "b": ["U1"]}), {}, "universe_id_column"),
         (members(("U1", "gold")), pa.table({"a": ["U1"]}), {"universe_id_column": "c"}, "universe_id_column"),
         (members(("U1", "gold")), pa.table({"id": [1.0]}), {}, "floats|double"),

@@ -1,0 +1,42 @@
+"""What happens if a source has no rows, or none that can be sent."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.version_compat import AirflowSkipException
+
+ON_NO_ROWS = ("succeed", "skip", "fail")
+
+log = logging.getLogger(__name__)
+
+
+def check_on_no_rows(on_no_rows: str) -> None:
+    """Check the argument.
+
+    :raises ProfileDataError: if it is not one of the choices.
+    """
+    if on_no_rows not in ON_NO_ROWS:
+        raise ProfileDataError(f"on_no_rows={on_no_rows!r} is not one of {', '.join(map(repr, ON_NO_ROWS))}.")
+
+
+def check_row_counts(rows_read: int, rows_invalid: int, on_no_rows: str, max_invalid_pct: float | None = None) -> None:
+    """Judge a source whose rows have all been read.
+
+    :param rows_invalid: rows that were rejected before a call was made for them.
+    :raises AirflowSkipException: if there are no rows and ``on_no_rows`` is ``skip``.
+    :raises ProfileDataError: if there are no rows and it is ``fail``, or if every row was rejected, unless
+        ``max_invalid_pct`` is 100.
+    """
+    if rows_read == 0:
+        message = f"The source has no rows (on_no_rows={on_no_rows!r})."
+        if on_no_rows == "skip":
+            raise AirflowSkipException(message)
+        if on_no_rows == "fail":
+            raise ProfileDataError(message)
+        log.warning(message)
+    elif rows_invalid == rows_read and max_invalid_pct != 100:
+        raise ProfileDataError(
+            f"Every row was rejected, {rows_read:,} of {rows_read:,}: nothing was sent. The log has the reasons."
+        )
