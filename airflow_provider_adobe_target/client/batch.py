@@ -178,8 +178,10 @@ class Batch:
 
     @property
     def failures(self) -> int | None:
-        """Rows that failed: by the counter, else as many as are listed; None where neither is given."""
-        return self.failed_updates if self.failed_updates is not None else self.listed_failures or None
+        """Rows that failed: the counter or the rows listed, whichever is more; None if Target gave neither."""
+        if self.failed_updates is None:
+            return self.listed_failures or None
+        return max(self.failed_updates, self.listed_failures)
 
 
 def batch_id_of(status_url: str) -> str:

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 from airflow_provider_adobe_target.client.batch import _COUNTERS, COMPLETE, LOST, STUCK, TORN, Batch
 
+_COUNTER_NAMES = {
+    "consumed_count": "consumedCount",
+    "successful_updates": "successfulUpdates",
+    "profiles_not_found": "profilesNotFound",
+    "failed_updates": "failedUpdates",
+}
 
 def check_limits(max_failed_pct: float, max_not_found_pct: float | None) -> None:
     """Check the two limits of :func:`evaluate_batches`.
@@ -29,7 +35,7 @@ def evaluate_batches(batches: Sequence[Batch], *, max_failed_pct: float, max_not
 
     :param max_failed_pct: per cent, 0 to 100, of the rows of all batches that may have failed.
     :param max_not_found_pct: per cent of the rows whose id Target may not know; None for no limit.
-    :return: warnings, for what Target left untold.
+    :return: warnings: counters that are missing or contradict each other, and batches of which no id was found.
     :raises BatchOutcomeError: naming every rule that is broken: ``stuck``, 'status lost', a ``batchSize`` that is not
         the number of rows sent, ``max_failed_pct`` or ``max_not_found_pct``, with batch ids and counts.
     :raises AdobeTargetError: where a limit is not within 0 to 100.
@@ -43,7 +49,20 @@ def evaluate_batches(batches: Sequence[Batch], *, max_failed_pct: float, max_not
         problems += _limit_problem("max_not_found_pct", max_not_found_pct, "were not found", not_found, batches)
     if problems:
         raise BatchOutcomeError(" ".join(problems))
-    return [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
+    warnings = [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
+    return warnings if max_not_found_pct is not None else [*warnings, *_none_found(batches)]
+
+
+def _none_found(batches: Sequence[Batch]) -> list[str]:
+    """Warn if Target knows none of the ids, which a wrong id column or id_type explains better than new customers."""
+    rows = sum(_rows(batch) or 0 for batch in batches)
+    if not rows or sum(batch.profiles_not_found or 0 for batch in batches) < rows:
+        return []
+    ids = ", ".join(str(batch.batch_id) for batch in batches)
+    return [
+        f"Target found no profile for any of the {rows} rows, in {ids}: nothing was written. Check the id column and "
+        "id_type. To fail in this case, set max_not_found_pct."
+    ]
 
 
 def failure_reason(batch: Batch) -> str | None:
@@ -95,9 +114,29 @@ def _warnings(batch: Batch, not_found_matters: bool) -> list[str]:
     if not_found_matters and batch.profiles_not_found is None:
         untold.append("profilesNotFound")
     warnings = [f"{name}, but Target did not give {' and '.join(untold)}."] if untold else []
-    parts = (batch.successful_updates, batch.profiles_not_found, batch.failed_updates)
-    known = [part for part in parts if part is not None]
+    return warnings + [f"{name}, but {contradiction}." for contradiction in _contradictions(batch)]
+
+
+def _contradictions(batch: Batch) -> Iterator[str]:
+    """Describe counters that cannot all be right, or do not account for every row."""
+    if batch.failed_updates is not None and batch.listed_failures > batch.failed_updates:
+        yield (
+            f"{batch.listed_failures} rows are listed as failed, and failedUpdates is {batch.failed_updates}: the "
+            "larger number counts"
+        )
     rows = _rows(batch)
-    if len(known) == len(parts) and rows is not None and sum(known) != rows:
-        warnings.append(f"{name}, but its counters add up to {sum(known)} of {rows} rows.")
-    return warnings
+    if rows is None:
+        return
+    if batch.consumed_count is not None and batch.consumed_count < rows:
+        yield f"its consumedCount is {batch.consumed_count} of {rows} rows"
+    counters = {name: getattr(batch, field) for field, name in _COUNTER_NAMES.items()}
+    for name, count in counters.items():
+        if count is not None and count > rows:
+            yield f"its {name} is {count}, more than its {rows} rows"
+    failed = batch.failures if batch.failed_updates is None else batch.failed_updates
+    parts = (batch.successful_updates, batch.profiles_not_found, failed)
+    total = sum(part or 0 for part in parts)
+    if total < rows and batch.successful_updates is not None:
+        yield f"its successfulUpdates is {batch.successful_updates}, and its counters add up to {total} of {rows} rows"
+    elif total != rows and None not in parts:
+        yield f"its counters add up to {total} of {rows} rows"

@@ -135,16 +135,51 @@ def test_unknown_rows_are_taken_from_the_batch_size():
 
 
 def test_not_found_rows_matter_only_where_there_is_a_limit():
-    assert verdict(batch(not_found=1000)) == []
+    assert verdict(batch(not_found=999)) == []
     assert verdict(batch(not_found=10), max_not_found_pct=1) == []
     with pytest.raises(BatchOutcomeError, match=r"11 of 1000 rows were not found.*max_not_found_pct"):
         verdict(batch(not_found=11), max_not_found_pct=1)
 
 
-def test_listed_rows_count_as_failures_only_where_the_counter_is_missing():
-    with pytest.raises(BatchOutcomeError, match="3 of 1000 rows failed"):
-        verdict(batch(failed=None, listed=3))
-    assert verdict(batch(failed=0, listed=3)) == []
+def test_no_id_found_in_any_batch_is_a_warning_unless_there_is_a_limit():
+    unknown = batch(not_found=1000)
+    (warning,) = verdict(unknown, batch(10, not_found=10, batch_id="acme-1-2"))
+    assert "no profile for any of the 1010 rows, in acme-1-1, acme-1-2" in warning
+    assert verdict(unknown, max_not_found_pct=100) == []
+    assert verdict(unknown, batch(10)) == []
+    assert verdict(batch(0)) == []
+
+
+@pytest.mark.parametrize(("failed", "listed", "failures"), [(None, 3, 3), (0, 3, 3), (2, 40, 40), (5, 3, 5)])
+def test_the_larger_of_counter_and_listed_rows_counts_as_failures(failed, listed, failures):
+    with pytest.raises(BatchOutcomeError, match=f"{failures} of 1000 rows failed"):
+        verdict(batch(failed=failed, listed=listed))
+
+
+def test_more_listed_failures_than_counted_within_the_limit_are_a_warning_with_both_numbers():
+    (warning,) = verdict(batch(failed=2, listed=40), max_failed_pct=4)
+    assert "40 rows are listed as failed, and failedUpdates is 2" in warning
+
+
+@pytest.mark.parametrize(
+    ("counters", "words"),
+    [
+        ({"consumed_count": 60}, "consumedCount is 60 of 1000"),
+        ({"successful_updates": 0}, "successfulUpdates is 0, and its counters add up to 0 of 1000"),
+        ({"successful_updates": 0, "profiles_not_found": None}, "successfulUpdates is 0"),
+        ({"successful_updates": 7, "profiles_not_found": None, "failed_updates": None}, "successfulUpdates is 7"),
+        ({"consumed_count": 1001}, "consumedCount is 1001, more than its 1000"),
+        ({"successful_updates": 1200, "profiles_not_found": None}, "successfulUpdates is 1200, more than its 1000"),
+        ({"profiles_not_found": 1001}, "profilesNotFound is 1001, more than its 1000"),
+    ],
+)
+def test_contradictory_counters_are_a_warning_with_both_numbers(counters, words):
+    assert words in " ".join(verdict(replace(batch(), **counters)))
+
+
+def test_counters_are_compared_with_the_batch_size_where_the_rows_are_unknown():
+    (warning,) = verdict(replace(batch(None, size=100, failed=0), consumed_count=60))
+    assert "consumedCount is 60 of 100" in warning
 
 
 def test_a_stuck_batch_fails_by_name():

@@ -72,6 +72,16 @@ def xml(*fields: str) -> Answer:
 
 
 COMPLETE = "<status>complete</status><batchSize>10</batchSize>"
+
+
+def counted(consumed: int, successful: int, not_found: int, failed: int, *, listed: int = 0) -> Answer:
+    """Return the answer about a complete batch of ten rows."""
+    names = ("consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
+    counters = zip(names, (consumed, successful, not_found, failed), strict=True)
+    rows = [f"<profile><id>U{number}</id><status>failed</status></profile>" for number in range(listed)]
+    return xml(COMPLETE, *(f"<{name}>{count}</{name}>" for name, count in counters), *rows)
+
+
 HTML = Answer(200, "<html><body>Please wait</body></html>", content_type="text/html")
 ENTITIES = Answer(200, '<!DOCTYPE r [<!ENTITY a "complete">]><response><status>&a;</status></response>')
 
@@ -86,7 +96,9 @@ CASES = {
         says={"fail_ids": ("U1", "U2")}, limits={"max_failed_pct": 10}, raises=FAILS, word="max_failed_pct"
     ),
     "one failure where none is allowed": Case(says={"fail_ids": ("U1",)}, raises=FAILS, word="max_failed_pct"),
-    "unknown profiles without a limit": Case(api_version="v1", ends_as=("complete", 10, 10, 0, 10, 0)),
+    "unknown profiles without a limit": Case(
+        api_version="v1", word="no profile for any of the 10 rows, in {id}", ends_as=("complete", 10, 10, 0, 10, 0)
+    ),
     "unknown profiles within the limit": Case(
         api_version="v1", limits={"max_not_found_pct": 100}, ends_as=("complete", 10, 10, 0, 10, 0)
     ),
@@ -100,6 +112,26 @@ CASES = {
         says={"fail_ids": ("U1",), "omit_counters": ("failedUpdates",), "failed_row_word": "error"},
         limits={"max_failed_pct": 10},
         ends_as=("complete", 10, 10, 9, 0, None),
+    ),
+    "failures that are listed, and counted as none": Case(
+        script=(counted(10, 10, 0, 0, listed=4),), limits={"max_failed_pct": 39}, raises=FAILS, word="4 of 10 rows"
+    ),
+    "failures that are listed, and counted as fewer, within the limit": Case(
+        script=(counted(10, 9, 0, 1, listed=4),),
+        limits={"max_failed_pct": 40},
+        word="4 rows are listed as failed, and failedUpdates is 1",
+        ends_as=("complete", 10, 10, 9, 0, 1),
+    ),
+    "consumedCount below batchSize": Case(
+        script=(counted(6, 10, 0, 0),), word="consumedCount is 6 of 10", ends_as=("complete", 10, 6, 10, 0, 0)
+    ),
+    "successfulUpdates below batchSize": Case(
+        script=(counted(10, 0, 0, 0),), word="successfulUpdates is 0", ends_as=("complete", 10, 10, 0, 0, 0)
+    ),
+    "a counter above batchSize": Case(
+        script=(counted(12, 10, 0, 0),),
+        word="consumedCount is 12, more than its 10",
+        ends_as=("complete", 10, 12, 10, 0, 0),
     ),
     "batchSize of fewer rows than were sent": Case(says={"batch_size_offset": -1}, raises=FAILS, word="{id}"),
     "batchSize of more rows than were sent": Case(says={"batch_size_offset": 1}, raises=FAILS, word="{id}"),
