@@ -18,6 +18,7 @@ _COUNTER_NAMES = {
     "failed_updates": "failedUpdates",
 }
 
+
 def check_limits(max_failed_pct: float, max_not_found_pct: float | None) -> None:
     """Check the two limits of :func:`evaluate_batches`.
 
