@@ -63,7 +63,7 @@ def call_with_retry(
     while True:
         with rate_limiter.permit() as permit:
             while (pause := permit.try_acquire()) > 0:
-                yield _wait(pause, clock, deadline, subject, reason)
+                yield wait_within(pause, clock, deadline, subject, reason)
             answer = yield Send(request)
         outcome = _outcome(answer, read, clock.now(), classify)
         if not isinstance(outcome, FailedAttempt):
@@ -82,7 +82,7 @@ def call_with_retry(
             )
         level = logging.WARNING if len(failed_attempts) > policy.silent_attempts else logging.DEBUG
         log.log(level, "No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
-        yield _wait(wait, clock, deadline, subject, reason)
+        yield wait_within(wait, clock, deadline, subject, reason)
 
 
 def _outcome(
@@ -98,7 +98,11 @@ def _outcome(
     raise TypeError("a flow is to be sent the answer to its request")
 
 
-def _wait(seconds: float, clock: Clock, deadline: float, subject: str, reason: str) -> Wait:
+def wait_within(seconds: float, clock: Clock, deadline: float, subject: str, reason: str) -> Wait:
+    """Return a wait that ends by the deadline.
+
+    :raises BatchTimeoutError: where it would end later.
+    """
     if clock.now() + seconds > deadline:
         raise BatchTimeoutError(f"The time for {subject} is over; the last try: {reason}.")
     return Wait(seconds)

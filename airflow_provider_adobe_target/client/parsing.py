@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _COUNTERS = ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
-_NAMES = frozenset({"success", "batchStatus", "message", "status", *_COUNTERS})
+_NAMES = frozenset({"success", "batchId", "batchStatus", "message", "status", *_COUNTERS})
+_OWN_NAMES = frozenset({"success", "batchId", "batchStatus"})
 _CHECKED = _NAMES | {"response", "profile"}
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
@@ -52,10 +53,16 @@ class SubmitResponse:
 
 @dataclass(frozen=True)
 class StatusResponse:
-    """The body of a status answer; ``status`` is None where a well-formed one names none."""
+    """The body of a status answer; ``status`` is None where a well-formed one names none.
+
+    :param batch_id: the batch that it names, or nothing.
+    :param is_own_form: whether its structure is Target's, and not that of any gateway's errors.
+    """
 
     success: bool | None
     status: BatchStatus | None
+    batch_id: str = field(default="", compare=False)
+    is_own_form: bool = field(default=False, compare=False)
 
 
 @dataclass
@@ -65,6 +72,7 @@ class _Fields:
     values: dict[str, str] = field(default_factory=dict)
     failures: int = 0
     failed_ids: set[str] = field(default_factory=set, repr=False)
+    is_own_form: bool = False
 
     def add_row(self, row_id: str, status: str) -> None:
         if status in _FAILURE_WORDS:
@@ -103,11 +111,12 @@ def parse_status(body: bytes) -> StatusResponse:
     """
     fields = _read(body)
     word = printable(fields.values.get("status", ""), _MAX_WORD)
-    if not word or word.isdigit():  # a number is an HTTP status that a gateway repeats in its body
-        return StatusResponse(fields.success(), None)
+    batch_id = fields.values.get("batchId", "")
+    if not word or word.isdigit():  # a number is an HTTP status that is repeated in the body
+        return StatusResponse(fields.success(), None, batch_id, fields.is_own_form)
     size, consumed, successful, not_found, failed = map(fields.counter, _COUNTERS)
     status = BatchStatus(word, size, consumed, successful, not_found, failed, fields.failures)
-    return StatusResponse(fields.success(), status)
+    return StatusResponse(fields.success(), status, batch_id, fields.is_own_form)
 
 
 def parse_failed_ids(body: bytes) -> set[str]:
@@ -175,11 +184,13 @@ def _read(body: bytes) -> _Fields:
 
 def _read_json(text: bytes) -> _Fields:
     values = _json_object(text, _one_meaning)
+    is_own_form = "response" in values or not _OWN_NAMES.isdisjoint(values) or set(values) == {"status", "message"}
     if isinstance(values.get("response"), dict):  # the XML's root, where a gateway has turned XML into JSON
         values = values["response"]
     entries = values.pop("profile", None) or []
     rows = entries if isinstance(entries, list) else [entries]
     fields = _Fields({name: _text(value) for name, value in values.items() if name in _NAMES and value is not None})
+    fields.is_own_form = is_own_form
     for row in rows:
         if isinstance(row, dict):
             fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
@@ -215,6 +226,7 @@ class _Collector:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.note_tags([tag, *attributes])
         self._path.append(tag.rpartition("}")[2])
+        self.fields.is_own_form = self._path[0] == "response"
         self._text = []
         self._parts += 1
         if len(self._path) > _MAX_DEPTH or self._parts > _MAX_PARTS or self._path[0].lower() == "html":

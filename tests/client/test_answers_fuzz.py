@@ -112,7 +112,7 @@ responses = st.builds(Response, st.sampled_from([200, 200, 200, 204, 302, 400, 4
 def test_every_answer_is_a_result_another_try_or_an_error_of_ours(response):
     readers = {
         BatchReceipt: lambda: parse_submit_response(CONNECTION, response, 1_767_225_600.0),
-        (BatchStatus, FailedAttempt): lambda: parse_status_response(CONNECTION, response, "acme-1-1"),
+        (BatchStatus, FailedAttempt, type(None)): lambda: parse_status_response(CONNECTION, response, "acme-1-1"),
         (TargetProfile, type(None)): lambda: parse_profile_response(CONNECTION, response),
         (FailedAttempt, type(None)): lambda: attempt_from_response(response, 1_767_225_600.0),
     }

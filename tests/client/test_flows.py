@@ -270,14 +270,6 @@ def test_the_status_is_asked_with_details_and_the_token(server, poll):
     [
         ((401, ""), TokenRefusedError, "token"),
         ((403, "<response/>"), TokenRefusedError, "token"),
-        ((404, HTML), StatusLostError, "status lost.*acme-1-1"),
-        ((410, ""), StatusLostError, "status lost.*acme-1-1"),
-        ((200, "<response/>"), StatusLostError, "status lost.*acme-1-1"),
-        ((200, "<response><batchSize>1</batchSize></response>"), StatusLostError, "status lost"),
-        ((200, "{}"), StatusLostError, "status lost"),
-        ((200, REFUSED), StatusLostError, "status lost"),
-        ((400, REFUSED), StatusLostError, "status lost"),
-        ((200, '{"status": 404, "message": "x"}'), StatusLostError, "status lost"),
         ((400, HTML), TargetRefusedError, "HTTP 400"),
         ((405, ""), TargetRefusedError, "HTTP 405"),
         ((302, ""), TargetRefusedError, "redirect"),
@@ -289,6 +281,73 @@ def test_a_refused_poll_is_tried_once(server, poll, clock, reply, error, text):
         poll()
     assert len(server.requests) == 1
     assert clock.waits == []
+
+
+LOST_REPLIES = [
+    (200, "<response/>"),
+    (200, "<response><batchSize>1</batchSize></response>"),
+    (200, "{}"),
+    (200, REFUSED),
+    (400, REFUSED),
+    (404, REFUSED),
+    (404, "<response/>"),
+    (410, '{"response": {"batchId": "acme-1-1"}}'),
+    (404, '{"success": false}'),
+    (200, '{"status": 404, "message": "x"}'),
+    (404, '{"status": 404, "message": "x"}'),
+]
+
+
+@pytest.mark.parametrize("reply", LOST_REPLIES)
+def test_a_status_is_lost_when_target_says_so_three_times_over_five_minutes(server, poll, clock, reply):
+    server.reply(*reply)
+    with pytest.raises(StatusLostError, match=r"status lost.*acme-1-1"):
+        poll()
+    assert len(server.requests) == 3
+    assert sum(clock.waits) == 300
+
+
+@pytest.mark.parametrize("reply", LOST_REPLIES)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_status_that_is_missing_once_or_twice_is_not_lost(server, poll, reply, times):
+    for _ in range(times):
+        server.reply(*reply)
+    server.status("complete")
+    assert poll().status == "complete"
+
+
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize(
+    "body", [HTML, "", "Unknown batch", "<error>no</error>", '{"message": "no Route matched"}', "{}"]
+)
+def test_a_404_that_is_not_in_the_form_of_target_is_a_failed_poll(server, poll, clock, status, body):
+    server.reply(status, body)
+    with pytest.raises(AdobeTargetUnavailableError, match=f"acme-1-1.*HTTP {status}"):
+        poll()
+    assert 1700 <= sum(clock.waits) <= 1800
+
+
+def test_lost_batches_are_asked_for_again_together(server, drive, make_settings, clock):
+    server.reply(404, REFUSED)
+    batches = [batch_of(server, f"acme-1-{number}") for number in range(1, 16)]
+    flow = poll_once(make_settings(), RateLimiter(50, clock), clock, batches)
+    polled = drive(flow, make_settings())
+    assert {batch.status for batch in polled} == {"status_lost"}
+    assert sum(clock.waits) == 300
+
+
+@pytest.mark.parametrize("batch_id", ["other-1-1", "other-shop-17-9", "acmeshop-1-1", "4-1-1"])
+def test_a_status_of_a_batch_of_another_client_code_is_refused(server, poll, batch_id):
+    server.reply(body=f"<response><batchId>{batch_id}</batchId><status>complete</status></response>")
+    with pytest.raises(TargetRefusedError, match="acme-1-1 is about a batch of another client code"):
+        poll()
+
+
+@pytest.mark.parametrize(("batch_id", "lines"), [("acme-1-1", 0), ("acme4-1-1", 1), ("acme-1-2", 1), ("b", 1)])
+def test_a_status_that_names_another_batch_is_logged(server, poll, caplog, batch_id, lines):
+    server.reply(body=f"<response><batchId>{batch_id}</batchId><status>complete</status></response>")
+    assert poll().status == "complete"
+    assert [record.levelname for record in caplog.records if "another batch" in record.message] == ["WARNING"] * lines
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from real_airflow import connection
 
+from airflow_provider_adobe_target.client.endpoints import batch_status
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -25,7 +26,7 @@ except ImportError:
 
 ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold" * number} for number in range(1, 6)]
 STUCK = Answer(200, "<response><status>stuck</status><batchSize>1</batchSize></response>")
-FORGOTTEN = Answer(404, "Unknown batch")
+FORGOTTEN = Answer(404, "<response><success>false</success></response>")
 REAL = Answer.real()
 LOST = Answer.real(reset="after")
 UNAVAILABLE = Answer(500)
@@ -55,6 +56,12 @@ class Impatient(clock.SystemClock):
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     monkeypatch.setattr(clock, "SYSTEM", Impatient())
+
+
+@pytest.fixture(autouse=True)
+def _lost_at_once(monkeypatch):
+    """How often a status must be missing is tested elsewhere."""
+    monkeypatch.setattr(batch_status, "_LOST_ATTEMPTS", 1)
 
 
 class Task:

@@ -83,6 +83,7 @@ def counted(consumed: int, successful: int, not_found: int, failed: int, *, list
 
 
 HTML = Answer(200, "<html><body>Please wait</body></html>", content_type="text/html")
+REFUSED_404 = Answer(404, "<response><success>false</success></response>")
 ENTITIES = Answer(200, '<!DOCTYPE r [<!ENTITY a "complete">]><response><status>&a;</status></response>')
 
 CASES = {
@@ -150,14 +151,29 @@ CASES = {
     ),
     "401": Case(script=(Answer(401, "no"),), forever=True, raises=FAILS, word="token"),
     "403": Case(script=(Answer(403, "no"),), forever=True, raises=FAILS, word="token"),
-    "404": Case(script=(Answer(404, "Unknown batch"),), forever=True, raises=FAILS, word="status lost"),
-    "410": Case(script=(Answer(410, "Gone"),), forever=True, raises=FAILS, word="status lost"),
+    "404 in Target's form": Case(script=(REFUSED_404,), forever=True, raises=FAILS, word="status lost"),
+    "404 in Target's form twice, then complete": Case(script=(REFUSED_404, REFUSED_404)),
+    "404 of a gateway, then complete": Case(script=(Answer(404, "<html>Not found</html>"), Answer(410, "Gone"))),
+    "404 in HTML forever": Case(
+        script=(Answer(404, "<html>Not found</html>"),), forever=True, raises=UNAVAILABLE, word="{id}"
+    ),
+    "404 in the JSON of a gateway forever": Case(
+        script=(Answer(404, '{"message": "no Route matched"}'),), forever=True, raises=UNAVAILABLE, word="{id}"
+    ),
     "400": Case(script=(Answer(400, "Bad request"),), forever=True, raises=FAILS, word="{id}"),
     "success=false": Case(
-        script=(xml("<success>false</success><message>no</message>"),), raises=FAILS, word="status lost"
+        script=(xml("<success>false</success><message>no</message>"),), forever=True, raises=FAILS, word="status lost"
     ),
-    "well formed, without a status": Case(script=(xml("<batchId>b</batchId>"),), raises=FAILS, word="status lost"),
-    "JSON without a status": Case(script=(Answer(200, '{"batchId": "b"}'),), raises=FAILS, word="status lost"),
+    "well formed, without a status": Case(
+        script=(xml("<batchId>b</batchId>"),), forever=True, raises=FAILS, word="status lost"
+    ),
+    "without a status twice, then complete": Case(script=(xml("<batchId>b</batchId>"), xml())),
+    "a status of another client's batch": Case(
+        script=(xml("<batchId>globex-17-9</batchId>", COMPLETE),), raises=FAILS, word="another client code"
+    ),
+    "JSON without a status": Case(
+        script=(Answer(200, '{"batchId": "b"}'),), forever=True, raises=FAILS, word="status lost"
+    ),
     "HTML, then complete": Case(script=(HTML, HTML)),
     "garbage, then complete": Case(script=(Answer(200, b"\x00\xff garbage"), Answer(200, ""))),
     "a counter that is no number, then complete": Case(script=(xml(COMPLETE, "<failedUpdates>a few</failedUpdates>"),)),

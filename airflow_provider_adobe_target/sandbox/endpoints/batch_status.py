@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_adobe_target.sandbox.messages import Answer, Call, method_not_allowed, text_answer
+from airflow_provider_adobe_target.sandbox.messages import Answer, Call, method_not_allowed
 from airflow_provider_adobe_target.sandbox.settings import COUNTERS
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _is_edge_host(state: State, call: Call) -> bool:
 
 def _lost(state: State, call: Call, batch_id: str) -> Answer:
     if state.settings.lost_status == "404":
-        return text_answer(404, "Unknown batch")
+        return response(state, [("success", "false"), ("message", "Unknown batch")], 404)
     if state.settings.lost_status == "refusal":
         return refusal(state, call, "No status for this batch")
     return response(state, [("batchId", batch_id)])
