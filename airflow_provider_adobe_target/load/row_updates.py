@@ -118,7 +118,7 @@ class RowUpdates:
         return self._run.rows_rejected - reasons[NOT_FOUND] - reasons[REFUSED]
 
     def judge(self, *, if_not_found: str) -> None:
-        """Fail where rows did not arrive that should have.
+        """Fail where rows did not arrive that should have, and warn where none did.
 
         :raises ProfileNotFoundError: where profiles were not found, and that is to fail
         :raises TargetRefusedError: where Adobe Target refused rows
@@ -134,6 +134,12 @@ class RowUpdates:
                 f"Adobe Target has no profile for {reasons[NOT_FOUND]:,} rows, and a single update creates none; "
                 f"{sent} were sent. They are among the bad rows as {NOT_FOUND!r}, which are kept where rejects_path is "
                 "set. With if_not_found='skip' the task succeeds without them; BulkProfileUpdateOperator creates them."
+            )
+        if reasons[NOT_FOUND] and not self._run.rows_sent:
+            log.warning(
+                "Adobe Target has no profile for any of the %s rows: nothing was written. Check the id column, id_type "
+                "and the client code.",
+                f"{reasons[NOT_FOUND]:,}",
             )
 
     def _checked(self, folder: Path) -> SpillFile:

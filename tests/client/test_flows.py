@@ -493,6 +493,12 @@ def test_a_profile_may_not_be_there(server, look_up, status):
         ((200, '{"status": 400, "message": "PERSON"}'), TargetRefusedError),
         ((400, '{"message": "PERSON"}'), TargetRefusedError),
         ((403, '{"status": 404, "message": "PERSON"}'), TokenRefusedError),
+        ((404, '{"message": "no Route matched with PERSON"}'), TargetRefusedError),
+        ((404, '{"status": 404, "message": "Not Found"}'), TargetRefusedError),
+        ((404, '{"status": 404, "error": "Not Found", "path": "/PERSON"}'), TargetRefusedError),
+        ((404, '{"fault": {"faultstring": "no profile"}}'), TargetRefusedError),
+        ((404, "{}"), TargetRefusedError),
+        ((500, '{"status": 500, "message": "No profile found"}'), AdobeTargetUnavailableError),
     ],
 )
 def test_other_answers_are_no_look_up_and_no_id_shows(server, look_up, caplog, reply, error):

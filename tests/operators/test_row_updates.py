@@ -160,6 +160,23 @@ def test_missing_profiles_fail_the_task_after_all_others_were_sent(sandbox, tmp_
     assert pq.read_table(file).num_rows == 2
 
 
+@pytest.mark.parametrize(("found", "warned"), [(0, True), (1, False)])
+def test_rows_of_which_no_profile_exists_are_a_warning_where_they_are_skipped(sandbox, caplog, found, warned):
+    known(sandbox, found)
+    report = update(data=rows(7), if_not_found="skip")
+    assert report["rows_sent"] == found
+    assert ("no profile for any of the 7 rows" in caplog.text) is warned
+
+
+@pytest.mark.parametrize("choice", ["skip", "fail", "send"])
+def test_a_404_of_a_gateway_does_not_mean_that_profiles_are_missing(sandbox, choice):
+    gateway = Answer(404, '{"message": "no Route matched with those values"}', content_type="application/json")
+    for route in ("fetch", "single"):
+        sandbox.script(route, gateway, forever=True)
+    with pytest.raises(AirflowFailException, match="refused"):
+        update(data=rows(7), if_not_found=choice)
+
+
 def test_a_refused_row_is_left_out_kept_and_fails_the_task_at_the_end(sandbox, tmp_path, caplog):
     known(sandbox, 30)
     sandbox.script("single", Answer.real(), Answer(400, "U1 gold"))
