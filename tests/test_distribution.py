@@ -1,0 +1,114 @@
+"""What the distributions hold and declare."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tarfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "airflow_provider_adobe_target"
+
+# Imported where something else has already imported them, never on their own.
+PROVIDED_BY_THE_CALLER = {
+    "MySQLdb": "cursors of the MySQL connection that a task reads",
+    "pymysql": "cursors of the MySQL connection that a task reads",
+    "flask_appbuilder": "the connection form of the FAB provider",
+    "flask_babel": "the connection form of the FAB provider",
+    "wtforms": "the connection form of the FAB provider",
+}
+
+
+class _Imports(ast.NodeVisitor):
+    """The modules that code imports when it runs."""
+
+    def __init__(self):
+        self.modules = set()
+
+    def visit_If(self, node):
+        if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+            self.generic_visit(node)
+
+    def visit_Import(self, node):
+        self.modules.update(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node):
+        self.modules.add(node.module)
+
+
+def imported_modules():
+    imports = _Imports()
+    for file in PACKAGE.rglob("*.py"):
+        imports.visit(ast.parse(file.read_text()))
+    return imports.modules
+
+
+def distributions_of(module):
+    parts = module.split(".")
+    if parts[:2] == ["airflow", "providers"]:
+        return {f"apache-airflow-providers-{'-'.join(parts[2:4])}", f"apache-airflow-providers-{parts[2]}"}
+    if parts[0] == "airflow":
+        return {"apache-airflow"}
+    return {normal(name) for name in packages_distributions().get(parts[0], [parts[0]])}
+
+
+def normal(requirement):
+    return re.match(r"[A-Za-z0-9._-]+", requirement).group().lower().replace("_", "-").replace(".", "-")
+
+
+def declared():
+    table = re.search(r"^dependencies = \[.*?(?=^\[project\.entry)", (ROOT / "pyproject.toml").read_text(), re.S | re.M)
+    return {normal(text) for text in re.findall(r'"([^"]+)"', table.group())}
+
+
+def test_every_imported_package_is_declared():
+    known = {*sys.stdlib_module_names, *PROVIDED_BY_THE_CALLER, PACKAGE.name}
+    modules = {module for module in imported_modules() if module.split(".")[0] not in known}
+    assert {"urllib3", "pyarrow"} <= {module.split(".")[0] for module in modules}
+    assert sorted(module for module in modules if not distributions_of(module) & declared()) == []
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(folder, filter="data")
+    (content,) = (path for path in folder.iterdir() if path.is_dir())
+    return content
+
+
+def test_the_source_distribution_has_the_files_that_its_makefile_names(unpacked):
+    named = set(re.findall(r"\b(?:scripts|benchmarks|docs|tests)/[\w./]+\w", (unpacked / "Makefile").read_text()))
+    assert {"scripts/demo.py", "docs/performance.svg"} <= named
+    assert [name for name in named if not (unpacked / name).exists()] == []
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "docs", "example_dags", "scripts", "tests", PACKAGE.name])
+def test_the_source_distribution_has_every_source_file(unpacked, folder):
+    def files(root):
+        found = (path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file())
+        return {path for path in found if not {"__pycache__", ".pytest_cache"} & set(path.parts)}
+
+    assert files(ROOT) == files(unpacked)
+
+
+CHECKS = {
+    "ruff check": ["-m", "ruff", "check", "."],
+    "ruff format": ["-m", "ruff", "format", "--check", "."],
+    "import-linter": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_source_distribution_passes_the_checks_of_its_makefile(unpacked, check):
+    done = subprocess.run([sys.executable, *CHECKS[check]], cwd=unpacked, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
