@@ -68,6 +68,7 @@ format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
 
 # Each candidate is a fresh process, which is to find its modules compiled.
 bench: export PYTHONDONTWRITEBYTECODE =
+bench: export PYTHONPATH = tests
 bench: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(LOCAL)/pycache
 bench: $(VENV)/bench.stamp ## Measure speed and memory, and draw docs/performance.svg
 	@for benchmark in parsing encoding wide growth sql end_to_end account waiting; do \

