@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_adobe_target.sandbox.messages import Answer, Call, method_not_allowed
+from airflow_provider_adobe_target.sandbox.messages import Answer, Call, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.settings import COUNTERS
 
 if TYPE_CHECKING:
