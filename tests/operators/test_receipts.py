@@ -6,7 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import fsspec
 import pytest
+
+try:
+    from airflow.sdk.io import attach
+except ImportError:  # Airflow 2.11
+    from airflow.io.store import attach
 
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
@@ -160,6 +166,8 @@ def test_the_file_of_another_task_is_refused(tmp_path, other):
 @pytest.mark.parametrize("other", [{"dag_id": "other"}, {"task_id": "other"}, {"map_index": 1}])
 @pytest.mark.parametrize("scheme", ["", "memory://receipts"])
 def test_a_path_of_two_tasks_is_refused_before_either_has_sent(tmp_path, scheme, other):
+    if scheme:
+        attach("memory", fs=fsspec.filesystem("memory"))
     path = f"{scheme}{tmp_path}/receipts.json"
     assert CheckpointFile(path, {**OWNER, "map_index": 0}).read() == {}
     with pytest.raises(ProfileDataError, match=r"another task.*map_index"):
