@@ -47,7 +47,7 @@ TEXTS = {
     "home.geo.lat": "47.5",
     "tags": "a|b",
     "numbers": "1|2",
-    "text": "a, b {{ 7*7 }}",
+    "text": "a b {{ 7*7 }}",  # a comma in a value becomes a space
 }
 
 
