@@ -147,6 +147,14 @@ EXTRA_FIELDS = (
     ),
     ExtraField("edge_host", "Edge Network host", "Experience Platform Edge Network: the host to call."),
     ExtraField("property_token", "Property token", "The token of the Target property (at_property)."),
+    ExtraField(
+        "update_path_segment",
+        "Path of single updates",
+        "The path segment after /m2/ of a single update: 'client_code' for the client code, or the word 'client'. "
+        "Default: client_code.",
+        placeholder="client_code",
+        choices=("client_code", "client"),
+    ),
 )
 
 

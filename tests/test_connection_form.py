@@ -21,6 +21,7 @@ EXTRA_NAMES = {
     "ims_org_id",
     "edge_host",
     "property_token",
+    "update_path_segment",
 }
 
 

@@ -12,11 +12,13 @@ from airflow_provider_adobe_target.client.settings_fields import (
     DEFAULT_CALLS_PER_MINUTE,
     DEFAULT_TIMEOUT,
     TARGET_DOMAIN,
+    UPDATE_PATH_SEGMENTS,
     OAuthCredential,
     _adobe_url,
     _base,
     _boolean,
     _calls_per_minute,
+    _choice,
     _client_code,
     _hosts,
     _oauth,
@@ -52,6 +54,8 @@ class TargetSettings:
     :param datastream_id: Experience Platform's datastream, if any.
     :param ims_org_id: the organization that it belongs to, if known.
     :param edge_url: another place that answers for the Edge Network: ``scheme://host[:port]``.
+    :param update_path_segment: the path segment after ``/m2/`` of a single update: ``client_code`` for the account's,
+        or the word ``client``.
     """
 
     client_code: str
@@ -70,6 +74,7 @@ class TargetSettings:
     datastream_id: str | None = None
     ims_org_id: str | None = None
     edge_url: str | None = None
+    update_path_segment: str = UPDATE_PATH_SEGMENTS[0]
 
     @classmethod
     def from_fields(
@@ -89,8 +94,8 @@ class TargetSettings:
         :param port: port for ``host``, where the URL has none.
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
             ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
-            ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id`` and ``edge_host``; other keys are left
-            alone.
+            ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id``, ``edge_host`` and
+            ``update_path_segment``; other keys are left alone.
         :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
         :raises ConnectionSettingsError: naming the field that cannot be used.
         """
@@ -124,6 +129,7 @@ class TargetSettings:
             datastream_id=_token("datastream_id", fields.get("datastream_id")),
             ims_org_id=_token("ims_org_id", fields.get("ims_org_id")),
             edge_url=_adobe_url("edge_host", fields.get("edge_host"), "") or None,
+            update_path_segment=_choice("update_path_segment", fields.get("update_path_segment"), UPDATE_PATH_SEGMENTS),
         )
         if settings.clear_text_urls and not all(map(_sees_no_clear_text, settings.proxies.items())):
             raise ConnectionSettingsError(

@@ -22,6 +22,7 @@ DEFAULT_ADMIN_URL = "https://mc.adobe.io"
 # What public code asks for; the page of a credential in Adobe Developer Console lists its own.
 DEFAULT_IMS_SCOPE = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,target_sdk"
 DEFAULT_TIMEOUT = (10.0, 300.0)
+UPDATE_PATH_SEGMENTS = ("client_code", "client")
 
 _CLIENT_CODE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
@@ -114,6 +115,16 @@ def _word(name: str, value: Any) -> str | None:
     if word is not None and not (isinstance(word, str) and _WORD.fullmatch(word)):
         raise ConnectionSettingsError(f"{name} is to have letters, digits, '_' and '-' only.")
     return word
+
+
+def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return one of the choices; absent means the first."""
+    choice = _present(value)
+    if choice is None:
+        return choices[0]
+    if choice not in choices:
+        raise ConnectionSettingsError(f"{name} must be {' or '.join(map(repr, choices))}.")
+    return str(choice)
 
 
 def _oauth(fields: Mapping[str, Any]) -> OAuthCredential | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_adobe_target.client.endpoints.profile import update_url
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 
@@ -20,12 +21,32 @@ def test_null_and_empty_mean_absent_in_every_field(absent):
         "verify",
         "proxies",
         "property_token",
+        "update_path_segment",
     )
     found = read("acme", absent, absent, absent, absent, **dict.fromkeys(names, absent))
     assert found == TargetSettings(client_code="acme", base_url="https://acme.tt.omtrdc.net")
     assert (found.calls_per_minute, found.timeout, found.verify) == (30, (10.0, 300.0), True)
     assert found.uses_ecid is True
     assert found.token is None
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        (None, "/m2/acme/profile/update"),
+        ("client_code", "/m2/acme/profile/update"),
+        (" client ", "/m2/client/profile/update"),
+    ],
+)
+def test_the_path_of_single_updates_has_the_client_code_or_the_word_client(given, path):
+    url = update_url(read(update_path_segment=given), "U1", "thirdPartyId")
+    assert url == f"https://acme.tt.omtrdc.net{path}?mbox3rdPartyId=U1"
+
+
+@pytest.mark.parametrize("given", ["acme", "Client", 1, True, ["client"]])
+def test_another_path_of_single_updates_is_refused(given):
+    with pytest.raises(ConnectionSettingsError, match="update_path_segment must be 'client_code' or 'client'"):
+        read(update_path_segment=given)
 
 
 @pytest.mark.parametrize(

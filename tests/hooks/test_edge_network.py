@@ -1,7 +1,10 @@
 """The Edge Network hook as a user calls it, against the sandbox."""
 
 import json
+import re
 import tempfile
+import time
+from datetime import datetime
 
 import pytest
 
@@ -80,6 +83,18 @@ def test_the_event_is_as_adobe_describes_it(connect, sandbox):
         "ECID": [{"id": "4242424242", "primary": True, "authenticatedState": "ambiguous"}],
     }
     assert sandbox.profile("U1") == {"tier": "gold"}
+
+
+@pytest.mark.parametrize("authenticated", [True, False])
+def test_an_event_has_the_time_at_which_it_was_made_and_so_has_a_retry(connect, sandbox, authenticated):
+    sandbox.script("interact", Answer(503))
+    before = time.time()
+    connect(authenticated).interact(PERSON, {"tier": "gold"})
+    events = [json.loads(call.body)["event"] for call in sandbox.calls if call.route == "interact"]
+    first, second = (event["xdm"]["timestamp"] for event in events)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first)
+    assert before - 0.001 <= datetime.fromisoformat(first.replace("Z", "+00:00")).timestamp() <= time.time()
+    assert first == second
 
 
 def test_the_next_call_goes_where_the_answer_said(connect, sandbox):

@@ -33,11 +33,12 @@ def sandbox(server, monkeypatch):
     return server
 
 
-def connect(server, monkeypatch, client_code="acme", token=None):
+def connect(server, monkeypatch, client_code="acme", token=None, **extra):
     server.reset(client_code=client_code, token=token)
     for route in ("single", "fetch"):
         server.script(route)
     connection = {"conn_type": "adobe_target", "login": client_code, "host": server.url, "password": token}
+    connection["extra"] = extra
     monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
 
 
@@ -123,6 +124,15 @@ def test_for_the_inputs_of_segments_published_tests_the_decoded_requests_are_tho
     assert (post.method, post.path) == ("POST", "/m2/segmentexchangepartn/profile/update")
     assert sent(post) == [("mbox3rdPartyId", "123-test"), *pairs]
     assert [call.headers.get("authorization") for call in server.calls] == [token and f"Bearer {token}"] * 2
+
+
+@pytest.mark.parametrize(("segment", "path"), [("client", "client"), ("client_code", "acme"), ("", "acme")])
+def test_the_path_has_the_client_code_or_the_word_client(server, monkeypatch, segment, path):
+    connect(server, monkeypatch, update_path_segment=segment)
+    server.put_profile("U1", {})
+    update("U1")
+    assert [call.path for call in calls(server, "single")] == [f"/m2/{path}/profile/update"]
+    assert server.profile("U1") == {"tier": "gold"}
 
 
 @pytest.mark.parametrize("missing", [{"profile_id": None}, {"attributes": None}])

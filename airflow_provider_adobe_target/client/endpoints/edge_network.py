@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -106,7 +107,7 @@ def send_event(
         yield from call_with_retry(
             rate_limiter or NoLimit(),
             clock,
-            event_request(settings, event, authenticated=authenticated, location_hint=location_hint),
+            event_request(settings, event, clock.now(), authenticated=authenticated, location_hint=location_hint),
             parse_event_response,
             policy=_POLICY,
             subject="an event for the Edge Network",
@@ -116,9 +117,12 @@ def send_event(
 
 
 def event_request(
-    settings: TargetSettings, event: EdgeEvent, *, authenticated: bool, location_hint: str | None
+    settings: TargetSettings, event: EdgeEvent, at: float, *, authenticated: bool, location_hint: str | None
 ) -> Request:
-    """Return the request that sends an event; parameters and errors as :func:`send_event`."""
+    """Return the request that sends an event; parameters and errors as :func:`send_event`.
+
+    :param at: when the event happened, in seconds since the epoch.
+    """
     if settings.datastream_id is None:
         raise ConnectionSettingsError("The Edge Network needs datastream_id of the connection, which is not set.")
     headers = {**plain_headers("application/json"), "Content-Type": "application/json"}
@@ -136,7 +140,7 @@ def event_request(
     base_url = settings.edge_url or (AUTHENTICATED_URL if authenticated else ANONYMOUS_URL)
     path = f"ee/{location_hint}/v2" if location_hint else "ee/v2"
     query = urlencode({"datastreamId": settings.datastream_id, "requestId": str(uuid.uuid4())})
-    body = json.dumps(_content(event), separators=(",", ":"), ensure_ascii=False).encode()
+    body = json.dumps(_content(event, at), separators=(",", ":"), ensure_ascii=False).encode()
     if len(body) > MAX_EVENT_BYTES:
         raise ProfileDataError(
             f"profile_too_large: the event has {len(body):,} bytes, and the Edge Network takes {MAX_EVENT_BYTES:,}. "
@@ -145,7 +149,8 @@ def event_request(
     return Request("POST", f"{base_url}/{path}/interact?{query}", headers, body, settings.timeout)
 
 
-def _content(event: EdgeEvent) -> dict[str, Any]:
+def _content(event: EdgeEvent, at: float) -> dict[str, Any]:
+    timestamp = datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     identity_map = {
         namespace: [
             {
@@ -159,7 +164,7 @@ def _content(event: EdgeEvent) -> dict[str, Any]:
     attributes = {f"profile.{name}": text for name, text in event.attributes.items()}
     return {
         "event": {
-            "xdm": {"identityMap": identity_map, "eventType": "profile.update"},
+            "xdm": {"identityMap": identity_map, "eventType": "profile.update", "timestamp": timestamp},
             "data": {"__adobe": {"target": attributes}},
         },
         "query": {

@@ -51,7 +51,8 @@ _CLUSTER = re.compile(r"[^.]*\.([0-9]{1,4})_[0-9]+")
 def update_url(settings: TargetSettings, profile_id: str, id_type: IdType) -> str:
     """Return the URL of a single update, its query with the id alone, percent-encoded."""
     parameter = f"{_ID_PARAMETERS[id_type]}={quote(profile_id, safe='')}"
-    return f"{settings.base_url}/m2/{settings.client_code}/profile/update?{parameter}"
+    segment = "client" if settings.update_path_segment == "client" else settings.client_code
+    return f"{settings.base_url}/m2/{segment}/profile/update?{parameter}"
 
 
 def room_in_update(settings: TargetSettings) -> int:
