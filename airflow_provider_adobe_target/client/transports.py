@@ -383,6 +383,7 @@ class _Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
+        self._timer.join()  # so that no thread is left when the call has ended
         _deadline.set(None)
 
     def watch(self, connection: socket.socket) -> None:
