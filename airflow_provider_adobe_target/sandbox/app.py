@@ -93,7 +93,14 @@ class Endpoint:
         if script.is_real or script.is_processed or script.reset == "after":
             real = await run_in_threadpool(self._handle, call, script.settings)
             if not script.is_processed:
-                answer = replace(real, delay=script.delay, reset=script.reset, cut=script.cut)
+                answer = replace(
+                    real,
+                    delay=script.delay,
+                    reset=script.reset,
+                    cut=script.cut,
+                    drip=script.drip,
+                    headers={**real.headers, **script.headers},
+                )
         self._state.watcher(call, "handled")
         if answer.delay:
             await _wait(answer.delay, receive)
@@ -154,7 +161,14 @@ async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> N
     }
     raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items() if value]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw_headers})
-    if answer.cut is None:
+    if answer.drip:
+        for byte in body:
+            await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+            await _wait(answer.drip, receive)
+            if scope["state"]["transport"].is_closing():
+                return
+        await send({"type": "http.response.body", "body": b""})
+    elif answer.cut is None:
         await send({"type": "http.response.body", "body": body})
     else:
         await send({"type": "http.response.body", "body": body[: answer.cut], "more_body": True})

@@ -40,6 +40,7 @@ class Answer:
     :param reset: break the TCP connection instead of answering: ``"before"`` the body is read, ``"in"`` the
         middle of it, or ``"after"`` the call was really processed, so that only its acknowledgement is lost.
     :param cut: send so many bytes of the body only, under the ``Content-Length`` of all of it, and close.
+    :param drip: seconds between two bytes of the body; 0 sends it as a whole.
     :param is_real: let the real handling make the answer; see :meth:`real`.
     :param is_processed: process the call, but give this answer all the same, as a gateway that lost patience does.
     :param settings: settings of the sandbox that hold for this one call, by name.
@@ -52,6 +53,7 @@ class Answer:
     delay: float = 0.0
     reset: Literal["before", "in", "after"] | None = None
     cut: int | None = None
+    drip: float = 0.0
     is_real: bool = False
     is_processed: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -62,11 +64,16 @@ class Answer:
         *,
         delay: float = 0.0,
         cut: int | None = None,
+        drip: float = 0.0,
         reset: Literal["before", "in", "after"] | None = None,
+        headers: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Answer:
-        """Let a call through to the real handling, if wanted with a late, cut or lost answer, or other settings."""
-        return cls(delay=delay, cut=cut, reset=reset, is_real=True, settings=settings)
+        """Let a call through to the real handling, if wanted with a late, slow, cut or lost answer, or other settings.
+
+        Headers are added to those of the real answer.
+        """
+        return cls(delay=delay, cut=cut, drip=drip, reset=reset, headers=headers or {}, is_real=True, settings=settings)
 
     @property
     def payload(self) -> bytes:

@@ -90,6 +90,9 @@ class SandboxSettings:
     lost_status: Literal["404", "refusal", "no-status"] = _setting(
         "404", "answer for an unknown or forgotten batch: HTTP 404, success=false, or a body without a status"
     )
+    zero_counters: tuple[str, ...] = _setting(
+        (), f"counters that status answers give as 0 whatever happened, of {', '.join(COUNTERS)}"
+    )
     omit_counters: tuple[str, ...] = _setting((), f"counters left out of status answers, of {', '.join(COUNTERS)}")
     batch_size_offset: int = _setting(0, "added to the batchSize that the status tells, as if rows were torn or lost")
     list_failed_rows: bool = _setting(True, "name failed rows as <profile> elements, with and without showDetails")

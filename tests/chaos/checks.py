@@ -23,7 +23,7 @@ _REASONS = {
     "refused": r"Target refused the batch",
     "unavailable": r"Target gave no usable answer",
     "timeout": r"No final status at the timeout|The time for .* is over|Sensor has timed out",
-    "bad rows": r"cannot be sent|has an id that an earlier row has|max_invalid_pct",
+    "bad rows": r"cannot be sent|Every row was rejected|has an id that an earlier row has|max_invalid_pct",
 }
 
 
@@ -44,7 +44,7 @@ def _reason(step: Step) -> str | None:
 
 def problems(record: Record) -> list[str]:
     """Say what does not hold; the texts are for the reader of a failed test, and name ids."""
-    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order, _pace)
+    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order, _pace, _cookies)
     found = [problem for check in checks for problem in check(record)]
     if record.report is not None:
         found += [*_report(record), *_resubmissions(record)]
@@ -201,7 +201,7 @@ def _why_again(record: Record, step: Step, batch: Any, now: Step) -> str:
 def _is_forgotten(record: Record) -> bool:
     plan = record.plan
     is_late = "finished late" in names(plan.submit_faults)  # perhaps later than a status is kept
-    return is_late or "status lost" in names(plan.status_faults) or plan.sandbox["status_kept_seconds"] < 86_400
+    return is_late or plan.sandbox["status_kept_seconds"] < 86_400
 
 
 def _order(record: Record) -> Iterator[str]:
@@ -226,6 +226,12 @@ def _pace(record: Record) -> Iterator[str]:
     refused = [call for call in record.sandbox.calls if call.is_acknowledged and call.status == 503]
     if refused:
         yield f"{len(refused)} calls came beyond the 50 of a minute"
+
+
+def _cookies(record: Record) -> Iterator[str]:
+    """No cookie of a response is ever sent."""
+    if any("cookie" in call.headers for call in record.sandbox.calls):
+        yield "a cookie was sent"
 
 
 def _report(record: Record) -> Iterator[str]:
@@ -277,9 +283,7 @@ def _redness(record: Record) -> Iterator[str]:
     is_late = "finished late" in submits or bool(plan.jumps) or bool(polls)
     can_be = {
         "stuck": "stuck" in submits,
-        "status lost": "status lost" in polls
-        or plan.sandbox["status_kept_seconds"] < 86_400
-        or "finished late" in submits,
+        "status lost": plan.sandbox["status_kept_seconds"] < 86_400 or "finished late" in submits,
         "limit": any(batch.failed or batch.not_found for batch in sandbox.batches),
         "refused": bool(submits & {"success=false", "garbage", "HTML", "lost: garbage instead"}),
         "unavailable": bool(faults),

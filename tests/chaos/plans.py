@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ _HTML = "<html><body>Sign in to the guest network</body></html>"
 _SLOW = 0.02  # seconds, these real ones
 _FOREVER = 60.0
 _PATIENCE = 0.5
+_COOKIE = {"Set-Cookie": "visitor=of-this-response; Path=/; Max-Age=3600"}
+_LYING_GZIP = Answer(
+    200, gzip.compress(b"<response><status>complete</status></response>") + b"x" * 4096, {"Content-Encoding": "gzip"}
+)
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,13 @@ def _status_fault(random: Random) -> Fault:
         Fault("reset after", Answer(reset="after")),
         Fault("garbage", Answer(200, random.randbytes(80))),
         Fault("HTML", Answer(200, _HTML, content_type="text/html")),
+        Fault("HTML with 404", Answer(404, _HTML, content_type="text/html")),
+        Fault("lying gzip", _LYING_GZIP),
+        Fault("dripping", Answer.real(drip=0.1)),
     ]
     if random.random() < 0.04:
         return Fault(
-            "status lost", random.choice([Answer(404), Answer(200, "<response><batchId>1</batchId></response>")])
+            "one 404", Answer(404, "<response><success>false</success><message>Unknown batch</message></response>")
         )
     return random.choice(curable)
 
@@ -89,7 +97,8 @@ def _status_fault(random: Random) -> Fault:
 def _faults(random: Random, share: float, make: Any) -> tuple[Fault, ...]:
     """Return what the calls of a route get, the first of them."""
     calls = random.randint(1, 25)
-    return tuple(make(random) if random.random() < share else Fault("none", Answer.real()) for _ in range(calls))
+    none = Fault("none", Answer.real(headers=_COOKIE))
+    return tuple(make(random) if random.random() < share else none for _ in range(calls))
 
 
 @dataclass(frozen=True)
@@ -224,7 +233,7 @@ def make_plan(seed: str, number: int) -> Plan:
     share = random.choice([0, 0.1, 0.1, 0.3, 0.6])
     submit_faults = _faults(random, share, _submit_fault)
     status_faults = _faults(random, random.choice([0, share]), _status_fault)
-    is_late = any(fault.name == "lost: late" for fault in submit_faults)
+    is_late = any(fault.name in ("lost: late", "dripping") for fault in (*submit_faults, *status_faults))
     known = _known(random, rows, api_version)
     return Plan(
         seed=seed,
@@ -239,9 +248,9 @@ def make_plan(seed: str, number: int) -> Plan:
         connection={
             "calls_per_minute": random.choice([5, 30, 50, 50]),
             "uses_ecid": api_version == "v1" or id_type == "thirdPartyId",
-            "timeout": f"5, {_PATIENCE if is_late else 10}",
+            "timeout": f"1, {_PATIENCE}" if is_late else "5, 10",
         },
-        sandbox=_sandbox(random, rows),
+        sandbox=_sandbox(random, rows, str(arguments["on_risky_value"])),
         submit_faults=submit_faults,
         status_faults=status_faults,
         kills=_kills(random),
@@ -258,7 +267,7 @@ def _known(random: Random, rows: Table, api_version: str) -> tuple[str, ...]:
     return tuple(profile_id for profile_id in ids if random.random() < share)
 
 
-def _sandbox(random: Random, rows: Table) -> dict[str, Any]:
+def _sandbox(random: Random, rows: Table, on_risky_value: str) -> dict[str, Any]:
     fails = random.random() < 0.12
     ids = [str(row[rows.id_column]) for row in rows.rows]
     return {
@@ -270,6 +279,8 @@ def _sandbox(random: Random, rows: Table) -> dict[str, Any]:
         "noise": random.random() < 0.3,
         "answer_format": random.choice(["xml", "xml", "json"]),
         "omit_counters": random.choice([(), (), ("failedUpdates",), ("batchSize", "consumedCount")]),
+        "zero_counters": random.choice([(), (), (), ("failedUpdates",), ("consumedCount", "successfulUpdates")]),
+        "decode_order": "split-then-decode" if on_risky_value == "encode" else "decode-then-split",
         "fail_ids": tuple(random.sample(ids, min(2, len(ids)))) if fails else (),
         "loss_rate": random.choice([0, 0, 0.001]),
         "override": random.choice(["replace", "merge"]),

@@ -240,6 +240,8 @@ def expected(table: Table, id_type: str, arguments: Mapping[str, Any]) -> Expect
         refusal = "an id that an earlier row has"
     elif arguments["max_invalid_pct"] is not None and bad * 100 > arguments["max_invalid_pct"] * len(table.rows):
         refusal = "max_invalid_pct"
+    elif bad and bad == len(table.rows):
+        refusal = "Every row was rejected"
     if repeated:
         rejected["duplicate_id"] = repeated
     which = -1 if arguments["on_duplicate_id"] == "last" else 0

@@ -59,7 +59,11 @@ def _status_fields(state: State, batch: Batch, show_details: bool) -> list[tuple
         batch.not_found,
         batch.failed,
     )
-    counters = [(name, n) for name, n in zip(COUNTERS, counts, strict=True) if name not in settings.omit_counters]
+    counters = [
+        (name, 0 if name in settings.zero_counters else n)
+        for name, n in zip(COUNTERS, counts, strict=True)
+        if name not in settings.omit_counters
+    ]
     batch_id = batch.batch_id.replace("-", "4-", 1) if settings.noise else batch.batch_id
     fields: list[tuple[str, Any]] = [("batchId", batch_id), ("status", batch.status)]
     fields += counters if show_details else [(name, n) for name, n in counters if name == "batchSize"]
