@@ -34,6 +34,7 @@ def link_rows(
     mbox: str,
     max_workers: int,
     calls_per_second: float,
+    browser_interval: float = 0,
 ) -> None:
     """Read rows in this thread, and tell Adobe Target in others what they say.
 
@@ -42,14 +43,18 @@ def link_rows(
     :param links: takes what Adobe Target says
     :param mbox: one that no activity uses
     :param max_workers: how many calls may be under way
+    :param browser_interval: seconds between two calls about one person or browser, each in a session of its own; 0:
+        at once, in one session of the person
     :raises AdobeTargetError: as :func:`~.link_person`
     """
     stop = threading.Event()
+    repeated: list[int] = []
     pace = RampUpLimiter(calls_per_second, clocks.SYSTEM)
 
     def link(identities: Iterator[Identity]) -> None:
         with RequestsTransport(settings) as transport:
-            lane = PersonWorker(settings, pace, mbox, transport, CancellableClock(stop))
+            is_apart = browser_interval > 0
+            lane = PersonWorker(settings, pace, mbox, transport, CancellableClock(stop), is_apart=is_apart)
             for identity in identities:
                 try:
                     count = links.add(identity, lane.link(identity))
@@ -58,14 +63,27 @@ def link_rows(
                     continue
                 if count % _LOGGED_ROWS == 0:
                     log.info("Rows linked so far: %s", f"{count:,}")
+            repeated.append(lane.repeated)
 
-    run_keyed(rows.identities(), lambda identity: hash(identity.person), link, workers=max_workers, stop=stop)
+    rounds = rows.rounds() if browser_interval > 0 else [rows.identities()]
+    for number, identities in enumerate(rounds):
+        if number:
+            log.info("Waiting %s seconds before the other browsers of people are linked.", f"{browser_interval:,.0f}")
+            clocks.SYSTEM.sleep(browser_interval)
+        run_keyed(identities, lambda identity: hash(identity.person), link, workers=max_workers, stop=stop)
+    if sum(repeated):
+        log.warning(
+            "Rows that followed another one of the same person, in the same session: %s. Adobe calls the result of "
+            "different ids in one session unpredictable. browser_interval=1800 sends them 30 minutes apart.",
+            f"{sum(repeated):,}",
+        )
 
 
 class PersonWorker:
     """Make calls one after the other, each person's where the answer to the one before said.
 
     :param transport: of the thread that makes the calls
+    :param is_apart: whether each call has a session of its own, as they are far enough from each other
     """
 
     def __init__(
@@ -75,24 +93,29 @@ class PersonWorker:
         mbox: str,
         transport: RequestsTransport,
         clock: clocks.Clock,
+        *,
+        is_apart: bool = False,
     ) -> None:
         self._settings = settings
         self._pace = pace
         self._mbox = mbox
         self._transport = transport
         self._clock = clock
+        self._is_apart = is_apart
+        self.repeated = 0
         self._edge_urls: OrderedDict[str, str | None] = OrderedDict()
 
     def link(self, identity: Identity) -> Link:
         """Tell Adobe Target what a row says; errors as :func:`~.link_person`."""
         person = Person(
-            key=identity.person,
+            key=identity.together if self._is_apart else identity.person,
             third_party_id=identity.ids.get("thirdPartyId"),
             tnt_id=identity.ids.get("pcId"),
             ecid=identity.ids.get("ECID"),
             customer_ids=identity.customer_ids,
             attributes=identity.attributes,
         )
+        self.repeated += person.key in self._edge_urls
         edge_url = self._edge_urls.pop(person.key, None)
         flow = link_person(self._settings, self._pace, self._clock, person, mbox=self._mbox, edge_url=edge_url)
         link = run(flow, self._transport, self._clock)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
 _MAX_CALLS_AT_ONCE = 50
+_MAX_INTERVAL = 86_400
 _MAX_CALLS_PER_SECOND = 1_000  # Adobe's advice for bursts; it also says not to go beyond 25 times one's daily peak
 _MBOX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _GLOBAL_MBOX = "target-global-mbox"
@@ -58,6 +59,8 @@ class IdentityLinkOperator(BaseOperator):
     :param max_concurrent_calls: how many calls may be under way at once, 1 to 50
     :param calls_per_second: how many calls may begin in a second, up to 1,000; at most 200 in the first minute, and
         200 a second more in each that follows
+    :param browser_interval: seconds between two calls about one person or browser, 0 to 86,400; 0: at once, in one
+        session. Adobe's rules need 1,800
     :param dry_run: do everything but the calls
     :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
         is sent
@@ -103,6 +106,7 @@ class IdentityLinkOperator(BaseOperator):
         mbox: str = "warehouse-link",
         max_concurrent_calls: int = 10,
         calls_per_second: float = 100,
+        browser_interval: float = 0,
         dry_run: bool = False,
         skip_invalid_records: bool = True,
         rejects_path: str | None = None,
@@ -131,6 +135,7 @@ class IdentityLinkOperator(BaseOperator):
         self.mbox = mbox
         self.max_concurrent_calls = max_concurrent_calls
         self.calls_per_second = calls_per_second
+        self.browser_interval = browser_interval
         self.is_dry_run = dry_run  # Airflow has a method of the argument's name
         self.skip_invalid_records = skip_invalid_records
         self.rejects_path = rejects_path
@@ -208,6 +213,7 @@ class IdentityLinkOperator(BaseOperator):
             mbox=self.mbox,
             max_workers=self.max_concurrent_calls,
             calls_per_second=self.calls_per_second,
+            browser_interval=self.browser_interval,
         )
 
     def _rules(self) -> Any:
@@ -229,6 +235,7 @@ class IdentityLinkOperator(BaseOperator):
             )
         self._check_number("max_concurrent_calls", 1, _MAX_CALLS_AT_ONCE, int)
         self._check_number("calls_per_second", 0.001, _MAX_CALLS_PER_SECOND)
+        self._check_number("browser_interval", 0, _MAX_INTERVAL)
         self._check_number("max_failed_pct", 0, 100)
         if (self.result_table is None) != (self.result_conn_id is None):
             raise AdobeTargetError("result_table and result_conn_id go together: give both or none.")

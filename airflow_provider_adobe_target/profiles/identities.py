@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,11 @@ class Identity:
             return f"{ECID} {self.ids[ECID]}"
         return f"{PC_ID} {self.ids[PC_ID].partition('.')[0]}"
 
+    @property
+    def together(self) -> str:
+        """All ids of the row, with their kinds, in an order of their own."""
+        return " ".join(f"{kind} {id_}" for kind, id_ in sorted({**self.customer_ids, **self.ids}.items()))
+
 
 class IdentityPipeline:
     """One walk through rows of ids.
@@ -115,14 +121,50 @@ class IdentityPipeline:
         :raises ProfileDataError: where the columns cannot be ids, or a row is bad and none may be left out: then
             before the first is handed out
         """
-        good: Iterable[pa.RecordBatch] = first_of_each_id(self._good_rows(), self._folder, self._reject_repeated)
-        if not self._rules.skip_invalid_records:
-            checked = SpillFile(self._folder / "checked")
-            for batch in good:
-                checked.write(batch)
-            good = checked.record_batches()
-        for batch in good:
+        for batch in self._rows_to_link():
             yield from self._cut(batch)
+
+    def rounds(self) -> Iterator[Generator[Identity, None, None]]:
+        """Hand out the same rows in rounds, none of which has an id twice; errors as :meth:`identities`.
+
+        The next round begins where the one before was read to its end. A row waits on disk while its customer or
+        browser is in an earlier one.
+        """
+        rows, later = self._rows_to_link(), SpillFile(self._folder / "later0")
+        for number in count(1):
+            yield self._round(rows, later, number)
+            if not later.rows:
+                return
+            rows, later = iter(later.record_batches()), SpillFile(self._folder / f"later{number}")
+
+    def _round(self, rows: Iterator[pa.RecordBatch], later: SpillFile, number: int) -> Generator[Identity, None, None]:
+        for kind in (THIRD_PARTY_ID, ECID, PC_ID):
+            folder = self._folder / f"round{number}_{kind}"
+            folder.mkdir()
+            rows = first_of_each_id(self._keyed(rows, kind), folder, later.write)
+        for batch in rows:
+            yield from self._cut(batch)
+
+    def _keyed(self, rows: Iterable[pa.RecordBatch], kind: str) -> Iterator[pa.RecordBatch]:
+        """Set ``id`` to a row's id of one kind, customer ids included; a row without one differs from all others."""
+        customers = self._rules.customer_id_columns
+        for batch in rows:
+            columns = [c for c in self._columns if (THIRD_PARTY_ID if c in customers else self._columns[c]) == kind]
+            ids = [pc.binary_join_element_wise(c, batch.column(f"id.{c}"), _SEPARATOR) for c in columns]
+            if kind == PC_ID:  # without its location
+                ids = [pc.replace_substring_regex(text, r"\.[^.]*$", "") for text in ids]
+            number = batch.column("row_number").cast(pa.string())
+            own = pc.binary_join_element_wise("row_number", number, _SEPARATOR)
+            yield batch.set_column(batch.num_columns - 1, "id", pc.coalesce(*ids, own))
+
+    def _rows_to_link(self) -> Iterator[pa.RecordBatch]:
+        good = first_of_each_id(self._good_rows(), self._folder, self._reject_repeated)
+        if self._rules.skip_invalid_records:
+            return good
+        checked = SpillFile(self._folder / "checked")
+        for batch in good:
+            checked.write(batch)
+        return iter(checked.record_batches())
 
     def refuse(self, identity: Identity) -> None:
         """Count a row among the bad ones, from any thread: Adobe Target would not have it."""

@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from types import SimpleNamespace
 from urllib.parse import parse_qs
@@ -158,6 +159,56 @@ def test_a_persons_calls_have_one_session_in_all_runs_come_in_order_and_follow_t
     ]
 
 
+SEVERAL_BROWSERS = [
+    {"thirdPartyId": "U1", "ECID": "1", "tntId": None},
+    {"thirdPartyId": "U1", "ECID": "2", "tntId": "2.28_0"},
+    {"thirdPartyId": "U2", "ECID": "1", "tntId": None},
+    {"thirdPartyId": "U1", "ECID": None, "tntId": "3"},
+    {"thirdPartyId": "U3", "ECID": None, "tntId": "2.28_1"},
+    {"thirdPartyId": "U4", "ECID": "4", "tntId": None},
+    {"thirdPartyId": None, "ECID": "5", "tntId": None},
+]
+
+
+@pytest.fixture
+def hasty_sandbox(sandbox, monkeypatch):
+    """A sandbox whose time passes as fast as :class:`ImpatientClock`'s."""
+    began = time.time()
+    with Sandbox(clock=lambda: began + (time.time() - began) * 1_000) as hasty:
+        connection = {"conn_type": "adobe_target", "login": "acme", "host": hasty.url}
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
+        yield hasty
+
+
+@pytest.mark.parametrize("arguments", [{}, {"skip_invalid_records": False}, {"max_concurrent_calls": 1}])
+def test_browsers_sent_30_minutes_apart_break_neither_rule_of_sessions(hasty_sandbox, link, arguments):
+    report = link(SEVERAL_BROWSERS, browser_interval=1_800, **arguments)
+    assert (report["rows_linked"], report["rows_rejected"]) == (7, 0)
+    assert warnings(hasty_sandbox) == []
+    assert len({session(call) for call in deliveries(hasty_sandbox)}) == 7
+    told = [json.loads(call.body)["id"] for call in deliveries(hasty_sandbox)]
+    assert len(told) == 7
+    for row in SEVERAL_BROWSERS:
+        assert {"marketingCloudVisitorId" if k == "ECID" else k: v for k, v in row.items() if v} in told
+
+
+@pytest.mark.parametrize("ids", [("ECID", "1", "2"), ("tntId", "1.28_0", "2.28_0")])
+def test_browsers_sent_at_once_share_the_session_of_their_person_and_a_warning_tells(sandbox, link, caplog, ids):
+    kind, *browsers = ids
+    link([{"thirdPartyId": "U1", kind: browser} for browser in browsers])
+    assert len({session(call) for call in deliveries(sandbox)}) == 1
+    assert "in the same session: 1. " in caplog.text
+    assert "browser_interval=1800" in caplog.text
+
+
+def test_people_with_one_browser_are_no_reason_to_wait_or_warn(sandbox, link, caplog):
+    began = time.monotonic()
+    assert link(people(50), browser_interval=86_400)["rows_linked"] == 50
+    link(people(50))
+    assert time.monotonic() - began < 60
+    assert "browser_interval" not in caplog.text
+
+
 def test_nothing_is_lost_where_one_call_in_twenty_meets_a_fault(sandbox, link):
     rows = people(2_000)
     rows[7] = {**rows[7], "thirdPartyId": "with+plus"}
@@ -306,6 +357,8 @@ def test_no_rows_are_no_calls_and_an_empty_file_of_links(sandbox, link):
         {"max_concurrent_calls": True},
         {"calls_per_second": 0},
         {"calls_per_second": 1_001},
+        {"browser_interval": -1},
+        {"browser_interval": "1800"},
         {"max_failed_pct": 101},
         {"result_table": "links"},
     ],

@@ -1,8 +1,10 @@
 """Rows of ids: which column is which, what is refused, and what is handed out."""
 
 import io
+from types import SimpleNamespace
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -134,3 +136,36 @@ def test_without_skip_invalid_records_no_row_is_handed_out_before_all_are_checke
 def test_columns_that_cannot_be_ids_end_the_task_with_a_way_out(read, data, rules, words):
     with pytest.raises(ProfileDataError, match=words):
         read(data, **rules)
+
+
+ROWS_OF_SEVERAL_BROWSERS = [
+    {"thirdPartyId": "U1", "ECID": "1"},
+    {"thirdPartyId": "U1", "ECID": "2"},
+    {"thirdPartyId": "U2", "ECID": "2"},
+    {"tntId": "9.28_0"},
+    {"thirdPartyId": "U3", "tntId": "9.28_1"},
+    {"ECID": "5", "crm": "C1"},
+    {"ECID": "6", "crm": "C1"},
+    {"ECID": "7", "tntId": None},
+    {"ECID": "8"},
+]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+@pytest.mark.parametrize("knows_schema", [True, False])
+def test_no_id_is_twice_in_a_round_and_every_row_is_in_one(tmp_path, batch_rows, knows_schema):
+    columns = dict.fromkeys(["thirdPartyId", "tntId", "ECID", "crm"])
+    table = pa.Table.from_pylist([{**columns, **row} for row in ROWS_OF_SEVERAL_BROWSERS])
+    batches = table.to_batches(max_chunksize=batch_rows)
+    rows = SimpleNamespace(
+        schema=table.schema if knows_schema else None, record_batches=lambda columns=None: iter(batches)
+    )
+    pipeline = IdentityPipeline(rows, IdentityOptions(customer_id_columns={"crm": "crm_data"}), tmp_path)
+    rounds = [list(identities) for identities in pipeline.rounds()]
+    assert len(rounds) > 1
+    for identities in rounds:
+        ids = [item for identity in identities for item in {**identity.ids, **identity.customer_ids}.items()]
+        told = [(kind, id_.partition(".")[0]) for kind, id_ in ids]
+        assert len(told) == len(set(told))
+    together = [identity.together for identities in rounds for identity in identities]
+    assert len(together) == len(set(together)) == len(ROWS_OF_SEVERAL_BROWSERS)
