@@ -154,24 +154,32 @@ class AdobeTargetHook(BaseHook):
         flow = submit_batch(self.settings, self.rate_limiter, clock, BatchBody(path, size), api_version)
         return Batch.submitted(self._run(flow, clock), rows=rows, bytes=size, sha256=sha256)
 
-    def poll(self, batches: Sequence[Batch], deadline: float = math.inf) -> list[Batch]:
+    def poll(
+        self, batches: Sequence[Batch], deadline: float = math.inf, on_final: Callable[[int, Batch], None] | None = None
+    ) -> list[Batch]:
         """Ask once for the status of each batch that is not final; errors as :meth:`get_batch_status`.
 
         :param deadline: epoch seconds at which to stop trying
+        :param on_final: called with the index of each batch that has become final, and the batch, as soon as it has
         :raises BatchTimeoutError: at the deadline
         """
         clock = clocks.SYSTEM
-        return self._run(poll_once(self.settings, self.rate_limiter, clock, batches, deadline), clock)
+        return self._run(poll_once(self.settings, self.rate_limiter, clock, batches, deadline, on_final), clock)
 
     def wait(
-        self, batches: Sequence[Batch], poll_interval: float, deadline: float, clock: Clock | None = None
+        self,
+        batches: Sequence[Batch],
+        poll_interval: float,
+        deadline: float,
+        clock: Clock | None = None,
+        on_final: Callable[[int, Batch], None] | None = None,
     ) -> list[Batch]:
         """Ask for the status of batches until all are final; parameters and errors as :meth:`poll`.
 
         :param poll_interval: seconds before the first time of asking, growing to five times as many
         """
         clock = clock or clocks.SYSTEM
-        flow = wait_for_batches(self.settings, self.rate_limiter, clock, batches, poll_interval, deadline)
+        flow = wait_for_batches(self.settings, self.rate_limiter, clock, batches, poll_interval, deadline, on_final)
         return self._run(flow, clock)
 
     def failed_ids(self, batches: Sequence[Batch]) -> set[str]:

@@ -112,6 +112,10 @@ class Checkpoint:
             self._batches.update(batches)
             self._write(None)
 
+    def finish(self, number: int, batch: Batch) -> None:
+        """Keep the final status of a batch."""
+        self._note(number, batch)
+
     def reset(self, number: int, reason: str) -> None:
         """Note that a file is to be sent at the next walk through the rows, and why, for the report."""
         batch = self._batches[number]

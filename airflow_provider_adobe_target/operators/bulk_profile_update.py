@@ -262,11 +262,15 @@ class BulkProfileUpdateOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""
-        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
+        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
 
         with translate_errors():
             batches = batches_of_event(event)
-            return self._conclude(context, event["report"], batches, self._checkpoint(context, batches))
+            checkpoint = self._checkpoint(context, batches)
+            if "error" in event and batches:
+                checkpoint.complete(dict(enumerate(batches)))  # what the trigger saw before
+            raise_error_of_event(event)
+            return self._conclude(context, event["report"], batches, checkpoint)
 
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
@@ -294,7 +298,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         if not self.wait_for_completion:
             # All was sent before: a sensor may have seen how it ended, and the task been cleared.
             if checkpoint.nothing_sent_now and reset_failed_batches(
-                dict(enumerate(self.hook.poll(batches))), checkpoint
+                dict(enumerate(self.hook.poll(batches, on_final=checkpoint.finish))), checkpoint
             ):
                 report, _ = self._upload(context, checkpoint)
             return report
@@ -314,7 +318,8 @@ class BulkProfileUpdateOperator(BaseOperator):
                 ),
                 method_name="execute_complete",
             )
-        return self._conclude(context, report, self.hook.wait(batches, self.poll_interval, deadline), checkpoint)
+        batches = self.hook.wait(batches, self.poll_interval, deadline, on_final=checkpoint.finish)
+        return self._conclude(context, report, batches, checkpoint)
 
     def _conclude(
         self, context: Context, report: dict[str, Any], batches: Sequence[Batch], checkpoint: Checkpoint

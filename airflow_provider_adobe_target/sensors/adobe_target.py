@@ -100,10 +100,11 @@ class BatchStatusSensor(AdobeTargetSensor):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Judge what the trigger saw."""
-        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event
+        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
 
         def judge_event() -> list[dict[str, Any]]:
             with translate_errors():
+                raise_error_of_event(event)
                 return self._judge(batches_of_event(event))
 
         landed: list[dict[str, Any]] = self._as_poked(judge_event)

@@ -52,16 +52,17 @@ class BatchStatusTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until all batches are final or one of them ended the wait, and say so in one event."""
+        batches = [Batch.from_event(batch) for batch in self.batches]
+        event: dict[str, Any] = {}
         try:
-            batches = await self._wait()
+            await self._wait(batches)
         except exceptions.AdobeTargetError as error:
             retry_after = getattr(error, "retry_after", None)
             event = {"error": type(error).__name__, "message": str(error), "retry_after": retry_after}
-            yield TriggerEvent({**event, "report": self.report})
-        else:
-            yield TriggerEvent({"batches": [batch.to_event() for batch in batches], "report": self.report})
+        yield TriggerEvent({**event, "batches": [batch.to_event() for batch in batches], "report": self.report})
 
-    async def _wait(self) -> list[Batch]:
+    async def _wait(self, batches: list[Batch]) -> None:
+        """Wait, and put each final batch into ``batches`` as soon as it is seen."""
         from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
         from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
         from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
@@ -73,12 +74,13 @@ class BatchStatusTrigger(BaseTrigger):
         authenticator = Authenticator(
             settings, rate_limiter, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None)
         )
-        batches = [Batch.from_event(batch) for batch in self.batches]
         # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
         interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
-        flow = wait_for_batches(settings, rate_limiter, clock.SYSTEM, batches, interval, self.deadline)
+        flow = wait_for_batches(
+            settings, rate_limiter, clock.SYSTEM, batches, interval, self.deadline, batches.__setitem__
+        )
         async with HttpxTransport(settings) as transport:
-            return await arun(authenticator.with_profile_token(flow), transport, clock.SYSTEM)
+            await arun(authenticator.with_profile_token(flow), transport, clock.SYSTEM)
 
 
 class WaitUntilTrigger(BaseTrigger):
@@ -105,13 +107,15 @@ class WaitUntilTrigger(BaseTrigger):
 
 
 def batches_of_event(event: dict[str, Any]) -> list[Batch]:
-    """Return the batches that a :class:`BatchStatusTrigger` waited for.
+    """Return the batches that a :class:`BatchStatusTrigger` waited for, as far as it knows them."""
+    return [Batch.from_event(batch) for batch in event.get("batches", [])]
 
-    :raises AdobeTargetError: what ended the wait, if something did
-    """
-    if "error" in event:
-        error = getattr(exceptions, event["error"])(event["message"])
-        if isinstance(error, exceptions.AdobeTargetUnavailableError):
-            error.retry_after = event.get("retry_after")
-        raise error
-    return [Batch.from_event(batch) for batch in event["batches"]]
+
+def raise_error_of_event(event: dict[str, Any]) -> None:
+    """Raise what ended the wait, if something did."""
+    if "error" not in event:
+        return
+    error = getattr(exceptions, event["error"])(event["message"])
+    if isinstance(error, exceptions.AdobeTargetUnavailableError):
+        error.retry_after = event.get("retry_after")
+    raise error

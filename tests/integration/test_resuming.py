@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
-from airflow_provider_adobe_target.version_compat import AirflowFailException
+from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -27,6 +27,7 @@ except ImportError:
 ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold" * number} for number in range(1, 6)]
 STUCK = Answer(200, "<response><status>stuck</status><batchSize>1</batchSize></response>")
 FORGOTTEN = Answer(404, "<response><success>false</success></response>")
+COMPLETE = Answer(200, "<response><status>complete</status><batchSize>1</batchSize></response>")
 REAL = Answer.real()
 LOST = Answer.real(reset="after")
 UNAVAILABLE = Answer(500)
@@ -399,3 +400,37 @@ def test_the_verdict_stands_where_refused_rows_cannot_be_kept(task, sandbox, tmp
     report = task(max_failed_pct=50, rejects_path=str(tmp_path / "rejects")).run()
     assert report["batches"][1]["failed_updates"] == 1
     assert "cannot be kept: no answer" in logged()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "timeout"),
+    [
+        (Answer(401), AirflowFailException, 3_000),
+        (Answer(500), AdobeTargetUnavailableError, 3_000),
+        (Answer(200, "<response><status>incomplete</status></response>"), AirflowSensorTimeout, 0.3),
+    ],
+    ids=["token refused", "out of service", "timeout"],
+)
+@WAITING
+def test_a_final_status_is_kept_where_the_wait_ends_by_an_error(
+    task, sandbox, tmp_path, waiting, answer, error, timeout
+):
+    task = task(data=ROWS[:2], timeout=timeout, **waiting)
+    sandbox.script("status", COMPLETE, answer, forever=True)
+    with pytest.raises(error):
+        task.run()
+    kept = json.loads((tmp_path / "receipts.json").read_text())["files"]
+    assert [kept[number]["status"] for number in "01"] == ["complete", "submitted"]
+    sandbox.script("status", COMPLETE)
+    assert [batch["status"] for batch in task.run()["batches"]] == ["complete", "complete"]
+    assert submits(sandbox) == ["U1", "U2"]
+
+
+def test_a_final_status_is_kept_where_a_cleared_upload_asks_for_all_statuses(task, sandbox, tmp_path):
+    task = task(data=ROWS[:2], wait_for_completion=False)
+    task.run()
+    sandbox.script("status", COMPLETE, Answer(401), forever=True)
+    with pytest.raises(AirflowFailException):
+        task.run()
+    kept = json.loads((tmp_path / "receipts.json").read_text())["files"]
+    assert [kept[number]["status"] for number in "01"] == ["complete", "submitted"]
