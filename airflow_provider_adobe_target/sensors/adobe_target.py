@@ -46,6 +46,12 @@ class BatchStatusSensor(AdobeTargetSensor):
     template_fields_renderers = {"batches": "json"}
     ui_color = "#f6e1e1"
 
+    def __new__(cls, *arguments: Any, **_: Any) -> BatchStatusSensor:
+        """Name the argument where it is given without its name; Airflow would not say which."""
+        if arguments:
+            raise TypeError(f"Give batches by name: {cls.__name__}(task_id=…, batches=…).")
+        return super().__new__(cls)
+
     def __init__(
         self,
         *,
@@ -129,12 +135,21 @@ def read_batches(value: Any) -> list[Batch]:
 def _batches(value: Any) -> Iterator[Batch]:
     if isinstance(value, Batch):
         yield value
+    elif value is None or (isinstance(value, str) and value.strip() in ("", "None", "null")):
+        raise ProfileDataError(
+            "The upload has no report: batches is empty. It was skipped, or it failed before it sent anything. Let the "
+            "sensor run only after a success (trigger_rule='all_success'), or clear the upload."
+        )
     elif isinstance(value, str):
         text = value.strip()
         if text.startswith(("[", "{")):  # what Jinja made of a list or a report
             yield from _batches(_parsed(text))
-        else:
+        elif text.lower().startswith(("http://", "https://")):
             yield Batch.from_status_url(text)
+        else:
+            raise ProfileDataError(
+                "batches is text that is neither a status URL nor a report. Hand over upload.output."
+            )
     elif isinstance(value, Mapping):
         if "batches" in value:
             yield from _batches(value["batches"])
