@@ -20,6 +20,7 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.reader_thread import read_and_process
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
+from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql, to_seconds
 from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
@@ -214,6 +215,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self.durable = durable
         self.checkpoint_path = checkpoint_path
         self._folder: TempFolder | None = None
+        self._ends_at: float | None = None
         self._client_code: str | None = None
 
     @classmethod
@@ -252,6 +254,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
         :raises OSError: where the disk is full
         """
+        self._ends_at = execution_end(self)
         with translate_errors():
             check_limits(self.max_failed_pct, self.max_not_found_pct)
             check_concurrency(self.max_concurrent_uploads)
@@ -260,17 +263,29 @@ class BulkProfileUpdateOperator(BaseOperator):
             with nullcontext() if self.is_dry_run else exclusive_run(self, context, self.hook.settings):
                 return self._upload_and_wait(context, self._checkpoint(context))
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], ends_at: float | None = None, is_execution_timeout: bool = False
+    ) -> dict[str, Any]:
         """Judge what the trigger saw; returns and raises as :meth:`execute`."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
 
+        self._ends_at = ends_at
         with translate_errors():
-            batches = batches_of_event(event)
+            batches = batches_of_event(event, lambda: self._deferred_batches(context))
             checkpoint = self._checkpoint(context, batches)
-            if "error" in event and batches:
-                checkpoint.complete(dict(enumerate(batches)))  # what the trigger saw before
-            raise_error_of_event(event)
+            if "error" in event:
+                if batches:
+                    checkpoint.complete(dict(enumerate(batches)))  # what the trigger saw before
+                raise_error_of_event(event, is_execution_timeout)
             return self._conclude(context, event["report"], batches, checkpoint)
+
+    def _deferred_batches(self, context: Context) -> list[Batch]:
+        """Return the batches as they were when the task was deferred: from XCom, or from the checkpoint."""
+        ti: Any = context["ti"]
+        entries = ti.xcom_pull(task_ids=ti.task_id, key="batches", map_indexes=ti.map_index)
+        if entries:
+            return [Batch.from_dict(entry) for entry in entries]
+        return self._checkpoint(context).accepted
 
     def on_kill(self) -> None:
         """Remove the batch files: Airflow 3 ends a killed task some seconds later, wherever it is."""
@@ -307,16 +322,21 @@ class BulkProfileUpdateOperator(BaseOperator):
         deadline = clocks.SYSTEM.now() + self.timeout
         if self.deferrable:
             from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
+            from airflow_provider_adobe_target.triggers.packing import pack_urls
 
+            self._push_batches(context, batches)
+            ends_at = self._ends_at
             self.defer(
                 trigger=BatchStatusTrigger(
                     adobe_target_conn_id=self.adobe_target_conn_id,
-                    batches=[batch.to_event() for batch in batches],
+                    batches=pack_urls([batch for batch in batches if not batch.final]),
                     poll_interval=self.poll_interval,
-                    deadline=deadline,
-                    report=report,
+                    deadline=earlier(deadline, ends_at),
+                    report={name: value for name, value in report.items() if name != "batches"},
                 ),
                 method_name="execute_complete",
+                kwargs={"ends_at": ends_at, "is_execution_timeout": ends_at is not None and ends_at <= deadline},
+                timeout=deferral_timeout(ends_at),
             )
         batches = self.hook.wait(batches, self.poll_interval, deadline, on_final=checkpoint.finish)
         return self._conclude(context, report, batches, checkpoint)

@@ -13,6 +13,7 @@ from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
@@ -75,6 +76,7 @@ class BatchStatusSensor(AdobeTargetSensor):
 
     def execute(self, context: Context) -> Any:
         """Wait, in the way that was chosen."""
+        ends_at = execution_end(self)
         self._deadline = self._started_at(context) + self.timeout
         if not self.deferrable:
             return super().execute(context)
@@ -82,15 +84,22 @@ class BatchStatusSensor(AdobeTargetSensor):
         if isinstance(done, PokeReturnValue):
             return done.xcom_value
         from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
+        from airflow_provider_adobe_target.triggers.packing import pack_statuses, pack_urls
 
+        polled = self._polled or []
         return self.defer(
             trigger=BatchStatusTrigger(
                 adobe_target_conn_id=self.adobe_target_conn_id,
-                batches=[batch.to_event() for batch in self._polled or []],
+                batches=pack_urls([batch for batch in polled if not batch.final]),
                 poll_interval=self.poke_interval,
-                deadline=self._deadline,
+                deadline=earlier(self._deadline, ends_at),
             ),
             method_name="execute_complete",
+            kwargs={
+                "statuses": pack_statuses(polled),
+                "is_execution_timeout": ends_at is not None and ends_at <= self._deadline,
+            },
+            timeout=deferral_timeout(ends_at),
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -104,14 +113,22 @@ class BatchStatusSensor(AdobeTargetSensor):
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self._judge(self._polled))
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """Judge what the trigger saw."""
+    def execute_complete(
+        self,
+        context: Context,
+        event: dict[str, Any],
+        statuses: Sequence[str | None] = (),
+        is_execution_timeout: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Judge what the trigger saw, and what was seen before the deferral."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
+        from airflow_provider_adobe_target.triggers.packing import with_statuses
 
         def judge_event() -> list[dict[str, Any]]:
             with translate_errors():
-                raise_error_of_event(event)
-                return self._judge(batches_of_event(event))
+                raise_error_of_event(event, is_execution_timeout)
+                known = lambda: with_statuses(read_batches(self.batches), statuses)  # noqa: E731
+                return self._judge(batches_of_event(event, known))
 
         landed: list[dict[str, Any]] = self._as_poked(judge_event)
         return landed

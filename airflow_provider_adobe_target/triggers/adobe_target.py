@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -13,7 +13,9 @@ from airflow_provider_adobe_target import exceptions
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
 from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.execution_timeout import raise_execution_timeout
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.triggers.packing import pack_statuses, unpack_urls, with_statuses
 from airflow_provider_adobe_target.version_compat import mask_secret
 
 
@@ -23,7 +25,8 @@ class BatchStatusTrigger(BaseTrigger):
     Its arguments and its event are plain JSON without a token or anything of a row.
 
     :param adobe_target_conn_id: the connection, of type ``adobe_target``
-    :param batches: as :meth:`~airflow_provider_adobe_target.client.batch.Batch.to_event` writes them
+    :param batches: the status URLs of batches, as :func:`~.packing.pack_urls` packs them; or, in triggers of earlier
+        versions, a list of what :meth:`~airflow_provider_adobe_target.client.batch.Batch.to_event` writes
     :param poll_interval: seconds before the first time of asking, up to a quarter more, growing to five times as many
     :param deadline: epoch seconds at which to give up
     :param report: handed back in the event as it is, for an operator that needs it after the wait
@@ -33,14 +36,14 @@ class BatchStatusTrigger(BaseTrigger):
         self,
         *,
         adobe_target_conn_id: str,
-        batches: Sequence[dict[str, Any]],
+        batches: Mapping[str, Sequence[str]] | Sequence[dict[str, Any]],
         poll_interval: float,
         deadline: float,
         report: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.adobe_target_conn_id = adobe_target_conn_id
-        self.batches = list(batches)
+        self.batches: Any = batches
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.report = report
@@ -52,14 +55,16 @@ class BatchStatusTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until all batches are final or one of them ended the wait, and say so in one event."""
-        batches = [Batch.from_event(batch) for batch in self.batches]
+        is_packed = isinstance(self.batches, Mapping)
+        batches = unpack_urls(self.batches) if is_packed else [Batch.from_event(batch) for batch in self.batches]
         event: dict[str, Any] = {}
         try:
             await self._wait(batches)
         except exceptions.AdobeTargetError as error:
             retry_after = getattr(error, "retry_after", None)
             event = {"error": type(error).__name__, "message": str(error), "retry_after": retry_after}
-        yield TriggerEvent({**event, "batches": [batch.to_event() for batch in batches], "report": self.report})
+        known = {"statuses": pack_statuses(batches)} if is_packed else {"batches": [b.to_event() for b in batches]}
+        yield TriggerEvent({**event, **known, "report": self.report})
 
     async def _wait(self, batches: list[Batch]) -> None:
         """Wait, and put each final batch into ``batches`` as soon as it is seen."""
@@ -106,15 +111,32 @@ class WaitUntilTrigger(BaseTrigger):
         yield TriggerEvent({"deadline": self.deadline})
 
 
-def batches_of_event(event: dict[str, Any]) -> list[Batch]:
-    """Return the batches that a :class:`BatchStatusTrigger` waited for, as far as it knows them."""
-    return [Batch.from_event(batch) for batch in event.get("batches", [])]
+def batches_of_event(event: dict[str, Any], known: Callable[[], Sequence[Batch]]) -> list[Batch]:
+    """Return batches with the final statuses that a :class:`BatchStatusTrigger` saw.
+
+    :param known: returns all batches, as they were when the task was deferred; those that were not final then were
+        waited for
+    :raises AdobeTargetError: where these are others
+    """
+    if "statuses" not in event:
+        return [Batch.from_event(batch) for batch in event.get("batches", [])]  # of a trigger of an earlier version
+    batches = list(known())
+    pending = [index for index, batch in enumerate(batches) if not batch.final]
+    seen = with_statuses([batches[index] for index in pending], event["statuses"])
+    for index, batch in zip(pending, seen, strict=True):
+        batches[index] = batch
+    return batches
 
 
-def raise_error_of_event(event: dict[str, Any]) -> None:
-    """Raise what ended the wait, if something did."""
+def raise_error_of_event(event: dict[str, Any], is_execution_timeout: bool = False) -> None:
+    """Raise what ended the wait, if something did.
+
+    :param is_execution_timeout: whether the trigger's deadline was the end of ``execution_timeout``
+    """
     if "error" not in event:
         return
+    if is_execution_timeout and event["error"] == exceptions.BatchTimeoutError.__name__:
+        raise_execution_timeout(event["message"])
     error = getattr(exceptions, event["error"])(event["message"])
     if isinstance(error, exceptions.AdobeTargetUnavailableError):
         error.retry_after = event.get("retry_after")

@@ -81,6 +81,7 @@ class Task:
         self.pushed = {}
         ti = SimpleNamespace(dag_id="dag", task_id="up", run_id="run", map_index=-1)
         ti.xcom_push = lambda key, value: self.pushed.update({key: value})
+        ti.xcom_pull = lambda task_ids, key, map_indexes: self.pushed.get(key)
         self.context = {"ti": ti}
 
     def run(self, **arguments):
@@ -99,7 +100,8 @@ class Task:
                 return json.loads(json.dumps(event.payload))
 
         try:
-            return getattr(operator, deferred.method_name)(self.context, asyncio.run(event()))
+            method = getattr(operator, deferred.method_name)
+            return method(self.context, asyncio.run(event()), **(deferred.kwargs or {}))
         except TaskDeferred as again:
             return self.resume(operator, again)
 

@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     TaskDeferred,
 )
@@ -240,6 +241,9 @@ class StandIn:
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         self.pushed[key] = json.loads(json.dumps(value))
 
+    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
+        return self.pushed.get(key) if (task_ids, map_indexes) == (self.task_id, self.map_index) else None
+
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         return self.first_start
 
@@ -303,6 +307,7 @@ def deferred(make: Any, context: Any) -> Any:
         module, _, name = path.rpartition(".")
         trigger = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
         event = json.loads(json.dumps(asyncio.run(first_event(trigger)).payload))
+        assert max(len(json.dumps(stored)) for stored in (arguments, event)) < 1_000
         return make().resume_execution(deferral.method_name, {**(deferral.kwargs or {}), "event": event}, context)
 
 
@@ -424,3 +429,32 @@ def test_nobody_hammers_adobe_target_while_a_batch_is_incomplete(target, context
     pauses = [later - sooner for sooner, later in pairwise(polls)]
     assert min(pauses) >= 60
     assert max(pauses) == 300
+
+
+@pytest.mark.parametrize("way", ["deferrable", "deferred"])
+@pytest.mark.parametrize("answer", [xml("<status>incomplete</status>"), HTML], ids=["incomplete", "HTML"])
+def test_execution_timeout_ends_a_deferred_wait(way, answer, target, context, clock):
+    limit = timedelta(minutes=10)
+    target().script("status", xml("<status>incomplete</status>"), answer, forever=True)
+    begun = clock.now()
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout"):
+        wait(way, Case(limits={"execution_timeout": limit}), context, clock)
+    assert clock.now() - begun <= limit.total_seconds()
+
+
+@pytest.mark.parametrize("way", ["deferrable", "deferred"])
+def test_a_timeout_before_the_execution_timeout_is_that_of_the_wait(way, target, context, clock):
+    target(processing_seconds=5 * HOUR)
+    with pytest.raises(AirflowSensorTimeout):
+        wait(way, Case(limits={"execution_timeout": timedelta(hours=2)}), context, clock)
+
+
+@pytest.mark.parametrize("way", ["deferrable", "deferred"])
+def test_airflow_itself_ends_a_deferral_that_its_trigger_does_not_end(way, target, context):
+    target()
+    case = Case(limits={"execution_timeout": timedelta(minutes=10)})
+    batches = upload(case, wait_for_completion=False).execute(context)["batches"]
+    task = upload(case, deferrable=True) if way == "deferrable" else sensor(case, batches, deferrable=True)
+    with pytest.raises(TaskDeferred) as deferral:
+        task.execute(context)
+    assert timedelta(minutes=10) <= deferral.value.timeout <= timedelta(minutes=12)
