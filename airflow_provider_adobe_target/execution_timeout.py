@@ -30,6 +30,12 @@ def earlier(deadline: float, ends_at: float | None) -> float:
     return deadline if ends_at is None else min(deadline, ends_at)
 
 
+def check_execution_end(ends_at: float | None) -> None:
+    """Raise what Airflow raises in the worker, where the time is over."""
+    if ends_at is not None and clock.SYSTEM.now() >= ends_at:
+        raise_execution_timeout("What was waited for was not there at the last look.")
+
+
 def raise_execution_timeout(what: str) -> None:
     """Raise what Airflow raises in the worker."""
     raise AirflowTaskTimeout(f"execution_timeout is over, deferred time included. {what}")

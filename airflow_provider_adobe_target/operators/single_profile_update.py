@@ -16,6 +16,12 @@ from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY,
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
+from airflow_provider_adobe_target.execution_timeout import (
+    check_execution_end,
+    deferral_timeout,
+    earlier,
+    execution_end,
+)
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_sql, to_seconds
 from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
@@ -131,6 +137,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.attributes = self._hidden(attributes)
         self.attribute_case = attribute_case
         self.if_not_found = if_not_found
+        self._ends_at: float | None = None
         self.adobe_target_conn_id = adobe_target_conn_id
         self.max_value_length = max_value_length
         self.is_dry_run = dry_run  # Airflow has a method of the argument's name
@@ -174,6 +181,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         :raises AirflowSensorTimeout: where there is none at the ``timeout``, and ``if_not_found`` is ``wait``
         :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
         """
+        self._ends_at = execution_end(self)
         with translate_errors():
             if self.if_not_found not in _IF_NOT_FOUND:
                 raise ProfileDataError(
@@ -183,8 +191,10 @@ class SingleProfileUpdateOperator(BaseOperator):
                 return self._update_rows(context)
             return self._update_one(clocks.SYSTEM.now() + self.timeout)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any], ends_at: float | None = None) -> dict[str, Any]:
         """Go on after a wait in the triggerer; returns and raises as :meth:`execute`."""
+        self._ends_at = ends_at
+        check_execution_end(ends_at)
         with translate_errors():
             return self._update_one(event["deadline"])
 
@@ -216,9 +226,12 @@ class SingleProfileUpdateOperator(BaseOperator):
             if self.deferrable:
                 from airflow_provider_adobe_target.triggers.adobe_target import WaitUntilTrigger
 
+                moment = earlier(clock.now() + self.poll_interval, self._ends_at)
                 self.defer(
-                    trigger=WaitUntilTrigger(moment=clock.now() + self.poll_interval, deadline=deadline),
+                    trigger=WaitUntilTrigger(moment=moment, deadline=deadline),
                     method_name="execute_complete",
+                    kwargs={"ends_at": self._ends_at},
+                    timeout=deferral_timeout(self._ends_at),
                 )
             clock.sleep(self.poll_interval)
 

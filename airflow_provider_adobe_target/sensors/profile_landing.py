@@ -11,6 +11,12 @@ from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.execution_timeout import (
+    check_execution_end,
+    deferral_timeout,
+    earlier,
+    execution_end,
+)
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
 from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
@@ -111,6 +117,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self._sampled = 0
         self._id_type: Any = None
         self._deadline = math.inf
+        self._ends_at: float | None = None
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -124,11 +131,14 @@ class ProfileLandingSensor(AdobeTargetSensor):
         :raises AirflowSensorTimeout: where too few have landed at the ``timeout``
         :raises AirflowFailException: where a retry cannot help
         """
+        self._ends_at = execution_end(self)
         self._deadline = self._started_at(context) + self.timeout
         return self._look_or_defer(context) if self.deferrable else super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], ends_at: float | None = None) -> Any:
         """Go on after a wait in the triggerer; returns and raises as :meth:`execute`."""
+        self._ends_at = ends_at
+        check_execution_end(ends_at)
         self._deadline = event["deadline"]
         return self._look_or_defer(context)
 
@@ -138,9 +148,12 @@ class ProfileLandingSensor(AdobeTargetSensor):
             return done.xcom_value
         from airflow_provider_adobe_target.triggers.adobe_target import WaitUntilTrigger
 
-        moment = min(clock.SYSTEM.now() + self.poke_interval, self._deadline)
+        moment = earlier(min(clock.SYSTEM.now() + self.poke_interval, self._deadline), self._ends_at)
         return self.defer(
-            trigger=WaitUntilTrigger(moment=moment, deadline=self._deadline), method_name="execute_complete"
+            trigger=WaitUntilTrigger(moment=moment, deadline=self._deadline),
+            method_name="execute_complete",
+            kwargs={"ends_at": self._ends_at},
+            timeout=deferral_timeout(self._ends_at),
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
