@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ log = logging.getLogger(__name__)
 _TYPE = "adobe_target"
 _CREDENTIAL_WORDS = ("token", "auth")
 _TRANSPORT_WORDS = ("retry", "retries", "connect_timeout", "connection_timeout", "read_timeout", "write_timeout")
+_SETTINGS = ("type", "client_code", "api_version", "guaranteed_upload", "skip_invalid_records")
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -34,15 +37,18 @@ class TreasureDataExport:
 def read_export(
     settings: Mapping[str, Any] | str | None, arguments: Mapping[str, Any], operator: type
 ) -> TreasureDataExport:
-    """Read an export's settings, pasted as JSON or as keyword arguments among the operator's own.
+    """Read an export's settings, pasted as JSON, as YAML, or as keyword arguments among the operator's own.
 
-    :param settings: JSON text, or what it holds
+    A setting that is null counts as absent.
+
+    :param settings: JSON or YAML text, or what it holds
     :param arguments: settings as keyword arguments, and the operator's own
     :param operator: what they are for
     :raises ProfileDataError: naming a setting that has no counterpart, and what to do
     """
     pasted = {**_unpacked(settings), **arguments}
     pasted = {**_unpacked(pasted.pop("result_settings", None)), **pasted}
+    pasted = {name: value for name, value in pasted.items() if value is not None or name not in _SETTINGS}
     if pasted.pop("type", _TYPE) != _TYPE:
         raise ProfileDataError(f"These settings are not of an export to Adobe Target: their type is not {_TYPE!r}.")
     accepted = _arguments_of(operator)
@@ -88,14 +94,32 @@ def check_client_code(expected: str | None, actual: str) -> None:
 
 
 def _unpacked(settings: Any) -> dict[str, Any]:
+    """Return settings by name, without those that are null."""
     if isinstance(settings, str):
-        try:
-            settings = json.loads(settings)
-        except ValueError:
-            raise ProfileDataError("The settings from Treasure Data are not valid JSON.") from None
+        settings = _parsed(settings)
     if settings is not None and not isinstance(settings, Mapping):
-        raise ProfileDataError("The settings from Treasure Data are not one JSON object.")
-    return dict(settings or {})
+        raise ProfileDataError("The settings from Treasure Data are not one JSON object or YAML mapping.")
+    return {name: value for name, value in (settings or {}).items() if value is not None}
+
+
+def _parsed(text: str) -> Any:
+    """Parse JSON or YAML text."""
+    with suppress(ValueError):
+        return json.loads(text)
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML with the scalars of JSON, so that a client code such as ``0123`` or ``no`` stays text."""
+
+        yaml_implicit_resolvers = {}
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?i:true|false)\Z"), list("tTfF"))
+    Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]*)\Z"), list("-0123456789"))
+    try:
+        return yaml.load(text, Loader)  # noqa: S506 - it is a safe loader
+    except (yaml.YAMLError, RecursionError):
+        raise ProfileDataError("The settings from Treasure Data are not valid JSON or YAML.") from None
 
 
 def _arguments_of(operator: type) -> set[str]:

@@ -19,6 +19,7 @@ ID_TYPES = {  # what the column of ids may be called, and which id Adobe Target 
     "pc_id": "pcId",
     "mboxPC": "pcId",
     "tntId": "pcId",
+    "mbox.id": "pcId",
 }
 _ID_TYPES_IN_LOWER_CASE = {name.lower(): id_type for name, id_type in ID_TYPES.items()}
 

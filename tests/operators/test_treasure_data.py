@@ -64,7 +64,7 @@ def test_the_example_of_the_documentation_works_as_it_stands():
     for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(example, namespace := {"BulkProfileUpdateOperator": BulkProfileUpdateOperator})  # noqa: S102
     operator = namespace["upload"]
-    assert (operator.api_version, operator.id_column, operator.skip_invalid_records) == ("v2", "customer_id", True)
+    assert (operator.api_version, operator.id_column, operator.skip_invalid_records) == ("v1", "customer_id", True)
 
 
 def test_every_argument_that_the_documentation_names_is_one():
@@ -75,6 +75,54 @@ def test_every_argument_that_the_documentation_names_is_one():
         kinds = getattr(adobe_target, name).__mro__
         accepted = {name for kind in kinds if "__init__" in vars(kind) for name in signature(kind.__init__).parameters}
         assert set(re.findall(r"(?<=[ (])(\w+)=", line)) <= accepted, line
+
+
+# The example of Treasure Data's own page, and the same as YAML.
+EXAMPLE = (
+    '{"type":"adobe_target","client_code":"xxx","profile_api_token":"xxx","api_version":"v1",'
+    '"guaranteed_upload":false,"skip_invalid_records":true}'
+)
+EXAMPLE_AS_YAML = """
+type: adobe_target
+client_code: xxx
+profile_api_token: xxx
+api_version: v1
+guaranteed_upload: false
+skip_invalid_records: true
+"""
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, EXAMPLE_AS_YAML, f"result_settings:{EXAMPLE_AS_YAML}".replace("\n", "\n  ")])
+def test_the_example_of_treasure_data_works_when_pasted(text, caplog):
+    operator = BulkProfileUpdateOperator.from_treasure_data(text, task_id="upload", sql="SELECT 1")
+    assert become(operator)[1:4] == ("v1", False, True)
+    assert operator._client_code == "xxx"
+    assert "profile_api_token is not used" in caplog.text
+
+
+def as_yaml(settings):
+    return "\n".join(f"{name}:" for name in settings)
+
+
+@pytest.mark.parametrize("absent", [{}, dict.fromkeys(json.loads(EXAMPLE))], ids=["absent", "null"])
+@pytest.mark.parametrize("paste", [json.dumps, dict, as_yaml], ids=["JSON", "dict", "YAML"])
+def test_null_and_absent_settings_mean_their_defaults(absent, paste):
+    settings = paste(absent)
+    operator = BulkProfileUpdateOperator.from_treasure_data(settings, task_id="upload", sql="SELECT 1")
+    assert become(operator) == become(BulkProfileUpdateOperator(task_id="other", sql="SELECT 1"))
+    assert operator._client_code is None
+
+
+def test_null_settings_as_keyword_arguments_mean_their_defaults():
+    nulls = {"api_version": None, "guaranteed_upload": None, "skip_invalid_records": None, "type": None}
+    operator = BulkProfileUpdateOperator.from_treasure_data(task_id="upload", sql="SELECT 1", **nulls)
+    assert become(operator) == become(BulkProfileUpdateOperator(task_id="other", sql="SELECT 1"))
+
+
+@pytest.mark.parametrize("code", ["0123", "no", "1_000", "12:30", "2026-01-31", "0x1f", "1e5"])
+def test_a_client_code_in_yaml_stays_text(code):
+    operator = BulkProfileUpdateOperator.from_treasure_data(f"client_code: {code}", task_id="upload", sql="SELECT 1")
+    assert operator._client_code == code
 
 
 @pytest.mark.parametrize("version", ["v2", "V2", 2, "2"])

@@ -25,6 +25,7 @@ def schema(*names):
         ("pcId", "pcId"),
         ("pc_id", "pcId"),
         ("mboxPC", "pcId"),
+        ("mbox.id", "pcId"),
         ("tntId", "pcId"),
     ],
 )
