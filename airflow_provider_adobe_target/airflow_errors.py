@@ -13,15 +13,52 @@ from airflow_provider_adobe_target.exceptions import (
 )
 from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
 
+_NO_FILESYSTEM = "No filesystem registered for scheme "  # Airflow 2.11, if the provider is not installed
+_REQUIREMENTS = {  # what to install for a package or scheme that an error names
+    "s3fs": "airflow-provider-adobe-target[s3]",
+    "providers.amazon": "airflow-provider-adobe-target[s3]",
+    "polars": "airflow-provider-adobe-target[polars]",
+    "providers.sqlite": "airflow-provider-adobe-target[sqlite]",
+    "starlette": "airflow-provider-adobe-target[sandbox]",
+    "uvicorn": "airflow-provider-adobe-target[sandbox]",
+    "scheme s3": "airflow-provider-adobe-target[s3]",
+    "scheme gs": "apache-airflow-providers-google",
+    "scheme abfs": "apache-airflow-providers-microsoft-azure",
+    "gcsfs": "apache-airflow-providers-google",
+    "adlfs": "apache-airflow-providers-microsoft-azure",
+}
+
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise this provider's errors as what Airflow knows: no retry where none can help."""
+    """Raise this provider's errors as what Airflow knows: no retry where none can help.
+
+    The message holds all there is to know. The original error is not chained, so that the task log has it once.
+    """
     try:
         yield
     except (AdobeTargetUnavailableError, SourceReadError):
         raise
     except BatchTimeoutError as error:
-        raise AirflowSensorTimeout(str(error)) from error
+        raise AirflowSensorTimeout(str(error)) from None
     except AdobeTargetError as error:
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(str(error)) from None
+    except (ImportError, ValueError) as error:
+        message = _missing_package(error)
+        if message is None:
+            raise
+        raise AirflowFailException(message) from None
+
+
+def _missing_package(error: ImportError | ValueError) -> str | None:
+    """Say what to install if an optional package is missing, otherwise None."""
+    if isinstance(error, ImportError):
+        text = f"{error.name} {error}"
+    elif str(error).startswith(_NO_FILESYSTEM):
+        text = str(error)
+    else:
+        return None
+    for word, requirement in _REQUIREMENTS.items():
+        if word in text:
+            return f"A package is missing: pip install {requirement!r} ({word})"
+    return None

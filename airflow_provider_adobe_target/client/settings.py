@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,29 @@ from airflow_provider_adobe_target.client.settings_fields import (
 )
 from airflow_provider_adobe_target.concurrency.file_lock import digest
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
+
+log = logging.getLogger(__name__)
+
+_EXTRA_KEYS = frozenset(
+    [
+        "uses_ecid",
+        "calls_per_minute",
+        "allowed_status_hosts",
+        "timeout",
+        "verify",
+        "proxies",
+        "tenant_id",
+        "client_id",
+        "client_secret",
+        "ims_scope",
+        "ims_host",
+        "admin_host",
+        "datastream_id",
+        "ims_org_id",
+        "edge_host",
+        "property_token",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -95,13 +119,15 @@ class TargetSettings:
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
             ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
             ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id``, ``edge_host`` and
-            ``update_path_segment``; other keys are left alone.
+            ``update_path_segment``; a warning names other keys.
         :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
         :raises ConnectionSettingsError: naming the field that cannot be used.
         """
         if extra is not None and not isinstance(extra, Mapping):
             raise ConnectionSettingsError("extra is to be a JSON object.")
         fields = dict(extra or {})
+        if unknown := sorted(str(key) for key in fields.keys() - _EXTRA_KEYS):
+            log.warning("%s: not known in the connection's extra, and not used.", ", ".join(map(repr, unknown)))
         client_code = _client_code(login)
         scheme, authority = _base(client_code, host, port, schema)
         token, oauth = _token("password", password), _oauth(fields)

@@ -110,7 +110,7 @@ class RequestsTransport:
             return TransportFailure(error.kind, True, str(error))
         except (requests.RequestException, urllib3.exceptions.HTTPError, _DeadlineExceededError) as error:
             timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
-            return _failure(error, body, timed_out=timed_out or deadline.is_exceeded)
+            return _failure(error, body, request.url, timed_out=timed_out or deadline.is_exceeded)
 
 
 class HttpxTransport:
@@ -180,7 +180,7 @@ class HttpxTransport:
             return TransportFailure(error.kind, True, str(error))
         except (httpx.HTTPError, httpx.InvalidURL, asyncio.TimeoutError) as error:
             timed_out = isinstance(error, (httpx.TimeoutException, asyncio.TimeoutError))
-            return _failure(error, body, timed_out=timed_out)
+            return _failure(error, body, request.url, timed_out=timed_out)
 
 
 def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
@@ -505,7 +505,7 @@ class _Content:
         return _UnfitContentError("broken", "an answer whose compression is broken")
 
 
-def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: bool) -> TransportFailure:
+def _failure(error: Exception, body: _FileBlocks | bytes | None, url: str, *, timed_out: bool) -> TransportFailure:
     """Say what happened, by its causes: the libraries' own texts repeat URLs, and those may hold an id."""
     if isinstance(body, _FileBlocks) and body.error is not None:
         raise body.error from None
@@ -528,6 +528,9 @@ def _failure(error: Exception, body: _FileBlocks | bytes | None, *, timed_out: b
     reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     if kind in ("connect", "broken") and reason:
         message = f"{message} ({reason})"
+    address = urlsplit(url)
+    if kind == "connect" and is_loopback(address.hostname or ""):
+        message = f"the sandbox is not running at {address.netloc}: {message}"
     return TransportFailure(kind, sent, message)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 CONFIRMATION = "rotate the token for every user of it"
 """What somebody has to say who wants a new Profile API token."""
@@ -293,7 +295,12 @@ class AdobeTargetHook(BaseHook):
         return probe(self, ids, id_type, sample_size, seed, attribute, poll_interval, timeout)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Fetch the profile of an id that nobody has: a real call that changes nothing."""
+        """Fetch the profile of an id that nobody has: a real call that changes nothing. The log has the result."""
+        works, message = self._test_connection()
+        log.log(logging.INFO if works else logging.WARNING, "%s (test of the connection)", message)
+        return works, message
+
+    def _test_connection(self) -> tuple[bool, str]:
         from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY
         from airflow_provider_adobe_target.client.connection_test import check_connection
 

@@ -42,7 +42,7 @@ class AdobeTargetSensor(BaseSensorOperator):
             return check()
         except (AirflowFailException, AirflowSensorTimeout) as error:
             if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
+                raise AirflowSkipException(str(error)) from None
             raise
         except Exception as error:
             if self.never_fail:
