@@ -53,6 +53,7 @@ _EXTRA_KEYS = frozenset(
         "ims_org_id",
         "edge_host",
         "property_token",
+        "update_path_segment",
     ]
 )
 

@@ -14,6 +14,7 @@ from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPa
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
+    from airflow_provider_adobe_target.profiles.validation import RiskyValue
 
 __all__ = ["RowsArgument", "RowsPartial", "hidden_rows", "read_paths", "read_sql", "resolve_rows"]
 
@@ -55,6 +56,7 @@ def resolve_id_map(
     path: Any,
     sql_conn_id: str | None,
     max_linked_ids: int,
+    on_risky_value: RiskyValue,
 ) -> IdMap | None:
     """Read the id map of the one source that is given, or return None where none is.
 
@@ -70,4 +72,4 @@ def resolve_id_map(
         )
     from airflow_provider_adobe_target.profiles.id_map import IdMap
 
-    return IdMap(resolve_rows(data, sql, path, sql_conn_id, None), max_linked_ids)
+    return IdMap(resolve_rows(data, sql, path, sql_conn_id, None), max_linked_ids, on_risky_value)

@@ -452,7 +452,8 @@ class BulkProfileUpdateOperator(BaseOperator):
         """Prepare one walk through all rows; the id map is read here."""
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
-        id_map = resolve_id_map(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id, self.max_linked_ids)
+        sources = (self.id_map, self.id_map_sql, self.id_map_path)
+        id_map = resolve_id_map(*sources, self.sql_conn_id, self.max_linked_ids, self.on_risky_value)
         return ProfilePipeline(self._rows(folder), self._rules(), folder, id_map=id_map, **options)
 
     def _rows(self, folder: Path) -> Rows:

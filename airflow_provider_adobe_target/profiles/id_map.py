@@ -17,7 +17,13 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, id_type_of
 from airflow_provider_adobe_target.profiles.deduplication import hash_strings
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
-from airflow_provider_adobe_target.profiles.validation import Verdicts, Warnings, check_ids, refuse_unfit_ids
+from airflow_provider_adobe_target.profiles.validation import (
+    RiskyValue,
+    Verdicts,
+    Warnings,
+    check_ids,
+    refuse_unfit_ids,
+)
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 _KINDS = ("thirdPartyId", "pcId")
@@ -34,16 +40,18 @@ class IdMap:
 
     :param rows: read here
     :param max_linked_ids: how many links of one id count; those that come later are dropped
+    :param on_risky_value: links with a comma in an id are dropped, unless this is ``encode``
     :raises ProfileDataError: naming the column and the way out
     """
 
-    def __init__(self, rows: Rows, max_linked_ids: int) -> None:
+    def __init__(self, rows: Rows, max_linked_ids: int, on_risky_value: RiskyValue = "replace") -> None:
         if isinstance(max_linked_ids, bool) or not isinstance(max_linked_ids, int):
             raise ProfileDataError(f"max_linked_ids={max_linked_ids!r} is not a whole number.")
         if not 1 <= max_linked_ids <= _MAX_LINKED_IDS:
             raise ProfileDataError(f"max_linked_ids={max_linked_ids} is not from 1 to {_MAX_LINKED_IDS:,}.")
         self.max_linked_ids = max_linked_ids
         self.dropped: Counter[str] = Counter()
+        self._on_risky_value = on_risky_value
         self._warnings = Warnings()
         self._is_pairs = False
         parts = [self._part(batch) for batch in rows.record_batches() if len(batch)]
@@ -118,7 +126,8 @@ class IdMap:
         texts = []
         for column, kind in columns.items():
             refuse_unfit_ids(batch.column(column), column)
-            texts.append(check_ids(batch.column(column), column, kind, None, verdicts, self._warnings))
+            values = batch.column(column)
+            texts.append(check_ids(values, column, kind, self._on_risky_value, verdicts, self._warnings))
         is_long = pc.fill_null(pc.greater(pc.utf8_length(texts[1]), 128), False).to_numpy(zero_copy_only=False)
         verdicts.reject(is_long & (kinds == _KINDS.index("pcId")), "id_too_long", _LINKED_ID)
         self.dropped.update(verdicts.reasons.values())

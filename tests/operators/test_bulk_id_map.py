@@ -67,6 +67,14 @@ def test_a_map_can_come_from_a_database_or_from_files(upload, tmp_path, monkeypa
     assert from_sql["rows_extended"] == from_file["rows_extended"] == 1
 
 
+def test_a_linked_id_with_a_comma_writes_to_no_other_profile(sandbox, upload):
+    links = [{"id": "SECRET-1", "linked_id": "A,B"}]
+    assert upload(id_map=links)["links_dropped"] == {"id_forbidden_character": 1}
+    assert [batch.row_count for batch in sandbox.batches] == [1]
+    assert sandbox.profile("A") is None
+    assert upload(id_map=links, on_risky_value="encode", dry_run=True)["rows_extended"] == 1
+
+
 def test_a_report_without_a_map_says_nothing_of_links(upload):
     assert not {"rows_extended", "links_dropped"} & set(upload(dry_run=True))
 

@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 def fan_out(data, links, tmp_path, max_linked_ids=10, **rules):
     """Walk rows with an id map; return the account, and the lines of all files by their key."""
-    id_map = IdMap(read_data(links), max_linked_ids)
+    id_map = IdMap(read_data(links), max_linked_ids, rules.get("on_risky_value", "replace"))
     run = ProfilePipeline(read_data(data), ProfileOptions(**rules), tmp_path, keep_rejects=True, id_map=id_map)
     lines = {}
     for file in run.files():
@@ -129,3 +129,17 @@ def test_an_attribute_cannot_be_called_as_the_other_type_of_id(tmp_path):
     rules = {"id_column": "thirdPartyId", "attributes": ["pcId"]}
     with pytest.raises(ProfileDataError, match="name of the id"):
         fan_out([{"thirdPartyId": "U1", "pcId": "x"}], typed(("U1", "2", "pcId")), tmp_path, **rules)
+
+
+@pytest.mark.parametrize("on_risky_value", ["replace", "reject"])
+def test_a_linked_id_with_a_comma_is_dropped(tmp_path, on_risky_value):
+    links = typed(("U1", "C,1", "thirdPartyId"), ("U1", "C\r1", "thirdPartyId"), ("U1", "C2", "thirdPartyId"))
+    account, lines = fan_out(rows(U1="gold"), links, tmp_path, on_risky_value=on_risky_value)
+    assert lines == {"thirdPartyId": ["U1,gold", "C2,gold"]}
+    assert account["links_dropped"] == {"id_forbidden_character": 2}
+
+
+def test_a_linked_id_with_a_comma_is_encoded_on_request(tmp_path):
+    links = typed(("U1", "C,1", "thirdPartyId"))
+    _, lines = fan_out(rows(U1="gold"), links, tmp_path, on_risky_value="encode")
+    assert lines == {"thirdPartyId": ["U1,gold", "C%2C1,gold"]}
