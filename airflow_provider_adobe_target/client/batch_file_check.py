@@ -46,7 +46,7 @@ def check_batch_file(body: bytes) -> CheckedBatchFile:
 
     Source: "URL-encoding requirements" and "Batch file" of Adobe's Bulk Profile Update page.
 
-    :param body: The HTTP body. It may end with a line feed.
+    :param body: The HTTP body. It may end with one line feed.
     :raises ProfileDataError: If the file cannot be sent as it is. The message names line and column, both counted from
         1, and never shows the content.
     """
@@ -60,7 +60,10 @@ def check_batch_file(body: bytes) -> CheckedBatchFile:
     if problem:
         what, remedy = _problem(problem.group()[:1])
         raise ProfileDataError(f"The batch file has {what} in {_place(body, problem.start())}. {remedy}")
-    lines = body[len(_PREFIX) :].rstrip(b"\n")
+    blank = body.find(b"\n\n")
+    if blank >= 0:
+        raise ProfileDataError(f"{_place(body, blank + 1).capitalize()} of the batch file is empty. Remove the line.")
+    lines = body[len(_PREFIX) :].removesuffix(b"\n")
     header, _, _ = lines.partition(b"\n")
     id_column, *names = header.split(b",")
     if id_column not in _ID_TYPES:
@@ -72,9 +75,6 @@ def check_batch_file(body: bytes) -> CheckedBatchFile:
     rows = lines.count(b"\n")
     if not 1 <= rows <= MAX_ROWS:
         raise ProfileDataError(f"The batch file has {rows:,} rows; it must have 1 to {MAX_ROWS:,}.")
-    blank = lines.find(b"\n\n")
-    if blank >= 0:
-        raise ProfileDataError(f"{_place(body, len(_PREFIX) + blank + 1).capitalize()} of the batch file is empty.")
     return CheckedBatchFile(id_column.decode(), rows, len(_ENCODED_DELIMITER.findall(lines)))
 
 

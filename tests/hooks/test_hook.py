@@ -69,6 +69,8 @@ def test_a_file_is_sent_as_it_is_and_its_status_can_be_asked(connect, sandbox, t
         (b"batch=thirdPartyId,tier" + b"\nU,1" * 500_000, "has 500,000 rows"),
         (b"batch=thirdPartyId,tier\nU," + b"1" * 50_000_000, "at most 49,999,999"),
         (b"batch=thirdPartyId,tier\nU1,gold\n\nU2,gold", "Line 3, column 1 of the batch file is empty"),
+        (b"batch=thirdPartyId,tier\nU1,gold\n\n", "Line 3, column 1 of the batch file is empty"),
+        (b"batch=thirdPartyId,tier\n\n", "Line 2, column 1 of the batch file is empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
