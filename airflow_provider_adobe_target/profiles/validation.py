@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.profiles.encoding import (
     string_bytes,
 )
 from airflow_provider_adobe_target.profiles.values.python_values import TextCells
-from airflow_provider_adobe_target.profiles.values.text_column import TextColumn
+from airflow_provider_adobe_target.profiles.values.text_column import TextColumn, nulled
 from airflow_provider_adobe_target.profiles.values.to_text import name_without_text_form, to_text, value_type
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ _WARN_ID_CHARACTERS = 128  # Adobe's own SDKs refuse to link longer ones
 _WARN_VALUE_CHARACTERS = 256  # what page calls and the Delivery API take
 _MAX_PROFILE_BYTES = 64_000  # Adobe's bulk page: 64 KB of external data a profile, read as decimal to be safe
 _RISKY_CHARACTER = r"[,\r\n]"
-_RISKY_START = r"\A *[,\r\n][,\r\n ]*"
-_RISKY_END = r" *[,\r\n][,\r\n ]*\z"
 _RISKY_RUN = r" *[,\r\n][,\r\n ]*"
 
 _RISKY_BYTES = (b",", b"\r", b"\n")
@@ -171,11 +169,12 @@ def replace_delimiters(text: pa.StringArray) -> tuple[pa.StringArray, int]:
 
     :return: the texts, null where nothing is left, and how many of them changed
     """
-    changed = pc.match_substring_regex(text, _RISKY_CHARACTER)
-    for pattern, replacement in ((_RISKY_START, ""), (_RISKY_END, ""), (_RISKY_RUN, " ")):
-        text = pc.replace_substring_regex(text, pattern, replacement)
-    is_empty = pc.and_(changed, pc.equal(text, ""))
-    return pc.if_else(is_empty, pa.scalar(None, pa.string()), text), changed.true_count
+    is_risky = pc.match_substring_regex(text, _RISKY_CHARACTER).fill_null(False)
+    # Each run becomes one comma, so that those at the ends can be trimmed.
+    replaced = pc.replace_substring_regex(text.filter(is_risky), _RISKY_RUN, ",")
+    replaced = pc.replace_substring(pc.ascii_trim(replaced, ","), ",", " ")
+    replaced = nulled(replaced, pc.equal(replaced, ""))
+    return pc.replace_with_mask(text, is_risky, replaced), len(replaced)
 
 
 def line_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Sizes:

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.profiles.validation import Verdicts, Warnings, check_ids, check_sizes, check_values
+from airflow_provider_adobe_target.profiles.validation import (
+    Verdicts,
+    Warnings,
+    check_ids,
+    check_sizes,
+    check_values,
+    replace_delimiters,
+)
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 
@@ -52,6 +59,9 @@ def test_values_are_altered_only_to_replace_what_is_risky(cells):
     assert not verdicts.reasons
     assert replaced == [without_delimiters(cell) for cell in cells]
     assert verdicts.values_replaced == sum(bool(set(cell or "") & set(",\r\n")) for cell in cells)
+    text, changed = replace_delimiters(pa.array(["x,y", *cells], pa.string())[1:])  # a slice
+    assert text.to_pylist() == [cell and without_delimiters(cell) for cell in cells]
+    assert changed == verdicts.values_replaced
     rejected = values_checked(cells, "reject")[1].reasons
     assert set(rejected) == {row for row, cell in enumerate(cells) if cell and set(cell) & set(",\r\n")}
 
