@@ -292,6 +292,7 @@ class IdentityLinkOperator(BaseOperator):
             "rows_linked": links.count,
             "rows_rejected": run.rows_rejected,
             "rejected_by_reason": dict(run.rejects.by_reason),
+            "values_replaced": 0,  # JSON has no delimiter that a value could contain
             **places,
         }
         self.log.info(
