@@ -266,7 +266,9 @@ class _Run:
                 trigger = self._step("trigger", step.outcome["result"])
             if trigger.end == "red":
                 return trigger
-            step = self._step({"execute": "resume", "sense": "conclude"}[name], trigger.outcome["result"])
+            event, kwargs = trigger.outcome["result"], step.outcome["result"]["resume"]
+            resumed = {"event": event, "kwargs": kwargs, "report": given}
+            step = self._step({"execute": "resume", "sense": "conclude"}[name], resumed)
         return step
 
     def _step(self, name: str, given: Any) -> Step:

@@ -32,7 +32,7 @@ from chaos.plans import Plan, make_plan
 from chaos.rows import Table, arguments
 
 # What is imported late is imported here, or each process would have to do it.
-_ABANDONED_AFTER = (
+_LATE_IMPORTS = (
     "airflow.providers.sqlite.hooks.sqlite",
     "airflow.sdk.execution_time.cache",
     "airflow.sdk.execution_time.supervisor",
@@ -94,13 +94,17 @@ class Step:
         self._folder = folder
         self._table = table
         ids = {"dag_id": "chaos", "task_id": "upload", "run_id": "run", "map_index": -1, "try_number": number + 1}
-        self.context: Any = {"ti": SimpleNamespace(xcom_push=self._push, **ids)}
+        self.context: Any = {"ti": SimpleNamespace(xcom_push=self._push, xcom_pull=self._pull, **ids)}
         if plan.receipts == "store":
             self.context["task_state_store"] = StateStore(folder / "receipts-store.json")
 
     def _push(self, *, key: str, value: Any) -> None:
         with _disk_of(None):  # this is Airflow's database
             (self._folder / f"xcom-{key}.json").write_text(json.dumps(value))
+
+    def _pull(self, *, key: str, **_: Any) -> Any:
+        file = self._folder / f"xcom-{key}.json"
+        return json.loads(file.read_text()) if file.exists() else None
 
     def execute(self, _: Any) -> Any:
         return self._upload().execute(self.context)
@@ -115,14 +119,14 @@ class Step:
 
         return asyncio.run(first_event())
 
-    def resume(self, event: Any) -> Any:
-        return self._upload().execute_complete(self.context, event)
+    def resume(self, given: Any) -> Any:
+        return self._upload().execute_complete(self.context, given["event"], **given["kwargs"])
 
     def sense(self, report: Any) -> Any:
         return self._sensor(report).execute(self.context)
 
-    def conclude(self, event: Any) -> Any:
-        return self._sensor(None).execute_complete(self.context, event)
+    def conclude(self, given: Any) -> Any:
+        return self._sensor(given["report"]).execute_complete(self.context, given["event"], **given["kwargs"])
 
     def _upload(self) -> BulkProfileUpdateOperator:
         kept = {"checkpoint_path": str(self._folder / "receipts-file.json")} if self._plan.receipts == "file" else {}
@@ -166,7 +170,8 @@ def _ended_by(error: BaseException) -> dict[str, Any]:
     if type(error).__name__ == "TaskDeferred":
         deferred: Any = error
         classpath, kwargs = deferred.trigger.serialize()
-        return {"end": "deferred", "result": {"classpath": classpath, "kwargs": kwargs}}
+        result = {"classpath": classpath, "kwargs": kwargs, "resume": deferred.kwargs or {}}
+        return {"end": "deferred", "result": result}
     traceback.print_exception(error)
     return {
         "end": "red",
@@ -218,7 +223,7 @@ def _in_child(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Do steps, each in a fork, one at a time: an order a line comes in, a line goes out at its start and its end."""
-    for module in _ABANDONED_AFTER:
+    for module in _LATE_IMPORTS:
         with suppress(ImportError):
             import_module(module)
     gc.collect()
