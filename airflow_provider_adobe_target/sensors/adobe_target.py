@@ -93,12 +93,13 @@ class BatchStatusSensor(AdobeTargetSensor):
                 batches=pack_urls([batch for batch in polled if not batch.final]),
                 poll_interval=self.poke_interval,
                 deadline=earlier(self._deadline, ends_at),
+                # Not as arguments of execute_complete, which dag.test() drops.
+                report={
+                    "statuses": pack_statuses(polled),
+                    "is_execution_timeout": ends_at is not None and ends_at <= self._deadline,
+                },
             ),
             method_name="execute_complete",
-            kwargs={
-                "statuses": pack_statuses(polled),
-                "is_execution_timeout": ends_at is not None and ends_at <= self._deadline,
-            },
             timeout=deferral_timeout(ends_at),
         )
 
@@ -113,22 +114,18 @@ class BatchStatusSensor(AdobeTargetSensor):
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self._judge(self._polled))
 
-    def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any],
-        statuses: Sequence[str | None] = (),
-        is_execution_timeout: bool = False,
-    ) -> list[dict[str, Any]]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Judge what the trigger saw, and what was seen before the deferral."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
         from airflow_provider_adobe_target.triggers.packing import with_statuses
 
+        before = event.get("report") or {}
+
         def judge_event() -> list[dict[str, Any]]:
             with translate_errors():
-                raise_error_of_event(event, is_execution_timeout)
-                known = lambda: with_statuses(read_batches(self.batches), statuses)  # noqa: E731
-                return self._judge(batches_of_event(event, known))
+                raise_error_of_event(event, before.get("is_execution_timeout", False))
+                batches = batches_of_event(event, lambda: with_statuses(read_batches(self.batches), before["statuses"]))
+                return self._judge(batches)
 
         landed: list[dict[str, Any]] = self._as_poked(judge_event)
         return landed
