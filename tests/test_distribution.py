@@ -19,6 +19,8 @@ PACKAGE = ROOT / "airflow_provider_adobe_target"
 PROVIDED_BY_THE_CALLER = {
     "MySQLdb": "cursors of the MySQL connection that a task reads",
     "pymysql": "cursors of the MySQL connection that a task reads",
+    "psycopg": "cursors of the PostgreSQL connection that a task reads",
+    "psycopg2": "cursors of the PostgreSQL connection that a task reads",
     "flask_appbuilder": "the connection form of the FAB provider",
     "flask_babel": "the connection form of the FAB provider",
     "wtforms": "the connection form of the FAB provider",

@@ -165,5 +165,5 @@ def test_no_row_and_no_secret_is_kept_or_shown_by_airflow(leaky, airflow):
         return
     # The test would say nothing if Airflow did not keep, in clear text, what it was looked for in.
     kept = [(table, row) for table, row in airflow.tables() if table.startswith("ever_")]
-    assert any("BatchStatusTrigger" in row and "status_url" in row for table, row in kept if table == "ever_trigger")
+    assert any("BatchStatusTrigger" in row and "batchId" in row for table, row in kept if table == "ever_trigger")
     assert any(run.dag_id in row for table, row in kept if table == "ever_rendered_task_instance_fields")

@@ -104,6 +104,7 @@ def test_ids_of_a_row_name_one_profile_afterwards_and_the_target_id_is_written_o
         "mbox": "warehouse-link",
         "dry_run": False,
         "rows_read": 2,
+        "values_replaced": 0,
         "rows_linked": 2,
         "rows_rejected": 0,
         "rejected_by_reason": {},

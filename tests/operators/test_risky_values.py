@@ -41,8 +41,15 @@ def sandbox(monkeypatch):
 
 @pytest.fixture
 def context():
+    pushed = {}
     ti = SimpleNamespace(
-        dag_id="dag", task_id="task", run_id="run", map_index=-1, try_number=1, xcom_push=lambda **_: None
+        dag_id="dag",
+        task_id="task",
+        run_id="run",
+        map_index=-1,
+        try_number=1,
+        xcom_push=lambda key, value: pushed.update({key: value}),
+        xcom_pull=lambda key, **_: pushed.get(key),
     )
     return {"ti": ti, "run_id": "run"}
 

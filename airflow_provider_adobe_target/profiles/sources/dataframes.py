@@ -83,6 +83,8 @@ def _read_parts(items: list[Any]) -> Rows:
 def _is_table(item: object) -> bool:
     if isinstance(item, (dict, str, bytes, bytearray)):
         return False
+    if isinstance(item, tuple):  # of .zip(), or a row that is not a dict
+        return any(isinstance(part, dict) or _is_table(part) for part in item)
     polars = sys.modules.get("polars")
     lazy = polars is not None and isinstance(item, polars.LazyFrame)
     return lazy or isinstance(item, (Sequence, pd.DataFrame)) or hasattr(item, "__arrow_c_stream__")
