@@ -1,8 +1,8 @@
-"""The connection's fields, declared once.
+"""Declaration of the connection's fields.
 
-Airflow 3.2 and later draw the connection form from the provider's metadata, 3.3 from nothing else; 2.11 to
-3.1 ask the hook class. Both get their answer here. Nothing of Airflow is imported, for discovery runs before
-Airflow is ready.
+Airflow 3.2 and later build the connection form from the provider's metadata. Airflow 2.11 to 3.1 use the hook class.
+Both are generated from the declarations in this module. Do not import Airflow here, because provider discovery runs
+before Airflow is initialized.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ HOOK_NAME = "Adobe Target"
 
 @dataclass(frozen=True)
 class StandardField:
-    """One of the fields that every Airflow connection has, as it looks for this type of connection.
+    """A standard field of Airflow connections, as shown for this connection type.
 
     :param name: Airflow's name of the field.
-    :param label: what the form calls it; empty leaves Airflow's word.
-    :param placeholder: the grey text in the empty field.
-    :param hidden: whether the form leaves the field out.
+    :param label: Label in the form. Empty keeps Airflow's label.
+    :param placeholder: Placeholder text of the empty field.
+    :param hidden: Whether the form hides the field.
     """
 
     name: str
@@ -32,20 +32,20 @@ class StandardField:
 
 @dataclass(frozen=True)
 class ExtraField:
-    """A field that is kept in the connection's ``extra`` JSON under its own name.
+    """A field that is stored in the connection's ``extra`` JSON.
 
-    No field has a default that the form would save: null and empty text mean absent, and what absent means is
-    told to the reader in the description and the placeholder.
+    No field has a default value that the form would save. Null and empty text mean that the field is not set. The
+    description and the placeholder show the default.
 
-    :param name: the key in ``extra``.
-    :param label: what the form calls it.
-    :param description: the help text below it.
-    :param placeholder: the grey text in the empty field (Airflow 2.11 shows it).
-    :param json_type: the JSON type of the value beside null.
-    :param choices: the only values there are, if the form is to offer a list.
-    :param minimum: the smallest number allowed, for whole numbers.
-    :param maximum: the largest number allowed, for whole numbers.
-    :param secret: whether the form hides what is typed.
+    :param name: Key in ``extra``.
+    :param label: Label in the form.
+    :param description: Help text below the field.
+    :param placeholder: Placeholder text of the empty field (shown by Airflow 2.11).
+    :param json_type: JSON type of the value. Null is always allowed.
+    :param choices: Allowed values, if the form shows a list.
+    :param minimum: Smallest allowed integer.
+    :param maximum: Largest allowed integer.
+    :param secret: Whether the form masks the value.
     """
 
     name: str
@@ -76,7 +76,7 @@ EXTRA_FIELDS = (
         "Whether the site identifies visitors by Experience Cloud ID: 'true' refuses pcId with version 2 of "
         "the bulk API. Default: true.",
         placeholder="true",
-        # Words, for the check box of Airflow 2.11 forgets a stored false each time the form is opened.
+        # Text, because the check box of Airflow 2.11 loses a stored false each time the form is opened.
         choices=("true", "false"),
     ),
     ExtraField(
@@ -159,7 +159,7 @@ EXTRA_FIELDS = (
 
 
 def conn_fields() -> dict[str, dict[str, Any]]:
-    """Describe the extra fields as ``conn-fields`` of the provider's metadata (Airflow 3.2 and later)."""
+    """Return the extra fields as ``conn-fields`` of the provider's metadata (Airflow 3.2 and later)."""
     return {
         field.name: {"label": field.label, "description": field.description, "schema": _json_schema(field)}
         for field in EXTRA_FIELDS
@@ -173,12 +173,12 @@ def _json_schema(field: ExtraField) -> dict[str, Any]:
         "minimum": field.minimum,
         "maximum": field.maximum,
     }
-    # "null" is how the form is told that the field may stay empty.
+    # "null" allows the form to leave the field empty.
     return {"type": [field.json_type, "null"]} | {name: value for name, value in optional.items() if value is not None}
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """Describe the standard fields' looks as a hook's ``get_ui_field_behaviour`` does (Airflow 2.11, 3.1)."""
+    """Return the standard fields in the format of a hook's ``get_ui_field_behaviour`` (Airflow 2.11 to 3.1)."""
     return {
         "hidden_fields": [field.name for field in STANDARD_FIELDS if field.hidden],
         "relabeling": {field.name: field.label for field in STANDARD_FIELDS if field.label},
@@ -189,14 +189,14 @@ def ui_field_behaviour() -> dict[str, Any]:
 
 
 def ui_field_behaviour_metadata() -> dict[str, Any]:
-    """Describe the standard fields' looks as the metadata's ``ui-field-behaviour`` (Airflow 3.2, 3.3)."""
+    """Return the standard fields in the format of the metadata's ``ui-field-behaviour`` (Airflow 3.2 and later)."""
     return {name.replace("_", "-"): value for name, value in ui_field_behaviour().items()}
 
 
 def widgets() -> dict[str, Any]:
-    """Make the extra fields' widgets, as a hook's ``get_connection_form_widgets`` does (Airflow 2.11 to 3.1).
+    """Return the widgets of the extra fields for a hook's ``get_connection_form_widgets`` (Airflow 2.11 to 3.1).
 
-    :raises ImportError: where the form of Airflow 2 (the FAB provider) is not installed.
+    :raises ImportError: If the FAB provider, which contains the form, is not installed.
     """
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from flask_babel import lazy_gettext
@@ -205,15 +205,15 @@ def widgets() -> dict[str, Any]:
 
     class SecretWidget(BS3PasswordFieldWidget):  # type: ignore[misc]  # the library has no types
         def __call__(self, field: Any, **html: Any) -> Any:
-            # Shown empty, a stored secret would be deleted on saving; this word makes Airflow 2.11 keep it.
+            # An empty field would delete the stored secret on saving. Airflow 2.11 keeps it for this placeholder.
             shown = "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER" if field.data else ""
             return super().__call__(field, value=shown, **html)
 
     secret_widget = SecretWidget()
-    secret_widget.hide_value = False  # what is shown is that word, never the secret
+    secret_widget.hide_value = False  # the field shows the placeholder, never the secret
 
     def widget(field: ExtraField) -> Any:
-        # All types of connection share one form there: without Optional an empty field would hold up theirs.
+        # All connection types share one form. Without Optional, an empty field would fail the others' validation.
         validators = [Optional()]
         if field.choices:
             validators.append(any_of(list(field.choices)))

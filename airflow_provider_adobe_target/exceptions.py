@@ -1,73 +1,75 @@
-"""One tree of errors.
+"""Exceptions of this provider.
 
-Nothing here derives from an Airflow exception: the operators and sensors decide which errors Airflow may retry
-(:class:`AdobeTargetUnavailableError`) and which it must not (every other one, raised as ``AirflowFailException``).
+They do not derive from Airflow's exceptions. Operators and sensors let Airflow retry
+:class:`AdobeTargetUnavailableError` and :class:`SourceReadError`, and raise ``AirflowFailException`` for the others.
 """
 
 from __future__ import annotations
 
 
 class AdobeTargetError(Exception):
-    """Anything this provider raises on purpose. Its text never holds a row's value or a secret.
+    """Base class of the provider's exceptions. Messages never contain values of rows or secrets.
 
-    :ivar maybe_accepted: whether Adobe Target may have taken a batch file all the same: its answer never came
+    :ivar maybe_accepted: Whether Adobe Target may have queued a batch file, because its response was lost.
     """
 
     maybe_accepted = False
 
 
 class ConnectionSettingsError(AdobeTargetError):
-    """The Airflow connection cannot be used as it is set."""
+    """A field of the Airflow connection is invalid or missing."""
 
 
 class SourceReadError(AdobeTargetError):
-    """A database driver failed while rows were read. The text does not hold the driver's, which can quote a row.
+    """A database driver failed while rows were read.
 
-    Another try may help: the class of the driver's error does not tell a lost connection from a bad value.
+    The message does not contain the driver's message, which may quote a row. A retry may help, because the class of the
+    driver's exception does not distinguish a lost connection from an invalid value.
     """
 
 
 class ProfileDataError(AdobeTargetError):
-    """The rows cannot become profiles: a column, a name, a file or a limit on bad rows."""
+    """The rows cannot be converted to profiles: a column, name or file is invalid, or too many rows are rejected."""
 
 
 class TargetRefusedError(AdobeTargetError):
-    """Adobe Target said no, and would say it again: ``success=false``, a 4xx, a redirect."""
+    """Adobe Target refused a request permanently: ``success=false``, a 4xx status, or a redirect."""
 
 
 class ProfileNotFoundError(AdobeTargetError):
-    """Adobe Target has no profile of an id."""
+    """Adobe Target has no profile with an id."""
 
 
 class UnclearAnswerError(TargetRefusedError):
-    """The answer to a batch file, or to the making of a token, is not Adobe Target's, or no use.
+    """The response to a batch upload or a token rotation is unusable.
 
-    Whether it took the file, or made the token, cannot be told.
+    It is unknown whether Adobe Target queued the file or generated the token.
     """
 
     maybe_accepted = True
 
 
 class TokenRefusedError(TargetRefusedError):
-    """Adobe Target does not accept the profile token (401 or 403)."""
+    """Adobe Target refused the Profile API token (401 or 403)."""
 
 
 class StatusLostError(TargetRefusedError):
-    """Adobe Target no longer knows the batch, or answers without a status for it."""
+    """Adobe Target no longer has the batch, or its response contains no status."""
 
 
 class BatchOutcomeError(AdobeTargetError):
-    """A batch ended, and not well: stuck, torn, or beyond a limit of failed or unknown profiles."""
+    """A batch failed: it is stuck, its row count differs, or a failure limit was exceeded."""
 
 
 class BatchTimeoutError(AdobeTargetError):
-    """A batch had no final status when the time for waiting was over."""
+    """A batch had no final status at the deadline."""
 
 
 class AdobeTargetUnavailableError(AdobeTargetError):
-    """Adobe Target gave no usable answer for as long as this client tries; trying later may help.
+    """Adobe Target returned no usable response within the retry policy. A later retry may help.
 
-    :param retry_after: seconds after which another call may be made, where Target asked for patience (429, 503)
+    :param message: Message.
+    :param retry_after: Seconds to wait before the next call, if Target throttled the request (429, 503).
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -76,4 +78,4 @@ class AdobeTargetUnavailableError(AdobeTargetError):
 
 
 class PersonRefusedError(AdobeTargetError):
-    """Adobe Target does not take what it was told of one person (400); it may take that of others."""
+    """Adobe Target refused the data of one person (400). It may accept those of others."""

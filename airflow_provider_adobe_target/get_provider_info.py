@@ -1,6 +1,6 @@
-"""What Airflow reads of this provider at discovery.
+"""Provider metadata for Airflow's provider discovery.
 
-Every Airflow process calls this, some before their configuration is ready: import nothing of Airflow here.
+Every Airflow process calls this, some of them before the configuration is loaded. Do not import Airflow here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _INTEGRATION = "Adobe Target"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider in the shape of Airflow's ``provider_info.schema.json``."""
+    """Return the provider metadata in the format of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-adobe-target",
         "name": _INTEGRATION,

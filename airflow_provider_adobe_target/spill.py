@@ -1,4 +1,4 @@
-"""Record batches set aside on disk."""
+"""Spill files: Arrow record batches written to disk and read back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pyarrow as pa
 
 
 class SpillFile:
-    """Record batches on disk, in a folder of its own, read back in the order in which they were written.
+    """An append-only sequence of record batches on disk, in Arrow IPC files.
 
-    Batches may differ in their schemas. What was written can be read while more is being added.
+    Batches may differ in their schemas; each change of schema starts a new file. Reading and writing may alternate.
+
+    :param folder: Folder of the files. It is created on the first write.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,7 +24,7 @@ class SpillFile:
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Append a batch."""
+        """Append one batch."""
         if self._writer is None or batch.schema != self._schema:
             self._open_segment(batch.schema)
         assert self._writer is not None  # noqa: S101  # nosec B101  # for the type checker
@@ -36,14 +38,14 @@ class SpillFile:
         self._writer, self._schema = pa.ipc.new_file(str(self._segments[-1]), schema), schema
 
     def close(self) -> None:
-        """Finish what is being written; a later :meth:`write` goes on."""
+        """Close the open file. A later :meth:`write` starts a new one."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     @property
     def schemas(self) -> list[pa.Schema]:
-        """The schema of each run of batches that share one."""
+        """The schema of each file, in the order of writing."""
         self.close()
         schemas = []
         for path in self._segments:
@@ -52,7 +54,10 @@ class SpillFile:
         return schemas
 
     def record_batches(self, *, backwards: bool = False) -> Iterator[pa.RecordBatch]:
-        """Read the batches written so far, first to last or, with ``backwards``, last to first."""
+        """Yield the batches written so far.
+
+        :param backwards: Whether to yield the last batch first. The rows within a batch keep their order.
+        """
         self.close()
         for path in self._segments[:: -1 if backwards else 1]:
             with pa.OSFile(str(path)) as file:

@@ -1,4 +1,4 @@
-"""Where Airflow 2.11 and Airflow 3 meet: everything of Airflow that differs between them is imported from here."""
+"""Compatibility imports for Airflow 2.11 and Airflow 3."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from airflow.providers.common.compat.sdk import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-# What Airflow resolves at run time without Jinja: its path differs between 2 and 3, but XComArg derives from it in
-# both.
+# Base class of values that Airflow resolves at run time without Jinja. Its import path differs between Airflow 2 and 3,
+# but XComArg derives from it in both.
 ResolveMixin: Any = next(base for base in XComArg.__mro__ if base.__name__ == "ResolveMixin")
 
 
@@ -35,15 +35,15 @@ except ImportError:  # Airflow 2.11
 
 
 def first_reschedule(sensor: BaseSensorOperator, context: Context) -> datetime | None:
-    """Return when a sensor in reschedule mode began its first poke; None where this is the first."""
+    """Return the start time of the first poke of a sensor in reschedule mode, or None during the first poke."""
     ti: Any = context["ti"]
     started: datetime | None
     if hasattr(ti, "get_first_reschedule_date"):
         first = ti.get_first_reschedule_date(context)
-        # The dag.test() of Airflow 3.0 gives text.
+        # dag.test() of Airflow 3.0 returns text.
         started = datetime.fromisoformat(first.replace("Z", "+00:00")) if isinstance(first, str) else first
         return started
-    # As the sensors of Airflow 2 do it:
+    # As in the sensors of Airflow 2:
     from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]
 
     first_try = (ti.max_tries or 0) - (sensor.retries or 0) + 1

@@ -1,7 +1,7 @@
-"""The conversations with Adobe Target, each as one generator that a worker and a triggerer can drive.
+"""The flow of one API call: rate limiting, retries and the deadline.
 
-See :mod:`airflow_provider_adobe_target.client.protocol` for what a flow yields, and ``transports.run`` and
-``transports.arun`` for what drives it.
+See :mod:`airflow_provider_adobe_target.client.protocol` for flows, and ``transports.run`` and ``transports.arun`` for
+their drivers.
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ from airflow_provider_adobe_target.client.retry_policy import (
     attempt_from_failure,
     attempt_from_response,
 )
-from airflow_provider_adobe_target.exceptions import (
-    AdobeTargetUnavailableError,
-    BatchTimeoutError,
-)
+from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, BatchTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,10 +49,19 @@ def call_with_retry(
     failed_attempts: list[FailedAttempt] | None = None,
     classify: Callable[[Response, float], FailedAttempt | None] = attempt_from_response,
 ) -> Flow[T]:
-    """Send a request within the rate_limiter, as often as another try may better the answer, and read that.
+    """Send a request within the rate limit, retry it as the policy allows, and return the parsed response.
 
-    :param classify: says which answers another try may better, by their HTTP status.
-    :param failed_attempts: an empty list, to learn what happened on the way.
+    :param rate_limiter: Rate limiter of the calls.
+    :param clock: Clock.
+    :param request: Request to send.
+    :param read: Function that parses a response, or returns a failed attempt if a retry may help.
+    :param policy: Retry policy.
+    :param subject: Description of the request, for messages.
+    :param deadline: Time in seconds since the epoch after which no wait may end.
+    :param failed_attempts: Empty list that receives the failed attempts.
+    :param classify: Function that returns a failed attempt for a response whose HTTP status allows a retry.
+    :raises AdobeTargetUnavailableError: If the policy allows no further attempt.
+    :raises BatchTimeoutError: If the next wait would end after the deadline.
     """
     failed_attempts = [] if failed_attempts is None else failed_attempts
     first_failure: float | None = None
@@ -99,9 +105,14 @@ def _outcome(
 
 
 def wait_within(seconds: float, clock: Clock, deadline: float, subject: str, reason: str) -> Wait:
-    """Return a wait that ends by the deadline.
+    """Return a :class:`Wait` that ends by the deadline.
 
-    :raises BatchTimeoutError: where it would end later.
+    :param seconds: Duration in seconds.
+    :param clock: Clock.
+    :param deadline: Deadline in seconds since the epoch.
+    :param subject: Description of the request, for the message.
+    :param reason: Reason for the wait, for the message.
+    :raises BatchTimeoutError: If it would end after the deadline.
     """
     if clock.now() + seconds > deadline:
         raise BatchTimeoutError(f"The time for {subject} is over; the last try: {reason}.")

@@ -1,4 +1,4 @@
-"""The connection test: one real call that changes nothing, answered in words a person can act on."""
+"""The connection test: read-only calls, with a result that a user can act on."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 PLACEHOLDER = "***"
-"""What Airflow 3's form hands over in place of a secret that is saved already."""
+"""Value that the connection form of Airflow 3 submits instead of a saved secret."""
 
 
 def check_connection(settings: TargetSettings, authenticator: Authenticator, clock: Clock) -> Flow[tuple[bool, str]]:
-    """Look up a profile that cannot be there: Target's own 'no profile found' is the good answer.
+    """Look up a profile with a random id. Target's 'no profile found' means that the connection works.
 
-    Where the connection has an OAuth credential, the Admin API is asked, too, whether a token is demanded and how
-    long the one in force lasts. Nothing is changed.
+    If the connection has an OAuth credential, the Admin API is called to read whether a token is required and when the
+    current one expires. Nothing is changed.
 
-    :param authenticator: of the connection; impatient ones, since somebody waits.
-    :return: whether the connection works, and what to do where it does not.
+    :param settings: Connection settings.
+    :param authenticator: Authenticator of the connection, without retries.
+    :param clock: Clock.
+    :return: Whether the connection works, and a message.
     """
     secrets = (settings.token, settings.property_token, settings.oauth and settings.oauth.client_secret)
     if PLACEHOLDER in secrets:
@@ -42,7 +44,7 @@ def check_connection(settings: TargetSettings, authenticator: Authenticator, clo
         if settings.oauth is None:
             return (yield from _check_target(settings))
         if settings.tenant_id is None:
-            yield from authenticator.access_token()  # Adobe takes the credential
+            yield from authenticator.access_token()  # raises if IMS refuses the credential
             return (yield from _check_target(settings))
         is_demanded = yield from authenticator.demands_token()
         token = yield from authenticator.read_profile_token()

@@ -1,4 +1,4 @@
-"""Host names, read so narrowly that no two URL parsers can disagree about them."""
+"""Strict parsing of host names, so that all URL parsers agree on the host."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 
 _AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-# A last label of this kind makes some parsers read the name as an IPv4 address: 127.1, 0x7f000001, 0177.1
+# Some parsers read a name with such a last label as an IPv4 address: 127.1, 0x7f000001, 0177.1
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def parse_authority(text: str) -> tuple[str, int | None]:
-    """Read ``host`` or ``host:port``.
+    """Parse ``host`` or ``host:port``.
 
-    :param text: the part of a URL between ``//`` and the next ``/``, ``?`` or ``#``; without a user part.
-    :return: the host in lower case, an IPv6 address compressed and in brackets; and the port, if any.
-    :raises ValueError: with a reason that does not repeat the text.
+    :param text: Part of a URL between ``//`` and the next ``/``, ``?`` or ``#``, without a user part.
+    :return: Host in lower case (an IPv6 address compressed and in brackets), and port, if any.
+    :raises ValueError: If the text is invalid. The message does not contain the text.
     """
     if "@" in text:
         raise ValueError("it holds a user part")
@@ -28,10 +28,10 @@ def parse_authority(text: str) -> tuple[str, int | None]:
 
 
 def parse_host(text: str) -> str:
-    """Return the host name or the IP address in its one normal form.
+    """Return a host name or an IP address in normalized form.
 
-    :param text: an ASCII host name, a dotted IPv4 address, or an IPv6 address in brackets.
-    :raises ValueError: for anything else: empty labels, a trailing dot, other spellings of an IP address.
+    :param text: ASCII host name, dotted IPv4 address, or IPv6 address in brackets.
+    :raises ValueError: For any other text, such as empty labels, a trailing dot, or another notation of an IP address.
     """
     if text.startswith("["):
         return f"[{ipaddress.IPv6Address(text[1:-1]).compressed}]"
@@ -45,9 +45,9 @@ def parse_host(text: str) -> str:
 
 
 def parse_port(number: int) -> int:
-    """Return the port if it is one.
+    """Return the port after a range check.
 
-    :raises ValueError: where it is not within 1 to 65535.
+    :raises ValueError: If it is not between 1 and 65535.
     """
     if not 1 <= number <= 65535:
         raise ValueError("its port is not within 1 to 65535")
@@ -55,7 +55,7 @@ def parse_port(number: int) -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host, in normal form, is this machine."""
+    """Return whether a host in normalized form is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

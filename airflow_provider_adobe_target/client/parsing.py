@@ -1,10 +1,9 @@
-"""Target's answers, from bytes to values. They come from outside: nothing in them is trusted.
+"""Parsers for response bodies. Responses are untrusted input.
 
-Target answers in XML; a body that begins with ``{`` is read as JSON with the same keys. White space, order,
-namespaces and unknown elements do not matter. A counter that is no plain number of at most 12 digits makes
-the whole answer unreadable: to call it unknown would be as wrong as to guess. An empty one is a missing one.
-So does a field that is there twice and says two things. An answer that would take long to read, or much memory,
-is none of Target's: the largest lists half a million rows, each of a few short elements.
+Target responds in XML. A body that starts with ``{`` is parsed as JSON with the same keys. White space, order,
+namespaces and unknown elements are ignored. A response is invalid if a counter is not a number of at most 12 digits, or
+if a field occurs twice with different values. An empty counter counts as missing. Limits on size, depth and number of
+elements bound the time and the memory of parsing. The largest valid response lists half a million rows.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _OWN_NAMES = frozenset({"success", "batchId", "batchStatus"})
 _CHECKED = _NAMES | {"response", "profile"}
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
-_MAX_PARTS = 2_500_000  # elements of XML; brackets, braces and commas of JSON
-_MAX_JSON_BYTES = 16 << 20  # JSON is parsed as a whole, in five times its size; XML, which Target sends, in pieces
-_MAX_TAGS = 1_000  # different names of elements, attributes and name spaces
+_MAX_PARTS = 2_500_000  # XML elements, or brackets, braces and commas of JSON
+_MAX_JSON_BYTES = 16 << 20  # JSON is parsed at once and needs five times its size; XML is parsed in blocks
+_MAX_TAGS = 1_000  # distinct names of elements, attributes and namespaces
 _FEED_BYTES = 1 << 16
 _MAX_FAILED_IDS = 100_000
 _MAX_WORD = 64
@@ -39,12 +38,12 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ResponseParseError(AdobeTargetError):
-    """An answer that is neither Target's XML nor its JSON."""
+    """A response is neither Target's XML nor its JSON."""
 
 
 @dataclass(frozen=True)
 class SubmitResponse:
-    """The body of a submit's answer; None or empty is what it does not say. The message is as it came."""
+    """Parsed response to a batch upload. Missing fields are None or empty. The message is not sanitized."""
 
     success: bool | None
     status_url: str
@@ -53,10 +52,12 @@ class SubmitResponse:
 
 @dataclass(frozen=True)
 class StatusResponse:
-    """The body of a status answer; ``status`` is None where a well-formed one names none.
+    """Parsed response to a status request.
 
-    :param batch_id: the batch that it names, or nothing.
-    :param is_own_form: whether its structure is Target's, and not that of any gateway's errors.
+    :param success: Value of ``success``, if any.
+    :param status: Batch status; None if a well-formed response contains none.
+    :param batch_id: Batch id of the response, or empty.
+    :param is_own_form: Whether the structure is Target's own, as opposed to an error of a gateway.
     """
 
     success: bool | None
@@ -67,7 +68,7 @@ class StatusResponse:
 
 @dataclass
 class _Fields:
-    """The children of the answer's root, how many of its ``profile`` entries failed, and the first of their ids."""
+    """The children of the response's root, the number of failed ``profile`` entries, and the first of their ids."""
 
     values: dict[str, str] = field(default_factory=dict)
     failures: int = 0
@@ -96,23 +97,23 @@ class _Fields:
 
 
 def parse_submit(body: bytes) -> SubmitResponse:
-    """Read the answer to a submit.
+    """Parse the response to a batch upload.
 
-    :raises ResponseParseError: where it is neither XML nor JSON.
+    :raises ResponseParseError: If it is neither XML nor JSON.
     """
     fields = _read(body)
     return SubmitResponse(fields.success(), fields.values.get("batchStatus", ""), fields.values.get("message", ""))
 
 
 def parse_status(body: bytes) -> StatusResponse:
-    """Read the answer to a status request.
+    """Parse the response to a status request.
 
-    :raises ResponseParseError: where it is neither XML nor JSON, or a counter is no plain number.
+    :raises ResponseParseError: If it is neither XML nor JSON, or if a counter is not a number.
     """
     fields = _read(body)
     word = printable(fields.values.get("status", ""), _MAX_WORD)
     batch_id = fields.values.get("batchId", "")
-    if not word or word.isdigit():  # a number is an HTTP status that is repeated in the body
+    if not word or word.isdigit():  # a number is the HTTP status, repeated in the body
         return StatusResponse(fields.success(), None, batch_id, fields.is_own_form)
     size, consumed, successful, not_found, failed = map(fields.counter, _COUNTERS)
     status = BatchStatus(word, size, consumed, successful, not_found, failed, fields.failures)
@@ -120,17 +121,17 @@ def parse_status(body: bytes) -> StatusResponse:
 
 
 def parse_failed_ids(body: bytes) -> set[str]:
-    """Read the ids of the rows that a status answer lists as failed, 100,000 of them at most.
+    """Return the ids of the rows that a status response lists as failed, at most 100,000.
 
-    :raises ResponseParseError: where it is neither XML nor JSON.
+    :raises ResponseParseError: If it is neither XML nor JSON.
     """
     return _read(body).failed_ids - {""}
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:
-    """Read an answer that is to be one JSON object.
+    """Parse a response that must be a JSON object.
 
-    :raises ResponseParseError: where it is not.
+    :raises ResponseParseError: If it is not.
     """
     return _json_object(body, None)
 
@@ -148,13 +149,13 @@ def _json_object(body: bytes, make: Callable[[list[tuple[str, Any]]], dict[str, 
 
 
 def printable(text: str, limit: int = _MAX_MESSAGE) -> str:
-    """Return text of an answer fit for a log line: cut, on one line, without control characters."""
+    """Return text of a response for a log line: truncated, on one line, without control characters."""
     line = "".join(character if character.isprintable() else " " for character in text[: 4 * limit])
     return " ".join(line.split())[:limit]
 
 
 def excerpt(body: bytes) -> str:
-    """Return the first of an answer's visible text, as it came, or nothing where it repeats what was sent."""
+    """Return the start of a response's visible text, or an empty string if the response repeats the sent rows."""
     if b"batch=" in body:
         return ""
     text = body[:8192].decode("utf-8", "replace")
@@ -165,7 +166,7 @@ def _read(body: bytes) -> _Fields:
     text = body.removeprefix(_BOM).lstrip()
     if text.startswith(b"{"):
         return _read_json(text)
-    from defusedxml.ElementTree import DefusedXMLParser  # heavy: not at DAG parsing
+    from defusedxml.ElementTree import DefusedXMLParser  # slow import: not at DAG parse time
 
     collector = _Collector()
     parser = DefusedXMLParser(target=collector, forbid_dtd=True)
@@ -185,7 +186,7 @@ def _read(body: bytes) -> _Fields:
 def _read_json(text: bytes) -> _Fields:
     values = _json_object(text, _one_meaning)
     is_own_form = "response" in values or not _OWN_NAMES.isdisjoint(values) or set(values) == {"status", "message"}
-    if isinstance(values.get("response"), dict):  # the XML's root, where a gateway has turned XML into JSON
+    if isinstance(values.get("response"), dict):  # the XML root, if a gateway has converted XML to JSON
         values = values["response"]
     entries = values.pop("profile", None) or []
     rows = entries if isinstance(entries, list) else [entries]
@@ -205,14 +206,14 @@ def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a JSON value as XML would show it."""
+    """Return a JSON value as the text that XML would contain."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value).strip() if isinstance(value, (str, int, float)) else "?"
 
 
 class _Collector:
-    """Take from the parser's events the root's children, so that no tree of half a million rows is built."""
+    """Collect the children of the root from parser events, without building a tree of half a million rows."""
 
     def __init__(self) -> None:
         self.fields = _Fields()

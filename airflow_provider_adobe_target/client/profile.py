@@ -1,4 +1,4 @@
-"""What Target knows of one person, as its look-up tells it."""
+"""Data classes of a fetched profile."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ID_KEYS = ("visitorId", "mboxPC", "thirdPartyId")  # the last two are those of an older shape
+_ID_KEYS = ("visitorId", "mboxPC", "thirdPartyId")  # the last two occur in an older response format
 
 
 @dataclass(frozen=True)
 class ProfileAttribute:
     """One attribute of a profile.
 
-    :param value: its text.
-    :param modified_at: when it was written; without a zone where Target gives none, None where it gives no time.
+    :param value: Text value.
+    :param modified_at: Time of the last update. It has no time zone if Target returns none, and is None if Target
+        returns no time.
     """
 
     value: str = field(repr=False)
@@ -27,11 +28,11 @@ class ProfileAttribute:
 
 @dataclass(frozen=True)
 class TargetProfile:
-    """One profile. Its ``repr`` shows nothing of a person.
+    """One profile. The ``repr`` contains no personal data.
 
-    :param profile_id: the id that Target names.
-    :param modified_at: when the profile was last written, as in :class:`ProfileAttribute`.
-    :param attributes: by name, without ``profile.``; what profile scripts wrote begins with ``user.``.
+    :param profile_id: Id that Target returns.
+    :param modified_at: Time of the last update, as in :class:`ProfileAttribute`.
+    :param attributes: Attributes by name, without ``profile.``. Names from profile scripts start with ``user.``.
     """
 
     profile_id: str | None = field(repr=False)
@@ -40,12 +41,12 @@ class TargetProfile:
 
     @property
     def values(self) -> dict[str, str]:
-        """The attributes' names and texts."""
+        """The attribute values by name."""
         return {name: attribute.value for name, attribute in self.attributes.items()}
 
     @classmethod
     def from_answer(cls, content: Mapping[str, Any]) -> TargetProfile:
-        """Read the JSON object of Target's answer (Adobe's Profile Fetch page); what is not of its kind is left out."""
+        """Build a profile from a JSON response (Adobe's Profile Fetch page). Entries of other types are ignored."""
         entries = content.get("profileAttributes")
         attributes = {
             name: ProfileAttribute(entry["value"], _time(entry.get("modifiedAt")))

@@ -1,8 +1,8 @@
-"""What is said to Adobe Target, as plain values that any transport can carry.
+"""Sans-IO protocol: requests, responses and the commands of flows.
 
-A *flow* is a generator: it yields :class:`Send` and :class:`Wait`, receives a :class:`Response` or a
-:class:`TransportFailure` for each :class:`Send`, and returns its result. It does no input or output itself,
-so that one flow serves a worker's thread and a triggerer's event loop alike.
+A *flow* is a generator that yields :class:`Send` and :class:`Wait` commands. It receives a :class:`Response` or a
+:class:`TransportFailure` for each :class:`Send`, and returns its result. It does no I/O itself, so the same flow runs
+in a worker's thread and in a triggerer's event loop.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ IdType = Literal["thirdPartyId", "pcId"]
 FetchIdType = Literal["thirdPartyId", "pcId", "marketingCloudVisitorId"]
 
 SHORT_RESPONSE_LIMIT = 1 << 20
-"""Bytes of a submit's or a profile's answer that are read; one that is longer is no answer of Target's."""
+"""Maximum size in bytes of most responses. A longer response does not come from Adobe Target."""
 
 STATUS_RESPONSE_LIMIT = 64 << 20
-"""Bytes of a status answer that are read: it may list each of 499,999 failed rows with its id."""
+"""Maximum size in bytes of a status response, which may list 499,999 failed rows with their ids."""
 
 PROFILE_TOKEN = "Bearer <profile token>"  # noqa: S105  # nosec B105  # no password
-"""What stands in a request's ``Authorization`` where the Profile API token belongs that the Admin API gives."""
+"""Placeholder in the ``Authorization`` header for a Profile API token that is read from the Admin API."""
 
 ACCESS_TOKEN = "Bearer <access token>"  # noqa: S105  # nosec B105  # no password
-"""What stands there where an access token of IMS belongs."""
+"""Placeholder in the ``Authorization`` header for an IMS access token."""
+
 _FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True)
 class BatchBody:
-    """A batch file as it is sent. It is opened afresh at each try, so that every try sends the same bytes.
+    """A batch file as a request body. It is reopened for each attempt, so that every attempt sends the same bytes.
 
-    :param path: the file on disk.
-    :param size: its bytes.
+    :param path: Path of the file.
+    :param size: Size in bytes.
     """
 
     path: Path
@@ -55,12 +56,12 @@ class BatchBody:
 class Request:
     """One HTTP request.
 
-    :param method: the HTTP method.
-    :param url: the URL, fully encoded; it goes on the wire as it stands.
-    :param headers: all headers but those of the transport (``Host``, ``Content-Length``, ``Connection``).
-    :param body: a file, bytes, or nothing.
-    :param timeout: seconds to connect, and to wait for the next byte.
-    :param response_limit: bytes of the answer's body that are read at most.
+    :param method: HTTP method.
+    :param url: Fully encoded URL. The transport sends it unchanged.
+    :param headers: All headers except those of the transport (``Host``, ``Content-Length``, ``Connection``).
+    :param body: File or bytes to send, or None.
+    :param timeout: Connect timeout and read timeout (for the next byte) in seconds.
+    :param response_limit: Maximum size of the response body in bytes.
     """
 
     method: Literal["GET", "POST"]
@@ -79,7 +80,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One whole HTTP answer. Header names are in lower case."""
+    """One complete HTTP response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -87,7 +88,7 @@ class Response:
 
     @property
     def ok(self) -> bool:
-        """Whether the HTTP status is 2xx; what the body says is another thing."""
+        """Whether the HTTP status is 2xx. The body may still report an error."""
         return 200 <= self.status <= 299
 
 
@@ -96,12 +97,12 @@ FailureKind = Literal["name", "tls", "connect", "timeout", "broken", "too_long"]
 
 @dataclass(frozen=True)
 class TransportFailure:
-    """A request that brought no whole answer.
+    """A request without a complete response.
 
-    :param kind: ``name`` (host name unknown), ``tls``, ``connect``, ``timeout``, ``broken`` (reset, cut off,
-        not HTTP) or ``too_long`` (an answer beyond its limit).
-    :param after_body_sent: whether the whole body had left, so that Target may act on it.
-    :param message: what happened, without URL or header.
+    :param kind: ``name`` (unknown host name), ``tls``, ``connect``, ``timeout``, ``broken`` (reset, truncated, not
+        HTTP) or ``too_long`` (the response exceeds its limit).
+    :param after_body_sent: Whether the whole body had been sent, so that Target may have processed it.
+    :param message: Description of the failure, without URL or headers.
     """
 
     kind: FailureKind
@@ -111,14 +112,14 @@ class TransportFailure:
 
 @dataclass(frozen=True)
 class Send:
-    """Ask the driver to send a request."""
+    """Command: send a request."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Ask the driver to wait for so many seconds."""
+    """Command: wait for a number of seconds."""
 
     seconds: float
 
@@ -140,7 +141,7 @@ def _headers(settings: TargetSettings, accept: str) -> dict[str, str]:
 def plain_headers(accept: str) -> dict[str, str]:
     """Return the headers that every request has.
 
-    :param accept: the media type that is asked for.
+    :param accept: Media type of the expected response.
     """
     return {
         "Accept": f"{accept}, */*;q=0.1",

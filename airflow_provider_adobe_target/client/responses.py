@@ -1,4 +1,4 @@
-"""What an HTTP answer means: a result, another try, or an error that another try would only repeat."""
+"""Map HTTP responses that a retry would not change to exceptions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_provider_adobe_target.client.parsing import printable
-from airflow_provider_adobe_target.exceptions import (
-    TargetRefusedError,
-    TokenRefusedError,
-)
+from airflow_provider_adobe_target.exceptions import TargetRefusedError, TokenRefusedError
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
     from airflow_provider_adobe_target.client.settings import TargetSettings
 
-# What is not one of these is not repeated: a header may hold anything.
+# Other media types are not shown in messages, because a header may contain any text.
 _MEDIA_TYPE = re.compile(r"(?:text|application)/(?:html|xhtml\+xml|xml|json|plain)\b")
 _HINTS = {
     404: "Check the client code (login) and, where one is set, the host of the connection.",
@@ -24,9 +21,9 @@ _HINTS = {
 
 
 def raise_for_auth(settings: TargetSettings, response: Response) -> None:
-    """Raise for an answer that refuses the token, or demands one.
+    """Raise for a response that refuses the token or requires one.
 
-    :raises TokenRefusedError: for 401 and 403.
+    :raises TokenRefusedError: For HTTP 401 and 403.
     """
     if response.status not in (401, 403):
         return
@@ -50,7 +47,7 @@ def raise_for_auth(settings: TargetSettings, response: Response) -> None:
 
 
 def scrub(settings: TargetSettings, text: str) -> str:
-    """Return text of an answer as one line, cut, without the connection's secrets."""
+    """Return text of a response as one line, truncated, without the secrets of the connection."""
     for secret in (settings.token, settings.property_token):
         if secret:
             text = text.replace(secret, "***")
@@ -64,7 +61,15 @@ def raise_for_response(
     said: str,
     error: type[TargetRefusedError] = TargetRefusedError,
 ) -> NoReturn:
-    """Raise for an answer that would be the same at another try."""
+    """Raise for a response that a retry would not change.
+
+    :param settings: Connection settings.
+    :param response: Response.
+    :param subject: Description of the request, for the message.
+    :param said: Text of the response, for the message.
+    :param error: Class of the exception.
+    :raises TargetRefusedError: Always.
+    """
     if 300 <= response.status <= 399:
         raise TargetRefusedError(
             f"Target's answer to {subject} is a redirect (HTTP {response.status}), and redirects are never "

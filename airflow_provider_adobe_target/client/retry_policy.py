@@ -1,7 +1,7 @@
-"""Which answers another try may better, and how long to wait before it.
+"""Retry policies: which failures are retried, and the back-off between attempts.
 
-The rules are those of Adobe's limits page (503 is its answer to more than 50 calls a minute, and retrying at
-once prolongs it) and of clients that are known to work.
+Sources: Adobe's limits page (HTTP 503 after more than 50 calls per minute; immediate retries prolong it), and public
+client code.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """A try that failed, where another may not.
+    """A failed attempt that may be retried.
 
-    :param reason: what happened.
-    :param wait: seconds Target asks for, or that its kind of answer demands; None to back off.
-    :param throttled: whether Target only asked for max_elapsed (429, 503): counted by time, not by number.
-    :param maybe_accepted: whether the whole body had been sent and no answer of Target's came, or only a gateway's that
-        it has none (502, 504), so that Target may act on it.
+    :param reason: Description of the failure.
+    :param wait: Seconds to wait, from ``Retry-After`` or the default of the HTTP status. None for exponential back-off.
+    :param throttled: Whether Target throttled the call (429, 503). Such attempts are limited by time, not by number.
+    :param maybe_accepted: Whether Target may have processed the request: the whole body was sent, and no response or
+        only a gateway error (502, 504) was received.
     """
 
     reason: str
@@ -38,14 +38,15 @@ class FailedAttempt:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How patiently one call is tried again.
+    """Retry policy of one call.
 
-    :param max_elapsed: seconds from the first attempt within which tries may begin.
-    :param max_tries: tries in all that may end otherwise than throttled; None for as many as time allows.
-    :param max_lost_answers: tries in all whose answer may be lost after the whole body was sent; None for any.
-    :param first_wait: seconds before the second try; they double with each attempt.
-    :param longest_wait: seconds at which they stop to double.
-    :param silent_attempts: failed_attempts in a row that are not worth a line in the log.
+    :param max_elapsed: Seconds after the first failure within which retries may start.
+    :param max_tries: Maximum number of attempts, without throttled ones. None for no limit.
+    :param max_lost_answers: Maximum number of attempts whose response was lost after the whole body was sent. None for
+        no limit.
+    :param first_wait: Seconds before the first retry. The wait doubles with each failure.
+    :param longest_wait: Maximum wait in seconds.
+    :param silent_attempts: Number of failed attempts that are logged at the level DEBUG instead of WARNING.
     """
 
     max_elapsed: float = 30 * 60.0
@@ -56,11 +57,11 @@ class RetryPolicy:
     silent_attempts: int = 0
 
     def wait(self, failed_attempts: Sequence[FailedAttempt], elapsed: float) -> float | None:
-        """Say how long to wait after a attempt.
+        """Return the wait before the next attempt.
 
-        :param failed_attempts: all of this call so far.
-        :param elapsed: seconds since the first of them.
-        :return: seconds, or None to give up.
+        :param failed_attempts: All failed attempts of the call so far.
+        :param elapsed: Seconds since the first failure.
+        :return: Seconds to wait, or None if no further attempt is allowed.
         """
         failures = sum(not attempt.throttled for attempt in failed_attempts)
         lost = sum(attempt.maybe_accepted for attempt in failed_attempts)
@@ -78,10 +79,10 @@ def _reached(count: int, limit: int | None) -> bool:
     return limit is not None and count >= limit
 
 
-# A file that Target may have taken is sent once more, and not again and again: each may be one more batch.
+# A file that Target may have queued is sent once more only: each upload may queue another batch.
 SUBMIT_POLICY = RetryPolicy(max_tries=5, max_lost_answers=2)
 POLL_POLICY = RetryPolicy()
-# One of perhaps very many calls, each of which does no harm when it is made twice.
+# Profile calls are idempotent and numerous.
 PROFILE_POLICY = RetryPolicy(first_wait=1.0, silent_attempts=1)
 
 _GATEWAY_HAS_NO_ANSWER = (502, 504)
@@ -95,10 +96,11 @@ def attempt_from_failure(failure: TransportFailure) -> FailedAttempt:
 
 
 def attempt_from_response(response: Response, now: float) -> FailedAttempt | None:
-    """Say whether an answer is worth another try, by its HTTP status.
+    """Return the failed attempt for a response with HTTP 429 or 5xx.
 
-    :param now: seconds since the epoch, for a ``Retry-After`` that names a date.
-    :return: None for an answer that says all there is to say: 2xx, 3xx, 4xx but 429.
+    :param response: Response.
+    :param now: Current time in seconds since the epoch, for a ``Retry-After`` header with a date.
+    :return: Failed attempt, or None for any other status, which is not retried.
     """
     if response.status != 429 and not 500 <= response.status <= 599:
         return None
@@ -111,7 +113,7 @@ def attempt_from_response(response: Response, now: float) -> FailedAttempt | Non
 
 
 def _retry_after(text: str, now: float) -> float | None:
-    """Return the seconds a ``Retry-After`` asks for, or None where it is not there or makes no sense."""
+    """Return the seconds of a ``Retry-After`` header, or None if it is missing or invalid."""
     text = text.strip()
     if _SECONDS.fullmatch(text):
         return float(text)

@@ -1,4 +1,4 @@
-"""The Airflow connection's fields, read once into one object."""
+"""Settings of an Adobe Target connection."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ class TargetSettings:
         extra: Mapping[str, Any] | None,
         schema: str | None = None,
     ) -> TargetSettings:
-        """Read the plain fields of an Airflow connection. Null and empty text mean absent.
+        """Parse the fields of an Airflow connection. Null and empty text mean that a field is not set.
 
-        :param login: client code, required.
+        :param login: Client code, required.
         :param password: Profile API authentication token.
-        :param host: base URL or bare host name; default ``https://{client code}.tt.omtrdc.net``.
-        :param port: port for ``host``, where the URL has none.
+        :param host: Base URL or host name. Default: ``https://{client code}.tt.omtrdc.net``.
+        :param port: Port of ``host``, if the URL has none.
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
             ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
             ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id``, ``edge_host`` and
@@ -167,7 +167,7 @@ class TargetSettings:
 
     @property
     def reads_token(self) -> bool:
-        """Whether the Profile API token is read with the Admin API: there is a credential for it, and no token."""
+        """Whether the Profile API token is read from the Admin API: a credential and a tenant are set, but no token."""
         return self.token is None and self.oauth is not None and self.tenant_id is not None
 
     @property
@@ -185,15 +185,15 @@ class TargetSettings:
 
     @property
     def is_default_host(self) -> bool:
-        """Whether Adobe's own host for the client code is called, none that the connection names in its place."""
+        """Whether the base URL is Adobe's default host for the client code."""
         return self.base_url == f"https://{self.client_code.lower()}{TARGET_DOMAIN}"
 
     @property
     def base_host(self) -> str:
-        """The base URL's host in normal form, without its port."""
+        """The host of the base URL in normalized form, without the port."""
         return parse_authority(self.base_url.split("://", 1)[1])[0]
 
 
 def account_digest(settings: TargetSettings) -> str:
-    """Return what stands for an account: the place that answers for it, and its client code."""
+    """Return a digest that identifies an account by its base URL and client code."""
     return digest(settings.base_url.lower(), settings.client_code.lower())

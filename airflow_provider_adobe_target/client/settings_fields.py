@@ -19,7 +19,7 @@ DEFAULT_CALLS_PER_MINUTE = 30
 MAX_CALLS_PER_MINUTE = 50
 DEFAULT_IMS_URL = "https://ims-na1.adobelogin.com"
 DEFAULT_ADMIN_URL = "https://mc.adobe.io"
-# What public code asks for; the page of a credential in Adobe Developer Console lists its own.
+# Commonly used scopes. The page of a credential in Adobe Developer Console lists its own.
 DEFAULT_IMS_SCOPE = "openid,AdobeID,read_organizations,additional_info.projectedProductContext,target_sdk"
 DEFAULT_TIMEOUT = (10.0, 300.0)
 UPDATE_PATH_SEGMENTS = ("client_code", "client")
@@ -36,12 +36,12 @@ _FALSE = {"false", "0", "no", "off"}
 
 @dataclass(frozen=True)
 class OAuthCredential:
-    """An OAuth server-to-server credential of Adobe's. Its ``repr`` shows no secret.
+    """An Adobe OAuth server-to-server credential. The ``repr`` contains no secret.
 
-    :param client_id: as the credential's page in Adobe Developer Console has it.
-    :param client_secret: as well.
-    :param scope: the scopes to ask for, with commas between them.
-    :param ims_url: where access tokens are issued: ``scheme://host[:port]``.
+    :param client_id: Client ID from the credential's page in Adobe Developer Console.
+    :param client_secret: Client secret from the same page.
+    :param scope: Comma-separated scopes to request.
+    :param ims_url: Base URL of the IMS host that issues access tokens: ``scheme://host[:port]``.
     """
 
     client_id: str
@@ -51,7 +51,7 @@ class OAuthCredential:
 
 
 def _present(value: Any) -> Any:
-    """Return the value, text without the white space around it, or None where it means absent."""
+    """Return the value, with surrounding white space removed from text, or None if it is not set."""
     if isinstance(value, str):
         value = value.strip()
     return None if value == "" else value
@@ -72,7 +72,7 @@ def _client_code(login: str | None) -> str:
 
 
 def _base(client_code: str, host: str | None, port: int | str | None, schema: str | None) -> tuple[str, str]:
-    """Return scheme and authority of the base URL, the scheme's own port left out."""
+    """Return scheme and authority of the base URL, without the scheme's default port."""
     text, given_scheme = _present(host), _present(schema)
     if text is None:
         return "https", f"{client_code.lower()}{TARGET_DOMAIN}"
@@ -145,7 +145,7 @@ def _oauth(fields: Mapping[str, Any]) -> OAuthCredential | None:
 
 
 def _adobe_url(name: str, value: Any, default: str) -> str:
-    """Return the base URL of a place that is told secrets: https, but on this machine."""
+    """Return the base URL of a host that receives secrets. It must be https, unless it is on this machine."""
     text = _present(value)
     if text is None:
         return default
@@ -200,7 +200,7 @@ def _calls_per_minute(value: Any) -> int:
 
 
 def _items(name: str, value: Any) -> list[Any]:
-    """Return the entries of a list, of JSON text of a list, or of text with commas."""
+    """Return the entries of a list, a JSON list, or comma-separated text."""
     if isinstance(value, str):
         text = value.strip()
         value = _json(name, text) if text.startswith("[") and text.endswith("]") else text.split(",")
@@ -252,7 +252,7 @@ def _proxies(value: Any) -> dict[str, str]:
 
 
 def _proxy(key: str, proxy: Any) -> str:
-    """Return a proxy's URL with its scheme; its user part, which may hold a password, is never repeated."""
+    """Return a proxy's URL with its scheme. No message contains the user part, which may hold a password."""
     if not _PROXY_KEY.fullmatch(key):
         raise ConnectionSettingsError(
             "proxies has a key that is not http, https, all, a URL of one of these, or no_proxy."

@@ -1,6 +1,6 @@
-"""Two ways to carry a request: ``requests`` for a worker's thread, ``httpx`` for a triggerer's event loop.
+"""HTTP transports: ``requests`` for worker threads, ``httpx`` for a triggerer's event loop.
 
-Import this module where it is used: it is the only one that loads an HTTP library.
+Import this module inside functions. It is the only one that imports an HTTP library.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ _BLOCK = 1 << 20
 _READ_BLOCK = 1 << 16
 _PARSED_IN_LOOP_BYTES = 1 << 16
 _IPV4_AND_PORT = re.compile(r"(\d+(?:\.\d+){3}):(\d{1,5})")
-# A cookie belongs to one visitor: none is kept, so that none is sent with the call about the next one.
+# Cookies identify a visitor. They are not stored, so that none is sent with a call about another visitor.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
 
 class RequestsTransport:
-    """Send requests from a thread, over one session. A context manager.
+    """Send requests from a thread with one ``requests`` session. A context manager.
 
-    Redirects are never followed, ``.netrc`` is never read; proxies of the environment are used where the
-    connection names none.
+    Redirects are not followed and ``.netrc`` is not read. Proxies of the environment are used if the connection has
+    none.
 
-    :param settings: certificates and proxies.
+    :param settings: Connection settings.
     """
 
     def __init__(self, settings: TargetSettings) -> None:
@@ -79,15 +79,15 @@ class RequestsTransport:
         self._session.close()
 
     def send(self, request: Request) -> SendResult:
-        """Send one request and read the whole answer.
+        """Send one request and read the complete response.
 
-        :raises OSError: where the batch file cannot be read.
+        :raises OSError: If the batch file cannot be read.
         """
         body = _body(request)
         prepared = self._session.prepare_request(
             requests.Request(request.method, request.url, dict(request.headers), data=body, auth=_leave_headers_alone)
         )
-        # What was checked is what is called: undo the library's own spelling of it.
+        # Send the validated URL: requests may have normalized it.
         prepared.url = request.url
         options = self._session.merge_environment_settings(request.url, {}, True, self._settings.verify, None)
         proxy = proxy_for(self._settings, request.url)
@@ -114,12 +114,12 @@ class RequestsTransport:
 
 
 class HttpxTransport:
-    """Send requests from an event loop, over one client. An asynchronous context manager.
+    """Send requests from an event loop with one ``httpx`` client. An asynchronous context manager.
 
-    Follows the same rules as :class:`RequestsTransport`, and trusts the same certificates. A triggerer has a thousand
-    of these for hours, so that between requests it can :meth:`rest`.
+    It has the same rules and trusted certificates as :class:`RequestsTransport`. A triggerer may hold a thousand
+    instances for hours, so :meth:`rest` closes the connections between requests.
 
-    :param settings: certificates and proxies.
+    :param settings: Connection settings.
     """
 
     def __init__(self, settings: TargetSettings) -> None:
@@ -135,13 +135,13 @@ class HttpxTransport:
         await self.rest()
 
     async def rest(self) -> None:
-        """Hold no connection, an open file each that the server will have closed soon, until the next request."""
+        """Close all connections, and with them their file descriptors. The next request opens a new one."""
         client, self._client = self._client, None
         if client:
             await client.aclose()
 
     async def _open(self) -> httpx.AsyncClient:
-        # Reading the certificates would hold up the loop.
+        # Reading the certificates would block the event loop.
         verify = await asyncio.to_thread(_certificates, self._settings.verify)
         transport = _ProxyTransport(self._settings, verify)
         client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
@@ -149,9 +149,9 @@ class HttpxTransport:
         return client
 
     async def send(self, request: Request) -> SendResult:
-        """Send one request and read the whole answer.
+        """Send one request and read the complete response.
 
-        :raises OSError: where the batch file or the certificates cannot be read.
+        :raises OSError: If the batch file or the certificates cannot be read.
         """
         self._client = self._client or await self._open()
         body = _body(request)
@@ -184,7 +184,7 @@ class HttpxTransport:
 
 
 def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
-    """Drive a flow to its end from a thread and return its result."""
+    """Run a flow in a thread and return its result."""
     try:
         command = next(flow)
         while True:
@@ -202,9 +202,9 @@ def run(flow: Flow[T], transport: RequestsTransport, clock: Clock) -> T:
 
 
 async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
-    """Drive a flow to its end from an event loop and return its result.
+    """Run a flow in an event loop and return its result.
 
-    A long response is parsed in a thread: half a million listed rows would block the loop for seconds.
+    Large responses are parsed in a thread, because half a million listed rows would block the event loop for seconds.
     """
     try:
         command = next(flow)
@@ -226,8 +226,8 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
         flow.close()
 
 
-class _FlowEnded(Exception):  # noqa: N818  # no error
-    """A flow has returned: a future cannot carry a ``StopIteration``."""
+class _FlowEnded(Exception):  # noqa: N818  # not an error
+    """Carries a flow's result out of a thread, because a future cannot hold a ``StopIteration``."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()
@@ -242,7 +242,7 @@ def _resume(flow: Flow[T], answer: SendResult) -> Send | Wait:
 
 
 class _ProxyTransport(httpx.AsyncBaseTransport):
-    """Send each request through the proxy that :func:`proxy_for` names, over one pool of connections a proxy."""
+    """Send each request through the proxy that :func:`proxy_for` returns, with one connection pool per proxy."""
 
     def __init__(self, settings: TargetSettings, verify: ssl.SSLContext | bool) -> None:
         self._settings = settings
@@ -263,14 +263,14 @@ class _ProxyTransport(httpx.AsyncBaseTransport):
 
 
 class _FileBlocks:
-    """A batch file as blocks of bytes: never in memory as a whole, and from its start at each iteration."""
+    """A batch file as an iterable of blocks, so that it is never in memory as a whole. Each iteration reopens it."""
 
     def __init__(self, body: BatchBody) -> None:
         self._body = body
         self.sent = False
         self.error: OSError | None = None
         with body.path.open("rb"):
-            pass  # a file that is not there is no failure of the network
+            pass  # raise for a missing file here, so that it does not count as a network failure
 
     def __len__(self) -> int:
         return self._body.size
@@ -304,8 +304,11 @@ def _leave_headers_alone(request: requests.PreparedRequest) -> requests.Prepared
 def proxy_for(settings: TargetSettings, url: str) -> str | None:
     """Return the proxy for a URL: the connection's, otherwise the environment's, or None.
 
-    ``no_proxy`` of the connection has the meaning that ``requests`` gives it, in both transports: ``*``, host names and
-    their domains with or without a leading dot, IP addresses, CIDR ranges, each also with a port.
+    Both transports read ``no_proxy`` of the connection as ``requests`` does: ``*``, host names and their domains with
+    or without a leading dot, IP addresses and CIDR ranges, each optionally with a port.
+
+    :param settings: Connection settings.
+    :param url: URL of the request.
     """
     proxies = {key: proxy for key, proxy in settings.proxies.items() if key != "no_proxy"}
     no_proxy = settings.proxies.get("no_proxy")
@@ -341,7 +344,7 @@ def _environment_would_tell(settings: TargetSettings) -> bool:
 
 
 def _certificates(verify: bool | str) -> ssl.SSLContext | bool:
-    """Return for ``httpx`` what ``requests`` trusts: also the bundle its environment variables name."""
+    """Return the ``verify`` argument for ``httpx`` with the certificates that ``requests`` trusts."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") if verify is True else verify
     if bundle is False:
         return False
@@ -358,15 +361,15 @@ def _trusting(path: str, changed_at: int) -> ssl.SSLContext:
 
 
 class _DeadlineExceededError(Exception):
-    """A call took longer than its overall deadline."""
+    """A call exceeded its overall deadline."""
 
 
 class _Deadline:
-    """Shut a call's socket down when the call has taken too long, however slowly bytes arrive. A context manager.
+    """Overall deadline of a call. When it expires, the call's socket is shut down. A context manager.
 
-    A socket's own timeout starts again with each byte.
+    The socket's own timeout is not enough, because it restarts with each byte.
 
-    :param seconds: from the start of the call.
+    :param seconds: Seconds from the start of the call.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -387,15 +390,15 @@ class _Deadline:
         _deadline.set(None)
 
     def watch(self, connection: socket.socket) -> None:
-        """Watch the socket that the call uses."""
+        """Register the socket of the call."""
         self._socket = connection
         if self.is_exceeded:
             self._expire()
 
     def check(self) -> None:
-        """Refuse a response that ended because its socket was shut down.
+        """Reject a response that was truncated because the socket was shut down.
 
-        :raises _DeadlineExceededError: if the call has taken too long.
+        :raises _DeadlineExceededError: If the deadline has expired.
         """
         if self.is_exceeded:
             raise _DeadlineExceededError
@@ -403,7 +406,7 @@ class _Deadline:
     def _expire(self) -> None:
         self.is_exceeded = True
         if self._socket is not None:
-            with suppress(OSError):  # closed already
+            with suppress(OSError):  # the socket is already closed
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
@@ -418,12 +421,12 @@ class _WatchedConnection(urllib3.connection.HTTPConnection):
         _watch(self)
 
     def putrequest(self, *arguments: Any, **options: Any) -> None:
-        _watch(self)  # one that is used again
+        _watch(self)  # for a reused connection
         super().putrequest(*arguments, **options)
 
 
 class _WatchedTlsConnection(urllib3.connection.HTTPSConnection):
-    """The same over TLS."""
+    """The TLS variant of :class:`_WatchedConnection`."""
 
     def connect(self) -> None:
         super().connect()
@@ -449,7 +452,7 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Open connections that a deadline can end."""
+    """Open connections that a deadline can shut down."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
@@ -482,7 +485,7 @@ class _Content:
         self._packed = None if coding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
 
     def add(self, block: bytes) -> None:
-        """Add the next block. Neither what was received nor what it unpacks to may exceed the limit."""
+        """Add the next block. Neither the received nor the decompressed size may exceed the limit."""
         self._received += len(block)
         try:
             room = self._limit - len(self._content) + 1
@@ -554,7 +557,7 @@ def _is_not_ours(record: logging.LogRecord) -> bool:
     return not _ours.get()
 
 
-# They write every URL they call, or a redirect's, to the log; and a profile's URL holds a person's id.
+# These loggers log URLs, and the URL of a profile contains an id. Their records are dropped during our requests only.
 for log in ("urllib3.connectionpool", "httpx", "httpcore.http11", "httpcore.proxy"):
     logging.getLogger(log).addFilter(_is_not_ours)
 

@@ -1,4 +1,4 @@
-"""Time, as a thing that can be handed in."""
+"""A clock protocol, so that tests can replace the system clock."""
 
 from __future__ import annotations
 
@@ -9,48 +9,54 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the flows and their drivers ask of time."""
+    """The time functions that flows and their drivers use."""
 
     def now(self) -> float:
-        """Return seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that never goes back."""
+        """Return the time in seconds of a clock that never goes backwards."""
 
     def sleep(self, seconds: float) -> None:
-        """Block the thread for so many seconds."""
+        """Block the thread.
+
+        :param seconds: Duration in seconds.
+        """
 
     async def asleep(self, seconds: float) -> None:
-        """Let the event loop go on for so many seconds."""
+        """Suspend the coroutine without blocking the event loop.
+
+        :param seconds: Duration in seconds.
+        """
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The system clock."""
 
     def now(self) -> float:
-        """Return seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that never goes back."""
+        """Return the time in seconds of a clock that never goes backwards."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Block the thread for so many seconds."""
+        """Block the thread; see :meth:`Clock.sleep`."""
         time.sleep(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Let the event loop go on for so many seconds."""
+        """Suspend the coroutine; see :meth:`Clock.asleep`."""
         await asyncio.sleep(seconds)
 
 
 SYSTEM: Clock = SystemClock()
-"""The clock of hooks and triggers: look it up as ``clock.SYSTEM`` at each use, so that it can be replaced."""
+"""The clock of hooks and triggers. Read it as ``clock.SYSTEM`` at each use, so that tests can replace it."""
 
 
 def utc_time(seconds: float) -> str:
-    """Write a time as ``2026-01-31T00:00:00Z``.
+    """Format a time as ``2026-01-31T00:00:00Z``.
 
-    :param seconds: since the epoch.
+    :param seconds: Seconds since the epoch.
     """
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

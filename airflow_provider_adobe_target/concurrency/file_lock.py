@@ -1,6 +1,6 @@
-"""What the tasks of one machine share, whatever their process: a private folder, and locks on files in it.
+"""Advisory file locks (``flock``) in a private folder that all processes of one user on a machine share.
 
-The operating system releases a lock when its process ends, also by SIGKILL. So nothing here can stay locked.
+The operating system releases a lock when its process ends, even by SIGKILL. A lock cannot outlive its process.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FOLDER_VARIABLE = "ADOBE_TARGET_SHARED_FOLDER"
-"""The environment variable that names another folder than the one in the system's folder for temporary files."""
+"""Environment variable with the path of the shared folder. Default: a folder in the system's temporary folder."""
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRIES, _PAUSE = 20, 0.002
 
 
 def shared_folder() -> Path:
-    """Return the folder of this user that all tasks of the machine share, and make it where it is not there.
+    """Return the folder that all tasks of this user on the machine share. Create it if it does not exist.
 
-    :raises OSError: where it cannot be made, or where it belongs to, or is open to, somebody else.
+    :raises OSError: If the folder cannot be created, has another owner, or is writable by other users.
     """
     user = os.geteuid()
     named = os.environ.get(FOLDER_VARIABLE)
@@ -39,15 +39,15 @@ def shared_folder() -> Path:
 
 
 def digest(*words: str) -> str:
-    """Return what stands for words in the name or the content of a file, without showing them."""
+    """Return a SHA-256 digest (24 hex digits) of words, for file names and file contents."""
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:24]
 
 
 def lock(path: Path) -> int:
-    """Lock a file, which is made where it is not there.
+    """Take an exclusive lock on a file. Create the file if it does not exist.
 
-    :return: its descriptor: closing it ends the lock.
-    :raises BlockingIOError: where another holds it.
+    :return: The file descriptor. Closing it releases the lock.
+    :raises BlockingIOError: If the file is already locked.
     """
     descriptor = os.open(path, _OPEN, 0o600)
     try:
@@ -59,9 +59,9 @@ def lock(path: Path) -> int:
 
 
 def lock_shared(path: Path, group: str) -> int | None:
-    """Lock a file together with others of a group. Two who join at a time are to be kept apart.
+    """Take a shared lock on behalf of ``group``. The caller must serialize calls.
 
-    :return: its descriptor, and closing it ends this one's share in the lock; None where another group holds it.
+    :return: The file descriptor. Closing it releases this share of the lock. None if another group holds the lock.
     """
     descriptor = os.open(path, _OPEN, 0o600)
     try:
@@ -81,9 +81,11 @@ def lock_shared(path: Path, group: str) -> int | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """Hold a file's lock, which others hold for a moment only; yields its descriptor.
+    """Hold an exclusive lock on a file and yield its descriptor.
 
-    :raises BlockingIOError: where it is not to be had within some 40 milliseconds: an event loop may wait for it.
+    The attempts end after about 40 milliseconds, so that an event loop is not blocked for longer.
+
+    :raises BlockingIOError: If the file is still locked then.
     """
     for tries_left in reversed(range(_TRIES)):
         try:
@@ -100,7 +102,7 @@ def locked(path: Path) -> Iterator[int]:
 
 
 def is_locked(path: Path) -> bool:
-    """Say whether somebody, perhaps in this process, holds the lock of a file; one that is gone is nobody's."""
+    """Return whether a process, this one included, holds a lock on a file. A missing file is not locked."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -115,13 +117,18 @@ def is_locked(path: Path) -> bool:
 
 
 def read_line(descriptor: int) -> bytes:
-    """Return the first line of a file, without its end; nothing for a file without one."""
+    """Return the first line of a file without its line end, or ``b""`` for an empty file."""
     content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     return content.partition(b"\n")[0]
 
 
 def write_line(descriptor: int, line: bytes) -> None:
-    """Make a line all that is in a file. A reader sees the old line or the new one, or text that is neither."""
+    """Replace the contents of a file with one line.
+
+    The write is not atomic: after a crash the file may contain a partial line.
+
+    :raises OSError: If not all bytes were written.
+    """
     data = line + b"\n"
     if os.pwrite(descriptor, data, 0) != len(data):
         raise OSError("the file could not be written as a whole")

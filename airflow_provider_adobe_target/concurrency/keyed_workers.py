@@ -1,4 +1,4 @@
-"""Working on items side by side, but on those of one lane one after the other."""
+"""Process items in parallel, keeping the order within each key."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def run_keyed(
     workers: int,
     stop: threading.Event,
 ) -> None:
-    """Read in this thread, and work on what was read in a thread for each lane, until all have ended.
+    """Read items in the calling thread and process them in one worker thread per key slot.
 
-    Of the items, 100 may wait in each lane. Where anything fails, each lane ends with the item it is at. The first
-    error is raised, others are logged.
+    Items with the same key go to the same worker, in order. Each worker has a queue of 100 items. After an error, each
+    worker finishes its current item and stops. The first error is raised, the others are logged.
 
-    :param items: what is read; begun, read and closed in this thread
-    :param key_of: tells the lane of an item, by a whole number of any size
-    :param work: takes the items of one lane
-    :param workers: how many there are
-    :param stop: set where anything fails, so that who waits in ``work`` may end
+    :param items: Generator that is started, read and closed in the calling thread.
+    :param key_of: Function that returns an item's key, an integer of any size.
+    :param work: Function that processes the items of one worker.
+    :param workers: Number of worker threads.
+    :param stop: Event that is set after an error, so that ``work`` can end a wait.
     """
     queues: list[Queue[T]] = [Queue(_AHEAD) for _ in range(workers)]
     errors: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""Reading in one thread, and working on what was read in another."""
+"""Read items in the calling thread and process them in a second thread, connected by a bounded queue."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ _AHEAD = 2
 def read_and_process(
     items: Generator[T, None, None], work: Callable[[Iterator[T]], None], stop: threading.Event, *, ahead: int = _AHEAD
 ) -> None:
-    """Read in this thread, and work on what was read in a thread of its own, until both have ended.
+    """Read items in the calling thread and process them in a second thread, until both have ended.
 
-    It is the work that moves to another thread, not the reading, since a source belongs to the task's own thread: a
-    database cursor is to be used where it was opened (sqlite3 insists), Airflow 3 fetches connections over a line of
-    that thread, and Airflow ends a task at its ``execution_timeout`` by an exception there, which is to end a statement
-    that takes too long.
+    Reading stays in the calling thread for three reasons. A database cursor must be used in the thread that opened it
+    (sqlite3 enforces this). Airflow 3 fetches connections through a channel of the task's main thread. Airflow raises
+    the exception of ``execution_timeout`` in that thread, where it must interrupt a slow statement.
 
-    :param items: what is read; begun, read and closed in this thread. Its error reaches the work after all that was
-        read before it, and is raised here, too, as it was
-    :param work: takes what was read. When it ends early, no more is read
-    :param stop: tells the work to end soon; set here where this thread is interrupted, for example at the
-        ``execution_timeout``
-    :param ahead: how many items may wait for the work
+    :param items: Generator that is started, read and closed in the calling thread. An error that it raises reaches
+        ``work`` after all items that were read before it, and is raised here unchanged.
+    :param work: Function that processes the items. If it returns early, reading stops.
+    :param stop: Event that cancels ``work``. It is set here if the calling thread is interrupted, for example by
+        ``execution_timeout``.
+    :param ahead: Size of the queue, in items.
     """
     waiting: Queue[T | _End] = Queue(ahead)
     ended = threading.Event()
@@ -58,7 +57,10 @@ def read_and_process(
 
 @dataclass(frozen=True)
 class _End:
-    """That no item follows, and why if not for the source's end."""
+    """End marker of the queue.
+
+    :param error: Error that the source raised, if any.
+    """
 
     error: Exception | None = None
 

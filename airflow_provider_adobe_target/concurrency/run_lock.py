@@ -1,7 +1,7 @@
-"""Turns: runs of one task that overlap send their rows one after the other.
+"""A lock per task: overlapping runs of one task send their rows one after the other.
 
-Adobe Target knows no order between two batches that write the same ids, and the second may override what the first
-wrote (Adobe's Bulk Profile Update page).
+Adobe Target does not process batches in the order of their submission. If two batches write the same ids, either may
+override the other (Adobe's Bulk Profile Update page).
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from airflow_provider_adobe_target.concurrency import file_lock
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
-_PAUSE = 5.0
+_PAUSE = 5.0  # seconds between two attempts to take the lock
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def run_lock(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clock) -> Iterator[None]:
-    """Wait until no other run of a task on this machine is in such a block, and keep others waiting while in it.
+    """Hold the lock of a task run. Block while another run of the task holds it on this machine.
 
-    Tasks of the same run, as mapped ones are, share the block. If a process is killed, it leaves the block. Where the
-    machine's folder cannot be used, a warning is logged, and nobody waits.
+    Task instances of the same run, such as mapped ones, share the lock. The lock of a killed process is released. If
+    the shared folder cannot be used, a warning is logged and the block runs without a lock.
 
-    :param account: digest of the account: runs for another one do not wait.
-    :param clock: how to wait.
+    :param account: Digest of the account. Runs for different accounts do not block each other.
+    :param dag_id: ID of the DAG.
+    :param task_id: ID of the task.
+    :param run_id: ID of the DAG run.
+    :param clock: Clock that is used to wait.
     """
     descriptor = None
     try:

@@ -1,4 +1,4 @@
-"""Folders for what is on disk while a task runs, of which none stays, however a task ends."""
+"""Temporary folders that are removed even if the process is killed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _REMOVED = ".removed"
 
 
 class TempFolder:
-    """A private folder within the system's folder for temporary files. A context manager.
+    """A private folder in the system's temporary folder. A context manager.
 
-    Its process holds a lock in it, which the operating system releases when the process ends, also by SIGKILL. So the
-    next task on the machine knows which folders nobody uses any more, and removes them.
+    The process holds a lock on a file in the folder. The operating system releases the lock when the process ends, even
+    by SIGKILL. Each new :class:`TempFolder` removes the folders of this user that are no longer locked.
     """
 
     def __init__(self) -> None:
@@ -30,11 +30,11 @@ class TempFolder:
     def __enter__(self) -> Path:
         _remove_orphans(Path(tempfile.gettempdir()))
         new = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
-        with suppress(OSError):  # where the file system knows no locks, nobody takes it for an orphan
+        with suppress(OSError):  # without a lock file the folder is never removed as an orphan
             self._lock = lock(new / _IN_USE)
         if self._lock is None:
             (new / _IN_USE).unlink(missing_ok=True)
-        # Only now it is where orphans are looked for.
+        # The folder gets the prefix that _remove_orphans() searches for only after it is locked.
         self._path = new.rename(new.with_name(new.name.removeprefix(".")))
         return self._path
 
@@ -47,22 +47,22 @@ class TempFolder:
             self._lock = None
 
     def remove(self) -> None:
-        """Remove the folder, whatever thread still writes to it."""
+        """Remove the folder, even if a thread still writes to it."""
         if self._path:
             _remove(self._path)
 
 
 def _remove_orphans(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # somebody else's, or somebody else was quicker
+        with suppress(OSError):  # the folder has another owner, or another process has removed it
             if folder.stat().st_uid == os.geteuid() and (folder / _IN_USE).exists() and not is_locked(folder / _IN_USE):
                 _remove(folder)
-    for folder in parent.glob(f".{_PREFIX}*{_REMOVED}"):  # of one who was killed while he removed it
+    for folder in parent.glob(f".{_PREFIX}*{_REMOVED}"):  # left by a process that was killed while it removed them
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: Path) -> None:
     removed = folder.with_name(f".{folder.name}{_REMOVED}")
-    with suppress(OSError):  # gone already
-        folder.rename(removed)  # so that none can be added
+    with suppress(OSError):  # the folder no longer exists
+        folder.rename(removed)  # no thread can create a file under the old path from here on
     shutil.rmtree(removed, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Sending batch files, some at once, while the next is being made."""
+"""A worker pool with a bounded number of items, and a clock whose waits can be cancelled."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ log = logging.getLogger(__name__)
 
 
 class WorkItem(Protocol):
-    """What is sent by one thread: a batch file, or a block of profiles."""
+    """Work for one thread: a batch file, or a block of profiles."""
 
     @property
     def rows(self) -> int:
-        """Rows in it."""
+        """Number of rows in the item."""
 
 
 T = TypeVar("T", bound=WorkItem)
 
 
 class TaskCancelledError(Exception):
-    """The task ended while a file was being made, or was waiting for its next try."""
+    """Raised in worker threads when the task is cancelled."""
 
 
 def check_concurrency(max_concurrent_uploads: int) -> None:
-    """Check how many files may be sent at once.
+    """Check the number of concurrent uploads.
 
-    :raises AdobeTargetError: where it is no whole number from 1 to 10
+    :param max_concurrent_uploads: Number of uploads.
+    :raises AdobeTargetError: If it is not an integer from 1 to 10.
     """
     value = max_concurrent_uploads
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_UPLOADS:
@@ -48,18 +49,18 @@ def run_pool(
     max_workers: int,
     stop: threading.Event,
 ) -> None:
-    """Call ``send`` for each file in a thread of its own, while the next file is being made.
+    """Call ``send`` for each file in a worker thread while the next file is produced.
 
-    At most ``max_workers + 1`` items exist at a time: those in work, and one that waits for a thread.
+    At most ``max_workers + 1`` items exist at a time: one per worker, and one that waits for a free worker.
 
-    Where anything fails no further file is begun. Calls that are under way are waited for, since their outcome counts,
-    but not tried again. The first error is raised, others are logged.
+    After an error no further file is started. Running calls are completed, because their outcome counts, but they are
+    not retried. The first error is raised, the others are logged.
 
-    :param files: finished files
-    :param send: sends a file, of which it gets the number, from 0 on; the clock it gets ends its waiting when the task
-        ends
-    :param max_workers: how many files may be under way
-    :param stop: set where anything fails; where somebody else sets it, this ends without an error
+    :param files: Iterable of finished files.
+    :param send: Function that sends a file. Its arguments are the file's index (from 0), the file, and a clock whose
+        waits end when the task is cancelled.
+    :param max_workers: Number of worker threads.
+    :param stop: Event that is set after an error. If the caller sets it, this function returns without an error.
     """
     errors: list[BaseException] = []
     room = threading.Semaphore(max_workers)
@@ -99,26 +100,27 @@ def run_pool(
 
 
 class CancellableClock:
-    """The system's clock, whose sleepers wake when the task ends.
+    """The system clock, with waits that end when the task is cancelled.
 
-    :param stop: set when the task ends
+    :param stop: Event that is set when the task is cancelled.
     """
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
 
     def now(self) -> float:
-        """Return seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return clock.SYSTEM.now()
 
     def monotonic(self) -> float:
-        """Return seconds of a clock that never goes back."""
+        """Return the time in seconds of a clock that never goes backwards."""
         return clock.SYSTEM.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Block the thread for so many seconds.
+        """Block the thread.
 
-        :raises TaskCancelledError: where the task ends
+        :param seconds: Duration in seconds.
+        :raises TaskCancelledError: If the task is cancelled in the meantime.
         """
         end = self.monotonic() + seconds
         while (left := end - self.monotonic()) > 0:
@@ -127,5 +129,8 @@ class CancellableClock:
             clock.SYSTEM.sleep(min(left, 1.0))
 
     async def asleep(self, seconds: float) -> None:
-        """Let the event loop go on for so many seconds."""
+        """Suspend the coroutine without blocking the event loop.
+
+        :param seconds: Duration in seconds.
+        """
         await clock.SYSTEM.asleep(seconds)

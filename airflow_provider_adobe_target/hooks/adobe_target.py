@@ -1,4 +1,4 @@
-"""The connection to Adobe Target."""
+"""Hook for Adobe Target."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CONFIRMATION = "rotate the token for every user of it"
-"""What somebody has to say who wants a new Profile API token."""
+"""Required value of ``confirm`` in :meth:`AdobeTargetHook.rotate_profile_token`."""
 
 _FETCH_ID_TYPES = {
     "thirdPartyId": "thirdPartyId",
@@ -58,9 +58,9 @@ _FETCH_ID_TYPES = {
 
 
 class AdobeTargetHook(BaseHook):
-    """Talk to Adobe Target with what an Airflow connection holds.
+    """Interact with Adobe Target.
 
-    :param adobe_target_conn_id: the connection, of type ``adobe_target``
+    :param adobe_target_conn_id: ID of the connection, which must be of type ``adobe_target``.
     """
 
     conn_name_attr = "adobe_target_conn_id"
@@ -74,19 +74,19 @@ class AdobeTargetHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the fields that the connection form has beside Airflow's own (Airflow 2.11 to 3.1)."""
+        """Return the custom fields of the connection form (Airflow 2.11 to 3.1)."""
         return connection_form.widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how Airflow's own fields are shown in the connection form (Airflow 2.11 to 3.1)."""
+        """Return labels and placeholders of the standard fields of the connection form (Airflow 2.11 to 3.1)."""
         return connection_form.ui_field_behaviour()
 
     @cached_property
     def settings(self) -> TargetSettings:
-        """What the connection says, checked.
+        """The validated settings of the connection.
 
-        :raises ConnectionSettingsError: naming the field
+        :raises ConnectionSettingsError: If a field is invalid. The message names the field.
         """
         return _settings(self.get_connection(self.adobe_target_conn_id))
 
@@ -97,30 +97,30 @@ class AdobeTargetHook(BaseHook):
 
     @cached_property
     def rate_limiter(self) -> RateLimiter:
-        """The calls a minute, submits and polls together, that all tasks of this machine share for this account."""
+        """The rate limiter for uploads and polls, shared by all tasks on this machine that use the account."""
         return shared_rate_limiter(self.settings, clocks.SYSTEM)
 
     def authenticate(self) -> None:
-        """Read the Profile API token now where the connection leaves that to the Admin API, rather than at a call.
+        """Read the Profile API token from the Admin API before the first call, if the connection requires this.
 
-        :raises TokenRefusedError: where IMS or the Admin API does not take the OAuth credential
-        :raises AdobeTargetUnavailableError: where one of them gives no usable answer
+        :raises TokenRefusedError: If IMS or the Admin API refuses the OAuth credential.
+        :raises AdobeTargetUnavailableError: If IMS or the Admin API returns no usable response.
         """
         if self.settings.reads_token:
             self._run(_nothing(), clocks.SYSTEM)
 
     def upload_batch(self, file: str | os.PathLike[str], api_version: ApiVersion = "v2") -> dict[str, Any]:
-        """Send one batch file as it is, and return its receipt: Adobe Target has queued it, not yet written it.
+        """Upload one batch file and return its receipt. Adobe Target has queued the batch, but not processed it yet.
 
-        :param file: path of a file in Adobe's batch format: ``batch=thirdPartyId,…``, then a row a line,
-            percent-encoded
-        :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not
-        :returns: ``batch_id``, ``status_url``, ``rows``, ``bytes``, ``sha256``, ``submitted_at``, ``status``
-            ("submitted"), and the counters of a status, each ``None``
-        :raises ProfileDataError: if Adobe Target could not read the file as it was meant; naming line and column
-        :raises ConnectionSettingsError: for a file keyed by ``pcId`` with v2 where the site uses ECID
-        :raises TargetRefusedError: where Adobe Target does not take the file
-        :raises AdobeTargetUnavailableError: where it gives no usable answer
+        :param file: Path of a file in Adobe's batch format: ``batch=thirdPartyId,…``, then one percent-encoded row per
+            line.
+        :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not.
+        :return: ``batch_id``, ``status_url``, ``rows``, ``bytes``, ``sha256``, ``submitted_at``, ``status``
+            ("submitted"), and the counters of a status, each ``None``.
+        :raises ProfileDataError: If the file is not in Adobe's batch format. The message names line and column.
+        :raises ConnectionSettingsError: For a file with ``pcId`` and v2 if the site uses ECID.
+        :raises TargetRefusedError: If Adobe Target refuses the file.
+        :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response.
         """
         content = Path(file).read_bytes()
         body = check_batch_file(content)
@@ -135,12 +135,12 @@ class AdobeTargetHook(BaseHook):
         return self.submit(Path(file), body.rows, len(content), digest, api_version).to_dict()
 
     def get_batch_status(self, status_url: str) -> dict[str, Any]:
-        """Ask what became of a batch.
+        """Return the status of a batch.
 
-        :param status_url: as the receipt has it
-        :returns: as :meth:`upload_batch`; what only the sender knows is ``None``
-        :raises StatusLostError: where Adobe Target no longer knows the batch
-        :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
+        :param status_url: Status URL from the receipt.
+        :return: As :meth:`upload_batch`. Fields that only the sender has are ``None``.
+        :raises StatusLostError: If Adobe Target no longer has the batch.
+        :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response for 30 minutes.
         """
         clock, batch = clocks.SYSTEM, Batch.from_status_url(status_url)
         status = self._run(batch_status(self.settings, self.rate_limiter, clock, batch), clock)
@@ -149,7 +149,16 @@ class AdobeTargetHook(BaseHook):
     def submit(
         self, path: Path, rows: int, size: int, sha256: str, api_version: ApiVersion, clock: Clock | None = None
     ) -> Batch:
-        """Send one batch file of which all is known, and return it as submitted; errors as :meth:`upload_batch`."""
+        """Upload one batch file that is already validated; raises as :meth:`upload_batch`.
+
+        :param path: Path of the file.
+        :param rows: Number of rows.
+        :param size: Size in bytes.
+        :param sha256: SHA-256 digest of the file in hexadecimal.
+        :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not.
+        :param clock: Clock. Default: the system clock.
+        :return: Submitted batch.
+        """
         from airflow_provider_adobe_target.client.protocol import BatchBody
 
         clock = clock or clocks.SYSTEM
@@ -176,40 +185,42 @@ class AdobeTargetHook(BaseHook):
         clock: Clock | None = None,
         on_final: Callable[[int, Batch], None] | None = None,
     ) -> list[Batch]:
-        """Ask for the status of batches until all are final; parameters and errors as :meth:`poll`.
+        """Poll the status of batches until all are final; parameters and exceptions as :meth:`poll`.
 
-        :param poll_interval: seconds before the first time of asking, growing to five times as many
+        :param poll_interval: Seconds before the first poll. The interval grows up to five times this value.
         """
         clock = clock or clocks.SYSTEM
         flow = wait_for_batches(self.settings, self.rate_limiter, clock, batches, poll_interval, deadline, on_final)
         return self._run(flow, clock)
 
     def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
-        """Return the ids that Adobe Target lists as failed in batches; errors as :meth:`get_batch_status`."""
+        """Return the ids that Adobe Target lists as failed in batches; raises as :meth:`get_batch_status`."""
         clock, ids = clocks.SYSTEM, set()
         for batch in batches:
             ids |= self._run(failed_ids(self.settings, self.rate_limiter, clock, batch), clock)
         return ids
 
     def read_profile_token(self) -> Token:
-        """Ask the Admin API for the Profile API token in force, and its end; none is made.
+        """Read the current Profile API token and its expiry from the Admin API. No token is generated.
 
-        :returns: its ``value``, empty where there is none, and ``expires_at``, epoch seconds; it may end earlier, since
-            Adobe does not say whether it tells the rest of a token's life or all of it
-        :raises ConnectionSettingsError: where the connection has no OAuth credential or no ``tenant_id``
-        :raises TokenRefusedError: where IMS or the Admin API does not take the credential
-        :raises AdobeTargetUnavailableError: where one of them gives no usable answer
+        :return: Token with ``value``, which is empty if none exists, and ``expires_at`` in seconds since the epoch.
+            Treat the expiry as an upper bound: Adobe does not document whether it returns the remaining or the total
+            lifetime.
+        :raises ConnectionSettingsError: If the connection has no OAuth credential or no ``tenant_id``.
+        :raises TokenRefusedError: If IMS or the Admin API refuses the credential.
+        :raises AdobeTargetUnavailableError: If IMS or the Admin API returns no usable response.
         """
         return self._drive(lambda authenticator: authenticator.read_profile_token(), clocks.SYSTEM)
 
     def rotate_profile_token(self, *, confirm: str) -> Token:
-        """Make a new Profile API token. From then on calls with the present one are refused, whoever makes them.
+        """Generate a new Profile API token. The current token becomes invalid for all its users.
 
-        :param confirm: ``rotate the token for every user of it``, and nothing else
-        :returns: as :meth:`read_profile_token`
-        :raises ConnectionSettingsError: before any call, where it is not confirmed; else as
-            :meth:`read_profile_token`
-        :raises UnclearAnswerError: where a token may have been made, and the one in force cannot be read
+        Raises as :meth:`read_profile_token`, and also the following.
+
+        :param confirm: Must be ``rotate the token for every user of it``.
+        :return: As :meth:`read_profile_token`.
+        :raises ConnectionSettingsError: If ``confirm`` has another value. No call is made.
+        :raises UnclearAnswerError: If a token may have been generated and the current one cannot be read.
         """
         if confirm != CONFIRMATION:
             raise ConnectionSettingsError(
@@ -220,28 +231,28 @@ class AdobeTargetHook(BaseHook):
 
     @cached_property
     def lookup_limit(self) -> DailyRateLimiter:
-        """The look-ups of profiles that this hook may make; Adobe does not count them among the 50 calls a minute."""
+        """The rate limiter for profile look-ups. They do not count towards the 50 calls per minute."""
         return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
 
     @cached_property
     def update_limit(self) -> DailyRateLimiter:
-        """The single updates that this hook may make, counted like :attr:`lookups` and apart from them."""
+        """The rate limiter for single updates, separate from :attr:`lookup_limit`."""
         return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
 
     def get_profile(
         self, profile_id: str, id_type: str = "thirdPartyId", *, deadline: float = math.inf
     ) -> TargetProfile | None:
-        """Look up one profile. What Adobe Target gives can be tens of minutes old.
+        """Look up one profile. The data may be tens of minutes old.
 
-        :param profile_id: the id, as it is
+        :param profile_id: Id, not encoded.
         :param id_type: ``thirdPartyId``; ``pcId``, also called ``tntId``; or ``marketingCloudVisitorId``, also called
-            ``ECID``
-        :param deadline: epoch seconds beyond which nothing is waited for
-        :returns: the profile, or None where there is none
-        :raises ConnectionSettingsError: naming a field of the connection
-        :raises ProfileDataError: for an unknown ``id_type``
-        :raises TargetRefusedError: where the answer is neither a profile nor 'not found'
-        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer for 30 minutes
+            ``ECID``.
+        :param deadline: Time in seconds since the epoch after which no attempt starts.
+        :return: Profile, or None if it does not exist.
+        :raises ConnectionSettingsError: If a field of the connection is invalid.
+        :raises ProfileDataError: For an unknown ``id_type``.
+        :raises TargetRefusedError: If the response is neither a profile nor 'not found'.
+        :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response for 30 minutes.
         """
         if id_type not in _FETCH_ID_TYPES:
             raise ProfileDataError(f"id_type={id_type!r} is not one of {', '.join(_FETCH_ID_TYPES)}.")
@@ -250,13 +261,13 @@ class AdobeTargetHook(BaseHook):
         return self._run(fetch_profile(self.settings, self.lookup_limit, clock, profile_id, kind, deadline), clock)
 
     def update_profile(self, profile_id: str, attributes: Mapping[str, str], id_type: IdType = "thirdPartyId") -> None:
-        """Write attributes to one profile, as they are. Adobe Target takes them also where there is no such profile.
+        """Update attributes of one profile. Adobe Target accepts the update even if the profile does not exist.
 
-        :param profile_id: the id, as it is
-        :param attributes: names, without ``profile.``, and texts
-        :param id_type: ``thirdPartyId`` or ``pcId``
-        :raises TargetRefusedError: where Adobe Target does not take the update
-        :raises AdobeTargetUnavailableError: where it gives no usable answer for 30 minutes
+        :param profile_id: Id, not encoded.
+        :param attributes: Values by name, without ``profile.``.
+        :param id_type: ``thirdPartyId`` or ``pcId``.
+        :raises TargetRefusedError: If Adobe Target refuses the update.
+        :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response for 30 minutes.
         """
         clock = clocks.SYSTEM
         flow = update_profile(self.settings, self.update_limit, clock, profile_id, id_type, attributes)
@@ -273,22 +284,22 @@ class AdobeTargetHook(BaseHook):
         poll_interval: float = 60,
         timeout: float = 24 * 60 * 60,
     ) -> MatchRate:
-        """Ask how many of some ids have a profile, without creating any: by a v1 batch of a sample of them.
+        """Estimate how many ids have a profile, with a v1 batch of a sample. No profiles are created.
 
-        Profiles that are found get one attribute, the day. It waits here until Adobe Target has finished the batch.
+        The matched profiles get one attribute with the current date. The call blocks until the batch is final.
 
-        :param ids: texts or whole numbers, held in memory
-        :param id_type: ``thirdPartyId`` or ``pcId``
-        :param sample_size: ids to ask for, 1 to 50,000
-        :param seed: another one draws another sample
-        :param attribute: what the profiles that are found get
-        :param poll_interval: seconds before the first time of asking, growing to five times as many
-        :param timeout: seconds of waiting
-        :returns: how many were asked for, found and not found, and :attr:`MatchRate.pct`
-        :raises ProfileDataError: for a wrong argument
-        :raises BatchOutcomeError: where the batch did not end well, or has no counters
-        :raises BatchTimeoutError: where it is unfinished at the timeout
-        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
+        :param ids: Ids as text or integers. They are held in memory.
+        :param id_type: ``thirdPartyId`` or ``pcId``.
+        :param sample_size: Number of ids in the sample, 1 to 50,000.
+        :param seed: Seed of the sample.
+        :param attribute: Name of the attribute that is written to matched profiles.
+        :param poll_interval: Seconds before the first poll. The interval grows up to five times this value.
+        :param timeout: Maximum number of seconds to wait.
+        :return: Number of ids that were sampled, found and not found, and :attr:`MatchRate.pct`.
+        :raises ProfileDataError: If an argument is invalid.
+        :raises BatchOutcomeError: If the batch failed or has no counters.
+        :raises BatchTimeoutError: If the batch is not final after the timeout.
+        :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response.
         """
         from airflow_provider_adobe_target.hooks.match_rate import probe
 
@@ -309,7 +320,7 @@ class AdobeTargetHook(BaseHook):
             return self._drive(
                 lambda authenticator: check_connection(self.settings, authenticator, clock), clock, policy=NO_RETRY
             )
-        except (AdobeTargetError, OSError) as error:  # OSError: a file of certificates that is not there
+        except (AdobeTargetError, OSError) as error:  # OSError: a missing certificate file
             return False, str(error)
 
     def _run(self, flow: Flow[T], clock: Clock) -> T:

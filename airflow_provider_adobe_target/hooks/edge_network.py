@@ -1,4 +1,4 @@
-"""The connection to Experience Platform's Edge Network."""
+"""Hook for the Experience Platform Edge Network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
 
 class EdgeNetworkHook(AdobeTargetHook):
-    """Send profile attributes to Adobe Target by way of a datastream.
+    """Send profile attributes to Adobe Target through a datastream.
 
-    :param adobe_target_conn_id: the connection, of type ``adobe_target``, with a ``datastream_id``
-    :param authenticated: whether to call with an access token, for which the connection needs an OAuth credential and
-        ``ims_org_id``; default: where it has a credential
+    :param adobe_target_conn_id: ID of the connection, which must be of type ``adobe_target`` with a ``datastream_id``.
+    :param authenticated: Whether to call with an access token, which requires an OAuth credential and ``ims_org_id``
+        in the connection. Default: whether the connection has an OAuth credential.
     """
 
     def __init__(
@@ -35,25 +35,26 @@ class EdgeNetworkHook(AdobeTargetHook):
         return self.settings.oauth is not None if self.authenticated is None else self.authenticated
 
     def authenticate(self) -> None:
-        """Get the access token now, where calls carry one; errors as of a call."""
+        """Request the access token before the first call, if calls carry one; raises as :meth:`interact`."""
         if self.calls_authenticated:
             self._drive(lambda authenticator: authenticator.access_token(), clocks.SYSTEM)
 
     def interact(
         self, identities: Mapping[str, str], attributes: Mapping[str, str], *, primary: str | None = None
     ) -> dict[str, Any]:
-        """Send one event with profile attributes. Adobe says that it took it, not that Target has written them.
+        """Send one event with profile attributes. Success does not confirm that Target has stored them.
 
-        The next call of this hook goes where the answer says that it is best sent.
+        The next call of this hook uses the location hint of the response.
 
-        :param identities: ids of one person by namespace, as ``{"ECID": "…"}``; all but the ECID count as authenticated
-        :param attributes: names, without ``profile.``, and texts of at most 256 characters
-        :param primary: the namespace of the primary identity; default: the first
-        :returns: ``request_id``, ``location_hint`` and ``warnings``, codes such as ``0301-200``
-        :raises ProfileDataError: before any call, for ids, names or texts that would not arrive
-        :raises ConnectionSettingsError: where the connection lacks what the call needs
-        :raises TargetRefusedError: where the event is refused, or not handed on to Target
-        :raises AdobeTargetUnavailableError: where there is no usable answer
+        :param identities: Ids of one person by namespace, such as ``{"ECID": "…"}``. All ids except the ECID are sent
+            as authenticated.
+        :param attributes: Values of at most 256 characters by name, without ``profile.``.
+        :param primary: Namespace of the primary identity. Default: the first namespace.
+        :return: ``request_id``, ``location_hint`` and ``warnings`` (codes such as ``0301-200``).
+        :raises ProfileDataError: If ids, names or values are invalid. No call is made.
+        :raises ConnectionSettingsError: If the connection lacks a required field.
+        :raises TargetRefusedError: If the event is refused, or is not forwarded to Target.
+        :raises AdobeTargetUnavailableError: If there is no usable response.
         """
         from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent, send_event
 
@@ -75,7 +76,7 @@ class EdgeNetworkHook(AdobeTargetHook):
 def _check(event: Any) -> None:
     """Refuse what would not arrive.
 
-    :raises ProfileDataError: naming the attribute or the namespace, never a value
+    :raises ProfileDataError: If it is invalid. The message names the attribute or the namespace, never a value.
     """
     from airflow_provider_adobe_target.client.endpoints.edge_network import MAX_VALUE_CHARACTERS
     from airflow_provider_adobe_target.profiles.attribute_names import check_attribute_names

@@ -1,4 +1,4 @@
-"""Whether ids are known to Adobe Target at all, asked without creating anybody."""
+"""Match rate: the share of ids that have a profile, measured without creating profiles."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MAX_SAMPLED = 50_000
 
 @dataclass(frozen=True)
 class MatchRate:
-    """How many of some ids have a profile.
+    """Result of a match rate probe.
 
-    :param asked: ids that were asked for.
-    :param found: those that have a profile, by Target's ``successfulUpdates``.
-    :param not_found: those that have none, by Target's ``profilesNotFound``.
-    :param rejected: ids that could not be asked for, by reason; repeated ones are among them.
+    :param asked: Number of sampled ids.
+    :param found: Number of sampled ids with a profile (``successfulUpdates``).
+    :param not_found: Number of sampled ids without a profile (``profilesNotFound``).
+    :param rejected: Number of invalid and duplicate ids by reason.
     """
 
     asked: int
@@ -35,7 +35,7 @@ class MatchRate:
 
     @property
     def pct(self) -> float | None:
-        """Return the per cent of the ids asked for that have a profile; None where none was asked for."""
+        """Percentage of the sampled ids that have a profile, or None if the sample is empty."""
         return 100 * self.found / self.asked if self.asked else None
 
 
@@ -49,7 +49,7 @@ def probe(
     poll_interval: float,
     timeout: float,
 ) -> MatchRate:
-    """Ask for a sample of ids; parameters and errors as ``AdobeTargetHook.probe_match_rate``."""
+    """Measure the match rate of a sample; parameters and exceptions as ``AdobeTargetHook.probe_match_rate``."""
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.sampling import draw_sample

@@ -1,4 +1,4 @@
-"""Checks of arguments that are cheap enough for the time when the DAG is parsed."""
+"""Argument checks that are cheap enough to run while a DAG file is parsed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from airflow_provider_adobe_target.version_compat import ResolveMixin
 def to_seconds(name: str, value: Any) -> float:
     """Return a duration in seconds.
 
-    :param value: a timedelta, or a number of seconds.
-    :raises ProfileDataError: if it is neither, not finite, or not above 0.
+    :param name: Name of the argument, for the error message.
+    :param value: ``timedelta``, or a number of seconds.
+    :raises ProfileDataError: If the value is neither, is not finite, or is not above 0.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
@@ -27,7 +28,8 @@ def to_seconds(name: str, value: Any) -> float:
 def check_one_source(sources: Mapping[str, Any]) -> None:
     """Check that exactly one source of rows is given.
 
-    :raises ProfileDataError: if none or several are given.
+    :param sources: Argument names and values; None means not given.
+    :raises ProfileDataError: If none or several are given.
     """
     given = [name for name, source in sources.items() if source is not None]
     if len(given) != 1:
@@ -36,9 +38,12 @@ def check_one_source(sources: Mapping[str, Any]) -> None:
 
 
 def check_sql(name: str, sql: Any) -> None:
-    """Check that a statement is text, or an upstream task's output, which is checked again when the task runs.
+    """Check that a statement is text or an upstream task's output.
 
-    :raises ProfileDataError: if it is something else, such as a list of statements.
+    Upstream output is checked again when the task runs.
+
+    :param name: Name of the argument, for the error message.
+    :raises ProfileDataError: If it is anything else, such as a list of statements.
     """
     if sql is not None and not isinstance(sql, (str, ResolveMixin)):
         raise ProfileDataError(f"{name} is {type(sql).__name__}, not text. Give one statement.")

@@ -1,4 +1,4 @@
-"""Rows of a database connection of Airflow's, by the quickest way that gives them as they are and never whole."""
+"""Stream the result of a statement from an Airflow database connection, through ADBC or a DB-API cursor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ADBC_BATCH_BYTES = 4 * 1024 * 1024
 def database_hook(conn_id: str) -> DbApiHook:
     """Return the hook of a database connection.
 
-    :raises ProfileDataError: where the connection is not one to a database
+    :raises ProfileDataError: If the connection's hook is not a ``DbApiHook``.
     """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
@@ -40,11 +40,15 @@ def database_hook(conn_id: str) -> DbApiHook:
 
 
 def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
-    """Stream the result of one statement.
+    """Return the rows of one statement, streamed.
 
-    PostgreSQL is read through ADBC where its driver is installed, there are no parameters, whose marks are others
-    there, and each column has a type of which ADBC gives the same text. Else the connection's own cursor is used, a
-    server-side one where the driver would else hold the whole result.
+    PostgreSQL is read through ADBC if its driver is installed, the statement has no parameters (ADBC uses other
+    placeholders), and ADBC returns the same text for every column type. Otherwise the connection's DB-API cursor is
+    used: a server-side cursor for drivers whose default cursor buffers the whole result.
+
+    :param hook: Hook of the database connection.
+    :param sql: Statement.
+    :param parameters: Parameters of the statement; None for none.
     """
     from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
     from airflow_provider_adobe_target.profiles.sources.postgresql import read_postgresql_values
@@ -57,7 +61,7 @@ def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str,
             if parameters is None and _driver(connection) in ("psycopg", "psycopg2"):
                 cursor = _adbc_cursor(connection, sql, opened)
             elif parameters is None and _driver(connection) in ("duckdb", "_duckdb"):
-                cursor = connection.sql(sql)  # a relation, which streams; DuckDB's cursors hold the whole result
+                cursor = connection.sql(sql)  # relations stream; DuckDB cursors buffer the whole result
             if cursor is None:
                 read_postgresql_values(connection)
                 cursor = opened.enter_context(closing(_streaming_cursor(connection)))
@@ -68,9 +72,12 @@ def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str,
 
 
 def _execute(cursor: Any, *arguments: Any) -> None:
-    """Run a statement. Drivers may read the first rows here, so that their errors can quote values.
+    """Execute a statement.
 
-    A server-side cursor of PostgreSQL only declares the statement: its errors are passed on as they are.
+    Most drivers may read the first rows here, so their errors can contain values and are masked. A server-side cursor
+    of PostgreSQL only declares the statement, so its errors propagate unchanged.
+
+    :raises SourceReadError: If the driver fails.
     """
     from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver
 
@@ -85,7 +92,7 @@ def _driver(connection: Any) -> str:
 
 
 def _streaming_cursor(connection: Any) -> Any:
-    """Open a cursor that does not fetch the whole result at once; psycopg and the MySQL drivers must be told so."""
+    """Open a cursor that streams the result. For psycopg and the MySQL drivers, this is a server-side cursor."""
     driver = _driver(connection)
     if driver in ("psycopg", "psycopg2"):
         return connection.cursor(name="adobe_target")
@@ -98,16 +105,16 @@ def _streaming_cursor(connection: Any) -> Any:
 
         return connection.cursor(SSCursor)
     if driver == "snowflake":
-        connection.arrow_number_to_decimal_setter = True  # else its Arrow has floats for NUMBER(10, 2)
+        connection.arrow_number_to_decimal_setter = True  # otherwise NUMBER(10, 2) becomes float
     return connection.cursor()
 
 
 def _adbc_cursor(connection: Any, sql: str, opened: ExitStack) -> Any | None:
-    """Run a statement of a PostgreSQL connection through ADBC, if that gives the same text.
+    """Execute a statement of a PostgreSQL connection through ADBC, if it returns the same text as the DB-API driver.
 
-    :param connection: of psycopg or psycopg2, open, so that it tells what the hook made of Airflow's connection
-    :param opened: closes what is opened here
-    :return: the cursor; None where the connection's own has to be used
+    :param connection: Open connection of psycopg or psycopg2, whose parameters ADBC reuses.
+    :param opened: Exit stack that closes the ADBC connection and cursor.
+    :return: Cursor with ``fetch_record_batch``; None if ADBC is not installed, fails, or would return other text.
     """
     try:
         from adbc_driver_manager import Error
@@ -130,9 +137,9 @@ def _adbc_cursor(connection: Any, sql: str, opened: ExitStack) -> Any | None:
             if not differing:
                 cursor.execute(sql)
                 reader = iter(cursor.fetch_record_batch())
-                first = list(islice(reader, 1))  # now, as PostgreSQL's own errors come with it
+                first = list(islice(reader, 1))  # PostgreSQL reports errors with the first batch
         except (Error, ArrowException, OSError) as error:
-            # Whose message may hold values; the connection's own cursor fails in the same way, or it need not.
+            # Fall back to the DB-API cursor. The error message may contain values, so only its class is logged.
             differing = [f"({type(error).__name__})"]
         if differing:
             log.info("The statement is not read through ADBC but by a cursor, because of %s", ", ".join(differing))

@@ -1,4 +1,4 @@
-"""What happens if a source has no rows, or none that can be sent."""
+"""Checks for a source that has no rows, or no valid rows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ log = logging.getLogger(__name__)
 
 
 def check_on_no_rows(on_no_rows: str) -> None:
-    """Check the argument.
+    """Check the argument ``on_no_rows``.
 
-    :raises ProfileDataError: if it is not one of the choices.
+    :raises ProfileDataError: If it is not one of the choices.
     """
     if on_no_rows not in ON_NO_ROWS:
         raise ProfileDataError(f"on_no_rows={on_no_rows!r} is not one of {', '.join(map(repr, ON_NO_ROWS))}.")
 
 
 def check_row_counts(rows_read: int, rows_invalid: int, on_no_rows: str, max_invalid_pct: float | None = None) -> None:
-    """Judge a source whose rows have all been read.
+    """Check the row counts of a source after all rows were read.
 
-    :param rows_invalid: rows that were rejected before a call was made for them.
-    :raises AirflowSkipException: if there are no rows and ``on_no_rows`` is ``skip``.
-    :raises ProfileDataError: if there are no rows and it is ``fail``, or if every row was rejected, unless
+    :param rows_read: Number of rows of the source.
+    :param rows_invalid: Number of rows that were rejected before a call was made for them.
+    :param on_no_rows: ``succeed``, ``skip`` or ``fail``.
+    :param max_invalid_pct: Limit on invalid rows, in percent. 100 permits a source without valid rows.
+    :raises AirflowSkipException: If there are no rows and ``on_no_rows`` is ``skip``.
+    :raises ProfileDataError: If there are no rows and ``on_no_rows`` is ``fail``, or if every row was rejected, unless
         ``max_invalid_pct`` is 100.
     """
     if rows_read == 0:

@@ -1,4 +1,4 @@
-"""The argument ``path``: files, globs and folders, as text or path objects, one or many."""
+"""The argument ``path``: one or several files, globs and folders, as text or path objects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 def read_paths(paths: Any, options: FileOptions | None = None) -> Rows:
-    """Read files, local or in object storage, in the order given, those of a folder or a glob sorted by name.
+    """Return the rows of files, local or in object storage.
 
-    :param paths: see :func:`path_texts`.
-    :param options: their format, and how CSV is written.
-    :raises ProfileDataError: where nothing is there, or a file belongs to a table with a log of its own.
+    The paths are read in the order given. The files of a folder or glob are sorted by path.
+
+    :param paths: See :func:`path_texts`.
+    :param options: File format, and delimiter and encoding of CSV.
+    :raises ProfileDataError: If a path matches no file, or a file belongs to a Delta Lake, Hudi or Iceberg table.
     """
     from airflow_provider_adobe_target.profiles.sources.files import read_files
     from airflow_provider_adobe_target.profiles.sources.partitions import DatasetFile
@@ -36,11 +38,11 @@ def read_paths(paths: Any, options: FileOptions | None = None) -> Rows:
 
 
 def path_texts(paths: Any) -> list[str]:
-    """Return the paths that an argument names.
+    """Return the paths in an argument as text.
 
-    :param paths: text, a ``pathlib.Path`` or an ``ObjectStoragePath``; a list or another iterable of these, as XCom
-        returns it; or the text of such a list as Jinja renders it.
-    :raises ProfileDataError: where it is none of these.
+    :param paths: Text, ``pathlib.Path`` or ``ObjectStoragePath``; an iterable of these, such as a list from XCom; or
+        the text of such a list, as rendered by Jinja.
+    :raises ProfileDataError: If it is none of these.
     """
     return list(_texts(paths))
 
@@ -124,7 +126,7 @@ def _folder_files(folder: ObjectStoragePath, file_format: str | None) -> list[Da
         return files
     refuse_tables(file.path for file in files)
     for file in files:
-        if not file.name.lower().endswith(SUFFIXES["parquet"]):  # to pass it over might be to lose rows
+        if not file.name.lower().endswith(SUFFIXES["parquet"]):  # skipping it could lose rows
             raise ProfileDataError(
                 f"The folder {str(folder)!r} is read as Parquet, and {str(file)!r} is none. Take it away, name the "
                 "files to read with a glob, or name the format of all files with file_format."

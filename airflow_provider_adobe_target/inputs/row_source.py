@@ -1,4 +1,4 @@
-"""Where an operator's rows come from: ``data``, ``sql`` or ``path``."""
+"""Resolve an operator's row arguments ``data``, ``sql`` and ``path``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ def resolve_rows(
     file_format: str | None = None,
     csv_options: Mapping[str, Any] | None = None,
 ) -> Rows:
-    """Return the rows of the one source that is given, by the operators' arguments.
+    """Return the rows of the one source that is given. The parameters are the operators' arguments.
 
-    :raises ProfileDataError: where not exactly one is given, ``sql`` without a connection, or an argument is wrong
+    :raises ProfileDataError: If not exactly one source is given, ``sql`` is given without a connection, or an argument
+        is invalid.
     """
     from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 
@@ -58,9 +59,10 @@ def resolve_id_map(
     max_linked_ids: int,
     on_risky_value: RiskyValue,
 ) -> IdMap | None:
-    """Read the id map of the one source that is given, or return None where none is.
+    """Return the id map of the one source that is given; None if no source is given.
 
-    :raises ProfileDataError: where more than one is given, ``sql`` without a connection, or it is no id map
+    :raises ProfileDataError: If several sources are given, ``sql`` is given without a connection, or the rows are not
+        an id map.
     """
     given = [name for name, source in (("", data), ("_sql", sql), ("_path", path)) if source is not None]
     if not given:

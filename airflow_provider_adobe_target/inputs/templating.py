@@ -1,4 +1,4 @@
-"""Arguments that are templated, and shown to nobody."""
+"""Operator arguments that resolve templates and XComs but are hidden in the serialised DAG and the rendered fields."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _ROWS = ("data", "id_map", "universe_data")  # arguments that hold rows
 
 
 def _upstream_parts(value: Any) -> list[Any]:
-    """Return the upstream outputs that rows consist of: the value itself, or items of a list."""
+    """Return the upstream outputs in a value: the value itself, or the items of a list."""
     return [item for item in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(item, ResolveMixin)]
 
 
 class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has another path in each generation
-    """Rows as an operator's argument: resolved where they are an upstream task's output, and shown to nobody.
+    """Rows as an operator argument. Upstream output is resolved; the rows are hidden in the Airflow UI and database.
 
-    As a plain template field they would stand in the serialised DAG and among the rendered fields, and Jinja would
-    run what looks like a template in a customer's text.
+    In a plain template field, the rows would be stored in the serialised DAG and the rendered fields, and Jinja would
+    render values that contain template syntax.
 
-    :param value: the rows, or an ``XComArg`` for them
+    :param value: Rows, an ``XComArg``, or a list of both.
     """
 
     def __init__(self, value: Any) -> None:
@@ -31,15 +31,15 @@ class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has a
 
     @classmethod
     def of(cls, value: Any) -> RowsArgument | None:
-        """Hide what a constructor was given, unless that was done before."""
+        """Wrap a constructor argument. None and wrapped rows are returned unchanged."""
         return value if value is None or isinstance(value, RowsArgument) else cls(value)
 
     def iter_references(self) -> Iterable[Any]:
-        """Return the upstream tasks whose output these rows are."""
+        """Return the upstream tasks that the rows depend on."""
         return (reference for part in _upstream_parts(self.value) for reference in part.iter_references())
 
     def resolve(self, context: Any, **kwargs: Any) -> RowsArgument:
-        """Fetch the upstream task's output."""
+        """Return the rows with upstream output resolved. Upstream output of None is dropped from lists."""
         if not _upstream_parts(self.value):
             return self
         if isinstance(self.value, ResolveMixin):
@@ -48,7 +48,7 @@ class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has a
         return RowsArgument([part for part in parts if part is not None])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RowsArgument:
-        """Copy the reference to an upstream task; rows are never changed and stay one."""
+        """Copy references to upstream tasks. Rows are immutable and are shared."""
         return RowsArgument(copy.deepcopy(self.value, memo)) if _upstream_parts(self.value) else self
 
     def __repr__(self) -> str:
@@ -56,16 +56,19 @@ class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has a
 
 
 class RowsPartial:
-    """What ``partial`` returns: arguments to be mapped over, among which rows are shown to nobody either.
+    """Wrapper around the result of ``Operator.partial`` that hides mapped rows.
 
-    :param partial: Airflow's own
+    :param partial: Airflow's ``OperatorPartial``.
     """
 
     def __init__(self, partial: Any) -> None:
         self._partial = partial
 
     def expand(self, **mapped: Any) -> Any:
-        """Map over arguments, as with every operator."""
+        """Map over arguments, as ``OperatorPartial.expand``.
+
+        :raises ProfileDataError: If rows are expanded over a dict.
+        """
         for name in _ROWS:
             if isinstance(mapped.get(name), Mapping):
                 raise ProfileDataError(
@@ -77,26 +80,26 @@ class RowsPartial:
         return self._partial.expand(**mapped)
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
-        """Map over dicts of arguments, as with every operator."""
+        """Map over dicts of arguments, as ``OperatorPartial.expand_kwargs``."""
         if isinstance(kwargs, (list, tuple)):
             kwargs = [with_hidden_rows(item) if isinstance(item, Mapping) else item for item in kwargs]
         return self._partial.expand_kwargs(kwargs, **options)
 
 
 def with_hidden_rows(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of the operator of which those that hold rows show nothing."""
+    """Return operator arguments with rows wrapped in :class:`RowsArgument`."""
     return {name: hidden_rows(value) if name in _ROWS else value for name, value in arguments.items()}
 
 
 def hidden_rows(data: Any) -> Any:
-    """Return rows that are there already as :class:`RowsArgument`, and an upstream task's output as it is."""
+    """Wrap rows in :class:`RowsArgument`. None and upstream output are returned unchanged."""
     return data if data is None or isinstance(data, ResolveMixin) else RowsArgument(data)
 
 
 def render_object(template: str, context: Any) -> Any:
-    """Render a template in the same way in every DAG, whether or not it renders native objects.
+    """Render a template, independent of the DAG's ``render_template_as_native_obj``.
 
-    :return: the object itself if the template is one expression, such as ``{{ params.id }}``; otherwise text. Unlike
+    :return: The object if the template is a single expression, such as ``{{ params.id }}``; otherwise text. Unlike
         Airflow's native rendering, text is never evaluated: ``"1_000"`` does not become 1000.
     """
     from jinja2.nativetypes import NativeCodeGenerator
@@ -105,13 +108,13 @@ def render_object(template: str, context: Any) -> Any:
     class ObjectCodeGenerator(NativeCodeGenerator):
         def _output_child_to_const(self, node: Any, frame: Any, finalize: Any) -> Any:
             if not isinstance(node, TemplateData):
-                raise Impossible  # a constant expression stays an object; Jinja would write it as text
+                raise Impossible  # keep a constant expression as an object; Jinja would convert it to text
             return super()._output_child_to_const(node, frame, finalize)
 
     env = context["dag"].get_template_env(force_sandboxed=True)
     env.code_generator_class = ObjectCodeGenerator
     compiled = env.from_string(template)
-    # Not compiled.render(): it reads every value of the context, and Airflow warns of deprecated ones.
+    # Not compiled.render(), which reads every value of the context and so triggers Airflow's deprecation warnings.
     variables: Any = copy.copy(context)
     variables.update((name, value) for name, value in env.globals.items() if name not in context)
     parts = list(compiled.root_render_func(env.context_class(env, variables, compiled.name, compiled.blocks)))
@@ -120,12 +123,12 @@ def render_object(template: str, context: Any) -> Any:
 
 
 class HiddenTemplate(RowsArgument):
-    """An argument that Jinja renders, and that shows as ``<hidden>`` before and after.
+    """A templated argument whose representation is ``<hidden>``, before and after rendering.
 
-    As a plain template field it would stand, rendered, in Airflow's database and pages.
+    A plain template field would be stored, rendered, in Airflow's database and displayed in the UI.
 
-    :param value: text, a dict or a list of these, or an ``XComArg``; also nested
-    :param is_template: whether its text is a template; what comes from an upstream task is not, whatever it looks like
+    :param value: Text, ``XComArg``, or nested dicts and lists of these.
+    :param is_template: Whether text is rendered. Upstream output is never rendered.
     """
 
     def __init__(self, value: Any, *, is_template: bool = True) -> None:
@@ -133,11 +136,11 @@ class HiddenTemplate(RowsArgument):
         self._is_template = is_template
 
     def iter_references(self) -> Iterable[Any]:
-        """Return the upstream tasks whose output is used."""
+        """Return the upstream tasks that the value depends on."""
         return XComArg.iter_xcom_references(self.value)
 
     def resolve(self, context: Any, **kwargs: Any) -> HiddenTemplate:
-        """Render the templates, and fetch upstream tasks' output."""
+        """Return the value with templates rendered and upstream output resolved."""
         return HiddenTemplate(self._resolved(self.value, context), is_template=False)
 
     def _resolved(self, value: Any, context: Any) -> Any:
@@ -160,13 +163,13 @@ class HiddenTemplate(RowsArgument):
 
 
 class HidingPartial(RowsPartial):
-    """What ``partial`` of an operator for single profiles returns: neither rows nor a profile show.
+    """Wrapper around the result of ``partial`` of a single-profile operator. It hides mapped rows and profiles.
 
-    :param partial: Airflow's own
+    :param partial: Airflow's ``OperatorPartial``.
     """
 
     def expand(self, **mapped: Any) -> Any:
-        """Map over arguments, as with every operator."""
+        """Map over arguments, as ``OperatorPartial.expand``."""
         return super().expand(
             **{
                 name: [hidden(name, item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -175,19 +178,19 @@ class HidingPartial(RowsPartial):
         )
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
-        """Map over dicts of arguments, as with every operator."""
+        """Map over dicts of arguments, as ``OperatorPartial.expand_kwargs``."""
         if isinstance(kwargs, (list, tuple)):
             kwargs = [with_hidden_profile(item) if isinstance(item, Mapping) else item for item in kwargs]
         return super().expand_kwargs(kwargs, **options)
 
 
 def with_hidden_profile(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of an operator of which those of a profile show nothing."""
+    """Return operator arguments with rows and profile values hidden."""
     return {name: hidden(name, value) for name, value in arguments.items()}
 
 
 def hidden(name: str, value: Any) -> Any:
-    """Return an argument hidden if it is of a profile, or rows; an upstream task's output stays as it is."""
+    """Wrap an argument if it contains rows or profile values. Upstream output is returned unchanged."""
     if name == "data":
         return hidden_rows(value)
     is_hidden = name in ("profile_id", "attributes") and value is not None and not isinstance(value, ResolveMixin)

@@ -1,4 +1,4 @@
-"""Treasure Data's settings of an export to Adobe Target, as arguments of an operator."""
+"""Convert the settings of a Treasure Data export to Adobe Target into operator arguments."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class TreasureDataExport:
-    """What an export's settings become.
+    """The converted settings of an export.
 
-    :param arguments: of the operator
-    :param client_code: the account that the settings name, if they do
+    :param arguments: Arguments of the operator.
+    :param client_code: Client code of the settings; None if they have none.
     """
 
     arguments: dict[str, Any]
@@ -82,9 +82,11 @@ def read_export(
 
 
 def check_client_code(expected: str | None, actual: str) -> None:
-    """Refuse to write to another account than the one that the settings name.
+    """Check that the connection's client code is the one in the settings.
 
-    :raises ProfileDataError: naming both
+    :param expected: Client code of the settings; None skips the check.
+    :param actual: Client code of the connection.
+    :raises ProfileDataError: If the client codes differ.
     """
     if expected is not None and expected != actual:
         raise ProfileDataError(

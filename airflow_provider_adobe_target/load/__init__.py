@@ -1,1 +1,1 @@
-"""One upload from rows to report. It does not depend on Airflow operators."""
+"""One upload from rows to report, independent of Airflow operators."""

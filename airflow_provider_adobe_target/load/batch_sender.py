@@ -1,4 +1,4 @@
-"""Handing batch files to Adobe Target, each once, and knowing what they became."""
+"""Submit batch files to Adobe Target, each at most once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class BatchSender:
-    """Send the files of one walk through the rows; used from several threads.
+    """Submit the files of one upload. Methods may be called from several threads.
 
-    :param hook: sends them, or None in a dry run
-    :param checkpoint: what an earlier try sent is not sent again
-    :param api_version: ``v1`` or ``v2``
-    :param finished: where a file may not be sent before the one before is finished: waits for that, and returns its
-        batch
+    :param hook: Hook that submits the files; None in a dry run.
+    :param checkpoint: Checkpoint of the task. Files that an earlier try submitted are skipped.
+    :param api_version: ``v1`` or ``v2``.
+    :param finished: Callable that waits for a batch to reach a final status and returns it; None to submit files
+        without waiting for the previous batch.
     """
 
     def __init__(
@@ -47,13 +47,14 @@ class BatchSender:
 
     @property
     def batches(self) -> list[Batch]:
-        """What the files became, in their order, in whatever order they came to be accepted."""
+        """The batches submitted so far, ordered by file number."""
         return [self._sent[number] for number in sorted(self._sent)]
 
     def send(self, number: int, file: BatchFile, clock: Clock) -> None:
-        """Send a file unless it has a receipt, note what it became, and remove it.
+        """Submit a file unless the checkpoint contains it, then delete it.
 
-        :raises AdobeTargetError: where Adobe Target does not take it
+        :param number: Number of the file, counted from 0.
+        :raises AdobeTargetError: If Adobe Target does not accept the file.
         """
         if self._hook is None:
             self._sent[number] = Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256)

@@ -1,15 +1,15 @@
-"""What Adobe Target has accepted of a task, kept where the task's next try finds it.
+"""The checkpoint of an upload: the status of each batch file, persisted across the tries of a task.
 
-A receipt is a batch as the report has it: rows, bytes, checksum, batch id, status URL, time; nothing of a row, and no
-token. A file gets one before it leaves (``sending``: from then on Target may have it), when Target has accepted it, and
-when its end is known::
+An entry contains the fields of the batch in the report: rows, bytes, checksum, batch id, status URL and time. It
+contains no row values and no token. The entry of a file is written before the file is sent (``sending``), when Target
+has accepted it, and when its batch is final::
 
                       ┌─ refused, or no connection ─▶ to_send ◀─ stuck, lost or torn ─┐
     to_send ─▶ sending┤                                                               │
                       └─ accepted ─▶ submitted ─▶ … ─▶ complete ──────────────────────┘
 
-A try that finds ``sending`` knows that an earlier one ended while the file was on its way: it sends it again, and says
-so in the report.
+An entry that is still ``sending`` when a try starts belongs to a try that ended during the request. The file is sent
+again, and the report lists the reason.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ log = logging.getLogger(__name__)
 
 
 class SourceChangedError(Exception):
-    """The files are not those that have checkpoint; says how that showed."""
+    """The source produced other files than those in the checkpoint. The message names the difference."""
 
 
 class Checkpoint:
-    """The checkpoint of a task's files, by the files' numbers from 0 on. May be used from several threads.
+    """The batches of a task, by file number, counted from 0. Methods may be called from several threads.
 
-    :param store: where they are kept, or None to have them only as long as the task runs
-    :param account: what they are good for: with another connection or API version they are worth nothing
-    :param batches: what is known already, in the order of the files; by default what the store has of this account
+    :param store: Store of the entries; None to keep them in memory only.
+    :param account: Key of the connection and API version. Entries of other accounts are ignored.
+    :param batches: Initial batches, in the order of the files. Default: the entries in the store.
     """
 
     def __init__(self, store: Store | None, account: str, batches: Iterable[Batch] | None = None) -> None:
@@ -61,18 +61,18 @@ class Checkpoint:
 
     @property
     def nothing_sent_now(self) -> bool:
-        """Whether this try of the task has sent nothing."""
+        """Whether Target has accepted no file in this try of the task."""
         return not self._accepted_now
 
     @property
     def accepted(self) -> list[Batch]:
-        """What Target has accepted, in the order of the files."""
+        """The batches that Target has accepted, in the order of the files."""
         return [self._batches[number] for number in sorted(self._batches) if self._batches[number].status_url]
 
     def check(self, number: int, file: BatchFile) -> None:
-        """Compare a file with its receipt.
+        """Compare the checksum of a file with the checkpoint.
 
-        :raises SourceChangedError: where it is another file
+        :raises SourceChangedError: If the checksums differ.
         """
         receipt = self._batches.get(number)
         if receipt and receipt.sha256 != file.sha256:
@@ -81,7 +81,7 @@ class Checkpoint:
     def check_count(self, files: int) -> None:
         """Compare the number of files with the checkpoint.
 
-        :raises SourceChangedError: where there were more files
+        :raises SourceChangedError: If the checkpoint contains more files.
         """
         if any(number >= files for number in self._batches):
             raise SourceChangedError(f"There are {files} files, and there were {max(self._batches) + 1}.")
@@ -96,7 +96,7 @@ class Checkpoint:
         return None
 
     def accept(self, number: int, batch: Batch) -> Batch:
-        """Note that Target has accepted a file; return the batch with the reasons for which it was sent before."""
+        """Record an accepted file. Return the batch with the reasons of its earlier submissions."""
         batch = batch.sent_before(*self._batches[number].resubmitted_after)
         self._accepted_now.add(number)
         self._note(number, batch)
@@ -107,7 +107,7 @@ class Checkpoint:
         self._note(number, replace(self._batches[number], status=_TO_SEND))
 
     def complete(self, batches: Mapping[int, Batch]) -> None:
-        """Note what became of batches."""
+        """Record the final status of batches, by file number."""
         with self._lock:
             self._batches.update(batches)
             self._write(None)
@@ -117,13 +117,13 @@ class Checkpoint:
         self._note(number, batch)
 
     def reset(self, number: int, reason: str) -> None:
-        """Note that a file is to be sent at the next walk through the rows, and why, for the report."""
+        """Schedule a file for resubmission in the next pass over the rows, with the reason for the report."""
         batch = self._batches[number]
         again = _unsent(_TO_SEND, batch.rows, batch.bytes, batch.sha256)
         self._note(number, again.sent_before(reason, *batch.resubmitted_after))
 
     def clear(self) -> None:
-        """Forget the checkpoint of earlier tries."""
+        """Delete the entries of earlier tries."""
         self._batches = {number: self._batches[number] for number in self._accepted_now}
         self._accepted_now = set()
         self._write(None)
@@ -134,7 +134,10 @@ class Checkpoint:
             self._write(number)
 
     def _write(self, changed: int | None) -> None:
-        """Keep what is known. That it cannot be kept must not end a task whose files Target accepts."""
+        """Save all entries. A failing store logs a warning and does not fail the task.
+
+        :param changed: Number of the changed file; None if several changed.
+        """
         if not self._store:
             return
         entries = {number: {**b.to_event(), "account": self._account} for number, b in self._batches.items()}

@@ -1,4 +1,4 @@
-"""Where checkpoints are stored: Airflow's task state store, or a file."""
+"""Stores of checkpoints: Airflow's task state store, or a file."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ Entries = dict[int, dict[str, Any]]
 
 
 class Store(Protocol):
-    """A place for checkpoint, by the numbers of the files."""
+    """A store of checkpoint entries, by file number."""
 
     def read(self) -> Entries:
-        """Return all checkpoint."""
+        """Return all entries."""
 
     def write(self, entries: Entries, changed: int | None) -> None:
-        """Keep the checkpoint, of which one has changed, or (None) several."""
+        """Save all entries.
+
+        :param entries: All entries, by file number.
+        :param changed: Number of the changed entry; None if several changed.
+        """
 
 
 class StateStore:
-    """Airflow's task state store (3.3): it belongs to the task instance, and outlives its tries.
+    """Airflow's task state store (since 3.3), which persists across the tries of a task instance.
 
-    :param store: ``context["task_state_store"]``
+    :param store: ``context["task_state_store"]``.
     """
 
     _FILES_A_KEY = 100  # some 45 KB: Airflow wants values below 64 KB
@@ -43,7 +47,7 @@ class StateStore:
         self._store = store
 
     def read(self) -> Entries:
-        """Return all checkpoint."""
+        """Return all entries."""
         entries: Entries = {}
         page = 0
         while (stored := self._store.get(self._key(page))) is not None:
@@ -52,7 +56,7 @@ class StateStore:
         return entries
 
     def write(self, entries: Entries, changed: int | None) -> None:
-        """Keep the checkpoint."""
+        """Save the entries: one key if one entry changed, otherwise all keys."""
         pages = range(self._page(max(entries, default=0)) + 1) if changed is None else [self._page(changed)]
         for page in pages:
             content = {str(number): entry for number, entry in entries.items() if self._page(number) == page}
@@ -73,10 +77,10 @@ class StateStore:
 
 
 class CheckpointFile:
-    """A file that the user names, local or in object storage.
+    """A JSON file, local or in object storage.
 
-    :param path: the file
-    :param owner: DAG, run, task and map index whose checkpoint these are
+    :param path: Path of the file.
+    :param owner: DAG, run, task and map index that the checkpoint belongs to.
     """
 
     def __init__(self, path: str, owner: Mapping[str, Any]) -> None:
@@ -84,9 +88,9 @@ class CheckpointFile:
         self._owner = dict(owner)
 
     def read(self) -> Entries:
-        """Return all checkpoint; those of an earlier run are none.
+        """Return the entries of this DAG run. Entries of another run of the same task are ignored.
 
-        :raises ProfileDataError: where the file is another task's, or holds something else
+        :raises ProfileDataError: If the file belongs to another task, or is not a checkpoint file.
         """
         self._claim()
         if not self._path.exists():
@@ -104,13 +108,13 @@ class CheckpointFile:
         return entries if owner == self._owner else {}
 
     def write(self, entries: Entries, changed: int | None) -> None:
-        """Keep the checkpoint: at any moment the file holds these, or those of before."""
+        """Replace the file atomically."""
         self._put(entries, os.replace)
 
     def _claim(self) -> None:
-        """Create the file for this task if there is none, so that a second task with the same path finds it.
+        """Create the file for this task if it does not exist, so that a second task with the same path detects it.
 
-        A folder that cannot be written does not end the task.
+        A failure logs a warning and does not fail the task.
         """
         try:
             if not self._path.exists():
@@ -121,14 +125,15 @@ class CheckpointFile:
             _logger.warning("The checkpoint file cannot be created: %s", error)
 
     def _put(self, entries: Entries, move: Callable[[str, Path], object]) -> None:
-        """Write the file whole, readable for its owner only.
+        """Write the complete file, with mode 0600.
 
-        :param move: gives the finished local file its name: ``os.replace``, or ``os.link`` to refuse an existing one.
+        :param move: Function that moves the temporary file to its final path: ``os.replace``, or ``os.link`` to fail
+            if the path exists.
         """
         content = json.dumps({"owner": self._owner, "files": entries}, indent=1)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.protocol not in ("", "file"):
-            self._path.write_text(content)  # object storage puts whole objects
+            self._path.write_text(content)  # object storage writes objects atomically
             return
         file = Path(self._path.path)
         # mkstemp: a new name for each process, mode 0600, and it does not follow symbolic links.
@@ -144,7 +149,11 @@ class CheckpointFile:
 
 
 def checkpoint_store(context: Context, checkpoint_path: str | None) -> Store | None:
-    """Return where the checkpoint of a task are kept: in the file that is named, else where Airflow has a place."""
+    """Return the store for the checkpoint of a task.
+
+    :param checkpoint_path: Path of the checkpoint file; None for Airflow's task state store.
+    :return: The store; None without a path on Airflow versions that have no task state store.
+    """
     if checkpoint_path:
         ti = context["ti"]
         return CheckpointFile(

@@ -1,4 +1,4 @@
-"""Making the calls that link ids: side by side, those of one person in order, and each to where the last one said."""
+"""Call the Delivery API to link ids: parallel across people, sequential within a person."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def link_rows(
     calls_per_second: float,
     browser_interval: float = 0,
 ) -> None:
-    """Read rows in this thread, and tell Adobe Target in others what they say.
+    """Read rows in the calling thread and link their ids in worker threads.
 
-    A row that Adobe Target refuses by itself is counted among the bad ones. Anything else ends all calls.
+    A row that Adobe Target refuses is counted as rejected. Any other error stops all workers.
 
     :param links: takes what Adobe Target says
     :param mbox: one that no activity uses
@@ -80,7 +80,7 @@ def link_rows(
 
 
 class PersonWorker:
-    """Make calls one after the other, each person's where the answer to the one before said.
+    """Link identities sequentially. Each call for a person uses the edge host of the person's previous response.
 
     :param transport: of the thread that makes the calls
     :param is_apart: whether each call has a session of its own, as they are far enough from each other
@@ -106,7 +106,10 @@ class PersonWorker:
         self._edge_urls: OrderedDict[str, str | None] = OrderedDict()
 
     def link(self, identity: Identity) -> Link:
-        """Tell Adobe Target what a row says; errors as :func:`~.link_person`."""
+        """Link the ids of one row and return the result.
+
+        :raises AdobeTargetError: As :func:`~.link_person`.
+        """
         person = Person(
             key=identity.together if self._is_apart else identity.person,
             third_party_id=identity.ids.get("thirdPartyId"),

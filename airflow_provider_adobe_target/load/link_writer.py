@@ -1,4 +1,4 @@
-"""What Adobe Target said of linked ids, on its way to a file or a table."""
+"""Write identity-link results to Parquet or to a database table."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _BLOCK_ROWS = 1_000
 
 
 class LinkWriter:
-    """The links made so far, set aside on disk; used from several threads.
+    """Buffer of links, spilled to disk. Methods may be called from several threads.
 
-    :param folder: an existing, private folder; the caller removes it
+    :param folder: Existing private folder. The caller removes it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,11 @@ class LinkWriter:
         self.count = 0
 
     def add(self, identity: Identity, link: Link | None) -> int:
-        """Take in a row and what came of it, which in a dry run is nothing, and return how many there are now."""
+        """Add the link of one row and return the number of links added so far.
+
+        :param identity: Ids of the row.
+        :param link: Result of the call; None in a dry run.
+        """
         code, customer_id = next(iter(identity.customer_ids.items()), (None, None))
         row = {
             "thirdPartyId": identity.ids.get("thirdPartyId"),
@@ -51,9 +55,11 @@ class LinkWriter:
             return self.count
 
     def write_parquet(self, folder: str, ti: Any) -> str:
-        """Write the links as the task's one file in a folder, in place of what an earlier try wrote.
+        """Write the links to one Parquet file per task. It replaces the file of an earlier try.
 
-        :returns: the file's path
+        :param folder: Folder of the file, local or in object storage.
+        :param ti: Task instance, which determines the file name.
+        :return: Path of the file.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -66,13 +72,13 @@ class LinkWriter:
         return str(file)
 
     def insert(self, table: str, conn_id: str) -> str:
-        """Add the links to a table that has their columns.
+        """Insert the links into an existing table.
 
-        :returns: the table
-        :raises RuntimeError: where the database refuses; its own words, which may repeat ids, are left out
+        :return: Name of the table.
+        :raises RuntimeError: If the database fails. The message omits the driver's message, which may contain ids.
         """
         hook = database_hook(conn_id)
-        hook._log = logging.getLogger(f"{__name__}.silent")  # Airflow's logs all values where the database refuses
+        hook._log = logging.getLogger(f"{__name__}.silent")  # Airflow's logger writes all values on failure
         hook._log.disabled = True
         rows = (tuple(row.values()) for batch in self._batches() for row in batch.to_pylist())
         try:

@@ -1,4 +1,4 @@
-"""The files that a task leaves in a folder that the user names, such as its bad rows."""
+"""Output files of a task, such as its rejected rows, in a user-defined folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _MAX_READABLE = 200  # characters; file systems allow 255 bytes for a name
 
 
 def task_file(kind: str, folder: str, ti: Any) -> ObjectStoragePath:
-    """Return the one file of a kind that a task, at any of its tries, has in a folder.
+    """Return the path of an output file, which is the same for all tries of a task instance.
 
-    :param kind: what the file's name begins with
-    :param folder: local or in object storage
-    :param ti: the task instance
+    :param kind: Prefix of the file name.
+    :param folder: Folder, local or in object storage.
+    :param ti: Task instance.
     """
     ids = [ti.dag_id, ti.task_id, ti.run_id, ti.map_index]
     readable = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(map(str, ids)))[:_MAX_READABLE]
@@ -30,11 +30,11 @@ def task_file(kind: str, folder: str, ti: Any) -> ObjectStoragePath:
 
 
 def write_rejects(rejects: Rejects, folder: str, ti: Any) -> str | None:
-    """Write the bad rows, or remove the file of an earlier try where there are none.
+    """Write the rejected rows. Without rejected rows, delete the file of an earlier try.
 
-    :param folder: local or in object storage
-    :param ti: the task instance, of which the file is named
-    :returns: the file's path, or None where no row was bad
+    :param folder: Folder, local or in object storage.
+    :param ti: Task instance, which determines the file name.
+    :return: Path of the file; None if no row was rejected.
     """
     file = task_file("rejects", folder, ti)
     if not rejects.by_reason.total():

@@ -1,4 +1,4 @@
-"""Which files are sent again of those whose batches ended badly."""
+"""Resubmission of files whose batches failed."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Resubmission:
-    """What the user decided about batches that end badly; names and meanings as in ``BulkProfileUpdateOperator``."""
+    """Resubmission options. Names and meanings as in ``BulkProfileUpdateOperator``."""
 
     on_stuck: str
     on_status_lost: str
 
     def __post_init__(self) -> None:
-        """Refuse what the interface does not allow.
+        """Check the options.
 
-        :raises AdobeTargetError: naming the argument
+        :raises AdobeTargetError: If an option has an invalid value.
         """
         for name in ("on_stuck", "on_status_lost"):
             if getattr(self, name) not in ("fail", "resubmit"):
                 raise AdobeTargetError(f"{name}={getattr(self, name)!r} is neither 'fail' nor 'resubmit'.")
 
     def schedule(self, batches: Mapping[int, Batch], checkpoint: Checkpoint) -> bool:
-        """Note what became of batches, and say whether one of them is to be sent again now.
+        """Record final batches and schedule failed ones for resubmission.
 
-        Otherwise the files of those that ended badly lose their receipt, so that they are sent when somebody clears the
-        task.
+        If none qualifies for resubmission now, all failed files are scheduled for the next time the task is cleared.
+
+        :param batches: Final batches, by file number.
+        :return: Whether any file must be sent again now.
         """
         checkpoint.complete(batches)
         choices = {STUCK: self.on_stuck, LOST: self.on_status_lost}
@@ -56,7 +58,10 @@ class Resubmission:
 
 
 def reset_failed_batches(batches: Mapping[int, Batch], checkpoint: Checkpoint) -> bool:
-    """Note what became of batches; all that ended badly, whatever was decided, are to be sent again now, if any."""
+    """Record final batches and schedule all failed ones for resubmission, regardless of the options.
+
+    :return: Whether any batch failed.
+    """
     checkpoint.complete(batches)
     ends = _failure_reasons(batches)
     _tell(ends, batches)

@@ -1,4 +1,4 @@
-"""Many single updates: rows walk from their source to Adobe Target one profile at a time, at a steady pace."""
+"""Update many profiles with one rate-limited call each."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class UpdateRate:
-    """How fast updates go; names, meanings and defaults as in ``SingleProfileUpdateOperator``."""
+    """Rate limits of updates. Names, meanings and defaults as in ``SingleProfileUpdateOperator``."""
 
     updates_per_second: float
     updates_per_day: int
     max_concurrent_updates: int
 
     def __post_init__(self) -> None:
-        """Refuse what is out of bounds.
+        """Check the limits.
 
-        :raises AdobeTargetError: naming the argument
+        :raises AdobeTargetError: If a limit has an invalid value.
         """
         for name, most, kinds in (
             ("updates_per_second", _MAX_PER_SECOND, (int, float)),
@@ -68,7 +68,7 @@ class UpdateRate:
 
 
 class RowUpdates:
-    """Send the profiles of one walk through the rows.
+    """Send the profiles of one pipeline as single updates.
 
     :param settings: the connection's
     :param run: the walk; what Adobe Target does not have, or does not take, is added to its bad rows
@@ -93,11 +93,12 @@ class RowUpdates:
         self._next_progress = clocks.SYSTEM.monotonic() + _PROGRESS_SECONDS
 
     def send_all(self, folder: Path, switch_to_bulk_above: int | None) -> None:
-        """Read and check all rows, in this thread, then send them, in others.
+        """Read and check all rows in the calling thread, then send them in worker threads.
 
-        :param folder: an existing, private folder for what has to wait
-        :param switch_to_bulk_above: rows above which a warning is logged; None for none
-        :raises AdobeTargetError: where a limit on bad rows is broken, or Adobe Target takes nothing
+        :param folder: Existing private folder for spilled rows.
+        :param switch_to_bulk_above: Number of rows above which a warning is logged; None for no warning.
+        :raises AdobeTargetError: If a limit on rejected rows is exceeded, or Adobe Target refuses too many consecutive
+            rows.
         """
         from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks
 
@@ -118,10 +119,11 @@ class RowUpdates:
         return self._run.rows_rejected - reasons[NOT_FOUND] - reasons[REFUSED]
 
     def judge(self, *, if_not_found: str) -> None:
-        """Fail where rows did not arrive that should have, and warn where none did.
+        """Raise if rows failed. Log a warning if no profile was found.
 
-        :raises ProfileNotFoundError: where profiles were not found, and that is to fail
-        :raises TargetRefusedError: where Adobe Target refused rows
+        :param if_not_found: ``fail`` to raise if profiles were not found.
+        :raises ProfileNotFoundError: If profiles were not found and ``if_not_found`` is ``fail``.
+        :raises TargetRefusedError: If Adobe Target refused rows.
         """
         reasons, sent = self._run.rejects.by_reason, f"{self._run.rows_sent:,}"
         if reasons[REFUSED]:
@@ -143,9 +145,10 @@ class RowUpdates:
             )
 
     def _checked(self, folder: Path) -> SpillFile:
-        """Read and check all rows, and set aside those that can be sent: sending may take hours.
+        """Read and check all rows, and spill the valid ones to disk.
 
-        So a database is not kept waiting, and nothing is sent before it is known that all rows can be read.
+        Sending may take hours. Reading first keeps the database connection short, and detects read errors before the
+        first call.
         """
         from airflow_provider_adobe_target.spill import SpillFile
 
@@ -155,7 +158,7 @@ class RowUpdates:
         return checked
 
     def _send(self, number: int, block: UpdateBlock, clock: Clock) -> None:
-        """Send a block's profiles one after the other; what becomes of them counts whatever ends this."""
+        """Send the profiles of a block sequentially. The counts are updated even if an error ends the block."""
         from airflow_provider_adobe_target.client.transports import RequestsTransport
 
         ends: dict[str, list[int]] = {NOT_FOUND: [], REFUSED: []}
@@ -165,7 +168,7 @@ class RowUpdates:
                 for index, update in enumerate(block.updates()):
                     sent += self._send_one(index, update, ends, transport, clock)
         except TaskCancelledError:
-            pass  # another thread has failed, and says so
+            pass  # another thread failed and raises its error
         finally:
             self._settle(block, sent, ends)
 
@@ -191,7 +194,8 @@ class RowUpdates:
     def _converse(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> bool:
         """Look for a profile where that is wanted, and send it; False where there is none.
 
-        :raises TargetRefusedError: where Adobe Target does not take it
+        :return: Whether the profile was updated; False if it was not found.
+        :raises TargetRefusedError: If Adobe Target refuses the update.
         """
         from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
         from airflow_provider_adobe_target.client.transports import run
@@ -211,7 +215,10 @@ class RowUpdates:
         return self._run.id_type  # known once the columns are
 
     def _count_refusal(self, error: TargetRefusedError) -> None:
-        """Go on after a refusal, which may concern the row; but not after one on the other."""
+        """Log a refusal, which may concern one row only.
+
+        :raises TargetRefusedError: After 10 consecutive refusals, in all threads.
+        """
         with self._lock:
             self._refused_in_a_row += 1
             refused = self._refused_in_a_row

@@ -63,7 +63,7 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
 
 
 class _EdgeRowUpdates(RowUpdates):
-    """Send the profiles of one walk through the rows to a datastream.
+    """Send the profiles of one pipeline to a datastream.
 
     :param hook: tells how to call
     :param namespace: of the ids

@@ -1,1 +1,1 @@
-"""When Airflow is to try a task again."""
+"""Retry policies for Airflow tasks."""

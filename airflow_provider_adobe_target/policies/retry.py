@@ -1,4 +1,4 @@
-"""Retries for tasks that call Adobe Target, on Airflow 3.3 and later."""
+"""Retry policy for tasks that call Adobe Target (Airflow 3.3 and later)."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ except ImportError as error:
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
-_MAX_DELAY = timedelta(days=1)  # as Airflow's own [core] max_task_retry_delay
+_MAX_DELAY = timedelta(days=1)  # the default of Airflow's [core] max_task_retry_delay
 
 
 class AdobeTargetRetryPolicy(RetryPolicy):
-    """Retry a task when Adobe Target may be called again, and not where no retry can help.
+    """Retry temporary failures of Adobe Target after the required delay, and fail permanent ones at once.
 
-    Give it to an operator, a sensor or a ``@task`` that uses the hook, as ``retry_policy``, beside ``retries``::
+    Set it as ``retry_policy``, together with ``retries``, on an operator, a sensor or a ``@task`` that uses the hook::
 
         BulkProfileUpdateOperator(task_id="upload", ..., retries=3, retry_policy=AdobeTargetRetryPolicy())
 
-    - Target asked for patience (429, 503): a retry after as many seconds as it said, else 10 or 65; after a day at
-      the latest.
-    - It gave no usable answer otherwise: a retry after the task's own ``retry_delay``.
-    - It refused, or the outcome, the rows or the connection are no good: no retry.
-    - Any other error: as without a policy.
+    - Target throttled a request (429, 503): retry after the seconds in ``Retry-After``, by default 10 or 65 seconds,
+      and at most one day.
+    - Target returned no usable response: retry after the task's ``retry_delay``.
+    - Target refused a request, or the outcome, the rows or the connection are invalid: no retry.
+    - Any other error: Airflow's default behavior.
     """
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide on a retry; Airflow makes no more of them than the task's ``retries``."""
+        """Return the retry decision. Airflow limits the number of retries to the task's ``retries``."""
         if isinstance(exception, AdobeTargetUnavailableError):
             if exception.retry_after is None:
                 return RetryDecision.retry(reason="Adobe Target gave no usable answer")
@@ -50,10 +50,10 @@ class AdobeTargetRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Return what Airflow may store of this policy."""
+        """Return the serialized form of this policy."""
         return {"__type": f"{type(self).__module__}.{type(self).__qualname__}"}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> AdobeTargetRetryPolicy:
-        """Build the policy again."""
+        """Return a policy from its serialized form."""
         return cls()

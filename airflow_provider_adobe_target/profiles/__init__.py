@@ -1,1 +1,1 @@
-"""Rows to batch files: tables in, encoded files out. Knows no Airflow and no HTTP."""
+"""Convert rows to encoded batch files. The package imports neither Airflow nor HTTP clients."""

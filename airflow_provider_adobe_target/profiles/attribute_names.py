@@ -1,4 +1,4 @@
-"""What an attribute may be called in Adobe Target."""
+"""Names of id columns and of attributes that Adobe Target accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 
 log = logging.getLogger(__name__)
 
-ID_TYPES = {  # what the column of ids may be called, and which id Adobe Target then takes it for
+ID_TYPES = {  # recognised names of the id column, and their id types
     "thirdPartyId": "thirdPartyId",
     "third_party_id": "thirdPartyId",
     "mbox3rdPartyId": "thirdPartyId",
@@ -23,8 +23,8 @@ ID_TYPES = {  # what the column of ids may be called, and which id Adobe Target 
 }
 _ID_TYPES_IN_LOWER_CASE = {name.lower(): id_type for name, id_type in ID_TYPES.items()}
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")  # Adobe names no charset for bulk; 128 is the limit of page calls
-# Adobe's "Profiles, variables, parameters and methods" page: what Target itself writes under these names
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")  # bulk charset is undocumented; 128 is the page limit
+# Names reserved by Target: Adobe's "Profiles, variables, parameters and methods" page.
 _BUILT_IN = frozenset(
     [
         "averageDaysBetweenVisits",
@@ -42,16 +42,16 @@ _BUILT_IN_PREFIXES = ("crs.", "entity.", "geolocation.", "mobile.", "param.", "p
 
 
 def id_type_of(column: str) -> str | None:
-    """Return the id type that a column's name stands for, in any letter case; None if it is not an id's name."""
+    """Return the id type of a column name, ignoring case; None if it is not the name of an id."""
     return _ID_TYPES_IN_LOWER_CASE.get(column.lower())
 
 
 def check_attribute_names(names: Sequence[tuple[str, str]], id_type: str) -> None:
-    """Refuse attribute names that Adobe Target would not take, or take for something else.
+    """Check attribute names.
 
-    :param names: for each attribute the column it comes from and the name it is to have
-    :param id_type: first column of the batch file
-    :raises ProfileDataError: naming the column and the way out
+    :param names: Column and attribute name of each attribute.
+    :param id_type: Name of the first column of the batch file.
+    :raises ProfileDataError: If a name is invalid, reserved by Adobe Target, or used twice.
     """
     columns_of: dict[str, list[str]] = defaultdict(list)
     for column, name in names:
@@ -83,9 +83,9 @@ def _problem(name: str, id_type: str) -> str | None:
 
 
 def warn_of_case(names: Sequence[str]) -> None:
-    """Log which attribute names differ only by case.
+    """Log a warning for attribute names that differ only by case.
 
-    :param names: all attribute names of a run, so far
+    :param names: All attribute names found so far.
     """
     by_case: dict[str, list[str]] = defaultdict(list)
     for name in names:

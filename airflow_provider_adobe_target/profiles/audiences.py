@@ -1,11 +1,13 @@
-"""Membership of audiences to attributes: a row a member becomes a row a person, with true or false for each audience.
+"""Convert audience memberships to boolean attributes, one row per id and one attribute per audience.
 
-Adobe Target can clear no attribute, so that who left an audience must be written ``false``, and that takes a list of
-everybody: the universe.
+Adobe Target cannot delete an attribute, so a former member must be written as ``false``. That requires the ids of all
+profiles: the universe.
 
-Algorithm: a partitioned (Grace) hash join. The ids of both tables are hash-partitioned into 64 pairs of files on disk.
-Then one pair after the other is joined, in the order of the ids, so that the order of the sources does not matter.
-Memory holds one pair: about 1/64 of all ids. Disk holds all ids of both tables.
+Algorithm: partitioned (Grace) hash join, a full outer join on the id. Both tables are hash-partitioned by id into 64
+pairs of spill files. Invariant: equal ids are in the same pair, so each pair is joined independently, in memory. The
+output is sorted by id within a pair, so it does not depend on the order of the sources. Peak memory is one pair, about
+1/64 of all ids; disk holds all ids of both tables. Reference: Kitsuregawa, Tanaka and Moto-oka, "Application of hash to
+data base machine and its architecture", 1983.
 """
 
 from __future__ import annotations
@@ -34,14 +36,15 @@ log = logging.getLogger(__name__)
 PREFIX = "audience."
 
 _PARTITION_BITS = 6
-_NAME = r"^[A-Za-z0-9_.-]{1,119}$"  # with the prefix, 128 characters of those that an attribute's name may have
+_NAME = r"^[A-Za-z0-9_.-]{1,119}$"  # with the prefix, a valid attribute name of at most 128 characters
 
 
 def audience_names(audiences: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Return, for each audience as its table calls it, the attribute that says whether somebody is in it.
+    """Return the attribute name of each audience.
 
-    :param audiences: audiences, or audiences and what to call them after ``audience.``
-    :raises ProfileDataError: where there is none, or a name cannot be an attribute's
+    :param audiences: Audiences; or a mapping from audiences to the names that follow ``audience.``.
+    :return: Attribute names, by the audience's name in the table of memberships.
+    :raises ProfileDataError: If there is no audience, or a name is invalid or used twice.
     """
     if isinstance(audiences, str) or not audiences:
         raise ProfileDataError(f"audiences={audiences!r} is to be a list of at least one audience.")
@@ -58,20 +61,20 @@ def audience_names(audiences: Sequence[str] | Mapping[str, str]) -> dict[str, st
 
 
 class AudienceRows:
-    """A row for everybody of the universe, and for every member: the id, and a boolean for each audience.
+    """Rows with an id and a boolean per audience, one row for each id of the universe and of the memberships.
 
-    :param memberships: rows of an id and an audience, in any order, also repeated
-    :param universe: rows of an id
-    :param audiences: the attribute of each audience, as :func:`audience_names` gives it; other audiences are passed
-        over
-    :param audience_column: the column of ``memberships`` that names the audience
-    :param id_column: its column of ids; None for one that has a name Adobe has for an id
-    :param universe_id_column: the universe's column of ids; None for its only one, or one of the same name
-    :param folder: an existing, private folder for what does not stay in memory
-    :param allow_no_members: whether everybody may be written ``false``
+    :param memberships: Rows with an id and an audience, in any order. Duplicates are allowed.
+    :param universe: Rows with an id.
+    :param audiences: Attribute of each audience, as returned by :func:`audience_names`. Other audiences are skipped.
+    :param audience_column: Column of ``memberships`` with the audience.
+    :param id_column: Column of ``memberships`` with the id; None to find it by its name.
+    :param universe_id_column: Column of ``universe`` with the id; None for its only column, or the column named as in
+        ``memberships``.
+    :param folder: Existing private folder for spill files.
+    :param allow_no_members: Whether every flag may be ``false``.
     """
 
-    schema = None  # known when the rows are read: two sources may each have to run first
+    schema = None  # available only after both sources were read
 
     def __init__(
         self,
@@ -97,9 +100,11 @@ class AudienceRows:
         self.members: Counter[str] = Counter()
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read both tables, then hand out the rows; all columns, whatever ``columns`` says.
+        """Read and partition both tables, then yield the joined rows.
 
-        :raises ProfileDataError: where a column is missing, ids have become floats, or nobody is a member
+        :param columns: Ignored. All columns are returned.
+        :raises ProfileDataError: If a column is missing, the ids are floats, the universe is empty, or there is no
+            member and ``allow_no_members`` is False.
         """
         self.members = Counter(dict.fromkeys(self._attributes, 0))
         with tempfile.TemporaryDirectory(prefix="audiences-", dir=self._folder) as folder:
@@ -147,7 +152,11 @@ class AudienceRows:
         return find_column(schema, name, "universe_id_column")
 
     def _join(self, members: pa.Table, universe: pa.Table) -> Iterator[pa.RecordBatch]:
-        """Put one pair of partitions together."""
+        """Join one pair of partitions.
+
+        :param members: Columns ``id`` and ``audience``, the index of the audience.
+        :param universe: Column ``id``.
+        """
         ids = pa.chunked_array([*universe["id"].chunks, *members["id"].chunks], pa.string()).unique()
         ids = ids.take(pc.sort_indices(ids))
         if not len(ids):
@@ -164,9 +173,9 @@ class AudienceRows:
 
 
 class _HashPartitions:
-    """Rows on disk, dealt by the hash of their id.
+    """Spill files with the rows of one table, partitioned by the highest bits of the hash of the id.
 
-    :param folder: is made
+    :param folder: Folder to create.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -185,7 +194,10 @@ class _HashPartitions:
 
 
 def _ids(batch: pa.RecordBatch, column: str) -> pa.StringArray:
-    """Return ids as text; what is none becomes null, for the checks to find."""
+    """Return ids as text. Invalid ids are null; the pipeline's checks reject them.
+
+    :raises ProfileDataError: If the type of the column cannot be an id.
+    """
     values = batch.column(column)
     refuse_unfit_ids(values, column)
     return to_text(values).text

@@ -1,4 +1,4 @@
-"""Encoded rows to batch files: exact limits of bytes and rows, no row split, a checksum of each."""
+"""Write encoded rows to batch files with exact limits on bytes and rows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from airflow_provider_adobe_target.profiles.encoding import Lines, encode_header
 
 @dataclass(frozen=True)
 class BatchFile:
-    """One HTTP body for Adobe Target.
+    """One batch file, the body of one HTTP request.
 
-    :param path: the file; whoever takes it removes it after use
-    :param rows: rows in it, without the header line
-    :param size: its bytes, as they are sent
-    :param sha256: checksum of these bytes, in hexadecimal
+    :param path: Path of the file. The consumer deletes it after use.
+    :param rows: Number of rows, without the header line.
+    :param size: Size in bytes.
+    :param sha256: SHA-256 checksum of the file, in hexadecimal.
     """
 
     path: Path
@@ -36,14 +36,16 @@ def cut_files(
     max_rows: int,
     max_bytes: int,
 ) -> Iterator[BatchFile]:
-    """Write blocks of rows to files, and hand each out as soon as it is finished.
+    """Write blocks of rows to files and yield each file when it is complete. Rows are never split.
 
-    :param blocks: attribute names, and the encoded rows that have them; other names begin another file.
-        No row may be longer than what a file can hold beside its header (:func:`room_for_a_row`)
-    :param folder: where the files are written
-    :param id_type: asked once rows are there: the first column of every file, ``thirdPartyId`` or ``pcId``
-    :param max_rows: the most rows a file holds
-    :param max_bytes: the most bytes a file holds
+    :param blocks: Pairs of attribute names and encoded rows. A change of names starts a new file.
+        A row must not be longer than :func:`room_for_a_row`.
+    :param folder: Folder of the files.
+    :param id_type: Function that returns the name of the first column, ``thirdPartyId`` or ``pcId``. It is called
+        after the first block was read.
+    :param max_rows: Maximum number of rows per file.
+    :param max_bytes: Maximum size of a file in bytes.
+    :raises ValueError: If a row is longer than a file may be.
     """
     file: _OpenFile | None = None
     count = 0
@@ -69,7 +71,7 @@ def cut_files(
 
 
 def room_for_a_row(id_type: str, names: Sequence[str], max_bytes: int) -> int:
-    """Return the bytes that a row, with its line end, may have to fit a file."""
+    """Return the maximum size of a row in bytes, including its line feed."""
     return max_bytes - len(encode_header(id_type, names))
 
 
@@ -88,7 +90,11 @@ class _OpenFile:
         self._size += len(data)
 
     def write(self, lines: Lines, row: int, max_rows: int, max_bytes: int) -> int:
-        """Take as many rows as fit, from ``row`` on, and return the first that did not."""
+        """Append as many rows as fit.
+
+        :param row: Index of the first row to append.
+        :return: Index of the first row that was not appended.
+        """
         start = int(lines.starts[row])
         budget = start + max_bytes - self._size
         fitting = int(np.searchsorted(lines.starts, budget, side="right")) - 1

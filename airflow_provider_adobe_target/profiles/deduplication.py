@@ -1,16 +1,19 @@
-"""One row an id a run: exact over the whole input, in memory that does not grow with it.
+"""Exact deduplication by id over the whole input, in constant memory.
 
-Adobe Target does not say which of two rows for one id wins, and a later batch overrides an earlier one, so an id is
-sent once.
+Adobe does not document which of two rows with the same id wins, and a later batch overwrites an earlier one. Therefore
+each id is sent once.
 
-How an id walks through. Its 64-bit hash sets two bits in a fixed field of 32 MiB. Were both not yet set, nobody had
-this id before: its row goes on at once, and the id is noted on disk. Were both set, that is only a suspicion (another
-id may have set them): the row waits on disk until all others are through. Then the waiting ids are compared, text by
-text, with the noted ones, a block at a time: the first row of an id that was not sent goes on, the others are
-duplicates.
+Algorithm: a blocked Bloom filter of 32 MiB, with blocks of one 64-bit word and two bits per id, followed by an exact
+comparison. If either bit was unset, the id is new: its row is yielded immediately and the id is written to disk.
+If both bits were set, the row is a *candidate* duplicate and is spilled to disk, because another id may have set the
+bits. After the input ends, candidates are compared with the ids on disk, block by block: the first row of an id that is
+not on disk is yielded, the others are duplicates.
 
-Disk: an id's bytes and four more for each profile, and the rows that wait. At 10 million ids, 1 in 120 waits without
-a cause.
+Invariant: a Bloom filter has no false negatives, so every duplicate is a candidate. Reference: Putze, Sanders and
+Singler, "Cache-, hash- and space-efficient Bloom filters", 2007.
+
+Disk usage: four bytes plus the bytes of the id per profile, plus the candidates. With 10 million ids, 1 in 120 unique
+rows is a candidate.
 """
 
 from __future__ import annotations
@@ -34,10 +37,11 @@ _NOTED_BLOCK_ROWS = 262_144
 def first_of_each_id(
     batches: Iterable[pa.RecordBatch], folder: Path, reject: Callable[[pa.RecordBatch], None]
 ) -> Iterator[pa.RecordBatch]:
-    """Pass on the first row of each id, and hand every other row to ``reject``.
+    """Yield the first row of each id.
 
-    :param batches: rows with a column ``id`` of type string, without nulls
-    :param folder: an existing folder for what has to wait
+    :param batches: Rows with a column ``id`` of type string, without nulls.
+    :param folder: Existing folder for spill files.
+    :param reject: Function that is called with the other rows.
     """
     seen, waiting = BloomFilter(folder), SpillFile(folder / "waiting")
     for batch in batches:
@@ -56,17 +60,21 @@ def first_of_each_id(
 def last_of_each_id(
     batches: Iterable[pa.RecordBatch], folder: Path, reject: Callable[[pa.RecordBatch], None]
 ) -> Iterator[pa.RecordBatch]:
-    """Pass on the last row of each id, in the order of the rows, and hand every other row to ``reject``.
+    """Yield the last row of each id, in the order of the rows.
 
-    All batches are read before the first is passed on. Parameters as :func:`first_of_each_id`, and a column
-    ``row_number`` of type int64 that grows.
+    All batches are spilled to disk before the first one is yielded. The last row of an id is the first one in reverse
+    order, so the ids are deduplicated backwards and the result is kept in a bitmap with one bit per row.
+
+    :param batches: As :func:`first_of_each_id`, with an increasing column ``row_number`` of type int64.
+    :param folder: Existing folder for spill files.
+    :param reject: Function that is called with the other rows.
     """
     rows = SpillFile(folder / "rows")
     rows_read = 0
     for batch in batches:
         rows.write(batch)
         rows_read = batch.column("row_number")[len(batch) - 1].as_py() + 1 if len(batch) else rows_read
-    last = np.zeros(rows_read // 8 + 1, np.uint8)  # a bit a row
+    last = np.zeros(rows_read // 8 + 1, np.uint8)  # bitmap: one bit per row
     backwards = (
         batch.select(["row_number", "id"]).take(pa.array(np.arange(len(batch))[::-1]))
         for batch in rows.record_batches(backwards=True)
@@ -80,14 +88,25 @@ def last_of_each_id(
 
 
 class BloomFilter:
-    """Which ids came before."""
+    """Set of ids: a blocked Bloom filter in memory, and the ids themselves on disk.
+
+    :param folder: Existing folder for the spill file of ids.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._bits = np.zeros(_FILTER_WORDS, np.uint64)
         self._noted = SpillFile(folder / "ids")
 
     def add_if_absent(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
-        """Tell which ids cannot have come before, neither earlier nor higher up in ``ids``, and note these."""
+        """Add the ids that are certainly new.
+
+        The hash selects the word by its upper bits and the two bits in it by its lower 12 bits. Sorting by hash makes
+        the accesses to the filter sequential and puts equal ids next to each other.
+
+        :param ids: Ids without nulls.
+        :return: Mask of ``ids``; True for ids that are new. False means that the id, or another id with the same bits,
+            was added before or occurs earlier in ``ids``.
+        """
         hashes = hash_strings(ids)
         order = np.argsort(hashes)  # so that the field is walked from its begin to its end
         again = hashes[order[1:]] == hashes[order[:-1]]
@@ -105,7 +124,11 @@ class BloomFilter:
         return new
 
     def resolve_candidates(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
-        """Tell which ids were never noted, the first of each in ``ids`` only, and note these."""
+        """Compare candidates with the ids on disk, and add the new ones.
+
+        :param ids: Ids without nulls for which :meth:`add_if_absent` returned False.
+        :return: Mask of ``ids``; True for the first occurrence of each id that was not added before.
+        """
         encoded = ids.dictionary_encode()
         known = np.zeros(len(encoded.dictionary), bool)
         for block in self._noted.blocks(_NOTED_BLOCK_ROWS):
@@ -118,7 +141,12 @@ class BloomFilter:
         return first
 
     def _set(self, words: npt.NDArray[np.uint64], bits: npt.NDArray[np.uint64]) -> None:
-        """Set bits in the field's words, which are in order and may repeat."""
+        """Set bits in words of the filter.
+
+        :param words: Sorted indices of words, possibly repeated. The bits of equal words are combined first, because
+            NumPy's indexed assignment applies only one of several updates of an element.
+        :param bits: Bits to set, one value per index.
+        """
         starts = np.flatnonzero(np.diff(words, prepend=words[:1] + np.uint64(1)))
         self._bits[words[starts]] |= np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
 
@@ -127,10 +155,18 @@ class BloomFilter:
 
 
 def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
-    """Hash each string, eight bytes at a time. Equal strings have equal hashes, on every machine and version."""
+    """Return a 64-bit hash of each string, stable across machines and versions.
+
+    Algorithm: a multiply-xorshift hash over 8-byte little-endian words, seeded with the length. The loop runs over word
+    positions and processes all strings that reach the position at once. The first multiplier is 2**64 divided by the
+    golden ratio (Fibonacci hashing, Knuth, TAOCP vol. 3, 6.4). The hash is not cryptographic: the caller must compare
+    strings with equal hashes.
+
+    :param strings: Strings without nulls.
+    """
     offsets = cell_starts(strings)
     data = np.append(string_bytes(strings), np.zeros(8, np.uint8))
-    words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from every byte on
+    words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # overlapping view: the 8 bytes from each offset
     starts, lengths = offsets[:-1], np.diff(offsets)
     hashes = lengths.astype(np.uint64)
     shortest = lengths.min() if len(lengths) else 0
@@ -141,7 +177,7 @@ def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
         word = words[starts[rows] + done]
         if shortest < done + 8:
             left = np.minimum(lengths[rows] - done, 8)
-            word <<= np.uint64(8) * (8 - left).astype(np.uint64)  # what belongs to the next string is shifted out
+            word <<= np.uint64(8) * (8 - left).astype(np.uint64)  # shift out bytes of the next string
         mixed = (hashes[rows] ^ word) * np.uint64(0x9E3779B97F4A7C15)
         hashes[rows] = mixed ^ (mixed >> np.uint64(32))
     return hashes * np.uint64(0xD6E8FEB86659FD93)

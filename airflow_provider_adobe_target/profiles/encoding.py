@@ -1,28 +1,32 @@
-r"""Columns of text to the lines of a batch file, percent-encoded a whole column at a time.
+r"""Percent-encode columns of text and join them to the lines of a batch file, one column at a time.
 
-Cell by cell, which is what the tests hold it to, it would be::
+The result equals this reference implementation, which the tests compare with::
 
     b"".join(b"\n" + ",".join(quote(cell or "", safe="") for cell in row).encode() for row in rows)
 
-How two rows walk through (⏎ is LF)::
+Example with two rows (⏎ is LF)::
 
     id   tier                 each column encoded              joined to lines, in one buffer
     U1   50% off       ─▶     U1   50%25%20off          ─▶     ⏎U1,50%25%20off⏎U2,Z%C3%BCrich
     U2   Zürich               U2   Z%C3%BCrich
 
-An Arrow column is one buffer of bytes, and the starts of its cells in it. A column of unreserved bytes alone stays as
-it is. Of the others the bytes are taken two by two, whatever cells they belong to, and each pair is a number that is
-looked up in an Arrow column of all 65,536 encoded pairs. That gives the encoded bytes, and where those of each pair
-begin, which tells where the cells do::
+Algorithm: table lookup over pairs of bytes. An Arrow string column is a buffer of bytes and an array of cell offsets
+(Arrow columnar format, variable-size binary layout). A column of unreserved bytes (RFC 3986, section 2.3) is returned
+unchanged. Otherwise the buffer is read as 16-bit integers, ignoring cell boundaries, and each integer is an index into
+an Arrow column with the 65,536 encoded pairs. ``take`` returns the encoded bytes and the offset of each encoded pair,
+from which the new cell offsets are computed::
 
-    bytes     5 0 │ % ␣    │ o f │ f Z │ C3 BC  │ r i │ c h      the cells begin at 0, 7, end at 14
+    bytes     5 0 │ % ␣    │ o f │ f Z │ C3 BC  │ r i │ c h      cells start at 0, 7; end at 14
                                    ╰ the second cell
-    encoded   50  │ %25%20 │ of  │ fZ  │ %C3%BC │ ri  │ ch       the pairs begin at 0, 2, 8, 10, 12, 18, 20, end at 22
+    encoded   50  │ %25%20 │ of  │ fZ  │ %C3%BC │ ri  │ ch       pairs start at 0, 2, 8, 10, 12, 18, 20; end at 22
 
-Byte 7 is the second of the fourth pair, which begins at 10; the encoded ``f`` has one byte, so that the cell begins
-at 11. No value can forge a separator: a comma or a line break in it is encoded before separators are put in.
+Byte 7 is the second byte of the fourth pair, which starts at 10. The encoded ``f`` has one byte, so the cell starts at
+11.
 
-A line begins with its LF, so that a file ends without one: an empty last line might be counted as a row.
+Invariant: a value cannot inject a separator, because commas and line breaks are encoded before the separators are
+added. :func:`encode_lines` verifies it by counting bytes.
+
+Each line starts with its LF, so a file ends without one. Adobe might count an empty last line as a row.
 """
 
 from __future__ import annotations
@@ -37,16 +41,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~"  # RFC 3986 §2.3
-_BLOCK_BYTES = 64 * 1024  # what is looked at before the next: mostly the first tells
+_BLOCK_BYTES = 64 * 1024  # scanned at a time; a reserved byte is usually in the first block
 _ENCODED = [bytes([byte]) if byte in _UNRESERVED else b"%%%02X" % byte for byte in range(256)]
 _ENCODED_BYTES = np.array([len(encoded) for encoded in _ENCODED], np.int32)
-# Of each two bytes, as a number whose lower half is the first of them.
+# Indexed by the pair as a little-endian integer: the low byte is the first one.
 _ENCODED_PAIRS = pa.array([first + second for second in _ENCODED for first in _ENCODED], pa.binary())
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Encoded rows: ``data`` holds each as LF and its cells; ``starts`` is where each begins, and the last ends."""
+    """Encoded rows.
+
+    :param data: Bytes of all rows; each row is an LF followed by its cells.
+    :param starts: Offset of each row in ``data``, and the end of the last row; one more element than rows.
+    """
 
     data: npt.NDArray[np.uint8]
     starts: npt.NDArray[np.int64]
@@ -56,14 +64,15 @@ class Lines:
 
 
 def encode_header(id_type: str, names: Sequence[str]) -> bytes:
-    """Return the first line of a batch file, without its line end: ``batch=thirdPartyId,tier``."""
+    """Return the first line of a batch file, such as ``batch=thirdPartyId,tier``, without a line feed."""
     return b"batch=" + ",".join(quote(name, safe="") for name in (id_type, *names)).encode("ascii")
 
 
 def encode_lines(columns: Sequence[pa.Array]) -> Lines:
     """Percent-encode rows of text.
 
-    :param columns: at least one column of type string, all of one length; null is written as an empty cell
+    :param columns: At least one column of type string, all of the same length. Null becomes an empty cell.
+    :raises RuntimeError: If the number of separators is wrong.
     """
     encoded = [percent_encode(column) for column in columns]
     encoded[0] = pc.binary_replace_slice(encoded[0].fill_null(""), 0, 0, "\n")
@@ -75,14 +84,14 @@ def encode_lines(columns: Sequence[pa.Array]) -> Lines:
 
 
 def percent_encode(column: pa.StringArray) -> pa.StringArray:
-    """Percent-encode each cell as RFC 3986 has it, ``urllib.parse.quote(cell, safe="")``; null stays null."""
+    """Percent-encode each cell as ``urllib.parse.quote(cell, safe="")`` does (RFC 3986). Null stays null."""
     data = string_bytes(column)
     if _is_unreserved(data):
         return column
-    even = np.append(data, np.uint8(0)) if len(data) % 2 else data  # what follows the last cell is never looked at
+    even = np.append(data, np.uint8(0)) if len(data) % 2 else data  # the padding follows the last cell
     encoded = pc.take(_ENCODED_PAIRS, pa.array(even.view("<u2")), boundscheck=False)
     starts = cell_starts(column)
-    # Where a cell begins with the second byte of a pair, the first is encoded before it.
+    # If a cell starts at the second byte of a pair, add the encoded length of the first byte.
     starts = cell_starts(encoded)[starts >> 1] + _ENCODED_BYTES[data[starts - 1]] * (starts & 1)
     valid = pc.is_valid(column).buffers()[1] if column.null_count else None
     buffers = [valid, pa.py_buffer(starts), encoded.buffers()[2]]
@@ -90,7 +99,7 @@ def percent_encode(column: pa.StringArray) -> pa.StringArray:
 
 
 def cell_starts(array: pa.StringArray) -> npt.NDArray[np.int32]:
-    """Return where in :func:`string_bytes` each cell begins, and the last ends."""
+    """Return the offset of each cell in :func:`string_bytes`, and the end of the last; one more element than cells."""
     if not len(array):
         return np.zeros(1, np.int32)
     offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
@@ -98,7 +107,7 @@ def cell_starts(array: pa.StringArray) -> npt.NDArray[np.int32]:
 
 
 def string_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
-    """Return the bytes of all cells of a string or binary array, one after the other, without a copy."""
+    """Return the concatenated bytes of all cells of a string or binary array, without a copy."""
     _, offsets_buffer, data_buffer = array.buffers()
     if data_buffer is None or len(array) == 0:
         return np.empty(0, np.uint8)

@@ -1,7 +1,10 @@
-"""Which other ids belong to whom, so that a row is written to each of them.
+"""Identity mapping: further ids of the same person, to which a row is also written.
 
-The map is held in memory, at its peak in some three times the bytes of its ids: measured with two million links of 58
-bytes each, 186 bytes a link. Links are found by the 64-bit hash of an id, and then compared text by text.
+The map is held in memory and peaks at about three times the bytes of its ids: 186 bytes per link of 58 bytes, measured
+with two million links.
+
+Algorithm: a sorted hash index. The 64-bit hashes of the ids are sorted once, and looked up by binary search. The
+candidates of equal hash are then compared as text, so hash collisions do not affect the result.
 """
 
 from __future__ import annotations
@@ -34,9 +37,12 @@ _MAX_LINKED_IDS = 1_000
 class IdMap:
     """Links from ids to other ids, in the order of their rows.
 
-    Either the columns are ``id``, ``linked_id`` and ``linked_id_type`` (``thirdPartyId``, ``pcId`` or another name
-    that Adobe has for one of them; without this column a linked id is of the type of the rows' own), or one is named
-    as a ``thirdPartyId`` and one as a ``pcId``, as in the links of ``IdentityLinkOperator``.
+    The rows have one of two layouts:
+
+    * ``id``, ``linked_id`` and optionally ``linked_id_type`` (``thirdPartyId``, ``pcId`` or an alias of these). Without
+      a type, the linked id has the type of the rows' own id;
+    * one column named as a ``thirdPartyId`` and one named as a ``pcId``, as written by ``IdentityLinkOperator``. These
+      links apply in both directions.
 
     :param rows: read here
     :param max_linked_ids: how many links of one id count; those that come later are dropped
@@ -82,6 +88,7 @@ class IdMap:
         hashes = hash_strings(ids)
         first = np.searchsorted(self._hashes, hashes, "left")
         counts = np.searchsorted(self._hashes, hashes, "right") - first
+        # Expand the ranges [first, first + count) of all ids into one array of positions in the index.
         rows = np.repeat(np.arange(len(ids)), counts)
         places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
         candidates = self._order[places]
@@ -113,7 +120,10 @@ class IdMap:
         self._indexed_for = key
 
     def _part(self, batch: pa.RecordBatch) -> tuple[pa.StringArray, pa.StringArray, npt.NDArray[np.int8]]:
-        """Return ids, linked ids and, as numbers of ``_KINDS``, their types, of rows that are good."""
+        """Return the ids, the linked ids and the types of the linked ids of valid rows.
+
+        Types are indices of ``_TYPES``; -1 means the type of the row's own id.
+        """
         names = batch.schema.names
         if _ID in names and _LINKED_ID in names:
             columns = {_ID: "thirdPartyId", _LINKED_ID: "thirdPartyId"}

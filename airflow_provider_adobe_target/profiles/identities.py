@@ -1,4 +1,4 @@
-"""Rows of ids that belong together: which column holds which id, and what can be told to Adobe Target."""
+"""Read, check and deduplicate rows of ids that belong to the same person."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from airflow_provider_adobe_target.profiles.values.to_text import to_text
 from airflow_provider_adobe_target.spill import SpillFile
 
 THIRD_PARTY_ID, PC_ID, ECID = "thirdPartyId", "pcId", "ECID"
-ID_NAMES = {  # what a column of ids may be called, and which id it then is
+ID_NAMES = {  # recognised names of id columns, and their id types
     **ID_TYPES,
     **dict.fromkeys(["ECID", "ecid", "MCID", "mcid", "marketingCloudVisitorId", "marketing_cloud_visitor_id"], ECID),
 }
@@ -40,12 +40,12 @@ MAX_ATTRIBUTES = 50  # Adobe's limits page, of a Delivery call
 MAX_VALUE_CHARACTERS = 256
 _MAX_CUSTOMER_IDS = 50
 _MAX_CODE_CHARACTERS = 50
-_SEPARATOR = "\x1f"  # no id holds it
+_SEPARATOR = "\x1f"  # valid ids have no control characters
 
 
 @dataclass(frozen=True)
 class IdentityOptions:
-    """What a user decides about rows of ids; names and defaults as in ``IdentityLinkOperator``."""
+    """Options for rows of ids. Names and defaults as in ``IdentityLinkOperator``."""
 
     id_columns: Mapping[str, str] | None = None
     customer_id_columns: Mapping[str, str] = field(default_factory=dict)
@@ -55,12 +55,12 @@ class IdentityOptions:
 
 @dataclass(frozen=True)
 class Identity:
-    """What one row says. Its ``repr`` shows nothing of it.
+    """The ids and attributes of one row. The ``repr`` contains no values.
 
-    :param row: the row, one of a batch of :meth:`IdentityPipeline.identities`
-    :param ids: ids by ``thirdPartyId``, ``pcId`` and ``ECID``, as far as there are
-    :param customer_ids: ids by integration code
-    :param attributes: names and texts
+    :param row: Record batch with this row only.
+    :param ids: Ids by type: ``thirdPartyId``, ``pcId`` and ``ECID``. Types without an id are omitted.
+    :param customer_ids: Customer ids by integration code.
+    :param attributes: Attribute names and texts.
     """
 
     row: pa.RecordBatch = field(repr=False)
@@ -70,7 +70,10 @@ class Identity:
 
     @property
     def person(self) -> str:
-        """The id that names the person, with its kind: the customer's, else a browser's, without its location."""
+        """Key of the person: type and value of the customer's id, otherwise of the ECID or Target id.
+
+        A Target id is used without its location hint.
+        """
         if THIRD_PARTY_ID in self.ids:
             return f"{THIRD_PARTY_ID} {self.ids[THIRD_PARTY_ID]}"
         if self.customer_ids:
@@ -87,7 +90,7 @@ class Identity:
 
 
 class IdentityPipeline:
-    """One walk through rows of ids.
+    """Pipeline from rows of ids to identities. Use each instance once.
 
     :param rows: the source
     :param rules: what the user decided
@@ -103,7 +106,7 @@ class IdentityPipeline:
         self._folder = folder
         self._warnings = Warnings()
         self._lock = threading.Lock()
-        self._columns: dict[str, str] = {}  # column to kind of id, or to integration code
+        self._columns: dict[str, str] = {}  # column name to id type, or to integration code
         self._attributes: tuple[Attribute, ...] = ()
         self._mapped: pa.Schema | None = None
         _check_codes(rules.customer_id_columns)
@@ -112,14 +115,14 @@ class IdentityPipeline:
 
     @property
     def rows_rejected(self) -> int:
-        """Rows that left with a reason."""
+        """Number of rejected rows."""
         return self.rejects.by_reason.total()
 
     def identities(self) -> Generator[Identity, None, None]:
-        """Read and check the rows, and hand out those that can be told to Adobe Target; of equal ones the first.
+        """Read and check the rows, and yield the valid ones. Of rows with equal ids, the first is yielded.
 
-        :raises ProfileDataError: where the columns cannot be ids, or a row is bad and none may be left out: then
-            before the first is handed out
+        :raises ProfileDataError: If the columns are invalid; or if a row is invalid and ``skip_invalid_records`` is
+            False. In that case, it is raised before the first row is yielded.
         """
         for batch in self._rows_to_link():
             yield from self._cut(batch)
@@ -194,9 +197,10 @@ class IdentityPipeline:
         self._mapped = schema
 
     def _good_rows(self) -> Iterator[pa.RecordBatch]:
-        """Pass on good rows as text: ``row_number``, the ids, the attributes as ``profile.`` and name, and ``id``.
+        """Yield the valid rows as text.
 
-        The last holds all ids, so that equal rows are found.
+        Columns: ``row_number``, ``id.`` and the name of each id column, ``profile.`` and the name of each attribute,
+        and ``id``, the concatenation of all ids, which is the key for deduplication.
         """
         needed = {*self._columns, *(attribute.path[0] for attribute in self._attributes)} if self._mapped else None
         for batch in self._rows.record_batches(needed):
@@ -226,7 +230,7 @@ class IdentityPipeline:
         return self._without_bad_rows(rows, verdicts)
 
     def _ids(self, values: pa.Array, column: str, verdicts: Verdicts) -> pa.StringArray:
-        """Check the ids of a column, of which a row may have none, and return them."""
+        """Check one id column and return its ids as text. A row may have no id in the column."""
         refuse_unfit_ids(values, column)
         kind = self._columns[column]
         is_third_party = kind == THIRD_PARTY_ID and column not in self._rules.customer_id_columns
@@ -301,9 +305,10 @@ class IdentityPipeline:
 def _id_columns(
     schema: pa.Schema, given: Mapping[str, str] | None, customer_columns: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return which column holds which id.
+    """Return the id type of each id column, without customer ids.
 
-    :raises ProfileDataError: naming the column and the way out
+    :param given: Argument ``id_columns``; None to find the columns by their names.
+    :raises ProfileDataError: If a type is invalid or ambiguous, or there is no id column.
     """
     columns = {
         name: _KINDS_IN_LOWER_CASE[name.lower()]

@@ -1,4 +1,4 @@
-"""Which column is the id, which are attributes, and what each is called in Adobe Target."""
+"""Map the columns of a table to the id and the attributes of a profile."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ AttributeCase = Literal["keep", "lower"]
 
 @dataclass(frozen=True)
 class Attribute:
-    """One attribute and where it comes from.
+    """One attribute and its source column.
 
-    :param path: the column's name, and below it the names of the fields that lead to a nested one
-    :param name: what it is called in Adobe Target
+    :param path: Name of the column, followed by the names of the struct fields of a nested attribute.
+    :param name: Attribute name in Adobe Target.
     """
 
     path: tuple[str, ...]
@@ -31,17 +31,17 @@ class Attribute:
 
     @property
     def column(self) -> str:
-        """The column as a user writes it: ``address.city``."""
+        """Dotted name of the column, such as ``address.city``."""
         return ".".join(self.path)
 
 
 @dataclass(frozen=True)
 class ProfileMapping:
-    """How a table's columns become profiles.
+    """Mapping from the columns of a table to profiles.
 
-    :param id_column: the column that holds the ids
-    :param id_type: ``thirdPartyId`` or ``pcId``
-    :param attributes: in the order of their columns
+    :param id_column: Name of the id column.
+    :param id_type: ``thirdPartyId`` or ``pcId``.
+    :param attributes: Attributes, in the order of their columns.
     """
 
     id_column: str
@@ -50,7 +50,7 @@ class ProfileMapping:
 
     @property
     def columns(self) -> list[str]:
-        """The table's columns that are needed."""
+        """Top-level columns that the mapping reads."""
         return list(dict.fromkeys([self.id_column, *(attribute.path[0] for attribute in self.attributes)]))
 
 
@@ -63,19 +63,20 @@ def map_columns(
     attribute_case: AttributeCase = "keep",
     complete: bool = True,
 ) -> ProfileMapping:
-    """Find the id and the attributes among a table's columns.
+    """Return the mapping of a table's columns.
 
-    :param schema: the table's columns; nested ones (structs) become dotted names, ``address.city``
-    :param id_column: the column of ids, in any letter case if no column has exactly this name; without it the one
-        that has a name Adobe has for an id
-    :param id_type: ``thirdPartyId`` or ``pcId``; without it told by the name of the id column, else ``thirdPartyId``
-    :param attributes: columns, or columns and what to call them; a nested column stands for all below it. Default:
-        every other column under its own name
-    :param attribute_case: ``lower`` writes names that come from columns in lower case; names that ``attributes`` maps
-        to are kept
-    :param complete: whether ``schema`` has all there will be, so that a nested name that is not in it is an error; a
-        column of the type null may still turn out to be nested
-    :raises ProfileDataError: naming the column and the way out
+    :param schema: Schema of the table. Fields of structs get dotted names, such as ``address.city``.
+    :param id_column: Name of the id column. Case is ignored if no column has exactly this name. Default: the column
+        with a recognised id name.
+    :param id_type: ``thirdPartyId`` or ``pcId``. Default: derived from the name of the id column, otherwise
+        ``thirdPartyId``.
+    :param attributes: Columns, or a mapping from columns to attribute names. A struct selects all its fields. Default:
+        every other column, under its own name.
+    :param attribute_case: ``lower`` converts names derived from columns to lower case. Names given by a mapping are
+        unchanged.
+    :param complete: Whether ``schema`` has all nested fields, so that an unknown nested name is an error. A column of
+        type null may still turn out to be nested.
+    :raises ProfileDataError: If the id column or an attribute is missing, ambiguous or invalid.
     """
     id_column = find_column(schema, id_column, "id_column") if id_column else _find_id_column(schema)
     _refuse_float_ids(schema.field(id_column))
@@ -114,9 +115,9 @@ def _refuse_float_ids(field: pa.Field) -> None:
 
 
 class LeafReader:
-    """Read attributes of one record batch. Each struct is unpacked once, so that the time is linear in the fields.
+    """Read attributes of one record batch. Each struct is flattened once, so the time is linear in the fields.
 
-    :param batch: the rows
+    :param batch: Record batch.
     """
 
     def __init__(self, batch: pa.RecordBatch) -> None:
@@ -126,7 +127,7 @@ class LeafReader:
         }
 
     def read(self, attribute: Attribute) -> pa.Array:
-        """Return the values of an attribute; a field that the batch does not have is null throughout."""
+        """Return the values of an attribute; an array of nulls if the batch does not have the field."""
         *parents, name = attribute.path
         values = self._fields_of(tuple(parents)).get(name)
         return pa.nulls(self._rows) if values is None else values
@@ -142,10 +143,11 @@ class LeafReader:
 
 
 def find_column(schema: pa.Schema, name: str, argument: str) -> str:
-    """Return the column of this name; without one, the only column whose name differs in letter case alone.
+    """Return the column with a name; otherwise the only column whose name differs in case only.
 
-    :param argument: the operator's argument that names the column
-    :raises ProfileDataError: naming the argument
+    :param name: Name to find.
+    :param argument: Operator argument that has the name, for the error message.
+    :raises ProfileDataError: If there is no such column.
     """
     if name in schema.names:
         return name
@@ -158,7 +160,10 @@ def find_column(schema: pa.Schema, name: str, argument: str) -> str:
 
 
 def note_index(schema: pa.Schema, names: Sequence[object]) -> pa.Schema:
-    """Note the names of a pandas index, which is not a column, for the message about a column that is missing."""
+    """Return the schema with the names of the pandas index as metadata.
+
+    The index is not a column. Error messages about missing columns use the names as a hint.
+    """
     return schema.with_metadata({_INDEX: _listed([str(name) for name in names if name is not None])})
 
 
@@ -220,7 +225,7 @@ def _leaves(field: pa.Field) -> Iterator[tuple[str, ...]]:
 
 
 def _paths_below(leaves: Sequence[tuple[str, ...]]) -> dict[str, list[tuple[str, ...]]]:
-    """Return the leaves at or below each dotted name."""
+    """Return the paths of the leaves at or below each dotted name."""
     below: dict[str, list[tuple[str, ...]]] = {}
     for path in leaves:
         words = ".".join(path).split(".")

@@ -15,7 +15,7 @@ DuplicateId = Literal["first", "last", "fail"]
 
 @dataclass(frozen=True)
 class ProfileOptions:
-    """What a user decides about rows and files; names and defaults as in ``BulkProfileUpdateOperator``."""
+    """Options for rows and files. Names and defaults as in ``BulkProfileUpdateOperator``."""
 
     id_column: str | None = None
     id_type: str | None = None
@@ -30,9 +30,9 @@ class ProfileOptions:
     max_value_length: int = 5_000
 
     def __post_init__(self) -> None:
-        """Refuse what the interface does not allow.
+        """Check the options.
 
-        :raises ProfileDataError: naming the argument
+        :raises ProfileDataError: If an option has an invalid value.
         """
         _check_choice("id_type", self.id_type, (None, *MAX_ID_CHARACTERS))
         _check_choice("attribute_case", self.attribute_case, ("keep", "lower"))
@@ -48,7 +48,7 @@ class ProfileOptions:
 
     @property
     def checks_all_rows_first(self) -> bool:
-        """Whether no file may leave before the last row was checked."""
+        """Whether all rows must be checked before the first file is sent."""
         return (
             not self.skip_invalid_records
             or self.max_invalid_pct is not None

@@ -1,4 +1,4 @@
-"""Rows to batch files: the steps, in the order in which a row walks through them."""
+"""The profile pipeline: map, check, deduplicate, encode and write rows to batch files."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from airflow_provider_adobe_target.spill import SpillFile
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.id_map import IdMap
 
-# What Adobe Target shows attributes under. Within the walk it tells them from the columns of its own: ``id`` is a name
-# that an attribute may well have.
+# Adobe Target's prefix of attributes. In the pipeline, it separates attributes from internal columns: an attribute may
+# be named ``id``.
 PROFILE_PREFIX = "profile."
 
-# With a linked id in place of its own, a row may be longer than it was when its size was checked.
+# Lower bound with an id map: a linked id may be longer than the id with which the size of the row was checked.
 _MIN_BYTES_WITH_MAP = 1_000_000
 
 
 class BadRowError(ProfileDataError):
-    """A row that cannot be sent, where none may be left out.
+    """A row is invalid and ``skip_invalid_records`` is False.
 
-    :param row_number: counted from 0
-    :param reason: as in the report's ``rejected_by_reason``
-    :param detail: which column, and what about it; no value
+    :param row_number: Number of the row, counted from 0.
+    :param reason: Reason, as in ``rejected_by_reason`` of the report.
+    :param detail: Column and problem, without the value.
     """
 
     def __init__(self, row_number: int, reason: str, detail: str) -> None:
@@ -62,7 +62,7 @@ class BadRowError(ProfileDataError):
 
 
 class ProfilePipeline:
-    """One walk of all rows from a source to profiles that can be sent, or into batch files.
+    """Pipeline from a source of rows to checked profiles or to batch files. Use each instance once.
 
     :param rows: the source
     :param rules: what the user decided
@@ -123,12 +123,12 @@ class ProfilePipeline:
 
     @property
     def rows_rejected(self) -> int:
-        """Rows that left with a reason."""
+        """Number of rejected rows."""
         return self.rejects.by_reason.total()
 
     @property
     def counts(self) -> dict[str, Any]:
-        """What became of all rows, as the report has it."""
+        """Row counts, with the keys of the report."""
         return {
             "rows_read": self.rows_read,
             "rows_sent": self.rows_sent,
@@ -148,16 +148,16 @@ class ProfilePipeline:
         return {"rows_extended": self.rows_extended, "links_dropped": dropped}
 
     def record_batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """Read the rows, of no more columns than are needed; see ``Rows.batches``."""
+        """Read the rows, with the required columns only; see ``Rows.record_batches``."""
         yield from self._rows.record_batches(self._mapping.columns if self._mapping else None)
 
     def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
-        """Check and encode the rows, and hand out each file when it is finished.
+        """Check and encode the rows, and yield each file when it is complete.
 
-        :param batches: what :meth:`batches` reads, where that happens in another thread; by default it is read here
-        :raises ProfileDataError: where the columns cannot become profiles, or a limit on bad rows is broken. With
-            :attr:`ProfileOptions.checks_all_rows_first` that may be known only after the last file was handed out: none
-            of them may be sent before
+        :param batches: Output of :meth:`record_batches`, if another thread reads it. Default: read in this thread.
+        :raises ProfileDataError: If the columns are invalid, or a limit on rejected rows is exceeded. With
+            :attr:`ProfileOptions.checks_all_rows_first`, it may be raised after the last file was yielded; the caller
+            must not send any file before.
         """
         blocks = map(self._encode, self._set_aside(self.profiles(batches)))
         limits = {"max_rows": self._rules.max_rows_per_file, "max_bytes": self._rules.max_bytes_per_file}
@@ -180,7 +180,10 @@ class ProfilePipeline:
             yield batch
 
     def _linked_profiles(self, id_type: str, folder: Path) -> Iterator[pa.RecordBatch]:
-        """Hand out the rows for linked ids of one type: none of an id that has a row of its own, and one of each."""
+        """Yield one row per linked id of one type. Linked ids that have a row of their own are omitted.
+
+        The rows' own ids precede the linked ids, so deduplication keeps them; the result is filtered by ``is_linked``.
+        """
         id_map = self._id_map
         assert id_map is not None  # noqa: S101  # nosec B101  # for the type checker
 
@@ -202,10 +205,10 @@ class ProfilePipeline:
             yield batch.filter(batch.column("is_linked")).select(batch.schema.names[:-1])
 
     def profiles(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[pa.RecordBatch]:
-        """Check the rows, and hand out those that can be sent, one of each id.
+        """Check the rows and yield the valid ones, one per id.
 
-        Columns are ``row_number``, ``id``, then the attributes as text, each as ``profile.`` and its name; null means
-        'leave as it is'. Parameters and errors as :meth:`files`.
+        The columns are ``row_number``, ``id``, and the attributes as text, named ``profile.`` and their name. Null
+        means that the attribute is not changed. Parameters and errors as :meth:`files`.
         """
         one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
         good = self._good_profiles(self.record_batches() if batches is None else batches)
@@ -213,7 +216,12 @@ class ProfilePipeline:
         self._check_share_of_bad_rows()
 
     def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str) -> None:
-        """Count profiles of :meth:`profiles` among the bad rows: Adobe Target would not have them."""
+        """Reject rows of :meth:`profiles` that Adobe Target refused.
+
+        :param profiles: Rows.
+        :param reason: Reason, as in ``rejected_by_reason`` of the report.
+        :param detail: Problem, without values.
+        """
         self._reject(profiles, [reason] * len(profiles), [detail] * len(profiles))
 
     def _map(self, schema: pa.Schema, *, complete: bool) -> ProfileMapping:
@@ -239,7 +247,7 @@ class ProfilePipeline:
         return mapping
 
     def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass on the rows that can be sent, as text."""
+        """Yield the valid rows as text."""
         for batch in batches:
             if len(batch):
                 yield self._check(batch, self._map(batch.schema, complete=False))

@@ -1,4 +1,4 @@
-"""Profiles to single updates: the same rows, checks and texts as in batch files, handed out one profile at a time."""
+"""Convert pipeline output to single profile updates, with the same checks and text forms as in batch files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ _BLOCK_ROWS = 25
 
 
 def one_row(profile_id: object, attributes: Mapping[str, Any]) -> tuple[str, Rows]:
-    """Return one profile as rows of a table, and what its column of ids is called there.
+    """Return one profile as a table with one row.
 
-    :param attributes: names and values; where there are none, one without a value stands for them
+    :param profile_id: Value of the id column.
+    :param attributes: Names and values. Without attributes, the table has one attribute that is null.
+    :return: Name of the id column, and the rows.
     """
     id_column = "profile_id"
     while id_column in attributes:
@@ -28,10 +30,10 @@ def one_row(profile_id: object, attributes: Mapping[str, Any]) -> tuple[str, Row
 
 @dataclass(frozen=True)
 class ProfileUpdate:
-    """One profile, and what is to be written to it.
+    """One profile and its new attribute values.
 
-    :param profile_id: as Adobe Target knows it
-    :param attributes: names, without ``profile.``, and texts
+    :param profile_id: Id of the profile.
+    :param attributes: Attribute names, without ``profile.``, and texts.
     """
 
     profile_id: str = field(repr=False)
@@ -40,27 +42,27 @@ class ProfileUpdate:
 
 @dataclass(frozen=True)
 class UpdateBlock:
-    """Some profiles, which one thread sends one after the other.
+    """A block of profiles that one thread sends sequentially.
 
-    :param profiles: as ``ProfilePipeline.profiles`` hands them out
+    :param profiles: Rows of ``ProfilePipeline.profiles``.
     """
 
     profiles: pa.RecordBatch = field(repr=False)
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of profiles."""
         return len(self.profiles)
 
     def updates(self) -> Iterator[ProfileUpdate]:
-        """Hand out the profiles; an attribute that is null is left as it is."""
+        """Yield the profiles. Attributes that are null are omitted."""
         for row in self.profiles.to_pylist():
             attributes = {name.removeprefix(PROFILE_PREFIX): text for name, text in list(row.items())[2:]}
             yield ProfileUpdate(row["id"], {name: text for name, text in attributes.items() if text is not None})
 
 
 def cut_blocks(profiles: Iterable[pa.RecordBatch]) -> Iterator[UpdateBlock]:
-    """Cut batches of profiles into blocks of at most 25."""
+    """Split batches of profiles into blocks of at most 25 rows."""
     for batch in profiles:
         for start in range(0, len(batch), _BLOCK_ROWS):
             yield UpdateBlock(batch.slice(start, _BLOCK_ROWS))

@@ -1,4 +1,4 @@
-"""Rows that cannot be sent: counted by reason and, where there is a place for them, kept."""
+"""Rejected rows, counted by reason and optionally spilled to disk."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OWN_NAME = re.compile(f"({'|'.join(REJECT_COLUMNS)})_*")
 
 
 class Rejects:
-    """The bad rows of a run; several threads may add to them.
+    """The rejected rows of a pipeline. Methods may be called from several threads.
 
-    :param spill: where the rows themselves are set aside; without it they are only counted
+    :param spill: Spill file for the rows; None to count them only.
     """
 
     def __init__(self, spill: SpillFile | None) -> None:
@@ -28,13 +28,13 @@ class Rejects:
         self.by_reason: Counter[str] = Counter()
 
     def add(self, columns: list[str], rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
-        """Take in rows.
+        """Add rejected rows.
 
-        :param columns: what the columns of ``rows`` after the first are called where the rows came from. One that came
-            to be two attributes is kept once; one that is called as the file's own columns gets a ``_`` at its end
-        :param rows: ``row_number``, then the row's columns as text
-        :param reasons: why, a row each
-        :param details: which column, and what about it, a row each; no value
+        :param columns: Source column names of ``rows``, without the first column. A column that became two attributes
+            is written once. ``_`` is appended to names that the rejects file reserves.
+        :param rows: ``row_number``, then the columns of the rows as text.
+        :param reasons: Reason of each row.
+        :param details: Column and problem of each row, without values.
         """
         with self._lock:
             self.by_reason.update(reasons)
@@ -50,8 +50,11 @@ class Rejects:
         return pa.record_batch(kept)
 
     def write_parquet(self, file: IO[bytes]) -> None:
-        """Write what was kept as one Parquet file."""
-        assert self._spill is not None  # noqa: S101  # nosec B101  # nobody asks for a file without having given a place
+        """Write the spilled rows as one Parquet file. Columns that a batch does not have are null.
+
+        :param file: Writable binary file.
+        """
+        assert self._spill is not None  # noqa: S101  # nosec B101  # requires a spill file
         fields = {field.name: field for schema in self._spill.schemas for field in schema}
         last = [fields.pop(name) for name in ("reject_reason", "reject_detail")]
         schema = pa.schema([*fields.values(), *last])

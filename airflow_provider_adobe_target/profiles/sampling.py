@@ -1,4 +1,4 @@
-"""A sample of profiles that is the same each time it is drawn, in whatever order the rows come."""
+"""Reproducible random sampling of profiles, independent of the order of rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
 
 
 def draw_sample(profiles: Iterable[pa.RecordBatch], size: int, seed: int) -> list[ProfileUpdate]:
-    """Draw profiles by chance: those whose ids have the smallest hashes.
+    """Return a random sample of profiles, sorted by hash in descending order.
 
-    An id that is in the sample stays in it when other rows come or go, as long as there are not too many that are
-    smaller. No more than the sample, and some rows of one batch, are held.
+    Algorithm: bottom-k sampling. The sample consists of the ``size`` profiles whose ids have the smallest seeded
+    hashes, kept in a max-heap. A profile stays in the sample when other rows are added or removed, unless ``size``
+    smaller hashes are added. Peak memory is the sample and part of one batch. Reference: Cohen and Kaplan, "Summarizing
+    data using bottom-k sketches", 2007.
 
-    :param profiles: as ``ProfilePipeline.profiles`` hands them out
-    :param size: how many, where there are so many
-    :param seed: another one draws another sample
+    :param profiles: Rows of ``ProfilePipeline.profiles``.
+    :param size: Maximum number of profiles.
+    :param seed: Seed of the hash.
     """
-    drawn: list[tuple[int, int, ProfileUpdate]] = []  # a heap, the largest hash first
+    drawn: list[tuple[int, int, ProfileUpdate]] = []  # max-heap: hashes are negated
     count = 0
     for batch in profiles:
         hashes = _seeded(hash_strings(batch.column("id")), seed)
@@ -42,7 +44,7 @@ def draw_sample(profiles: Iterable[pa.RecordBatch], size: int, seed: int) -> lis
 
 
 def _seeded(hashes: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
-    """Mix a seed into hashes, so that each of their bits depends on it."""
+    """Mix a seed into 64-bit hashes with the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
     mixed = hashes ^ np.uint64(seed * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)

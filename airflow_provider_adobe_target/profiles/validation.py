@@ -1,4 +1,4 @@
-"""The rules for ids and values: what Adobe Target would refuse, lose or misread leaves here, with its reason."""
+"""Validation of ids and values: reject what Adobe Target would refuse, drop or misinterpret, with a reason."""
 
 from __future__ import annotations
 
@@ -30,19 +30,25 @@ Sizes = npt.NDArray[np.int64]
 RiskyValue = Literal["encode", "replace", "reject"]
 
 MAX_ID_CHARACTERS = {"thirdPartyId": 256, "pcId": 128}  # Adobe's limits page; its Delivery API page
-_WARN_ID_CHARACTERS = 128  # Adobe's own SDKs refuse to link longer ones
-_WARN_VALUE_CHARACTERS = 256  # what page calls and the Delivery API take
-_MAX_PROFILE_BYTES = 64_000  # Adobe's bulk page: 64 KB of external data a profile, read as decimal to be safe
+_WARN_ID_CHARACTERS = 128  # limit of Adobe's SDKs for linking
+_WARN_VALUE_CHARACTERS = 256  # limit of page calls and the Delivery API
+_MAX_PROFILE_BYTES = 64_000  # Adobe's bulk page: 64 KB of external data per profile; decimal is the safe reading
 _RISKY_CHARACTER = r"[,\r\n]"
 _RISKY_RUN = r" *[,\r\n][,\r\n ]*"
 
 _RISKY_BYTES = (b",", b"\r", b"\n")
-_FINE_IN_ID = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"+/,")  # any other byte is worth a closer look
+_FINE_IN_ID = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"+/,")  # other bytes need the full check
 
 
 @dataclass
 class Verdicts:
-    """Which rows of a batch are bad, and why: the first reason found counts."""
+    """Validation results of a batch. Each invalid row has one reason, the first one found.
+
+    :param rows: Number of rows of the batch.
+    :param reasons: Reasons of invalid rows, by row index.
+    :param details: Columns and problems of invalid rows, by row index; no values.
+    :param values_replaced: Number of values that were changed.
+    """
 
     rows: int
     reasons: dict[int, str] = field(default_factory=dict)
@@ -50,21 +56,26 @@ class Verdicts:
     values_replaced: int = 0
 
     def reject(self, bad: Mask, reason: str, detail: str) -> None:
-        """Mark the rows of ``bad`` that are not marked yet."""
+        """Reject rows that are not rejected yet.
+
+        :param bad: Mask of the rows.
+        :param reason: Reason.
+        :param detail: Column and problem, without values.
+        """
         for row in np.flatnonzero(bad).tolist():
             if row not in self.reasons:
                 self.reasons[row], self.details[row] = reason, detail
 
     @property
     def good(self) -> Mask:
-        """The rows that are not marked."""
+        """Mask of the valid rows."""
         good = np.ones(self.rows, bool)
         good[list(self.reasons)] = False
         return good
 
 
 class Warnings:
-    """What is worth a line in the log, once a run for each column and kind."""
+    """Log warnings, each one once per column."""
 
     def __init__(self) -> None:
         self._said: set[tuple[str, str]] = set()
@@ -84,11 +95,17 @@ def check_ids(
     verdicts: Verdicts,
     warnings: Warnings,
 ) -> pa.StringArray:
-    """Mark rows whose id is missing, too long, or holds what an id must not hold, and return the ids. None is altered.
+    """Reject rows whose id is missing, too long or has forbidden characters. Return the ids as text, unchanged.
 
-    Rules: Adobe's bulk pages forbid ``+`` and ``/``; 256 characters at most, 128 for a Target id. Adobe Target very
-    likely decodes a file before it splits the file at commas and lines. So a comma is rejected unless
-    ``on_risky_value`` is ``encode``, or None where the id is not part of a file.
+    Adobe's bulk pages forbid ``+`` and ``/``. The limit is 256 characters, or 128 for a Target id. Adobe Target very
+    likely decodes a file before it splits it at commas and line breaks, so commas are rejected by default.
+
+    :param values: Column of ids.
+    :param column: Name of the column, for messages.
+    :param id_type: ``thirdPartyId`` or ``pcId``.
+    :param on_risky_value: ``encode`` to accept commas in files; None if the id is not sent in a file.
+    :param verdicts: Validation results; changed in place.
+    :param warnings: Warnings logged so far.
     """
     ids = to_text(values)
     text = ids.text
@@ -121,7 +138,7 @@ def check_ids(
 
 
 def _is_string(values: pa.Array) -> Mask:
-    """Mark what is text, whether it is UTF-8 or not."""
+    """Return a mask of the values that are text, whether or not it is valid UTF-8."""
     if isinstance(values.type, TextCells):
         return _mask(values.storage.field("text").is_valid())
     kind = value_type(values.type)
@@ -137,9 +154,14 @@ def check_values(
     verdicts: Verdicts,
     warnings: Warnings,
 ) -> pa.StringArray:
-    """Mark rows whose value has no text form, is too long or risky, and return the texts to send.
+    """Reject rows whose value has no text form, is too long or contains delimiters. Return the texts to send.
 
-    :param on_risky_value: None where a comma or a line break is no delimiter
+    :param values: Column of values.
+    :param column: Name of the column, for messages.
+    :param max_value_length: Maximum number of characters.
+    :param on_risky_value: Handling of commas and line breaks; None if they are not delimiters.
+    :param verdicts: Validation results; changed in place.
+    :param warnings: Warnings logged so far.
     """
     text = values.text
     if values.unsupported is not None:
@@ -165,9 +187,9 @@ def check_values(
 
 
 def replace_delimiters(text: pa.StringArray) -> tuple[pa.StringArray, int]:
-    """Replace each run of commas, CRs and LFs, with the spaces next to it, by one space; at either end, by nothing.
+    """Replace each run of commas, CRs and LFs, including adjacent spaces, by one space. Remove runs at either end.
 
-    :return: the texts, null where nothing is left, and how many of them changed
+    :return: The texts, null if nothing is left; and the number of texts that changed.
     """
     is_risky = pc.match_substring_regex(text, _RISKY_CHARACTER).fill_null(False)
     # Each run becomes one comma, so that those at the ends can be trimmed.
@@ -178,12 +200,12 @@ def replace_delimiters(text: pa.StringArray) -> tuple[pa.StringArray, int]:
 
 
 def line_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Sizes:
-    """Return the bytes of each row as a line of a batch file."""
+    """Return the size in bytes of each row as a line of a batch file."""
     return np.diff(encode_lines([ids, *texts.values()]).starts)
 
 
 def update_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Sizes:
-    """Return the bytes of each row as the id and the pairs, ``&profile.name=value``, of a single update."""
+    """Return the size in bytes of each row in the form of a single update: the id and ``&profile.name=value`` pairs."""
     sizes = _text_sizes(percent_encode(ids), 0)
     for name, text in texts.items():
         sizes = sizes + _text_sizes(percent_encode(text), len("&profile.=") + len(name))
@@ -199,17 +221,21 @@ def check_sizes(
     sizes: Callable[[pa.StringArray, Mapping[str, pa.StringArray]], Sizes] = line_sizes,
     container: str = "a file",
 ) -> None:
-    """Mark rows that hold more than 64 KB of attributes, or do not fit what they are sent in.
+    """Reject rows that have more than 64 KB of attributes, or whose encoded size exceeds a limit.
 
-    :param texts: attribute names and their texts
-    :param room: the bytes that a row may have, encoded
-    :param sizes: tells the bytes of each row, encoded
-    :param container: what a row is to fit
+    An upper bound from the longest texts, at three encoded bytes per byte, avoids the exact computation in most cases.
+
+    :param ids: Ids.
+    :param texts: Attribute names and texts.
+    :param room: Maximum encoded size of a row in bytes.
+    :param verdicts: Validation results; changed in place.
+    :param sizes: Function that returns the encoded size of each row in bytes.
+    :param container: Name of the container of a row, for the rejection detail.
     """
     longest = [_longest(text) for text in (ids, *texts.values())]
     names_size = sum(len(name) + len("&profile.=") for name in texts)
     if sum(longest) + names_size <= _MAX_PROFILE_BYTES and 3 * sum(longest) + names_size + 2 <= room:
-        return  # every byte becomes three at the most
+        return
     profiles = sum((_text_sizes(text, len(name)) for name, text in texts.items()), np.zeros(len(ids), np.int64))
     verdicts.reject(
         profiles > _MAX_PROFILE_BYTES, "profile_too_large", f"more than {_MAX_PROFILE_BYTES} bytes of attributes"
@@ -218,7 +244,7 @@ def check_sizes(
 
 
 def _text_sizes(text: pa.StringArray, extra: int) -> Sizes:
-    """Return the bytes of each text and ``extra`` more, 0 where it is null."""
+    """Return the size of each text in bytes plus ``extra``; 0 for null."""
     sizes = pc.fill_null(pc.add(pc.binary_length(text), extra), 0)
     return np.asarray(sizes.to_numpy(zero_copy_only=False), np.int64)
 
@@ -249,7 +275,7 @@ def _holds_risky_bytes(text: pa.StringArray) -> bool:
 
 
 def _longest(text: pa.StringArray) -> int:
-    """Return the bytes of the longest text: no text has more characters than that."""
+    """Return the size of the longest text in bytes, an upper bound for its characters."""
     return int(np.diff(cell_starts(text)).max(initial=0))
 
 
@@ -258,9 +284,11 @@ def _mask(condition: pa.BooleanArray) -> Mask:
 
 
 def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
-    """Refuse ids of a type that cannot be trusted to still say what it said at its source.
+    """Check that the type of an id column represents ids without loss.
 
-    :raises ProfileDataError: where ids have become floats, or never were ids
+    :param ids: Column of ids.
+    :param column: Name of the column, for messages.
+    :raises ProfileDataError: If the ids are floats or decimals with a scale, or of a type that cannot be an id.
     """
     if ids.null_count == len(ids):
         return

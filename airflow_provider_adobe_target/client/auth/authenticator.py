@@ -1,8 +1,8 @@
 """Authentication: access tokens from Adobe's identity service (IMS), Profile API tokens from the Admin API.
 
-A request that needs a token that the connection does not contain has a placeholder in its ``Authorization`` header.
-:meth:`Authenticator.with_profile_token` and :meth:`Authenticator.with_access_token` drive a flow and put the token in
-its place. If a cached token is refused, it is requested again, once: it may have been replaced.
+If the connection does not contain the token of a request, the request has a placeholder in its ``Authorization``
+header. :meth:`Authenticator.with_profile_token` and :meth:`Authenticator.with_access_token` drive a flow and replace
+the placeholder with the token. If a cached token is refused, it is requested once more: it may have been replaced.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _MAX_LIFE = DAY  # of an access token; a longer one may be told in milliseconds,
 _MAX_STATED_LIFE = 1e10  # more than three hundred years: no life
 RETRY = RetryPolicy(max_tries=5)
 NO_RETRY = RetryPolicy(max_elapsed=0)
-# A token may have been made where the answer was lost, so that to make one is not tried again of itself.
+# If the response is lost, a token may have been generated. The request is then not retried.
 _ROTATION_POLICY = RetryPolicy(max_tries=3, max_lost_answers=1)
 
 _access_tokens = TokenCache()
@@ -62,19 +62,19 @@ _profile_tokens = TokenCache()
 
 
 def forget_all_tokens() -> None:
-    """Forget the tokens of this process, for tests; files stay."""
+    """Clear the token caches of this process, for tests. Token files are kept."""
     _access_tokens.clear()
     _profile_tokens.clear()
 
 
 class Authenticator:
-    """The tokens of one connection.
+    """Request, cache and apply the tokens of one connection.
 
-    :param settings: the connection.
-    :param rate_limiter: the calls a minute, of which those to the Admin API are part.
-    :param clock: the time.
-    :param mask: is told each token the moment it is there, to keep it out of logs.
-    :param policy: how patiently the calls to IMS and the Admin API are tried again.
+    :param settings: Connection settings.
+    :param rate_limiter: Rate limiter of the account. Calls to the Admin API count towards it.
+    :param clock: Clock.
+    :param mask: Function that is called with each new token, to mask it in logs.
+    :param policy: Retry policy for calls to IMS and the Admin API.
     """
 
     def __init__(
@@ -92,43 +92,46 @@ class Authenticator:
         self._policy = policy
 
     def with_profile_token(self, flow: Flow[T]) -> Flow[T]:
-        """Run a flow of Profile API calls, with the token that the Admin API gives where the connection holds none.
+        """Run a flow of Profile API calls. If the connection has no token, use the one from the Admin API.
 
-        :raises TokenRefusedError: where IMS or the Admin API does not take the credential.
-        :raises TargetRefusedError: where they give another answer that is of no use.
-        :raises AdobeTargetUnavailableError: where they give none.
+        :param flow: Flow of Profile API calls.
+        :return: Result of the flow.
+        :raises TokenRefusedError: If IMS or the Admin API refuses the credential.
+        :raises TargetRefusedError: If IMS or the Admin API returns another unusable response.
+        :raises AdobeTargetUnavailableError: If IMS or the Admin API does not respond.
         """
         if not self._settings.reads_token:
             return (yield from flow)
-        yield from self.profile_token()  # before the flow begins, so that no two calls hold a place in the rate_limiter
+        # Request the token before the flow starts, so that no call waits for a permit while it holds another.
+        yield from self.profile_token()
         return (yield from self._authorize(flow, PROFILE_TOKEN, self.profile_token, self._forget_profile_token))
 
     def with_access_token(self, flow: Flow[T]) -> Flow[T]:
-        """Run a flow of calls to the Admin API or the Edge Network; errors as :meth:`access_token`."""
+        """Run a flow of calls to the Admin API or the Edge Network; raises as :meth:`access_token`."""
         return (yield from self._authorize(flow, ACCESS_TOKEN, self.access_token, self._forget_access_token))
 
     def access_token(self) -> Flow[Token]:
-        """Return a token of IMS that is good for some minutes at least.
+        """Return an access token from IMS that is valid for at least some minutes.
 
-        :raises ConnectionSettingsError: where the connection has no credential.
-        :raises TokenRefusedError: where IMS does not take it.
-        :raises AdobeTargetUnavailableError: where IMS gives no usable answer.
+        :raises ConnectionSettingsError: If the connection has no OAuth credential.
+        :raises TokenRefusedError: If IMS refuses the credential.
+        :raises AdobeTargetUnavailableError: If IMS returns no usable response.
         """
         oauth = self._oauth()
         return (yield from self._cached(_access_tokens, oauth, partial(self._new_access_token, oauth)))
 
     def profile_token(self) -> Flow[Token]:
-        """Return the Profile API token in force, with an empty value where there is none; it is read, never made.
+        """Return the current Profile API token, with an empty value if none exists. No token is generated.
 
-        :raises ConnectionSettingsError: where the connection lacks the credential or the tenant.
-        :raises TokenRefusedError: where IMS or the Admin API does not take the credential.
-        :raises TargetRefusedError: where the Admin API gives another answer that is of no use.
-        :raises AdobeTargetUnavailableError: where one of them gives none.
+        :raises ConnectionSettingsError: If the connection has no OAuth credential or no tenant.
+        :raises TokenRefusedError: If IMS or the Admin API refuses the credential.
+        :raises TargetRefusedError: If the Admin API returns another unusable response.
+        :raises AdobeTargetUnavailableError: If IMS or the Admin API does not respond.
         """
         return (yield from self._cached(_profile_tokens, self._profile_key(), self.read_profile_token))
 
     def read_profile_token(self) -> Flow[Token]:
-        """Return :meth:`profile_token` as the Admin API has it now."""
+        """Request the current Profile API token without the cache; raises as :meth:`profile_token`."""
         token = yield from self._admin_call(
             profile_token_request(self._settings, "GET"), self._profile_token_of, "the look at the profile token"
         )
@@ -142,10 +145,10 @@ class Authenticator:
         return token
 
     def make_profile_token(self) -> Flow[Token]:
-        """Make a new Profile API token, which ends the present one for everybody who uses it.
+        """Generate a new Profile API token. This invalidates the current token for all its users.
 
-        :raises UnclearAnswerError: where one may have been made, and the one in force cannot be read.
-        :raises AdobeTargetError: as :meth:`profile_token`. No token was made then, as far as the Admin API says.
+        :raises UnclearAnswerError: If a token may have been generated and the current one cannot be read.
+        :raises AdobeTargetError: As :meth:`profile_token`. According to the Admin API, no token was generated.
         """
         before = yield from self.read_profile_token()
         failed_attempts: list[FailedAttempt] = []
@@ -179,7 +182,7 @@ class Authenticator:
             ) from error
 
     def _classify_rotation(self, response: Response, now: float) -> FailedAttempt | None:
-        """Take every answer but a token and a plain refusal (4xx) for a lost one: there may be a new token."""
+        """Return a failed attempt for every response except a token and 4xx: a token may have been generated."""
         attempt = attempt_from_response(response, now)
         if 400 <= response.status <= 499:
             return attempt
@@ -197,7 +200,7 @@ class Authenticator:
         return token
 
     def demands_token(self) -> Flow[bool]:
-        """Say whether 'Require Authentication' is on for the Profile API; errors as :meth:`profile_token`."""
+        """Return whether 'Require Authentication' is on for the Profile API; raises as :meth:`profile_token`."""
         return (
             yield from self._admin_call(
                 client_settings_request(self._settings), _read_demand, "the look at the account's settings"
@@ -216,7 +219,7 @@ class Authenticator:
     def _authorize(
         self, flow: Flow[T], placeholder: str, token_of: Callable[[], Flow[Token]], forget: Callable[[str], None]
     ) -> Flow[T]:
-        """Run a flow with the token where its requests have a placeholder."""
+        """Run a flow and replace the placeholder in its requests with the token."""
         try:
             command = next(flow)
             while True:
@@ -327,9 +330,12 @@ class Authenticator:
 
 
 def days_left(token: Token, now: float) -> float:
-    """Return the days until a token ends, at most: Adobe does not say whether it tells the rest or the whole life.
+    """Return the days until a token expires.
 
-    :param now: seconds since the epoch.
+    The value is an upper bound: Adobe does not document whether it returns the remaining or the total lifetime.
+
+    :param token: Token.
+    :param now: Current time in seconds since the epoch.
     """
     return max(0.0, token.expires_at - now) / DAY
 
@@ -349,7 +355,7 @@ def _json(response: Response) -> dict[str, Any]:
 
 
 def _seconds(value: object) -> float | None:
-    """Return a life in seconds, or None where it is no number that one may have."""
+    """Return a lifetime in seconds, or None if the value is not a number in the valid range."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if is_number and 0 < value <= _MAX_STATED_LIFE else None  # type: ignore[operator, arg-type]
 
@@ -365,10 +371,14 @@ def _read_demand(response: Response) -> bool:
 
 
 def _raise_for_admin(response: Response, subject: str) -> None:
-    """Raise for an answer of the Admin API that is about the credential, the tenant or the call.
+    """Raise for a response of the Admin API that refuses the credential, the tenant or the call.
 
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for redirects, and for 4xx but 404, which may mean that there is no token.
+    A plain 404 does not raise: it may mean that no token exists.
+
+    :param response: Response of the Admin API.
+    :param subject: Description of the call, for messages.
+    :raises TokenRefusedError: For HTTP 401 and 403.
+    :raises TargetRefusedError: For redirects, for a 404 without JSON or about the tenant, and for other 4xx codes.
     """
     if response.status in (401, 403):
         raise TokenRefusedError(

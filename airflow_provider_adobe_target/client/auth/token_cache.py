@@ -1,9 +1,9 @@
-"""Authenticator that are good for a while, kept so that they are asked for as seldom as can be.
+"""Token caches: in memory, and for access tokens also in encrypted files.
 
-Adobe throttles who asks for too many access tokens. Those are therefore shared by all tasks of one user on a machine,
-through files. A token on disk is a secret, and here it is no more of one than what its reader must know already: each
-file is encrypted and signed with a key made from the OAuth client secret. The folder is the user's own, closed to
-everybody else; where it is not, as when somebody else made it first, tokens are kept in memory alone.
+Adobe throttles clients that request too many access tokens. All tasks of one user on a machine therefore share access
+tokens through files. Each file is encrypted and authenticated (Fernet) with a key derived from the OAuth client secret,
+so a reader must already have the credential. The folder must belong to the user and be closed to all other users.
+Otherwise tokens are kept in memory only.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _MAX_FILE_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Token:
-    """A token and when it ends.
+    """A token and its expiry.
 
-    :param value: the token; empty where it is known that there is none.
-    :param expires_at: seconds since the epoch; at the latest, for Adobe may not say it exactly.
+    :param value: Token; empty if it is known that no token exists.
+    :param expires_at: Latest possible expiry in seconds since the epoch. Adobe may not report the exact time.
     """
 
     value: str = field(repr=False)
@@ -47,7 +47,7 @@ class Token:
 
 
 class TokenCache:
-    """Authenticator of this process by what they belong to. May be used from several threads."""
+    """Tokens of this process by key. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,48 +55,54 @@ class TokenCache:
         self._asked_for: set[Hashable] = set()
 
     def get(self, key: Hashable, now: float) -> Token | None:
-        """Return the token of a key unless it is over.
+        """Return the token of a key, or None if there is none or it has expired.
 
-        :param now: seconds since the epoch.
+        :param key: Key of the token.
+        :param now: Current time in seconds since the epoch.
         """
         with self._lock:
             token = self._tokens.get(key)
         return token if token and now < token.expires_at else None
 
     def put(self, key: Hashable, token: Token) -> None:
-        """Keep a token."""
+        """Store the token of a key."""
         with self._lock:
             self._tokens[key] = token
 
     def forget(self, key: Hashable, value: str) -> None:
-        """Drop the token of a key, if it is still that one."""
+        """Remove the token of a key, if its value is still ``value``."""
         with self._lock:
             token = self._tokens.get(key)
             if token and token.value == value:
                 del self._tokens[key]
 
     def clear(self) -> None:
-        """Drop all tokens."""
+        """Remove all tokens."""
         with self._lock:
             self._tokens.clear()
 
     def claim(self, key: Hashable) -> bool:
-        """Say whether the caller is the one to ask for the token; if so, :meth:`release` is owed."""
+        """Claim the request for the token of a key.
+
+        :return: True if the caller must request the token and then call :meth:`release`. False if another caller has
+            claimed the request.
+        """
         with self._lock:
             is_first = key not in self._asked_for
             self._asked_for.add(key)
             return is_first
 
     def release(self, key: Hashable) -> None:
-        """Let others ask for the token, who will mostly find it."""
+        """Release the claim on the request for the token of a key."""
         with self._lock:
             self._asked_for.discard(key)
 
 
 def read_token_file(oauth: OAuthCredential, now: float) -> Token | None:
-    """Return the access token that another task left, or None where there is none that is good.
+    """Return the access token that another task has stored, or None if there is no valid one.
 
-    :param now: seconds since the epoch.
+    :param oauth: OAuth credential of the token.
+    :param now: Current time in seconds since the epoch.
     """
     from cryptography.fernet import InvalidToken
 

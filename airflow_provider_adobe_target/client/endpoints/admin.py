@@ -17,16 +17,19 @@ _ADMIN_MEDIA_TYPE = "application/vnd.adobe.target.v1+json"
 
 
 def profile_token_request(settings: TargetSettings, method: Literal["GET", "POST"]) -> Request:
-    """Return the request that reads (GET) or makes (POST) the Profile API token (Adobe's Admin API).
+    """Return the request that reads (GET) or generates (POST) the Profile API token (Adobe's Admin API).
 
-    :raises ConnectionSettingsError: where the connection lacks what the Admin API asks for.
+    :raises ConnectionSettingsError: If the connection has no OAuth credential or no tenant.
     """
     path = "authentication/token?authorizationScope=profile_api"
     return _admin_request(settings, method, path, b"" if method == "POST" else None)
 
 
 def client_settings_request(settings: TargetSettings) -> Request:
-    """Return the request for the account's settings, 'Require Authentication' among them; raises as above."""
+    """Return the request for the account's settings, which include 'Require Authentication'.
+
+    :raises ConnectionSettingsError: If the connection has no OAuth credential or no tenant.
+    """
     return _admin_request(settings, "GET", "clients/settings", None)
 
 

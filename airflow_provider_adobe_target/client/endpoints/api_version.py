@@ -1,4 +1,4 @@
-"""Which key goes with which version of the bulk interface."""
+"""Check of the id type against the version of the bulk API."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ API_VERSIONS = ("v1", "v2")
 
 
 def check_version(api_version: str, key: str, uses_ecid: bool) -> None:
-    """Refuse a combination that writes profiles which no visit ever meets.
+    """Reject a combination that creates unreachable profiles.
 
-    Adobe's Bulk Profile Update page (note of August 2025): where visitors are identified by ECID, a file keyed by
-    ``pcId`` goes to v1 only, since v2 would create a profile that nobody visits.
+    Adobe's Bulk Profile Update page (note of August 2025): if the site identifies visitors by ECID, a file with
+    ``pcId`` must be sent to v1. v2 would create profiles that no visitor is matched with.
 
-    :param key: first column of the file, ``thirdPartyId`` or ``pcId``
-    :param uses_ecid: whether the site identifies visitors by ECID, as the connection says
-    :raises ProfileDataError: for an unknown version
-    :raises ConnectionSettingsError: for ``pcId`` with v2 on such a site
+    :param api_version: Version of the bulk API.
+    :param key: First column of the file, ``thirdPartyId`` or ``pcId``.
+    :param uses_ecid: Whether the site identifies visitors by ECID, according to the connection.
+    :raises ProfileDataError: For an unknown version.
+    :raises ConnectionSettingsError: For ``pcId`` with v2 on a site that uses ECID.
     """
     if api_version not in API_VERSIONS:
         raise ProfileDataError(f"api_version={api_version!r} is not one of {', '.join(API_VERSIONS)}.")

@@ -40,8 +40,9 @@ from airflow_provider_adobe_target.client.responses import raise_for_auth, raise
 
 
 def submit_url(settings: TargetSettings, api_version: ApiVersion) -> str:
-    """Return the URL a batch is posted to.
+    """Return the URL of batch uploads.
 
+    :param settings: Connection settings.
     :param api_version: ``v2`` creates profiles for unknown ids, ``v1`` does not.
     """
     version = "v2/" if api_version == "v2" else ""
@@ -49,7 +50,7 @@ def submit_url(settings: TargetSettings, api_version: ApiVersion) -> str:
 
 
 def submit_request(settings: TargetSettings, body: BatchBody, api_version: ApiVersion) -> Request:
-    """Return the request that queues one batch file (Adobe's Bulk Profile Update page)."""
+    """Return the request that uploads one batch file (Adobe's Bulk Profile Update page)."""
     headers = {**_headers(settings, "application/xml"), "Content-Type": "application/x-www-form-urlencoded"}
     return Request("POST", submit_url(settings, api_version), headers, body, settings.timeout)
 
@@ -61,14 +62,20 @@ def submit_batch(
     body: BatchBody,
     api_version: ApiVersion = "v2",
 ) -> Flow[BatchReceipt]:
-    """Queue one batch file. Each try sends the same bytes, so that a row applied twice is a row applied once.
+    """Upload one batch file. Each attempt sends the same bytes, and applying a row twice has no further effect.
 
-    :param body: the file, with its ``batch=`` prefix, encoded.
+    Each exception has ``maybe_accepted``: whether Target may have queued the file.
+
+    :param settings: Connection settings.
+    :param rate_limiter: Rate limiter of the account.
+    :param clock: Clock.
+    :param body: Encoded file, with its ``batch=`` prefix.
     :param api_version: ``v2`` creates profiles for unknown ids, ``v1`` does not.
-    :raises TokenRefusedError: where Target does not take the token.
-    :raises TargetRefusedError: where Target refuses the file, or gives no usable status URL.
-    :raises AdobeTargetUnavailableError: after 5 tries without an answer, 2 whose answer was lost, or 30 minutes of
-        being throttled. Each error says whether Target may have taken the file.
+    :return: Receipt of the queued batch.
+    :raises TokenRefusedError: If Target refuses the token.
+    :raises TargetRefusedError: If Target refuses the file, or returns no usable status URL.
+    :raises AdobeTargetUnavailableError: After 5 attempts without a response, 2 lost responses, or 30 minutes of
+        throttling.
     """
     failed_attempts: list[FailedAttempt] = []
     try:
@@ -88,11 +95,14 @@ def submit_batch(
 
 
 def parse_submit_response(settings: TargetSettings, response: Response, now: float) -> BatchReceipt:
-    """Read the answer to a submit, one that is final: it is a success where HTTP status and body say so.
+    """Parse the response to an upload. Both the HTTP status and the body must report success.
 
-    :param now: time of the answer, seconds since the epoch.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for every other answer without ``success`` and a usable status URL.
+    :param settings: Connection settings.
+    :param response: Response.
+    :param now: Time of the response in seconds since the epoch.
+    :return: Receipt of the queued batch.
+    :raises TokenRefusedError: For HTTP 401 and 403.
+    :raises TargetRefusedError: For every other response without ``success`` and a usable status URL.
     """
     raise_for_auth(settings, response)
     try:

@@ -1,8 +1,8 @@
-"""Telling Adobe Target, through its Delivery API, which ids belong to one person.
+"""Delivery API: link the ids of one person.
 
-Rules: Adobe's Delivery API reference and its page about identifying visitors. One session a person, all known ids in
-one request, one mbox that no activity uses and no ``pageLoad``, so that no impression counts, and the edge host of the
-answer for what follows.
+Sources: Adobe's Delivery API reference and its page about identifying visitors. Each person has one session. A request
+contains all known ids, one mbox that no activity uses, and no ``pageLoad``, so that no impression is counted. Further
+calls use the edge host of the response.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ log = logging.getLogger(__name__)
 
 _POLICY = RetryPolicy(first_wait=1.0)
 _BUSY_SESSION = 420
-_BUSY_WAIT = 5.0
-_SILENT_ATTEMPTS = 2  # of a call, which are not worth a line in the log: calls are many
-_RAMP = 200.0  # calls a second, and each minute so many more: Adobe's advice
+_BUSY_WAIT = 5.0  # seconds
+_SILENT_ATTEMPTS = 2  # failed attempts of a call that are logged at the level DEBUG
+_RAMP = 200.0  # initial calls per second, and increase per minute, as Adobe recommends
 _MINUTE = 60.0
 _SESSIONS = uuid.UUID("6f2d6a3c-5b0e-4d8e-9a37-1c1f5f0c7f11")
 
 
 @dataclass(frozen=True)
 class Person:
-    """Ids that belong together, and what else is known of whom they belong to. Its ``repr`` shows none.
+    """Ids and attributes of one person. The ``repr`` contains none of them.
 
-    :param key: the id that names the person in all requests, with its kind.
-    :param third_party_id: the customer's id; without :attr:`customer_ids`.
-    :param tnt_id: the Target id of a browser, with its suffix where it is known.
-    :param ecid: the Experience Cloud id of a browser.
-    :param customer_ids: integration codes (aliases of data sources) and ids, authenticated; needs :attr:`ecid`.
-    :param attributes: names, without ``profile.``, and texts; at most 50, of at most 256 characters.
+    :param key: Id that identifies the person in all requests, with its type.
+    :param third_party_id: Customer id. Cannot be combined with :attr:`customer_ids`.
+    :param tnt_id: Target id of a browser, with its suffix if it is known.
+    :param ecid: Experience Cloud id of a browser.
+    :param customer_ids: Authenticated ids by integration code (alias of a data source). Requires :attr:`ecid`.
+    :param attributes: Values by name, without ``profile.``. At most 50, with at most 256 characters each.
     """
 
     key: str = field(repr=False)
@@ -71,11 +71,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Link:
-    """What Adobe Target says of a person.
+    """Result of a Delivery call.
 
-    :param tnt_id: the Target id, with the suffix that says where the profile is; None where none was given.
-    :param edge_url: ``scheme://host[:port]`` that this person's next call is to go to, checked; None for the client's
-        own.
+    :param tnt_id: Target id with the suffix of the profile's edge cluster, or None.
+    :param edge_url: Validated ``scheme://host[:port]`` for the person's next call, or None for the base URL.
     """
 
     tnt_id: str | None = field(repr=False)
@@ -83,12 +82,10 @@ class Link:
 
 
 class RampUpLimiter:
-    """How fast calls follow each other: up to 200 a second at first, and 200 more each minute.
+    """Limit the call rate with a ramp-up: 200 calls per second at first, and 200 more with each minute. Thread-safe.
 
-    May be used from several threads.
-
-    :param calls_per_second: what is never exceeded.
-    :param clock: the time.
+    :param calls_per_second: Maximum number of calls per second.
+    :param clock: Clock.
     """
 
     def __init__(self, calls_per_second: float, clock: Clock) -> None:
@@ -98,7 +95,7 @@ class RampUpLimiter:
         self._start = self._next = clock.monotonic()
 
     def take(self) -> float:
-        """Take the next place for a call, and return the seconds until then."""
+        """Reserve the next call and return the seconds until it may start."""
         with self._lock:
             now = self._clock.monotonic()
             ramp = _RAMP * (1 + (now - self._start) // _MINUTE)
@@ -107,16 +104,19 @@ class RampUpLimiter:
             return begin - now
 
     def hold(self, seconds: float) -> None:
-        """Give no place for so long: Adobe Target asked for patience."""
+        """Pause all calls after Adobe Target throttled one.
+
+        :param seconds: How long to pause all calls.
+        """
         with self._lock:
             self._next = max(self._next, self._clock.monotonic() + seconds)
 
 
 def session_id(settings: TargetSettings, person: Person) -> str:
-    """Return the session of a person, 32 hex digits: the same in each try, task and run.
+    """Return the session id of a person (32 hex digits). It is the same in each attempt, task and run.
 
-    Adobe's Delivery reference: two sessions for one id within 30 minutes make changes inconsistent, and one session
-    for several people makes them unpredictable.
+    Adobe's Delivery API reference: two sessions for one id within 30 minutes cause inconsistent changes, and one
+    session for several people causes unpredictable ones.
     """
     return uuid.uuid5(_SESSIONS, f"{settings.client_code} {person.key}").hex
 
@@ -130,13 +130,18 @@ def link_person(
     mbox: str,
     edge_url: str | None = None,
 ) -> Flow[Link]:
-    """Tell Adobe Target which ids belong to a person. To tell it twice does no harm.
+    """Link the ids of a person. The call is idempotent.
 
-    :param mbox: one that no activity uses.
-    :param edge_url: where the answer to this person's last call said that the next is to go.
-    :raises PersonRefusedError: where Adobe Target does not take what it is told of this person.
-    :raises TargetRefusedError: where it would not take any other person either.
-    :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
+    :param settings: Connection settings.
+    :param limiter: Rate limiter of Delivery calls.
+    :param clock: Clock.
+    :param person: Ids and attributes of the person.
+    :param mbox: Name of an mbox that no activity uses.
+    :param edge_url: Edge URL from the response to the person's last call, if any.
+    :return: Result of the call.
+    :raises PersonRefusedError: If Target refuses the data of this person.
+    :raises TargetRefusedError: If Target refuses the call for a reason that applies to all persons.
+    :raises AdobeTargetUnavailableError: After 30 minutes without a usable response.
     """
     failed_attempts: list[FailedAttempt] = []
     began = clock.monotonic()
@@ -148,7 +153,7 @@ def link_person(
         if isinstance(outcome, Link):
             return outcome
         if isinstance(answer, TransportFailure):
-            edge_url = None  # a firewall may know the client's own host only
+            edge_url = None  # a firewall may allow the base URL only
         if outcome.throttled:
             limiter.hold(outcome.wait or 0.0)
         began = began if failed_attempts else clock.monotonic()
@@ -166,7 +171,7 @@ def link_person(
 
 
 def delivery_request(settings: TargetSettings, person: Person, mbox: str, edge_url: str | None = None) -> Request:
-    """Return the request that names all known ids of a person. Delivery knows no token, so none is sent."""
+    """Return the request with all known ids of a person. The Delivery API uses no token, so none is sent."""
     query = f"client={quote(settings.client_code)}&sessionId={session_id(settings, person)}"
     headers = {
         "Accept": "application/json, */*;q=0.1",
@@ -228,7 +233,11 @@ def _outcome(settings: TargetSettings, answer: SendResult | None, now: float) ->
 
 
 def _refuse(answer: Response, content: dict[str, Any]) -> NoReturn:
-    """Raise for an answer that another try would not better. Its text may name an id, and is not repeated."""
+    """Raise for a response that is not retried. The message does not contain its text, which may include an id.
+
+    :raises PersonRefusedError: If Target refuses the data of this person.
+    :raises TargetRefusedError: If Target refuses the call for a reason that applies to all persons.
+    """
     if answer.status != 400:
         raise TargetRefusedError(
             f"Target refused a Delivery call (HTTP {answer.status}), and would refuse the others. Check the client "
@@ -248,7 +257,7 @@ def _tnt_id(content: dict[str, Any]) -> str | None:
 
 
 def _edge_url(settings: TargetSettings, content: dict[str, Any]) -> str | None:
-    """Return where an answer says that calls are to go, if it is one of Target's hosts: the ids would go there."""
+    """Return the validated edge URL of a response, or None. Ids are sent to it, so it must be a host of Target."""
     edge_host = content.get("edgeHost")
     if not isinstance(edge_host, str) or not edge_host:
         return None

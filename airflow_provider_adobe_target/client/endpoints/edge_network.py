@@ -1,8 +1,8 @@
-"""Events for Experience Platform's Edge Network, which hands profile attributes on to Adobe Target.
+"""Experience Platform Edge Network: events that forward profile attributes to Adobe Target.
 
-The rules are those of Adobe's Edge Network API pages: one event to ``interact``, attributes nested in
-``data.__adobe.target`` with the prefix ``profile.``, exactly one primary identity. HTTP 207 is a partial failure, and
-only 429, 502, 503 and 504 are worth another try.
+Source: Adobe's Edge Network API pages. One event is sent to ``interact``, with the attributes nested in
+``data.__adobe.target`` under the prefix ``profile.``, and with exactly one primary identity. HTTP 207 is a partial
+failure. Only 429, 502, 503 and 504 are retried.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ANONYMOUS_URL = "https://edge.adobedc.net"
 MAX_EVENT_BYTES = 64 * 1024
 MAX_VALUE_CHARACTERS = 256
 SCOPE = "airflow-profile-update"
-"""The decision scope that a query names, so that Target sees the event: nothing is to be offered under it."""
+"""Decision scope of the query, without which Target does not receive the event. No offer may use this scope."""
 
 _POLICY = RetryPolicy(max_tries=5)
 _WORTH_ANOTHER_TRY = (429, 502, 503, 504)
@@ -57,11 +57,11 @@ _HINTS = {
 
 @dataclass(frozen=True)
 class EdgeEvent:
-    """What is said of one person.
+    """An event with profile attributes of one person.
 
-    :param identities: ids by namespace; all of one person.
-    :param primary: the namespace of the primary one.
-    :param attributes: names, without ``profile.``, and texts.
+    :param identities: Ids of the person by namespace.
+    :param primary: Namespace of the primary identity.
+    :param attributes: Values by name, without ``profile.``.
     """
 
     identities: Mapping[str, str] = field(repr=False)
@@ -71,11 +71,11 @@ class EdgeEvent:
 
 @dataclass(frozen=True)
 class EdgeReceipt:
-    """What the Edge Network says of an event that it took: that it was handed on, not that Target has written it.
+    """Receipt of an event that was forwarded to Target. It does not confirm that Target has stored the attributes.
 
-    :param request_id: under which Adobe can find it.
-    :param location_hint: where the next call is best sent, if it says so.
-    :param warnings: the codes of warnings.
+    :param request_id: Request id, for Adobe's support.
+    :param location_hint: Location hint for the next call, if any.
+    :param warnings: Codes of warnings.
     """
 
     request_id: str
@@ -92,16 +92,20 @@ def send_event(
     location_hint: str | None = None,
     rate_limiter: RateLimit | None = None,
 ) -> Flow[EdgeReceipt]:
-    """Send one event to ``interact``; where authenticated, to be run within ``Authenticator.with_access_token``.
+    """Send one event to ``interact``. If authenticated, the flow must run in ``Authenticator.with_access_token``.
 
-    :param authenticated: whether with an access token, at the host for that.
-    :param location_hint: of an earlier receipt.
-    :param rate_limiter: the pace of calls; None for any.
-    :raises ConnectionSettingsError: where the connection lacks the datastream, the organization or the credential.
-    :raises ProfileDataError: before any call, where the event is too large.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for other refusals, partial failures that would come again, and missing consent.
-    :raises AdobeTargetUnavailableError: after 5 tries, or 30 minutes of being throttled.
+    :param settings: Connection settings.
+    :param clock: Clock.
+    :param event: Event to send.
+    :param authenticated: Whether to call the authenticated host with an access token.
+    :param location_hint: Location hint of an earlier receipt.
+    :param rate_limiter: Rate limiter. None for no limit.
+    :return: Receipt of the event.
+    :raises ConnectionSettingsError: If the connection has no datastream, organization or credential.
+    :raises ProfileDataError: If the event is too large. It is not sent.
+    :raises TokenRefusedError: For HTTP 401 and 403.
+    :raises TargetRefusedError: For other refusals, permanent partial failures, and missing consent.
+    :raises AdobeTargetUnavailableError: After 5 attempts, or 30 minutes of throttling.
     """
     return (
         yield from call_with_retry(
@@ -177,11 +181,11 @@ def _content(event: EdgeEvent, at: float) -> dict[str, Any]:
 
 
 def parse_event_response(response: Response) -> EdgeReceipt | FailedAttempt:
-    """Read an answer that no other try will better by its HTTP status alone. No error repeats more than codes.
+    """Parse a response whose HTTP status alone does not allow a retry. Messages contain only error codes.
 
-    :return: a attempt for a partial failure that another try may better.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for everything but an event that was taken whole.
+    :return: Receipt, or a failed attempt for a temporary partial failure.
+    :raises TokenRefusedError: For HTTP 401 and 403.
+    :raises TargetRefusedError: If the event was not accepted and forwarded completely.
     """
     try:
         content = parse_json_object(response.body)

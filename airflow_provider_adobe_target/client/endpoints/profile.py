@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
 from airflow_provider_adobe_target.client.responses import raise_for_auth, raise_for_response
 
-_CHECK_READ_TIMEOUT = 30.0
+_CHECK_READ_TIMEOUT = 30.0  # seconds
 
 MAX_QUERY_BYTES = 8 * 1024
-"""The longest URL of a single update (Adobe's Single Profile Update page: 8 KB); above, a form takes the attributes."""
+"""Maximum URL length of a single update (Adobe's Single Profile Update page: 8 KB). Longer updates use a form body."""
 MAX_UPDATE_BYTES = 60 * 1024
-"""The most bytes of a single update, URL and form together (the same page: 60 KB)."""
+"""Maximum size of a single update, URL and form body together (same page: 60 KB)."""
 
 _ID_PARAMETERS = {"thirdPartyId": "mbox3rdPartyId", "pcId": "mboxPC"}
 _NOT_FOUND = "No profile found"
@@ -49,25 +49,25 @@ _CLUSTER = re.compile(r"[^.]*\.([0-9]{1,4})_[0-9]+")
 
 
 def update_url(settings: TargetSettings, profile_id: str, id_type: IdType) -> str:
-    """Return the URL of a single update, its query with the id alone, percent-encoded."""
+    """Return the URL of a single update, with the percent-encoded id as its only parameter."""
     parameter = f"{_ID_PARAMETERS[id_type]}={quote(profile_id, safe='')}"
     segment = "client" if settings.update_path_segment == "client" else settings.client_code
     return f"{settings.base_url}/m2/{segment}/profile/update?{parameter}"
 
 
 def room_in_update(settings: TargetSettings) -> int:
-    """Return the bytes that an id and its attributes, percent-encoded, may have to fit a single update."""
+    """Return the maximum size in bytes of the percent-encoded id and attributes of a single update."""
     return MAX_UPDATE_BYTES - len(update_url(settings, "", "thirdPartyId"))
 
 
 def fetch_url(settings: TargetSettings, profile_id: str, id_type: FetchIdType) -> str:
-    """Return the URL of one profile, the id percent-encoded as one path segment.
+    """Return the URL of one profile, with the id percent-encoded as one path segment.
 
-    A Target id whose suffix names an edge cluster (``….28_0``) is asked for there, where its profile is, unless the
-    connection names a host of its own.
+    If the suffix of a Target id contains an edge cluster (``….28_0``), the URL has the host of that cluster, which
+    stores the profile. This does not apply if the connection has its own host.
     """
     segment = quote(profile_id, safe="")
-    if segment in (".", ".."):  # else URL normalisation would take it for a step in the path
+    if segment in (".", ".."):  # URL normalization would otherwise remove the segment
         segment = segment.replace(".", "%2E")
     folder = "" if id_type == "pcId" else f"{id_type}/"
     base_url = settings.base_url
@@ -82,7 +82,10 @@ def update_request(
 ) -> Request:
     """Return the request that updates one profile (Adobe's Single Profile Update page).
 
-    :param attributes: names, without ``profile.``, and texts; all of them are percent-encoded here
+    :param settings: Connection settings.
+    :param profile_id: Id, not encoded.
+    :param id_type: Type of the id.
+    :param attributes: Values by name, without ``profile.``, not encoded.
     """
     url = update_url(settings, profile_id, id_type)
     pairs = "&".join(f"profile.{quote(name, safe='')}={quote(text, safe='')}" for name, text in attributes.items())
@@ -105,7 +108,7 @@ def fetch_request(settings: TargetSettings, profile_id: str, id_type: FetchIdTyp
 
 
 def check_request(settings: TargetSettings, profile_id: str) -> Request:
-    """Return :func:`fetch_request` for someone who waits in front of a screen: its answer is to come soon."""
+    """Return :func:`fetch_request` with a shorter read timeout, for the interactive connection test."""
     request = fetch_request(settings, profile_id, "thirdPartyId")
     connect, read = settings.timeout
     return Request("GET", request.url, request.headers, None, (connect, min(read, _CHECK_READ_TIMEOUT)))
@@ -119,14 +122,19 @@ def fetch_profile(
     id_type: FetchIdType,
     deadline: float = math.inf,
 ) -> Flow[TargetProfile | None]:
-    """Look up one profile, None where there is none. What Target gives can be tens of minutes old.
+    """Look up one profile. The data may be tens of minutes old.
 
-    :param profile_id: the id as Target has it; it is percent-encoded here, and never logged.
-    :param deadline: seconds since the epoch beyond which nothing is waited for.
-    :raises BatchTimeoutError: where the next try would begin after the deadline.
-    :raises TokenRefusedError: where Target does not take the token.
-    :raises TargetRefusedError: where the answer is neither a profile nor 'no profile found'.
-    :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer.
+    :param settings: Connection settings.
+    :param rate_limiter: Rate limiter of look-ups.
+    :param clock: Clock.
+    :param profile_id: Id, not encoded. It is never logged.
+    :param id_type: Type of the id.
+    :param deadline: Time in seconds since the epoch after which no attempt starts.
+    :return: Profile, or None if Target has no profile with that id.
+    :raises BatchTimeoutError: If the next attempt would start after the deadline.
+    :raises TokenRefusedError: If Target refuses the token.
+    :raises TargetRefusedError: If the response is neither a profile nor 'no profile found'.
+    :raises AdobeTargetUnavailableError: After 30 minutes without a usable response.
     """
     return (
         yield from call_with_retry(
@@ -149,14 +157,18 @@ def update_profile(
     id_type: IdType,
     attributes: Mapping[str, str],
 ) -> Flow[None]:
-    """Update one profile. Target creates none, and takes updates of profiles it does not know without a word.
+    """Update one profile. Target creates no profile, and accepts updates of unknown profiles without an error.
 
-    :param profile_id: the id as Target has it; it is percent-encoded here, and never logged.
-    :param attributes: names, without ``profile.``, and texts.
-    :raises TokenRefusedError: where Target does not take the token.
-    :raises TargetRefusedError: where Target does not take the update.
-    :raises AdobeTargetUnavailableError: after 30 minutes without a usable answer. Target may have taken the update;
-        to send it again does no harm.
+    :param settings: Connection settings.
+    :param rate_limiter: Rate limiter of single updates.
+    :param clock: Clock.
+    :param profile_id: Id, not encoded. It is never logged.
+    :param id_type: Type of the id.
+    :param attributes: Values by name, without ``profile.``.
+    :raises TokenRefusedError: If Target refuses the token.
+    :raises TargetRefusedError: If Target refuses the update.
+    :raises AdobeTargetUnavailableError: After 30 minutes without a usable response. Target may have applied the update.
+        Updates are idempotent and may be repeated.
     """
     yield from call_with_retry(
         rate_limiter,
@@ -169,13 +181,13 @@ def update_profile(
 
 
 def parse_update_response(settings: TargetSettings, response: Response) -> None:
-    """Read the answer to a single update: it says that Target took it, not that the profile exists.
+    """Check the response to a single update. Success means that Target accepted it, not that the profile exists.
 
-    Adobe shows ``trueRequest successfully submitted``, which is its XML without the tags; both are read. No error
-    repeats Target's text, which may name the person's id.
+    Adobe documents ``trueRequest successfully submitted``, which is the XML without its tags. Both forms are accepted.
+    No message contains Target's text, which may include the id.
 
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for every other answer that does not say so.
+    :raises TokenRefusedError: For HTTP 401 and 403.
+    :raises TargetRefusedError: For every other response without success.
     """
     raise_for_auth(settings, response)
     try:
@@ -189,17 +201,17 @@ def parse_update_response(settings: TargetSettings, response: Response) -> None:
 
 
 def _is_not_found(response: Response, content: Mapping[str, object]) -> bool:
-    """Return whether a response is Target's 'no profile found', and not the 404 of a gateway or for a client code."""
+    """Return whether a response is Target's 'no profile found', and not a 404 from a gateway or for the client code."""
     is_404 = content.get("status") == 404 and (response.ok or response.status == 404)
     return is_404 and (len(content) == 1 or str(content.get("message")).startswith(_NOT_FOUND))
 
 
 def parse_profile_response(settings: TargetSettings, response: Response) -> TargetProfile | None:
-    """Read the answer to a look-up. No error repeats Target's text, which names the person's id.
+    """Parse the response to a look-up. No message contains Target's text, which includes the id.
 
-    :return: None where Target has no profile of that id.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for every answer that is neither a profile nor 'no profile found'.
+    :return: Profile, or None if Target has no profile with that id.
+    :raises TokenRefusedError: For HTTP 401 and 403.
+    :raises TargetRefusedError: For every response that is neither a profile nor 'no profile found'.
     """
     raise_for_auth(settings, response)
     try:

@@ -1,4 +1,4 @@
-"""The URLs that are called, and the check of the one that comes from an answer."""
+"""Validation of status URLs from responses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,2048}")  # no white space, 
 
 
 def checked_status_url(settings: TargetSettings, url: str) -> str:
-    """Check a status URL, which comes from an answer and which the token would follow.
+    """Validate a status URL. It comes from a response, and the token is sent to it.
 
-    Its host is to be one of Target's (``*.tt.omtrdc.net``), the connection's own, or one of
-    ``allowed_status_hosts``. ``http`` becomes ``https``, but for a base URL of plain http with the same host
-    name; the rest stays as it is.
+    The host must be one of Target's (``*.tt.omtrdc.net``), the host of the base URL, or one of
+    ``allowed_status_hosts``. ``http`` is replaced with ``https``, unless the base URL is plain http with the same host.
 
-    :raises TargetRefusedError: where the URL is not to be called. The text never repeats a user part.
+    :param settings: Connection settings.
+    :param url: URL from a response.
+    :return: URL to call.
+    :raises TargetRefusedError: If the URL must not be called. The message never contains a user part.
     """
     match = _STATUS_URL.fullmatch(url) if _VISIBLE_ASCII.fullmatch(url) else None
     if match is None:
@@ -43,9 +45,9 @@ def checked_status_url(settings: TargetSettings, url: str) -> str:
 
 
 def status_request_url(settings: TargetSettings, url: str) -> str:
-    """Return the URL a batch's status is asked at: the checked one, with ``showDetails=true``.
+    """Return the URL of a status request: the validated URL with ``showDetails=true``.
 
-    :raises TargetRefusedError: as :func:`checked_status_url`.
+    :raises TargetRefusedError: As :func:`checked_status_url`.
     """
     checked = checked_status_url(settings, url)
     base, _, query = checked.partition("?")

@@ -1,1 +1,1 @@
-"""Rate limiters for Adobe Target's APIs."""
+"""Rate limiters for the Adobe Target APIs."""

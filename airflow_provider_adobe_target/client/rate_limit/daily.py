@@ -1,7 +1,7 @@
-"""The calls that Adobe counts by the day: single updates and look-ups, a million in any 24 hours.
+"""Rate limiter for calls with a daily quota: single updates and profile look-ups, one million in any 24 hours.
 
-They are not among the 50 calls a minute. No limit a second is known; an even pace is kept all the same, so that a task
-with many of them neither floods Target nor uses up the day's million at once.
+These calls do not count towards the 50 calls per minute. Adobe documents no limit per second. The limiter still spaces
+the calls evenly, so that a task with many calls does not use up the daily quota at once.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 CALLS_PER_SECOND = 10.0
-"""The usual pace: a task that ran at it for a whole day would make 864,000 calls, less than a million."""
+"""Default rate. 10 calls per second are 864,000 calls a day, which is less than the daily quota."""
 CALLS_PER_DAY = 1_000_000
-"""What Adobe's Single Profile Update page allows an account in any 24 hours; an older one says so of look-ups, too."""
+"""Daily quota of an account (Adobe's Single Profile Update page; an older page gives the same quota for look-ups)."""
 
 _MINUTE = 60.0
 _DAY = 24 * 60 * _MINUTE
 
 
 class DailyRateLimiter:
-    """Let calls begin one after the other, so many a second, and so many within any 24 hours.
+    """Limit the calls per second and the calls in any 24 hours.
 
-    Shared by all calls of one kind that a task makes; may be used from several threads.
+    All calls of one kind in a task share one limiter. The class is thread-safe.
 
-    :param per_second: calls that begin in a second.
-    :param per_day: calls in any 24 hours, counted by the minute.
-    :param clock: the time.
+    Algorithm: fixed spacing between calls, and a sliding window counter with buckets of one minute.
+
+    :param per_second: Maximum number of calls per second.
+    :param per_day: Maximum number of calls in any 24 hours.
+    :param clock: Clock.
     """
 
     def __init__(self, per_second: float, per_day: int, clock: Clock) -> None:
@@ -40,11 +42,11 @@ class DailyRateLimiter:
         self._clock = clock
         self._lock = threading.Lock()
         self._next = clock.monotonic()
-        self._minutes: deque[list[float]] = deque()  # when each is a day ago, and its calls
-        self._calls = 0  # of these minutes
+        self._minutes: deque[list[float]] = deque()  # buckets: [time at which the bucket expires, number of calls]
+        self._calls = 0  # sum over the buckets
 
     def permit(self) -> DailyRateLimiter:
-        """Return what one call needs, which is the same for all."""
+        """Return the permit for one call. The limiter is its own permit, because it has no state per call."""
         return self
 
     def __enter__(self) -> DailyRateLimiter:
@@ -55,7 +57,7 @@ class DailyRateLimiter:
     ) -> None: ...
 
     def try_acquire(self) -> float:
-        """Ask for a permit; see :class:`Permit`."""
+        """Try to acquire the permit; see :meth:`Permit.try_acquire`."""
         with self._lock:
             now = self._clock.monotonic()
             if now < self._next:
@@ -72,6 +74,6 @@ class DailyRateLimiter:
             return 0.0
 
     def back_off(self, seconds: float) -> None:
-        """Let no call begin for so long; see :class:`Permit`."""
+        """Pause all calls; see :meth:`Permit.back_off`."""
         with self._lock:
             self._next = max(self._next, self._clock.monotonic() + seconds)

@@ -1,4 +1,13 @@
-"""The calls that may be made: Target allows the whole account 50 a minute, polls perhaps included."""
+"""Rate limiter: Adobe allows 50 calls per minute per account.
+
+Algorithm: a sliding window log with a FIFO queue. All processes of a machine share the log through a file under
+``flock``. Whether Adobe counts status polls is undocumented; the limiter assumes that it does.
+
+Invariant: a call starts only while the running calls plus the calls that ended within the last 60 seconds are fewer
+than the limit. HTTP 429 or 503 pauses all calls and halves the limit, which then grows by one call per minute.
+
+Reference: Adobe Target's limits page (50 calls per minute for bulk, Admin and Reporting APIs together, then HTTP 503).
+"""
 
 from __future__ import annotations
 
@@ -35,16 +44,16 @@ log = logging.getLogger(__name__)
 
 
 class RateLimiter:
-    """Let no more than so many calls begin within any 60 seconds, as Target would count them.
+    """Limit the number of calls in any 60 seconds.
 
-    Nobody says whether Target counts a call when it begins or when its last byte has come. So a call holds its permit
-    until 60 seconds after its end. Those who wait come to their turns in the order in which they asked.
+    A call counts from its start until 60 seconds after its end, because Adobe does not document when it counts a call.
+    Waiting permits are served in FIFO order.
 
-    May be used from several threads, and from an event loop: nothing here takes more than some milliseconds.
+    The class is thread-safe. Its methods block for milliseconds at most, so they may be called in an event loop.
 
-    :param calls_per_minute: calls in any 60 seconds.
-    :param clock: the time; its ``monotonic`` is to be the same for all who use the store.
-    :param store: where the calls are noted that this limiter shares with others; default: it has its own.
+    :param calls_per_minute: Maximum number of calls in any 60 seconds.
+    :param clock: Clock. All users of the store must have the same ``monotonic`` clock.
+    :param store: Storage of the call log. Default: a log in memory that is not shared.
     """
 
     def __init__(self, calls_per_minute: int, clock: Clock, store: Store | None = None) -> None:
@@ -53,14 +62,14 @@ class RateLimiter:
         self.store = store or MemoryStore()
 
     def permit(self) -> QueuedPermit:
-        """Return what one call needs, for a ``with`` block around it."""
+        """Return a new permit for one call."""
         return QueuedPermit(self)
 
 
 def shared_rate_limiter(settings: TargetSettings, clock: Clock) -> RateLimiter:
-    """Return the limiter of all tasks on this machine that use the same base URL and client code.
+    """Return the limiter that all tasks on this machine with the same base URL and client code share.
 
-    Where the machine's folder cannot be used, one warning is logged, and the limiter is the caller's own.
+    If the shared folder cannot be used, a warning is logged once and the limiter is not shared.
     """
     try:
         store = FileStore(file_lock.shared_folder(), account_digest(settings))
@@ -71,11 +80,11 @@ def shared_rate_limiter(settings: TargetSettings, clock: Clock) -> RateLimiter:
 
 
 class QueuedPermit:
-    """A permit for one call: in the line at first, then among the calls of a minute.
+    """A permit for one call. It waits in the queue until it is acquired.
 
-    At the end of its ``with`` block the call has ended, or he who waited has left the line.
+    On exit, the permit is released, or the caller leaves the queue.
 
-    :param limiter: whose places there are.
+    :param limiter: Limiter that issued the permit.
     """
 
     def __init__(self, limiter: RateLimiter) -> None:
@@ -91,7 +100,7 @@ class QueuedPermit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What cannot be noted now is found by others: nobody asks again, and nobody occupies the permit.
+        # If the log cannot be written, other processes remove this entry: it is neither renewed nor locked.
         with suppress(OSError), self._store.open(self._rate_limiter.clock) as call_log:
             self._leave_queue(call_log)
             if self._name in call_log.running:
@@ -100,9 +109,9 @@ class QueuedPermit:
         self._store.unlock(self._name)
 
     def try_acquire(self) -> float:
-        """Ask for the permit.
+        """Try to acquire the permit, without blocking.
 
-        :return: 0 where it is taken; else the seconds after which to ask again.
+        :return: 0 if the permit is acquired, otherwise the seconds to wait before the next attempt.
         """
         try:
             wait = self._ask()
@@ -119,9 +128,9 @@ class QueuedPermit:
         return wait
 
     def back_off(self, seconds: float) -> None:
-        """Say that Target, in answer to this call, asked for patience: no other begins before, and fewer then.
+        """Pause all calls and halve the limit, because Adobe Target throttled this call.
 
-        :param seconds: how long it is to be left in peace.
+        :param seconds: How long to pause all calls.
         """
         with suppress(OSError), self._store.open(self._rate_limiter.clock) as call_log:
             if (
@@ -168,14 +177,14 @@ class QueuedPermit:
         call_log.queue.get(str(self._rate_limiter.calls_per_minute), {}).pop(self._name, None)
 
     def _release_dead_permits(self, call_log: CallLog) -> None:
-        """Take calls whose process was killed to end now."""
+        """Move the calls of killed processes from the running to the ended ones, with the current time."""
         alive = [permit for permit in call_log.running if self._store.is_locked(permit)]
         call_log.ended += [call_log.at] * (len(call_log.running) - len(alive))
         call_log.running = alive
 
 
 def _limit(call_log: CallLog, calls_per_minute: int) -> int:
-    """Return the calls a minute that may be made now: what Target seemed to have left, and one more each minute."""
+    """Return the current limit: the reduced limit plus one call per minute since the pause (additive increase)."""
     minutes = max(0.0, call_log.at - call_log.paused_until) // WINDOW
     return min(calls_per_minute, call_log.reduced_limit + int(minutes))
 
@@ -206,18 +215,18 @@ def _warn_once(error: OSError) -> None:
 
 
 class NoLimit(RateLimiter):
-    """The limiter of calls that Target does not count."""
+    """A limiter without a limit, for calls that Adobe Target does not count."""
 
     def __init__(self) -> None:
         pass
 
     def permit(self) -> QueuedPermit:
-        """Return what one call needs, for a ``with`` block around it."""
+        """Return a permit that can always be acquired."""
         return _NoPermit()
 
 
 class _NoPermit(QueuedPermit):
-    """A permit that is always free."""
+    """A permit that can always be acquired."""
 
     def __init__(self) -> None:
         pass

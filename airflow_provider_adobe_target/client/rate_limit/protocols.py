@@ -1,4 +1,4 @@
-"""The protocols that every rate limiter implements."""
+"""Protocols that every rate limiter implements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Permit(Protocol):
-    """What one call needs: a permit, for a ``with`` block around the call."""
+    """Permission for one call. A context manager around the call."""
 
     def __enter__(self) -> Permit: ...
 
@@ -18,20 +18,20 @@ class Permit(Protocol):
     ) -> None: ...
 
     def try_acquire(self) -> float:
-        """Ask for the permit.
+        """Try to acquire the permit, without blocking.
 
-        :return: 0 where it is taken; else the seconds after which to ask again.
+        :return: 0 if the permit is acquired, otherwise the seconds to wait before the next attempt.
         """
 
     def back_off(self, seconds: float) -> None:
-        """Say that Target, in answer to this call, asked for patience.
+        """Pause all calls, because Adobe Target throttled this one.
 
-        :param seconds: how long it is to be left in peace.
+        :param seconds: How long to pause all calls.
         """
 
 
 class RateLimit(Protocol):
-    """What hands out places for calls."""
+    """A rate limiter."""
 
     def permit(self) -> Permit:
-        """Return what one call needs."""
+        """Return a new permit for one call."""

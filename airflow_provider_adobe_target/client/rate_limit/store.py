@@ -1,4 +1,4 @@
-"""What is known of an account's calls, and the two places to keep it: a file for all of a machine, and memory."""
+"""Storage of the rate limiter's state: in a file that all processes of a machine share, or in memory."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 WINDOW = 60.0
-"""Seconds over which Target counts calls."""
+"""Length of the sliding window in seconds."""
 
 
 @dataclass
 class CallLog:
-    """What is known of an account's calls. Times are those of the monotonic clock.
+    """Log of an account's calls. Times are seconds of the monotonic clock.
 
-    :param at: when this was written.
-    :param running: the places of calls under way.
-    :param ended: when calls ended, in the last 60 seconds.
-    :param queue: the places that are waited for, in the order in which they were asked for, and the second in which
-        each is asked for again; by the calls a minute that who asks may make, as text, as JSON has it. There may be a
-        thousand: they are kept so that they are quickly read and written.
-    :param paused_until: when Target, which had enough, may be called again.
-    :param reduced_limit: the calls a minute that Target seemed to have left for this machine then.
+    The queue may hold a thousand entries, so its layout is chosen for fast JSON encoding and decoding.
+
+    :param at: Time of the last access.
+    :param running: Names of the permits of running calls.
+    :param ended: End times of the calls that ended within the window.
+    :param queue: Waiting permits in FIFO order with the time of their next attempt (full seconds), grouped by the
+        waiter's ``calls_per_minute``. That key is text, because JSON has no other keys.
+    :param paused_until: End of the pause after Adobe Target throttled a call.
+    :param reduced_limit: Calls per minute that are allowed at the end of that pause.
     """
 
     at: float = 0.0
@@ -46,29 +47,28 @@ class CallLog:
 
 
 class Store(Protocol):
-    """Where a call_log is kept."""
+    """Storage of a call log."""
 
     def open(self, clock: Clock) -> AbstractContextManager[CallLog]:
-        """Let nobody else have the call_log for a moment, and keep what is changed in it.
+        """Open the call log under an exclusive lock and save it on exit.
 
-        The call_log's ``at`` is the present time.
-
-        :raises BlockingIOError: where others have it just now.
-        :raises OSError: where it cannot be kept.
+        :param clock: Clock. The log's ``at`` is set to its current time.
+        :raises BlockingIOError: If another process holds the lock.
+        :raises OSError: If the log cannot be read or written.
         """
 
     def lock(self, permit: str) -> None:
-        """Show that a permit is taken, until it is left or this process ends. The call_log is open."""
+        """Mark a permit as in use until :meth:`unlock` or the end of the process. The call log must be open."""
 
     def unlock(self, permit: str) -> None:
-        """Show no longer that a permit is taken, if it is."""
+        """Remove the mark of a permit, if it has one."""
 
     def is_locked(self, permit: str) -> bool:
-        """Say whether a permit is still taken. The call_log is open."""
+        """Return whether a permit is in use. The call log must be open."""
 
 
 class MemoryStore:
-    """A call_log for the threads of one process, which ends with it."""
+    """A call log in memory, shared by the threads of one process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,27 +76,27 @@ class MemoryStore:
 
     @contextmanager
     def open(self, clock: Clock) -> Iterator[CallLog]:
-        """Let no other thread have the call_log for a moment."""
+        """Open the call log under a thread lock."""
         with self._lock:
             self._call_log.at = clock.monotonic()
             yield self._call_log
 
     def lock(self, permit: str) -> None:
-        """Do nothing: with the process, the call_log ends."""
+        """Do nothing, because the log does not outlive the process."""
 
     def unlock(self, permit: str) -> None:
         """Do nothing."""
 
     def is_locked(self, permit: str) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
 
 class FileStore:
-    """A call_log for all processes of a machine, and beside it, for each call under way, a file locked by its process.
+    """A call log in a file, shared by all processes of a machine, plus a locked file for each running call.
 
-    :param folder: where the files are.
-    :param name: what the files' names begin with.
+    :param folder: Folder of the files.
+    :param name: Prefix of the file names.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -106,9 +106,9 @@ class FileStore:
 
     @contextmanager
     def open(self, clock: Clock) -> Iterator[CallLog]:
-        """Let no other process and no other thread have the call_log for a moment."""
+        """Open the call log under an exclusive file lock and save it on exit; see :meth:`Store.open`."""
         with file_lock.locked(self._folder / f"{self._name}.calls") as descriptor:
-            # Only now: whoever had the lock before is to have written an earlier time.
+            # Read the clock under the lock, so that the times in the log never decrease.
             now = clock.monotonic()
             call_log = _call_log(file_lock.read_line(descriptor), now)
             call_log.at = now
@@ -116,19 +116,19 @@ class FileStore:
             file_lock.write_line(descriptor, json.dumps(vars(call_log), separators=(",", ":")).encode())
 
     def lock(self, permit: str) -> None:
-        """Lock a file of the permit's name."""
+        """Create and lock the permit's file."""
         self._locked[permit] = file_lock.lock(self._file(permit))
 
     def unlock(self, permit: str) -> None:
-        """Remove the file of the permit's name."""
+        """Remove the permit's file and release its lock."""
         descriptor = self._locked.pop(permit, None)
         if descriptor is not None:
-            with suppress(OSError):  # others see that it is no longer locked
+            with suppress(OSError):  # a file that remains is no longer locked
                 self._file(permit).unlink()
             os.close(descriptor)
 
     def is_locked(self, permit: str) -> bool:
-        """Say whether the file of the permit's name is locked, and remove what a killed process left."""
+        """Return whether the permit's file is locked. Remove the file if a killed process left it unlocked."""
         if file_lock.is_locked(self._file(permit)):
             return True
         with suppress(FileNotFoundError):
@@ -147,6 +147,6 @@ def _call_log(line: bytes, now: float) -> CallLog:
         if call_log.at <= now:
             return call_log
     except (ValueError, TypeError):
-        # Its writer was killed while it wrote: by then all calls that it knew of are forgotten by Target, too.
+        # The writer was killed during the write. After one window, none of the lost calls count any more.
         return CallLog(paused_until=now + WINDOW)
-    return CallLog()  # written before the machine was started again
+    return CallLog()  # written before a reboot: the monotonic clock has restarted

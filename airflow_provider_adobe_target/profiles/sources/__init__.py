@@ -1,1 +1,1 @@
-"""Read rows from DataFrames, dicts, files, cursors and partitions as Arrow record batches."""
+"""Row sources: DataFrames, dicts, files, cursors and partitioned folders, read as Arrow record batches."""

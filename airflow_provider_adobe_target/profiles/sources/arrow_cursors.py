@@ -1,4 +1,4 @@
-"""Cursors that hand out their result as Arrow, which saves making a Python object of each value."""
+"""Read the result of database cursors that support Arrow, without a Python object per value."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ _Batches = Iterator[pa.RecordBatch]
 
 
 def arrow_batches(cursor: Any) -> _Batches | None:
-    """Return the result of a cursor that hands out Arrow; None where it hands out rows only.
+    """Return the result of a cursor as Arrow record batches.
 
-    Told by the names of its methods, so that no driver has to be imported: those of DuckDB (``to_arrow_reader``,
-    in older versions ``fetch_arrow_reader``), ADBC (``fetch_record_batch``), Snowflake (``fetch_arrow_batches``),
-    Databricks (``fetchmany_arrow``) and BigQuery (``query_job``, or Airflow's ``job_id``).
+    The driver is detected by method names, without importing it: DuckDB (``to_arrow_reader``, in older versions
+    ``fetch_arrow_reader``), ADBC (``fetch_record_batch``), Snowflake (``fetch_arrow_batches``), Databricks
+    (``fetchmany_arrow``) and BigQuery (``query_job``, or Airflow's ``job_id``).
 
-    :param cursor: a DB-API cursor that already ran its statement, or a relation of DuckDB's.
+    :param cursor: DB-API cursor that has executed its statement, or a DuckDB relation.
+    :return: Record batches; None if the cursor does not support Arrow.
+    :raises SourceReadError: If the driver fails.
     """
     for method, read in _READERS.items():
         if callable(getattr(cursor, method, None)):
@@ -39,7 +41,7 @@ def arrow_batches(cursor: Any) -> _Batches | None:
 
 
 def _bigquery_job(cursor: Any) -> Any | None:
-    """Return the job whose result a BigQuery cursor pages through, Google's own or that of Airflow's hook."""
+    """Return the query job of a BigQuery cursor, of Google's DB-API or of Airflow's hook; otherwise None."""
     if job := getattr(cursor, "query_job", None):
         return job
     get_client = getattr(getattr(cursor, "hook", None), "get_client", None)
@@ -79,20 +81,23 @@ _READERS: dict[str, Callable[[Any], _Batches]] = {
 
 
 def columns_that_differ(schema: pa.Schema, *, is_utc: bool) -> list[str]:
-    """Name the columns that would be other text when read by ADBC than by PostgreSQL's DB-API drivers.
+    """Return the names of columns whose text would differ between ADBC and PostgreSQL's DB-API drivers.
 
-    Arrays are among them, as ADBC hands out nested ones flat; so are times with a zone, which drivers give in the
-    session's and ADBC in UTC; and all types that ADBC gives as bytes or numbers of its own, such as money.
+    They include arrays, because ADBC flattens nested ones; timestamps with a time zone, unless the session's zone is
+    UTC, because ADBC returns UTC; and types that ADBC returns as bytes or in its own encoding, such as money.
 
-    :param schema: of an ADBC driver for PostgreSQL, whose fields tell the database's types.
-    :param is_utc: whether the session's zone is UTC.
+    :param schema: Schema from the ADBC driver for PostgreSQL, with the database types as field metadata.
+    :param is_utc: Whether the session's time zone is UTC.
     """
     same = _SAME_IN_POSTGRESQL | ({b"timestamptz"} if is_utc else set())
     return [field.name for field in schema if _postgresql_type(field) not in same]
 
 
 def json_value(text: str | bytes) -> object:
-    """Parse a JSON value; one that Python cannot hold, such as an integer of 5,000 digits, becomes the mark of it."""
+    """Parse a JSON value.
+
+    :return: The value; ``BEYOND_PYTHON`` if Python cannot represent it, such as an integer of 5,000 digits.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -111,7 +116,7 @@ def _postgresql_type(field: pa.Field) -> bytes | None:
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Turn what is text or pairs only in Arrow into what the DB-API cursors of the same database hand out."""
+    """Convert columns that Arrow represents as text or as maps to the values of the same database's DB-API cursor."""
     check_schema(batch.schema, "The statement's result")
     columns = [_plain_column(field, column) for field, column in zip(batch.schema, batch.columns, strict=True)]
     return record_batch(dict(zip(batch.schema.names, columns, strict=True)), batch.num_rows)

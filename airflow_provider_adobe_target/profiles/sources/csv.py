@@ -1,4 +1,4 @@
-"""Read CSV files."""
+"""Rows of CSV files."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 
 _OTHER_DELIMITERS = {";": "';'", "\t": "'\\t'", "|": "'|'"}
 _BOM = "\ufeff"
-_CSV_BLOCK_BYTES = 8 * 1024 * 1024  # a row has to fit
+_CSV_BLOCK_BYTES = 8 * 1024 * 1024  # upper limit for a row
 
 
 class CsvRows:
     """Rows of a CSV file.
 
-    :param file: its path.
-    :param options: its delimiter and encoding.
+    :param file: Path of the file.
+    :param options: Delimiter and encoding.
     """
 
     def __init__(self, file: File, options: FileOptions) -> None:
@@ -54,7 +54,10 @@ class CsvRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns that the header names, all of them text."""
+        """Columns of the header, all of type string.
+
+        :raises ProfileDataError: If the header cannot be read, is missing, or has duplicate names.
+        """
         with opened(self._file, self._encoding) as stream:
             try:
                 rows = csv.reader(self._lines(stream), delimiter=self._delimiter)
@@ -70,7 +73,10 @@ class CsvRows:
         return pa.schema([(name, pa.string()) for name in header])
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows, as every source does."""
+        """Read the rows; see :meth:`.Rows.record_batches`.
+
+        :raises ProfileDataError: If a row is malformed or too long, or the file is not in the encoding.
+        """
         names = wanted(self.schema.names, columns)
         self._headers = 0
         with opened(self._file, self._encoding) as stream:
@@ -80,7 +86,7 @@ class CsvRows:
                     for batch in reader:
                         self._check_quotes(quotes)
                         yield from recut(self._without_headers(batch.select(names)))
-            except pa.ArrowInvalid:  # whose message quotes the row
+            except pa.ArrowInvalid:  # the message contains values of the row
                 raise self._broken_row() or self._long_row() from None
             self._check_quotes(quotes)
         if self._headers:
@@ -89,7 +95,10 @@ class CsvRows:
             )
 
     def _check_delimiter(self, header: list[str]) -> None:
-        """Refuse a header of one column whose name holds another delimiter."""
+        """Check for the wrong delimiter: a header with one column whose name contains another common delimiter.
+
+        :raises ProfileDataError: If the delimiter seems to be wrong.
+        """
         found = [text for mark, text in _OTHER_DELIMITERS.items() if len(header) == 1 and mark in header[0]]
         if found:
             raise ProfileDataError(
@@ -98,7 +107,7 @@ class CsvRows:
             )
 
     def _without_headers(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Mark lines that repeat the header, as files put together have them, as rows without a text form."""
+        """Mark lines that repeat the header, as in concatenated files, as rows without a text form."""
         if not batch.num_columns:
             return batch
         pairs = zip(batch.columns, batch.schema.names, strict=True)
@@ -113,7 +122,12 @@ class CsvRows:
         )
 
     def _check_quotes(self, quotes: QuoteChecker) -> None:
-        """Look closely at a file with an odd quote: pyarrow lets one swallow the rows up to the next, or to the end."""
+        """Parse the file strictly if a quote is misplaced, because pyarrow would merge the rows up to the next quote.
+
+        If the strict parser accepts the file, further quotes are not checked.
+
+        :raises ProfileDataError: If the strict parser rejects the file.
+        """
         if quotes.is_malformed:
             if error := self._broken_row(strict=True):
                 raise error
@@ -129,7 +143,11 @@ class CsvRows:
         }
 
     def _broken_row(self, *, strict: bool = False) -> ProfileDataError | None:
-        """Read once more, slowly, to say on which line the file is broken."""
+        """Read the file with Python's parser to find the malformed line.
+
+        :param strict: Whether misplaced quotes are errors.
+        :return: The error; None if Python's parser accepts the file.
+        """
         line = 1
         usual_limit = csv.field_size_limit(_CSV_BLOCK_BYTES)
         with opened(self._file, self._encoding) as stream:
@@ -155,7 +173,10 @@ class CsvRows:
         return None
 
     def _lines(self, stream: LineBytes) -> Iterator[str]:
-        """Read line by line for Python's own parser, none longer than a row may be."""
+        """Yield the lines for Python's parser.
+
+        :raises ProfileDataError: If a line is longer than a row may be.
+        """
         text = io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8-sig", newline="")
         while line := text.readline(_CSV_BLOCK_BYTES):
             if len(line) == _CSV_BLOCK_BYTES:
@@ -173,7 +194,7 @@ class CsvRows:
 
 
 def _equals(column: pa.Array, name: str) -> pa.BooleanArray:
-    """Mark the cells that hold the column's name, whatever their case and the blanks around them."""
+    """Return a mask of the cells that equal the column name, ignoring case and surrounding blanks."""
     cells = pc.utf8_lower(pc.utf8_trim(column, f"{_BOM} \t"))
     return pc.fill_null(pc.equal(cells, name.strip(f"{_BOM} \t").lower()), False)
 

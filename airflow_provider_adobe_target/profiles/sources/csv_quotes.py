@@ -1,4 +1,4 @@
-"""Whether the quotes of a CSV file are where they should be, told at the speed at which it is read."""
+"""Vectorised check of the quotes of a CSV file while it is read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import numpy as np
 
 
 class QuoteChecker(io.RawIOBase):
-    """The bytes of a CSV file, and whether all its quotes are where they should be.
+    """Pass the bytes of a CSV file through and check the position of each quote.
 
-    That is: the first, the third and so on at the beginning of a cell, the second and so on at the end of one. Two in
-    a row, which stand for one, are an end and a beginning.
+    Algorithm: quote parity. In a well-formed file, quotes alternate between opening and closing a cell (RFC 4180,
+    section 2). An escaped quote (``""``) is a closing quote followed by an opening one. Invariant: the byte before an
+    opening quote, and the byte after a closing quote, is the delimiter, CR, LF or another quote. Blocks overlap by two
+    bytes, so each quote is checked together with its neighbours.
 
-    :param stream: the bytes; they are handed on as they are
-    :param delimiter: the ASCII character between cells
+    :param stream: Bytes of the file. They are returned unchanged.
+    :param delimiter: ASCII character between cells.
     """
 
     def __init__(self, stream: io.RawIOBase, delimiter: str = ",") -> None:
@@ -41,7 +43,7 @@ class QuoteChecker(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read, as ``io.RawIOBase`` does."""
+        """Read bytes into a buffer; see ``io.RawIOBase.readinto``."""
         count = self._stream.readinto(buffer)
         if not (self._odd or self._is_content):
             self._look(bytes(buffer[:count]))

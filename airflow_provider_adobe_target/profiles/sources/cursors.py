@@ -1,4 +1,4 @@
-"""Rows of a database cursor."""
+"""Rows of database cursors."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 def read_cursor(open_cursor: Callable[[], AbstractContextManager[Any]], *, fetch_size: int = 10_000) -> Rows:
-    """Read the result of a statement as it comes, never whole; as Arrow, where the cursor hands that out.
+    """Return the rows of a statement, streamed, and read as Arrow if the cursor supports it.
 
-    :param open_cursor: opens a DB-API cursor that already ran its statement, and closes it on leaving.
-        It should be a server-side one where the driver has them: others hold the whole result in memory.
-    :param fetch_size: number of rows to ask for at a time, by default 10,000.
+    :param open_cursor: Context manager of a DB-API cursor that has executed its statement. Use a server-side cursor if
+        the driver has one; others buffer the whole result.
+    :param fetch_size: Number of rows per fetch.
     """
     return CursorRows(open_cursor, fetch_size)
 
@@ -50,13 +50,13 @@ class CursorRows:
         self._was_read = False
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Fetch and convert the rows; see :class:`~airflow_provider_adobe_target.profiles.sources.rows.Rows`.
+        """Fetch and convert the rows; see :meth:`.Rows.record_batches`.
 
-        The cursor is closed when the last row was read, when reading fails, and when the caller stops early.
+        The cursor is closed after the last row, on an error, and when the caller closes the iterator.
 
-        :raises ProfileDataError: where two columns of the result have the same name, a column holds nested fields in
-            some rows and plain values in others, the statement has no result, or the rows were read before.
-        :raises SourceReadError: where the driver fails.
+        :raises ProfileDataError: If two columns have the same name, a column has nested fields in some rows and plain
+            values in others, the statement has no result, or the rows were read before.
+        :raises SourceReadError: If the driver fails.
         """
         if self._was_read:
             raise ProfileDataError("The result of a statement can be read only once.")
@@ -77,10 +77,10 @@ class CursorRows:
     def _fetched(self, cursor: Any, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
         pace = AdaptiveBatchSize()
         rows, number = self._fetch(cursor, 0, ()), 0
-        # Only now, as psycopg2's named cursors have no description before the first fetch.
+        # psycopg2's named cursors have no description before the first fetch.
         names = _column_names(cursor)
         chosen = wanted(names, columns)
-        known: set[str] = set()  # columns that held a value in an earlier fetch
+        known: set[str] = set()  # columns that had a value in an earlier fetch
         while rows:
             values = dict(zip(names, _transposed(rows, names), strict=True))
             fetched = {name: values[name] for name in chosen}
@@ -96,16 +96,16 @@ class CursorRows:
 
 
 class _Nesting:
-    """Refuses columns that hold nested fields in one batch and plain values in another, as files do."""
+    """Check that a column does not have nested fields in one batch and plain values in another."""
 
     def __init__(self) -> None:
         self._merged: pa.Schema | None = None
         self._last: pa.Schema | None = None
 
     def check(self, schema: pa.Schema) -> None:
-        """Compare a batch with those before it.
+        """Compare the schema of a batch with those of earlier batches.
 
-        :raises ProfileDataError: naming the column
+        :raises ProfileDataError: If a column differs in nesting.
         """
         if schema != self._last:
             self._merged = merge_schemas([self._merged or schema, schema])
@@ -113,10 +113,10 @@ class _Nesting:
 
 
 def _types_without_text_form(values: Mapping[str, Sequence[object]], known: set[str]) -> dict[str, str]:
-    """Return the columns whose first values all have no text form, with the name of their type.
+    """Return the columns in whose first fetch no value has a text form, with the name of their type.
 
-    :param values: the columns of one fetch
-    :param known: columns that held values in an earlier fetch; changed in place
+    :param values: Columns of one fetch.
+    :param known: Columns that had values in an earlier fetch; changed in place.
     """
     only = {}
     for name in [name for name in values if name not in known]:
@@ -140,6 +140,6 @@ def _column_names(cursor: Any) -> list[str]:
 
 
 def _transposed(rows: Sequence[Any], names: Sequence[str]) -> list[Sequence[object]]:
-    if isinstance(rows[0], Mapping):  # as the dict cursors of psycopg2 and MySQL give them
+    if isinstance(rows[0], Mapping):  # dict cursors of psycopg2 and MySQL
         return [[row[name] for row in rows] for name in names]
     return list(zip(*rows, strict=True))

@@ -1,4 +1,4 @@
-"""Rows, wherever they come from, as a stream of Arrow record batches."""
+"""Rows of DataFrames, Arrow tables and streams, and lists of dicts."""
 
 from __future__ import annotations
 
@@ -35,23 +35,22 @@ _ACCEPTED = (
     "a pandas or polars DataFrame, an Arrow table, record batch or reader, a list of dicts, "
     "or anything that has __arrow_c_stream__"
 )
-# What pandas calls columns of Python objects of which it has looked at each.
+# Results of pandas' infer_dtype that exclude dicts.
 _NO_DICTS = frozenset({"string", "integer", "floating", "boolean", "decimal", "date", "datetime", "time", "empty"})
 _PART_ROWS = 65_536
 
 
 def read_data(data: object) -> Rows:
-    """Read what Python holds in memory, without copying it whole.
+    """Return the rows of a Python object, converted batch by batch.
 
-    :param data: a pandas or polars DataFrame (a LazyFrame is collected), an Arrow table, record batch
-        or record batch reader, a list of dicts, or anything that has ``__arrow_c_stream__``. The index of a
-        pandas DataFrame is not a column: call ``reset_index()`` where it holds the ids. NaN is null in its
-        numpy-backed columns.
-    :raises ProfileDataError: for anything else, and for columns that share a name.
+    :param data: pandas or Polars DataFrame (a LazyFrame is collected), Arrow table, record batch or record batch
+        reader, list of dicts, or any object with ``__arrow_c_stream__``. The index of a pandas DataFrame is not a
+        column: call ``reset_index()`` if it contains the ids. NaN in NumPy-backed pandas columns is null.
+    :raises ProfileDataError: If the type is not supported, or two columns have the same name.
     """
     if isinstance(data, pd.DataFrame):
         return PandasRows(data)
-    polars = sys.modules.get("polars")  # who holds a polars frame has imported polars
+    polars = sys.modules.get("polars")  # imported if data is a Polars object
     if polars is not None and isinstance(data, polars.LazyFrame):
         data = data.collect()
     if polars is not None and isinstance(data, polars.DataFrame):
@@ -68,7 +67,7 @@ def read_data(data: object) -> Rows:
 
 
 def _read_parts(items: list[Any]) -> Rows:
-    """Read a list of dicts, or of outputs of several tasks, each a row or a table; nested lists are read in order."""
+    """Return the rows of a list of dicts, tables, or nested lists of both, in order."""
     if not any(_is_table(item) for item in items):
         return RecordRows(items)
     from airflow_provider_adobe_target.profiles.sources.files import FilesRows
@@ -93,8 +92,8 @@ def _is_table(item: object) -> bool:
 class PandasRows:
     """Rows of a pandas DataFrame.
 
-    :param frame: the rows; its index is not a column.
-    :raises ProfileDataError: where column names are a MultiIndex or not unique.
+    :param frame: DataFrame. Its index is not a column.
+    :raises ProfileDataError: If the column names are a MultiIndex or not unique.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -109,7 +108,7 @@ class PandasRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Every column; those of Python objects are searched for dicts."""
+        """All columns. The nested fields of object columns are found by scanning all values."""
         schema = pa.schema([(name, self._column_type(name)) for name in self._frame.columns])
         index = self._frame.index
         return schema if type(index) is pd.RangeIndex else note_index(schema, index.names)
@@ -121,11 +120,11 @@ class PandasRows:
             return kind if not pa.types.is_null(kind) else objects_type(name, series.astype(object))
         parts = (series.iloc[start : start + _PART_ROWS] for start in range(0, len(series), _PART_ROWS))
         if all(pd.api.types.infer_dtype(part) in _NO_DICTS for part in parts):
-            return pa.null()  # told ten times as fast as by looking at each value from here
+            return pa.null()  # infer_dtype is ten times as fast as objects_type
         return objects_type(name, series)
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Convert the rows slice by slice; see :class:`Rows`."""
+        """Convert the rows slice by slice; see :meth:`.Rows.record_batches`."""
         schema = project(self.schema, columns)
 
         def convert(start: int, stop: int) -> pa.RecordBatch:
@@ -142,15 +141,15 @@ def _series_array(series: pd.Series[Any]) -> pa.Array:
     try:
         array = pa.Array.from_pandas(series)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        # Sparse and complex columns, and categories of mixed types.
+        # Sparse and complex columns, and categoricals of mixed types.
         return from_objects(series.astype(object).tolist())
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 class PolarsRows:
-    """Rows of a polars DataFrame.
+    """Rows of a Polars DataFrame.
 
-    :param frame: the rows.
+    :param frame: DataFrame.
     """
 
     def __init__(self, frame: Any) -> None:
@@ -158,14 +157,14 @@ class PolarsRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Every column; those of Python objects are searched for dicts."""
+        """All columns. The nested fields of object columns are found by scanning all values."""
         return pa.schema([(series.name, self._column_type(series)) for series in self._frame])
 
     def _column_type(self, series: Any) -> pa.DataType:
         return objects_type(series.name, series) if _holds_objects(series) else _polars_array(series[:0]).type
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Convert the rows slice by slice; see :class:`Rows`."""
+        """Convert the rows slice by slice; see :meth:`.Rows.record_batches`."""
         schema = project(self.schema, columns)
 
         def convert(start: int, stop: int) -> pa.RecordBatch:
@@ -185,15 +184,15 @@ def _polars_array(series: Any) -> pa.Array:
     try:
         return series.to_arrow()
     except pa.ArrowInvalid:
-        # Integers of 128 bits, which Arrow does not know.
+        # 128-bit integers, which Arrow does not support.
         return from_objects(series.to_list())
 
 
 class TableRows:
     """Rows of an Arrow table.
 
-    :param table: the rows.
-    :raises ProfileDataError: where two columns have the same name.
+    :param table: Table.
+    :raises ProfileDataError: If two columns have the same name.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -202,26 +201,26 @@ class TableRows:
 
     @property
     def schema(self) -> pa.Schema:
-        """The table's own."""
+        """Schema of the table."""
         return self._table.schema
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Slice the rows, without copying; see :class:`Rows`."""
+        """Slice the rows without copying; see :meth:`.Rows.record_batches`."""
         return _arrow_batches(self._table.to_reader(), columns)
 
 
 class StreamRows:
-    """Rows of anything that hands out an Arrow stream: a reader, a DuckDB relation, an ADBC result.
+    """Rows of an object that exports an Arrow stream: a reader, a DuckDB relation, an ADBC result.
 
-    A record batch reader can be read once; whether anything else can be read again is up to itself.
+    A record batch reader can be read once. Other objects can be read again if they can export the stream again.
 
-    :param stream: an object with ``__arrow_c_stream__``.
-    :raises ProfileDataError: where two columns have the same name, or the stream is one of a single column.
+    :param stream: Object with ``__arrow_c_stream__``.
+    :raises ProfileDataError: If two columns have the same name, or the stream is an array instead of a table.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        # Opening a stream may mean to run a query: the one that told the schema is kept for the rows.
+        # Opening a stream may execute a query, so the reader opened for the schema is reused for the rows.
         try:
             self._opened: pa.RecordBatchReader | None = self._open()
         except pa.ArrowInvalid:
@@ -233,13 +232,14 @@ class StreamRows:
 
     @property
     def schema(self) -> pa.Schema:
-        """The stream's own."""
+        """Schema of the stream."""
         return self._schema
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the stream; see :class:`Rows`.
+        """Read the stream; see :meth:`.Rows.record_batches`.
 
-        :raises ProfileDataError: where a record batch reader was read before.
+        :raises ProfileDataError: If a record batch reader was read before.
+        :raises SourceReadError: If the stream fails.
         """
         reader, self._opened = self._opened, None
         if reader is None:

@@ -1,4 +1,4 @@
-"""Python dicts to Arrow record batches."""
+"""Convert Python dicts to Arrow record batches."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from airflow_provider_adobe_target.profiles.values.object_columns import from_ob
 from airflow_provider_adobe_target.profiles.values.python_values import TextCells, type_without_text_form
 
 Names = dict[str, "Names"]
-"""The keys of dicts, in order of first appearance, each with the keys of the dicts beneath it."""
+"""Tree of the keys of nested dicts, in order of first appearance."""
 
 
 _MAX_DEPTH = 100
 
 
 def note_names(names: Names, record: Mapping[Any, Any], depth: int = 1) -> None:
-    """Add the keys of a dict, and of the dicts in it.
+    """Add the keys of a dict, and of nested dicts, to a tree of keys.
 
-    :param names: what was found before; changed in place.
-    :param record: one row, or the value of a nested column.
-    :param depth: how many dicts deep the record is.
-    :raises ProfileDataError: where a key is not text, or not text that can be written as UTF-8, or where there are
-        dicts within dicts for more than 100 levels.
+    :param names: Tree of keys; changed in place.
+    :param record: One row, or the value of a nested column.
+    :param depth: Nesting level of the record, counted from 1.
+    :raises ProfileDataError: If a key is not text, or has no UTF-8 encoding, or dicts are nested more than 100 levels
+        deep.
     """
     if depth > _MAX_DEPTH:
         raise ProfileDataError(f"Its fields are nested more than {_MAX_DEPTH} levels deep. Leave them out.")
@@ -57,28 +57,28 @@ def _checked_key(key: object) -> str:
 
 
 def names_type(names: Names) -> pa.DataType:
-    """Make the type of a column that holds dicts with these keys; null where there is no key.
+    """Return the type of a column of dicts.
 
-    :param names: the keys of the dicts.
-    :return: a struct with every field. What is not a dict has the type null: its own is told batch by batch.
+    :param names: Tree of the keys.
+    :return: Struct with a field per key; null if there is no key. Fields that are not dicts have the type null, because
+        their type is determined per batch.
     """
     return pa.struct([(name, names_type(nested)) for name, nested in names.items()]) if names else pa.null()
 
 
 def column_label(name: object) -> str:
-    """Return the name of a column as text; a name that is not text becomes one that no attribute can have."""
+    """Return a column name as text. Names that are not text become names that are invalid for attributes."""
     return name if isinstance(name, str) else f"{type(name).__name__} {name!r}"
 
 
 def objects_type(name: str, values: Collection[object]) -> pa.DataType:
-    """Return the type of a column of Python objects, as far as all its values have to be known for it.
+    """Return the type of a column of Python objects, as far as it depends on all values.
 
-    See :func:`names_type` for dicts. A column whose values can all have no text form has the type ``TextCells`` with
-    the name of their own type.
-
-    :param name: the name of the column.
-    :param values: all its values.
-    :raises ProfileDataError: naming the column, where a key of a dict is not text.
+    :param name: Name of the column.
+    :param values: All values of the column.
+    :return: For dicts, see :func:`names_type`. If no value has a text form, ``TextCells`` with the name of the Python
+        type. Otherwise null.
+    :raises ProfileDataError: If a key of a dict is invalid.
     """
     names: Names = {}
     kinds = value_kinds(values)
@@ -95,10 +95,12 @@ def objects_type(name: str, values: Collection[object]) -> pa.DataType:
 
 
 def objects_column(name: str, values: Sequence[object], only: str | None = None) -> pa.Array:
-    """Make an Arrow array of a column of Python objects, which may be dicts.
+    """Convert a column of Python objects, which may be dicts, to an Arrow array.
 
-    :param only: the name of the type of the whole column, where that has no text form.
-    :raises ProfileDataError: naming the column, where it holds dicts in some rows and other values in others.
+    :param name: Name of the column.
+    :param values: Values of one batch.
+    :param only: Name of the column's Python type if it has no text form.
+    :raises ProfileDataError: If the column has dicts in some rows and other values in others.
     """
     if only:
         return pa.ExtensionArray.from_storage(TextCells(only=only), pa.nulls(len(values), TextCells.STORAGE))
@@ -106,16 +108,16 @@ def objects_column(name: str, values: Sequence[object], only: str | None = None)
 
 
 def records_schema(names: Names) -> pa.Schema:
-    """Make the schema of rows with these keys; see :func:`names_type`."""
+    """Return the schema of rows with a tree of keys; see :func:`names_type`."""
     return pa.schema([(name, names_type(nested)) for name, nested in names.items()])
 
 
 def records_batch(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    """Turn rows into columns.
+    """Convert rows to a record batch.
 
-    :param records: the rows; a key that is missing is null.
-    :param schema: the columns that are wanted, with all their nested fields.
-    :raises ProfileDataError: where a column holds dicts in some rows and other values in others.
+    :param records: Rows. A missing key is null.
+    :param schema: Columns of the batch, with all nested fields.
+    :raises ProfileDataError: If a column has dicts in some rows and other values in others.
     """
     columns = {name: from_objects([record.get(name) for record in records]) for name in schema.names}
     return conform(record_batch(columns, len(records)), schema)
@@ -124,7 +126,7 @@ def records_batch(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa
 class RecordRows:
     """Rows of a list of dicts.
 
-    :param records: the rows. Columns come in order of first appearance over the whole list.
+    :param records: Rows. The columns are in order of first appearance in the whole list.
     """
 
     def __init__(self, records: Sequence[object]) -> None:
@@ -132,9 +134,9 @@ class RecordRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Every column of any row; its type is null but for nested columns.
+        """All columns of all rows. Columns that are not nested have the type null.
 
-        :raises ProfileDataError: naming the position of what is no dict, or has a key that is not text.
+        :raises ProfileDataError: If an item is not a dict, or a key is invalid.
         """
         names: Names = {}
         for position, record in enumerate(self._records):
@@ -151,7 +153,7 @@ class RecordRows:
         return pa.schema(fields)
 
     def _plain_type(self, name: str) -> pa.DataType:
-        """Return a column's type where it has no nested fields: all values are read only if the first has no text."""
+        """Return the type of a column without nested fields. All values are read only if the first has no text form."""
         values = (record.get(name) for record in self._records)
         first = next((value for value in values if value is not None), None)
         if not type_without_text_form(value_kinds([first])):
@@ -159,10 +161,7 @@ class RecordRows:
         return objects_type(name, [record.get(name) for record in self._records])
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Convert the rows slice by slice.
-
-        See :class:`~airflow_provider_adobe_target.profiles.sources.rows.Rows`.
-        """
+        """Convert the rows slice by slice; see :meth:`.Rows.record_batches`."""
         schema = project(self.schema, columns)
         return AdaptiveBatchSize().record_batches(
             len(self._records), lambda start, stop: records_batch(self._records[start:stop], schema)

@@ -1,4 +1,4 @@
-"""Errors of database drivers, without their text: it can quote a value of a row."""
+"""Mask the messages of database driver errors, which can contain values of rows."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetError, SourceRea
 _T = TypeVar("_T")
 _END = object()
 _CODE = re.compile(r"[A-Z0-9_]{1,40}")
-# The forms in which drivers name a column; what matches is shown only if it is the name of a column.
+# How drivers quote a column name. A match is used only if it is the name of a column of the result.
 _COLUMN = re.compile(r"""\bcolumn '([^']*)'|\bcolumn "([^"]*)\"""")
 
 log = logging.getLogger(__name__)
 
 
 def call_driver(call: Callable[[], _T], step: str, columns: Collection[str] = ()) -> _T:
-    """Call a database driver, and raise its errors without their text, cause and context.
+    """Call a database driver, and raise its errors without message, cause and context.
 
-    :param call: the call of the driver
-    :param step: what the driver does, and the row number where it is known, for the message
-    :param columns: the names of the columns, one of which the driver may name
-    :raises SourceReadError: with the class and the code of the driver's error
+    :param call: Function that calls the driver.
+    :param step: Step that fails, with the row number if known, for the message.
+    :param columns: Names of the columns of the result.
+    :return: Result of the call.
+    :raises SourceReadError: If the driver fails. The message has the class and the code of the driver's error.
     """
     try:
         return call()
@@ -36,11 +37,16 @@ def call_driver(call: Callable[[], _T], step: str, columns: Collection[str] = ()
             f"The database driver failed {step}: {_described(error)}{_column_named(error, columns)}. Its message is "
             "logged at level DEBUG only, since it can hold a value of a row."
         )
-    raise failure  # here, where the driver's error is not its context
+    raise failure  # outside of the except block, so that the driver's error is not its context
 
 
 def read_driver(batches: Iterable[_T], columns: Collection[str] = ()) -> Iterator[_T]:
-    """Iterate over what a driver reads; errors as :func:`call_driver`. Items must have ``num_rows``."""
+    """Iterate over the batches of a driver.
+
+    :param batches: Iterable of batches that have ``num_rows``.
+    :param columns: Names of the columns of the result.
+    :raises SourceReadError: As :func:`call_driver`.
+    """
     rows = 0
     iterator = call_driver(lambda: iter(batches), "before the first row", columns)
     while True:

@@ -1,4 +1,4 @@
-"""Open a file of rows, local or in object storage, decompressed and in UTF-8."""
+"""Open files, local or in object storage, decompressed and re-encoded to UTF-8."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 class File(Protocol):
-    """What is used of a ``pathlib.Path`` or of Airflow's ``ObjectStoragePath``."""
+    """The common interface of ``pathlib.Path`` and Airflow's ``ObjectStoragePath`` that sources use."""
 
     @property
     def name(self) -> str:
-        """Its last part, whose suffixes tell what the file holds."""
+        """Last part of the path. Its suffix determines the format."""
 
     def open(self, mode: str) -> Any:
-        """Open it to read bytes."""
+        """Open the file for reading bytes."""
 
 
 class LineBytes(io.RawIOBase):
-    """The bytes of anything that has ``read``, object storage included.
+    """Raw stream over any object with ``read``, with a line feed appended.
 
-    Ends the last line, without which pyarrow takes a lone header for no CSV.
+    pyarrow rejects a CSV file that is a header without a line feed.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -47,7 +47,7 @@ class LineBytes(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read, as ``io.RawIOBase`` does."""
+        """Read bytes into a buffer; see ``io.RawIOBase.readinto``."""
         data = self._stream.read(len(buffer))
         if not data:
             data, self._end = self._end, b""
@@ -56,11 +56,11 @@ class LineBytes(io.RawIOBase):
 
 
 class Recoded:
-    """Text of any encoding, read as UTF-8.
+    """Binary stream that converts text from any encoding to UTF-8.
 
-    :param stream: the bytes.
-    :param encoding: a Python codec.
-    :param file: how an error names the file.
+    :param stream: Bytes of the file.
+    :param encoding: Name of a Python codec.
+    :param file: Path of the file, for the error message.
     """
 
     def __init__(self, stream: Any, encoding: str, file: File) -> None:
@@ -71,9 +71,9 @@ class Recoded:
         self._rest = b""
 
     def read(self, size: int) -> bytes:
-        """Return at most ``size`` bytes, none at the end.
+        """Return at most ``size`` bytes; empty at the end.
 
-        :raises ProfileDataError: if the file does not have this encoding.
+        :raises ProfileDataError: If the bytes are invalid in the encoding.
         """
         while not self._rest:
             data = self._stream.read(size)
@@ -91,10 +91,11 @@ class Recoded:
 
 @contextmanager
 def opened(file: File, encoding: str = "utf-8") -> Iterator[LineBytes]:
-    """Open a file of lines, decompressed by its suffix ``.gz`` or ``.zst``, otherwise by its first bytes.
+    """Open a text file. Compression is detected by the suffix ``.gz`` or ``.zst``, otherwise by the first bytes.
 
-    :param file: the file.
-    :param encoding: its encoding; the bytes that are read are UTF-8.
+    :param file: File to open.
+    :param encoding: Encoding of the file. The stream returns UTF-8.
+    :raises ProfileDataError: If the file is damaged or not in the encoding.
     """
     with file.open("rb") as stream, damage_named(file):
         data = _decompressed(file.name.lower(), stream)
@@ -117,7 +118,10 @@ _DAMAGE = (pa.ArrowException, UnicodeDecodeError, gzip.BadGzipFile, zlib.error, 
 
 @contextmanager
 def damage_named(file: File) -> Iterator[None]:
-    """Tell a file that is broken, which stays so, from a storage that fails, which may be tried again."""
+    """Raise errors of damaged files as ``ProfileDataError``. Errors of the storage, which may be transient, propagate.
+
+    :raises ProfileDataError: If the file is damaged.
+    """
     try:
         yield
     except _DAMAGE:
@@ -125,9 +129,9 @@ def damage_named(file: File) -> Iterator[None]:
     except OSError as error:
         if type(error) is not OSError or error.errno is not None:
             raise
-        raise damaged(file) from None  # as pyarrow tells what it cannot decode
+        raise damaged(file) from None  # a plain OSError without errno: pyarrow cannot decode the data
 
 
 def damaged(file: File) -> ProfileDataError:
-    """Return the error of a broken file."""
+    """Return the error for a damaged file."""
     return ProfileDataError(f"{file} is damaged, cut short, or not what its name says. Write it again.")

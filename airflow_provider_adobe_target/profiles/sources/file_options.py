@@ -1,4 +1,4 @@
-"""How files are read: their format, and the delimiter and encoding of CSV."""
+"""Options for reading files: format, and delimiter and encoding of CSV."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NOT_DELIMITERS = '"\r\n\0'
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How to read files.
+    """Options for reading files.
 
-    :param file_format: ``parquet``, ``csv`` or ``ndjson``; None derives it from each file's suffix.
-    :param delimiter: one ASCII character between the cells of CSV.
-    :param encoding: the encoding of CSV, a Python codec.
+    :param file_format: ``parquet``, ``csv`` or ``ndjson``; None to derive it from the suffix of each file.
+    :param delimiter: ASCII character between CSV cells.
+    :param encoding: Name of the Python codec of CSV files.
     """
 
     file_format: str | None = None
@@ -27,9 +27,11 @@ class FileOptions:
 
     @classmethod
     def checked(cls, file_format: str | None, csv_options: Mapping[str, Any] | None) -> FileOptions:
-        """Return the options that an operator's arguments name.
+        """Return the options of an operator's arguments.
 
-        :raises ProfileDataError: naming the argument and the choices.
+        :param file_format: Argument ``file_format``.
+        :param csv_options: Argument ``csv_options``.
+        :raises ProfileDataError: If an argument is invalid.
         """
         if file_format is not None and file_format not in FORMATS:
             raise ProfileDataError(f"file_format={file_format!r} is not one of {', '.join(map(repr, FORMATS))}.")

@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 
 def read_files(files: Sequence[File], options: FileOptions | None = None) -> Rows:
-    """Read files one after the other, in memory that does not grow with them.
+    """Return the rows of files, read sequentially in constant memory.
 
-    Their kinds, columns and types may differ; a column that a file does not have is null there. Of Parquet only the
-    columns asked for are read, and at least one row group of them is held.
+    Formats, columns and types of the files may differ. A column that a file does not have is null. From Parquet files,
+    only the selected columns are read, at least one row group at a time.
 
     * Parquet (``.parquet``, ``.parq``, ``.pq``);
-    * CSV (``.csv``): comma-separated UTF-8 with a header, unless the options say otherwise. Cells are text as they
-      stand, empty ones null; quoted ones may hold line breaks; empty lines are skipped. A row has at most 8 MiB;
-    * NDJSON (``.ndjson``, ``.jsonl``, ``.json``): one JSON object a line, in UTF-8, of at most 8 MiB. Files are
-      read twice, as only the last line may tell the last name.
+    * CSV (``.csv``): by default comma-separated UTF-8 with a header. Cells are unmodified text; empty cells are null.
+      Quoted cells may contain line breaks. Empty lines are skipped. A row has at most 8 MiB;
+    * NDJSON (``.ndjson``, ``.jsonl``, ``.json``): one JSON object per line, in UTF-8, of at most 8 MiB. Files are read
+      twice, because any line may have a new key.
 
     CSV and NDJSON may be compressed with gzip or Zstandard (``.gz``, ``.zst``).
 
-    :param files: paths, in the order in which their rows are to come; those that are a
-        :class:`~.partitions.DatasetFile` have the columns that their folders name.
-    :param options: the format of all files, and how CSV is written.
-    :raises ProfileDataError: where a name has another suffix, and the options name no format. What is wrong within a
-        file is told when it is read. What the storage itself raises, for example ``FileNotFoundError``, is passed on.
+    :param files: Paths, in the order of the rows. A :class:`~.partitions.DatasetFile` has additional columns from its
+        folders.
+    :param options: Format of all files, and delimiter and encoding of CSV.
+    :raises ProfileDataError: If a suffix is unknown and the options have no format. Errors within a file are raised
+        when it is read. Errors of the storage, such as ``FileNotFoundError``, propagate.
     """
     options = options or FileOptions()
     return FilesRows([_file_rows(file, options) for file in files])
@@ -73,9 +73,9 @@ def _format_of(file: File) -> str:
 
 
 class FilesRows:
-    """Rows of several files.
+    """Concatenated rows of several files.
 
-    :param files: the rows of each.
+    :param files: Rows of each file.
     """
 
     def __init__(self, files: Sequence[FileRows]) -> None:
@@ -83,9 +83,9 @@ class FilesRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns of all files, in order of first appearance, with the first file's mark where one holds floats.
+        """Columns of all files, in order of first appearance. A column of floats is marked with the first such file.
 
-        :raises ProfileDataError: where a file cannot be read, or a column is nested in some files only.
+        :raises ProfileDataError: If a file cannot be read, or a column is nested in some files only.
         """
         merged = merge_schemas(file.schema for file in self._files)
         marks: dict[str, str] = {}
@@ -96,7 +96,7 @@ class FilesRows:
         return pa.schema([mark_floats(field, marks[field.name]) if field.name in marks else field for field in merged])
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows, as every source does."""
+        """Read the rows; see :meth:`.Rows.record_batches`."""
         schema = project(self.schema, columns)
         for file in self._files:
             for batch in file.record_batches(columns):

@@ -1,4 +1,4 @@
-"""Read newline-delimited JSON files."""
+"""Rows of newline-delimited JSON (NDJSON) files."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _NO_TEXT_FORM = Decimal("Infinity")
 
 
 class NdjsonRows:
-    """Rows of a file of one JSON object a line.
+    """Rows of an NDJSON file, one JSON object per line.
 
-    :param file: its path.
+    :param file: Path of the file.
     """
 
     def __init__(self, file: File) -> None:
@@ -36,7 +36,10 @@ class NdjsonRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Every column of any row; the whole file is read for it."""
+        """Columns of all rows, found by reading the whole file.
+
+        :raises ProfileDataError: If a line is invalid.
+        """
         names: Names = {}
         for number, line in self._lines():
             try:
@@ -46,7 +49,7 @@ class NdjsonRows:
         return records_schema(names)
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows, as every source does."""
+        """Read the rows; see :meth:`.Rows.record_batches`."""
         schema = project(self.schema, columns)
         for records in self._blocks():
             yield from recut(records_batch(records, schema))
@@ -89,7 +92,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int | Decimal:
-    """Read a whole number; one with more digits than Python converts has no text form."""
+    """Parse an integer. One with more digits than Python converts has no text form."""
     try:
         return int(digits)
     except ValueError:
@@ -97,7 +100,7 @@ def _integer(digits: str) -> int | Decimal:
 
 
 def _number(digits: str) -> float | Decimal:
-    """Read a number as a float if the float has the same digits, otherwise as the decimal that is written."""
+    """Parse a number as a float if it round-trips, otherwise as a decimal."""
     number = float(digits)
     if math.isinf(number):
         return number
@@ -123,7 +126,10 @@ def _record(line: bytes) -> dict[str, Any]:
 
 
 def _layout(line: bytes, error: json.JSONDecodeError | None = None) -> str:
-    """Name the layout of JSON that is not NDJSON; the message does not quote the line."""
+    """Return the error message for a line that is not an object, with the likely layout of the file.
+
+    The message does not contain the line.
+    """
     layout, program = "", "."
     if line.lstrip().startswith(b"["):
         layout, program = ", but a JSON array", "'.[]'"

@@ -1,4 +1,4 @@
-"""Read Parquet files."""
+"""Rows of Parquet files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class ParquetRows:
     """Rows of a Parquet file.
 
-    :param file: its path.
+    :param file: Path of the file.
     """
 
     def __init__(self, file: File) -> None:
@@ -47,7 +47,7 @@ class ParquetRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns that the footer tells, marked where they hold floats."""
+        """Columns of the footer. Columns of floats are marked."""
         with _parquet(self._file) as parquet:
             check_schema(parquet.schema_arrow, str(self._file))
             pointed = [field.name for field in parquet.schema_arrow if has_point(field.type)]
@@ -63,7 +63,10 @@ class ParquetRows:
             )
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows, as every source does."""
+        """Read the rows; see :meth:`.Rows.record_batches`.
+
+        :raises ProfileDataError: If the file is damaged.
+        """
         names = wanted(self.schema.names, columns)
         with _parquet(self._file) as parquet:
             # Without read-ahead and threads, memory does not grow with the file.
@@ -72,9 +75,9 @@ class ParquetRows:
             texts = text_columns(parquet)
             batches = parquet.iter_batches(rows, columns=names, use_threads=False)
             for batch in self._checked_times(batches, wanted(int96_columns(parquet), columns), rows):
-                batch.validate(full=True)  # text that is no UTF-8, for one, passes the reader
+                batch.validate(full=True)  # the reader does not check UTF-8, for example
                 missing -= len(batch)
-                # pyarrow takes "a" for "a.b", too.
+                # pyarrow also reads "a.b" for "a".
                 yield from recut(
                     _replaced(
                         batch.select(names), {name: as_text(batch.column(name)) for name in wanted(texts, columns)}
@@ -86,7 +89,12 @@ class ParquetRows:
     def _checked_times(
         self, batches: Iterator[pa.RecordBatch], names: list[str], rows: int
     ) -> Iterator[pa.RecordBatch]:
-        """Mark INT96 timestamps that microseconds cannot hold, which pyarrow lets wrap round without a word."""
+        """Mark INT96 timestamps that overflow microseconds. pyarrow silently wraps them around.
+
+        :param batches: Batches with the timestamps in microseconds.
+        :param names: Columns with INT96 timestamps.
+        :param rows: Number of rows per batch.
+        """
         if not names:
             yield from batches
             return
@@ -113,11 +121,14 @@ def _replaced(batch: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordB
 
 
 def _empty_columns(metadata: pq.FileMetaData, names: Collection[str]) -> set[str]:
-    """Tell which of the columns hold nothing but null, so that their type says nothing."""
+    """Return the columns that are entirely null according to the statistics.
+
+    :param names: Columns to check.
+    """
     numbers = [number for number in range(metadata.num_columns) if metadata.schema.column(number).path in names]
     empty = {metadata.schema.column(number).path for number in numbers}
     for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
-        # Of a damaged column, this call ends the whole process: only those are looked at that have to be.
+        # This call crashes the process if the column's metadata is damaged, so only the given columns are read.
         for column in (group.column(number) for number in numbers):
             statistics = column.statistics
             if group.num_rows and not (statistics and statistics.null_count == group.num_rows):

@@ -1,4 +1,4 @@
-"""Columns of Parquet whose stored type is not the type of their values: INT96 timestamps, and text without its mark."""
+"""Parquet columns whose values differ from the stored type: INT96 timestamps, and text stored as plain bytes."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 INT96_UNIT = "us"
-_CHECK_UNIT = "ms"  # reaches every day that INT96 can name
+_CHECK_UNIT = "ms"  # covers the range of INT96
 _TICKS = 1_000
-_BEYOND = 2**63 - 1  # a year that has no text form
+_BEYOND = 2**63 - 1  # in a year that has no text form
 
 
 def int96_columns(parquet: pq.ParquetFile) -> list[str]:
-    """Return the top-level columns in which there are INT96 timestamps."""
+    """Return the top-level columns that contain INT96 timestamps."""
     schema = parquet.metadata.schema
     paths = [leaf.path for leaf in map(schema.column, range(len(schema))) if leaf.physical_type == "INT96"]
     return [name for name in parquet.schema_arrow.names if any(f"{path}.".startswith(f"{name}.") for path in paths)]
 
 
 def in_milliseconds(source: pa.NativeFile, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-    """Read INT96 columns once more, in a unit that holds every value.
+    """Read INT96 columns in milliseconds, a unit that represents every INT96 value.
 
-    :param source: the file.
-    :param names: the columns.
-    :param rows: rows of a batch, as where the file is read in microseconds.
+    :param source: Open file.
+    :param names: Columns.
+    :param rows: Number of rows per batch; the same as for reading in microseconds.
     """
     parquet = pq.ParquetFile(source, pre_buffer=False, coerce_int96_timestamp_unit=_CHECK_UNIT)
     yield from parquet.iter_batches(rows, columns=list(names), use_threads=False)
 
 
 def without_overflow(array: pa.Array, check: pa.Array) -> pa.Array:
-    """Replace timestamps that microseconds cannot hold by one whose year has no text form.
+    """Replace timestamps that overflow microseconds by a timestamp whose year has no text form.
 
-    :param array: timestamps in microseconds, or structs, lists and maps of them.
-    :param check: the same in milliseconds.
+    :param array: Timestamps in microseconds, or structs, lists and maps of them.
+    :param check: The same values in milliseconds.
     """
     kind = array.type
     if pa.types.is_timestamp(kind) and check.type != kind:
@@ -59,9 +59,10 @@ def without_overflow(array: pa.Array, check: pa.Array) -> pa.Array:
 
 
 def text_columns(parquet: pq.ParquetFile) -> list[str]:
-    """Return the top-level columns of bytes that are text: Hive, Impala and Spark may write strings without a mark.
+    """Return the top-level byte columns that are text.
 
-    A file that carries an Arrow schema says of each column what it is, so that its bytes are bytes.
+    Hive, Impala and Spark may write strings without the logical type. A file with an Arrow schema has the type of each
+    column, so its byte columns are binary.
     """
     if b"ARROW:schema" in (parquet.metadata.metadata or {}):
         return []
@@ -77,5 +78,5 @@ def text_columns(parquet: pq.ParquetFile) -> list[str]:
 
 
 def as_text(array: pa.Array) -> pa.Array:
-    """Take bytes for text without a look at them; what is not UTF-8 has no text form."""
+    """View bytes as text without validation. Values that are not UTF-8 have no text form."""
     return array.view(pa.string())

@@ -1,4 +1,4 @@
-"""Files in folders, and what the folders' names say of the rows: ``day=2026-01-31/country=CH/part-0.parquet``."""
+"""Hive-partitioned folders, such as ``day=2026-01-31/country=CH/part-0.parquet``."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class FileRows(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """Every column of the file."""
+        """All columns of the file."""
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows, as every source does."""
+        """Read the rows; see :meth:`.Rows.record_batches`."""
 
 
 @dataclass(frozen=True)
 class DatasetFile:
-    """A file, and what the folders say that lead to it.
+    """A file and the partition values of its folders.
 
-    :param path: a ``pathlib.Path`` or an ``ObjectStoragePath``.
-    :param folder_values: column name to value, None where the folder stands for null.
+    :param path: ``pathlib.Path`` or ``ObjectStoragePath``.
+    :param folder_values: Values by column name; None is null.
     """
 
     path: Any
@@ -42,11 +42,11 @@ class DatasetFile:
 
     @property
     def name(self) -> str:
-        """Its last part."""
+        """Last part of the path."""
         return str(self.path.name)
 
     def open(self, mode: str) -> Any:
-        """Open it."""
+        """Open the file."""
         return self.path.open(mode)
 
     def __str__(self) -> str:
@@ -54,13 +54,14 @@ class DatasetFile:
 
 
 def dataset_files(folder: Any, pattern: str = "**/*") -> list[DatasetFile]:
-    """Find the files below a folder, sorted by path.
+    """Return the files below a folder, sorted by path.
 
-    Files and folders are passed over whose name begins with ``_`` or ``.``, as Spark does: they hold marks, checksums
-    and what an unfinished job has written. A pattern that names such ones finds them.
+    As in Spark, files and folders whose names start with ``_`` or ``.`` are skipped: they contain markers, checksums
+    and the output of unfinished jobs. A pattern that contains such a name includes them.
 
-    :param folder: a ``pathlib.Path`` or an ``ObjectStoragePath``.
-    :param pattern: a glob; by default everything at any depth.
+    :param folder: ``pathlib.Path`` or ``ObjectStoragePath``.
+    :param pattern: Glob. Default: all files at any depth.
+    :raises ProfileDataError: If a folder name is not UTF-8.
     """
     depth = len(folder.parts)
     also_hidden = _is_hidden(pattern.split("/"))
@@ -77,9 +78,9 @@ def _is_hidden(parts: Collection[str]) -> bool:
 
 
 def _folder_values(folders: Collection[str]) -> dict[str, str | None]:
-    """Read ``key=value`` as Hive and Spark write it: percent-encoded, with a name of its own for null.
+    """Parse folder names ``key=value`` as written by Hive and Spark: percent-encoded, with a reserved name for null.
 
-    :raises ProfileDataError: where it is no text, but other bytes
+    :raises ProfileDataError: If a name is not UTF-8.
     """
     if not all(_is_text(folder) for folder in folders):
         raise ProfileDataError(f"The folders {'/'.join(folders)!r} are not named in UTF-8. Rename them.")
@@ -96,10 +97,10 @@ def _is_text(name: str) -> bool:
 
 
 class RowsInFolders:
-    """Rows of a file, with a column of text for each of its folders' values; a column of the file itself stands.
+    """Rows of a file, with a string column for each partition value. Columns of the file take precedence.
 
-    :param rows: the file's own rows.
-    :param folder_values: column name to value, None for null.
+    :param rows: Rows of the file.
+    :param folder_values: Values by column name; None is null.
     """
 
     def __init__(self, rows: FileRows, folder_values: Mapping[str, str | None]) -> None:
@@ -108,12 +109,12 @@ class RowsInFolders:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The file's columns, then those of the folders."""
+        """Columns of the file, followed by those of the folders."""
         own = self._rows.schema
         return pa.schema([*own, *((name, pa.string()) for name in self._folder_values if name not in own.names)])
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows, as every source does."""
+        """Read the rows; see :meth:`.Rows.record_batches`."""
         names = project(self.schema, columns).names
         for batch in self._rows.record_batches(columns):
             own = dict(zip(batch.schema.names, batch.columns, strict=True))

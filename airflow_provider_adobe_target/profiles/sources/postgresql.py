@@ -1,6 +1,6 @@
-"""One reading of PostgreSQL's values by its DB-API drivers, psycopg2 and psycopg 3, which differ in what they refuse.
+"""Type adapters that make psycopg2 and psycopg 3 return the same values for PostgreSQL types.
 
-Dates and times that Python's types cannot hold (``infinity``, years beyond 9999, BC, ``24:00``) become
+Dates and times that Python's types cannot represent (``infinity``, years beyond 9999, BC, ``24:00``) become
 ``BEYOND_PYTHON``. Network addresses are text, and arrays of UUIDs and addresses are lists.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_adobe_target.profiles.sources.arrow_cursors import json_value
 from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
 
-_TIMES = {1082: 1182, 1114: 1115, 1184: 1185, 1083: 1183, 1266: 1270}  # the type's oid to that of its array
+_TIMES = {1082: 1182, 1114: 1115, 1184: 1185, 1083: 1183, 1266: 1270}  # OID of the type to OID of its array
 _DURATION = {1186: 1187}
 # uuid, inet, cidr, macaddr, macaddr8, money, xml, bit, varbit
 _TEXT_ARRAYS = (2951, 1041, 651, 1040, 775, 791, 143, 1561, 1563)
@@ -20,7 +20,7 @@ _PLAIN_YEAR = re.compile(r"\d{4}-(?!.*BC)|(?!24)\d\d:")
 
 
 def read_postgresql_values(connection: Any) -> None:
-    """Set up a connection of psycopg2 or psycopg 3, and leave one of any other driver as it is."""
+    """Register the type adapters on a connection of psycopg2 or psycopg 3. Other connections are unchanged."""
     register = _REGISTER.get(type(connection).__module__.partition(".")[0])
     if register:
         register(connection)
@@ -77,7 +77,7 @@ def _register_psycopg(connection: Any) -> None:
 
 
 def _python_loader(loader: Any) -> Any:
-    """Return psycopg's own loader in Python, from which classes can be derived, where C's stands in for it."""
+    """Return psycopg's Python implementation of a loader. Loaders implemented in C cannot be subclassed."""
     import psycopg.types.datetime as module
 
     return getattr(module, loader.__name__, loader)

@@ -1,4 +1,4 @@
-"""Arrow record batches of bearable size, with the same columns from the first to the last."""
+"""Record batches of bounded size (16,384 rows, about 16 MiB) and uniform schema."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FIRST_ROWS = 256
 
 
 def record_batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
-    """Put columns together.
+    """Return a record batch of columns.
 
-    :param columns: one array a name, each of ``rows`` values.
-    :param rows: number of rows, which is kept where there is no column at all.
+    :param columns: Arrays by name, each of length ``rows``.
+    :param rows: Number of rows, which is preserved if there are no columns.
     """
     if not columns:
         return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
@@ -32,9 +32,9 @@ def record_batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
 
 
 def recut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halve a batch until no part has more than 16,384 rows or 16 MiB, without copying; one row is never cut.
+    """Split a batch, without copying, until no part has more than 16,384 rows or 16 MiB. A row is never split.
 
-    :param batch: any batch; no part comes from an empty one.
+    :param batch: Batch to split. An empty batch yields nothing.
     """
     rows = batch.num_rows
     if rows > MAX_ROWS:
@@ -66,7 +66,7 @@ def _array_bytes(array: pa.Array) -> int:
 
 
 def _dictionary_bytes(array: pa.DictionaryArray) -> int:
-    """Count a dictionary's texts as often as they are used, as they will be written out."""
+    """Return the decoded size in bytes: each text counts as often as it is used."""
     size = int(array.indices.nbytes)
     if pa.types.is_string(array.type.value_type) or pa.types.is_large_string(array.type.value_type):
         lengths = pc.binary_length(array.dictionary).take(array.indices)
@@ -75,17 +75,19 @@ def _dictionary_bytes(array: pa.DictionaryArray) -> int:
 
 
 def _view_bytes(array: pa.Array) -> int:
-    # A view is four 32-bit integers, the first of them the length.
+    # A view is four 32-bit integers; the first is the length.
     lengths = np.frombuffer(array.buffers()[1], dtype=np.int32)[::4]
     return 16 * len(array) + int(lengths[array.offset : array.offset + len(array)].sum(dtype=np.int64))
 
 
 @dataclass
 class AdaptiveBatchSize:
-    """How many rows to convert at a time: so many that a batch is about as large as it may be.
+    """Adapt the number of rows per batch to the size of the rows, so that batches are close to the limit.
 
-    What Python objects take as Arrow is known only afterwards. So the first batches are small, and each says
-    how large the next may be.
+    The Arrow size of Python objects is known only after the conversion. Therefore the first batch is small, and the
+    size of each batch determines the number of rows of the next, which at most doubles.
+
+    :param rows: Number of rows of the next batch.
     """
 
     rows: int = _FIRST_ROWS
@@ -93,8 +95,9 @@ class AdaptiveBatchSize:
     def record_batches(self, total: int, convert: Callable[[int, int], pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Convert rows slice by slice.
 
-        :param total: number of rows.
-        :param convert: makes one batch of the rows from its first argument up to, not including, its second.
+        :param total: Number of rows.
+        :param convert: Function that returns the batch of the rows from its first argument up to, but not including,
+            its second.
         """
         start = 0
         while start < total:
@@ -107,10 +110,10 @@ class AdaptiveBatchSize:
 
 
 def wanted(names: Iterable[str], columns: Collection[str] | None) -> list[str]:
-    """Choose columns, in the source's order.
+    """Return the selected columns, in the order of the source.
 
-    :param names: the source's columns.
-    :param columns: the columns asked for; None means all. Others than the source's are passed over.
+    :param names: Columns of the source.
+    :param columns: Selected columns; None selects all. Columns that the source does not have are ignored.
     """
     if columns is None:
         return list(names)
@@ -119,16 +122,16 @@ def wanted(names: Iterable[str], columns: Collection[str] | None) -> list[str]:
 
 
 def project(schema: pa.Schema, columns: Collection[str] | None) -> pa.Schema:
-    """Choose top-level fields, in the schema's order; see :func:`wanted`."""
+    """Return a schema with the selected top-level fields; see :func:`wanted`."""
     return pa.schema([schema.field(name) for name in wanted(schema.names, columns)])
 
 
 def check_column_names(names: Iterable[object], source: str) -> None:
-    """Refuse names that are not text, or that two columns share.
+    """Check that column names are text and unique.
 
-    :param names: the names of a source's columns.
-    :param source: how a message names the source, for example "The DataFrame".
-    :raises ProfileDataError: naming the column and the way out.
+    :param names: Names of the columns.
+    :param source: Description of the source for the message, such as "The DataFrame".
+    :raises ProfileDataError: If a name is not text, or two columns have the same name.
     """
     for name, count in Counter(names).items():
         if not isinstance(name, str):
@@ -140,11 +143,11 @@ def check_column_names(names: Iterable[object], source: str) -> None:
 
 
 def check_schema(fields: Iterable[pa.Field], source: str) -> None:
-    """Refuse columns, or fields of one struct, that have the same name.
+    """Check that the names of columns, and of the fields of each struct, are unique.
 
-    :param fields: an Arrow schema, or the fields of a struct type.
-    :param source: how a message names the source.
-    :raises ProfileDataError: naming the column and the way out.
+    :param fields: Arrow schema, or struct type.
+    :param source: Description of the source for the message.
+    :raises ProfileDataError: If two columns, or two fields of a struct, have the same name.
     """
     fields = list(fields)
     check_column_names([field.name for field in fields], source)
@@ -154,11 +157,11 @@ def check_schema(fields: Iterable[pa.Field], source: str) -> None:
 
 
 def merge_schemas(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """Unite the columns of several sources, and their nested fields, in order of first appearance.
+    """Return the union of columns and nested fields of several schemas, in order of first appearance.
 
-    Names matter, types do not: where they differ, the first one stands.
+    If types other than structs differ, the first one is used.
 
-    :raises ProfileDataError: where a column has nested fields in one source and none in another.
+    :raises ProfileDataError: If a column has nested fields in one schema and a plain type in another.
     """
     merged: dict[str, pa.DataType] = {}
     for schema in schemas:
@@ -185,12 +188,12 @@ def _merge_types(first: pa.DataType, second: pa.DataType, path: str) -> pa.DataT
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Give a batch the schema's columns and nested fields, null where it has none of its own.
+    """Return a batch with the columns and nested fields of a schema. Missing ones are null.
 
-    :param batch: a batch of a source.
-    :param schema: the schema of the whole source, whose names the batch gets in the schema's order.
-        Types other than structs stay the batch's own.
-    :raises ProfileDataError: where a column has nested fields in one row and none in another.
+    :param batch: Batch of a source.
+    :param schema: Schema of the whole source, which determines the names and their order. Types other than structs are
+        those of the batch.
+    :raises ProfileDataError: If a column has nested fields in the schema and plain values in the batch, or vice versa.
     """
     own = dict(zip(batch.schema.names, batch.columns, strict=True))
     rows = batch.num_rows

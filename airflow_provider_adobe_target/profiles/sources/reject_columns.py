@@ -1,4 +1,4 @@
-"""Rows of a file of rejects, sent again: without the columns that the file adds to them."""
+"""Read rejects files as a source, without the columns that describe the rejection."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REJECT_COLUMNS = ("row_number", "reject_reason", "reject_detail")
-"""The columns that a file of rejects has in addition to those of the rows."""
+"""Columns of a rejects file in addition to those of the rows."""
 
 _RENAMED = re.compile(f"({'|'.join(REJECT_COLUMNS)})_+")
 
 
 class RejectedRows:
-    """Rows of a file that may be one of rejects.
+    """Rows of a file that may be a rejects file.
 
-    Where ``row_number``, ``reject_reason`` and ``reject_detail`` stand together, they are left out, and columns that
-    were renamed to make room for them have their own name back.
+    If the file has all of ``row_number``, ``reject_reason`` and ``reject_detail``, these columns are removed, and
+    columns that were renamed because of them get their original names.
 
-    :param rows: the file's rows.
-    :param file: how the log names the file.
+    :param rows: Rows of the file.
+    :param file: Path of the file, for the log.
     """
 
     def __init__(self, rows: FileRows, file: str) -> None:
@@ -40,7 +40,7 @@ class RejectedRows:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """The names in the file, by the names of the rows."""
+        """Column names in the file, by original name."""
         names = self._rows.schema.names
         if not set(REJECT_COLUMNS) <= set(names):
             return {name: name for name in names}
@@ -50,11 +50,11 @@ class RejectedRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns of the rows."""
+        """Columns without those of the rejection."""
         return pa.schema([self._rows.schema.field(own).with_name(name) for name, own in self._names.items()])
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows, as every source does."""
+        """Read the rows; see :meth:`.Rows.record_batches`."""
         chosen = {name: own for name, own in self._names.items() if columns is None or name in columns}
         for batch in self._rows.record_batches(set(chosen.values())):
             yield record_batch({name: batch.column(own) for name, own in chosen.items()}, batch.num_rows)

@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 class Rows(Protocol):
-    """Rows of a table, in the order of their source.
+    """Rows of a table, in the order of the source.
 
-    Batches have at most 16,384 rows, and hold not much more than 16 MiB unless one row does.
+    Batches have at most 16,384 rows and about 16 MiB, unless a single row is larger.
     """
 
     @property
     def schema(self) -> pa.Schema | None:
-        """Every column that can be known before the first row is read, nested ones with all their fields.
+        """Columns, with all nested fields; None if they are unknown before reading, as for a cursor.
 
-        Only names are certain. A column made of Python objects has the type null here, as its own is told
-        batch by batch; files may differ in types. None where nothing can be known: a cursor has to run first.
+        Only names are reliable. Columns of Python objects have the type null, because their type is determined per
+        batch, and the types of files may differ.
         """
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read the rows: once from a cursor or a record batch reader, else as often as wanted.
+        """Yield the rows. Cursors and record batch readers can be read once, other sources repeatedly.
 
-        :param columns: top-level columns to read; None means all. They come in the source's order, and those
-            that the source does not have are passed over.
+        :param columns: Top-level columns to read; None for all. The batches have them in the order of the source.
+            Columns that the source does not have are ignored.
         """

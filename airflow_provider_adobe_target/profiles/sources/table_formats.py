@@ -1,4 +1,4 @@
-"""Folders of tables whose files alone are not the table: Delta Lake, Hudi, Iceberg."""
+"""Detect tables with a transaction log, whose files must not be read directly: Delta Lake, Hudi and Iceberg."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _WAYS_OUT = {
 
 
 def refuse_tables(paths: Iterable[Any]) -> None:
-    """Refuse files that belong to a table with a log of its own.
+    """Check that files do not belong to a table with a transaction log.
 
-    Their folder also holds rows that the table no longer has: deleted people, and old values of updated rows.
+    The folder of such a table also has rows that were deleted from the table, and old versions of updated rows.
 
-    :param paths: files and folders, ``pathlib.Path`` or ``ObjectStoragePath``; the folders above them are looked at
-        as well.
-    :raises ProfileDataError: naming the table's folder, what it is, and how to read it.
+    :param paths: Files and folders, ``pathlib.Path`` or ``ObjectStoragePath``. Their parent folders are checked as
+        well.
+    :raises ProfileDataError: If a file belongs to such a table.
     """
     folders = {str(folder): folder for path in paths for place in _places(path) for folder in (place, *place.parents)}
     for folder in folders.values():
@@ -43,7 +43,7 @@ def _places(path: Any) -> list[Any]:
     """Return the path and, of a local one, the path that symbolic links lead to."""
     if getattr(path, "protocol", "") in ("", "file"):
         local = str(getattr(path, "path", path))
-        return [Path(os.path.abspath(local)), Path(os.path.realpath(local))]  # resolve() would follow links
+        return [Path(os.path.abspath(local)), Path(os.path.realpath(local))]  # abspath() does not resolve links
     return [path]
 
 
@@ -63,5 +63,5 @@ def _is_iceberg(metadata: Any) -> bool:
 def _exists(path: Any) -> bool:
     try:
         return bool(path.exists())
-    except PermissionError:  # reading one object may be allowed where listing folders is not
+    except PermissionError:  # credentials may permit reading objects but not listing folders
         return False

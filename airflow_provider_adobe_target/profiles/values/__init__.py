@@ -1,1 +1,1 @@
-"""Convert Arrow and Python values to the text that Adobe Target stores."""
+"""Conversion of Arrow and Python values to the text that Adobe Target stores."""

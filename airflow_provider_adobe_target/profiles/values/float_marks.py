@@ -1,4 +1,4 @@
-"""Schema metadata that records which columns held floats before conversion."""
+"""Schema metadata for columns that contain floats in a source file."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ def has_point(kind: pa.DataType) -> bool:
 
 
 def mark_floats(field: pa.Field, source: str) -> pa.Field:
-    """Note on a column where it holds floats, so that ids among them are refused before a row is read.
+    """Return a field that is marked as a column of floats, so that ids in it are refused before a row is read.
 
-    Files may differ in types, and only the first one's stands in their common schema.
+    The mark is needed because the types of files may differ, and their merged schema has the type of the first file.
 
-    :param source: a file's path.
+    :param field: Field.
+    :param source: Path of the file.
     """
     return field.with_metadata({_FLOATS_IN: source})
 
 
 def floats_in(field: pa.Field) -> str | None:
-    """Return the file in which a column holds floats, if it was noted."""
+    """Return the path of the file in which a column has floats; None if the field is not marked."""
     source: bytes | None = (field.metadata or {}).get(_FLOATS_IN)
     return source.decode() if source else None

@@ -1,8 +1,8 @@
-"""Numbers as text: floats as JavaScript writes them, decimals in plain digits.
+"""Text form of numbers: floats as in JavaScript, decimals in plain digits.
 
-Page code writes an attribute with ``String(x)``; a profile attribute that is written from both sides must
-have the same text. pyarrow's own cast finds the same shortest digits, but turns to an exponent from 1e10
-(JavaScript: 1e21), keeps the sign of zero and writes small decimals with an exponent.
+Page code writes attributes with ``String(x)`` (ECMAScript, Number::toString), and an attribute written by both sides
+must have the same text. pyarrow's cast produces the same shortest digits, but switches to an exponent at 1e10
+(JavaScript: 1e21), keeps the sign of zero, and writes small decimals with an exponent.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ _DECIMAL_EXPONENT_BEYOND_SCALE = 6
 
 
 def float_text(array: pa.Array) -> TextColumn:
-    """Write floats as JavaScript's ``String(x)`` does, each in the fewest digits its width needs.
+    """Return floats as JavaScript's ``String(x)`` writes them, with the fewest digits that round-trip in their width.
 
-    :param array: float16, float32 or float64. NaN becomes null; infinities have no text form.
+    pyarrow converts the whole column; only cells in a form that differs from JavaScript's are replaced.
+
+    :param array: Array of type float16, float32 or float64. NaN becomes null; infinities have no text form.
     """
     if pa.types.is_float16(array.type):
         array = _widened(array)
@@ -43,7 +45,7 @@ def float_text(array: pa.Array) -> TextColumn:
     whole = (np.trunc(magnitudes) == magnitudes) & (magnitudes <= _EXACT_INTEGERS_UP_TO[array.type])
     if whole.all():
         return TextColumn.without(_whole_text(array), infinite, plain=plain)
-    # Adding zero takes the sign off a negative zero.
+    # Adding zero removes the sign of a negative zero.
     text = pc.add(array, pa.scalar(0, array.type)).cast(pa.string())
     large = (magnitudes >= _ARROW_EXPONENT_FROM) & (magnitudes < _JAVASCRIPT_EXPONENT_FROM)
     text = _replaced(text, large & whole, lambda mask: _whole_text(array.filter(mask)))
@@ -52,9 +54,9 @@ def float_text(array: pa.Array) -> TextColumn:
 
 
 def decimal_text(array: pa.Array) -> TextColumn:
-    """Write decimals in plain digits, with the places of their type (``12.50`` stays ``12.50``).
+    """Return decimals in plain digits, with the scale of their type: ``12.50`` stays ``12.50``.
 
-    :param array: decimal32, decimal64, decimal128 or decimal256.
+    :param array: Array of type decimal32, decimal64, decimal128 or decimal256.
     """
     text = array.cast(pa.string())
     if 0 <= array.type.scale <= _DECIMAL_EXPONENT_BEYOND_SCALE:
@@ -64,10 +66,10 @@ def decimal_text(array: pa.Array) -> TextColumn:
 
 
 def javascript_number(shortest: str) -> str:
-    """Write one finite number as JavaScript's ``String(x)`` does.
+    """Return one finite number as JavaScript's ``String(x)`` writes it.
 
-    :param shortest: the number in the fewest digits that its width needs, as ``repr`` and numpy's ``str``
-        give them: ``0.1``, ``3.0``, ``1e-07``.
+    :param shortest: The number with the fewest digits that round-trip, as returned by ``repr`` and NumPy's ``str``:
+        ``0.1``, ``3.0``, ``1e-07``.
     """
     number = Decimal(shortest)
     if number.is_zero():
@@ -91,7 +93,7 @@ def _whole_text(array: pa.Array) -> pa.Array:
 
 
 def _without_exponents(text: pa.Array, cells: npt.NDArray[np.bool_]) -> pa.Array:
-    """Write out the digits of the few cells that pyarrow wrote with an exponent."""
+    """Rewrite the masked cells, which pyarrow wrote with an exponent, in plain digits."""
 
     def written_out(mask: pa.Array) -> pa.Array:
         distinct = text.filter(mask).dictionary_encode()

@@ -1,7 +1,7 @@
-"""Python values to Arrow columns that say the same.
+"""Convert Python values to Arrow arrays without changing their text form.
 
-Left to itself, pyarrow takes what it is given for what it resembles: a bool among ints, an int among floats,
-a date among datetimes, a Decimal of one scale among those of another, one zone for each row's own.
+pyarrow's type inference would convert mixed values to a common type: bools to ints, ints to floats, dates to datetimes,
+decimals to a common scale, and all datetimes to one time zone.
 """
 
 from __future__ import annotations
@@ -43,15 +43,14 @@ _REFUSED = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
 def from_objects(values: Sequence[object]) -> pa.Array:
-    """Make an Arrow array of Python values, without changing what they say.
+    """Return an Arrow array of Python values.
 
-    Values of one kind that Arrow holds as they are become its own type: text, bools, ints of 64 bits, floats
-    (ints among them if they are exact), dates, datetimes and times of day without a zone, dicts (a struct),
-    lists of these. Anything else becomes :class:`TextCells`: the text of each value by itself, or the mark
-    that it has none. None, NaN, NaT and ``pandas.NA`` are null.
+    Values of one Python type that Arrow represents without loss get an Arrow type: text, bools, 64-bit ints, floats
+    (including ints that are exact as floats), dates, datetimes and times without time zone, dicts (as a struct), and
+    lists of these. Otherwise the array has the type :class:`TextCells`, with the text of each value, or a mark that the
+    value has no text form. None, NaN, NaT and ``pandas.NA`` are null.
 
-    :param values: a pandas object column, the values of one key in a list of dicts, one column of a cursor's
-        rows.
+    :param values: Values of a pandas object column, of one key in a list of dicts, or of one column of a cursor.
     """
     kinds = value_kinds(values)
     if not kinds:

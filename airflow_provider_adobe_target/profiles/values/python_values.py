@@ -1,4 +1,4 @@
-"""Python values to text one by one, for columns that no Arrow type can hold as they are."""
+"""Convert single Python values to text, for columns that no Arrow type represents without loss."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from airflow_provider_adobe_target.profiles.values.times import moment_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# ISO 8601 writes years of four digits; there is no year 0 in Python and most databases.
+# ISO 8601 has four-digit years; Python and most databases have no year 0.
 _FOUR_DIGIT_YEAR = re.compile(r"(?!0000)\d{4}-")
 TEXT_CELLS = "airflow_provider_adobe_target.text_cells"
-_MAX_DIGITS = 5_000  # of decimals: 1E+999999999 would be a text of a gigabyte
+_MAX_DIGITS = 5_000  # for decimals: 1E+999999999 would be a text of a gigabyte
 _FIRST_DAY = np.datetime64("0001-01-01", "s")
 _LAST_SECOND = np.datetime64("9999-12-31T23:59:59", "s")
-_WITHIN_YEARS = frozenset({"ns", "ps", "fs", "as"})  # numpy units that hold no year of five digits
+_WITHIN_YEARS = frozenset({"ns", "ps", "fs", "as"})  # NumPy units whose range has no five-digit year
 LIST_TYPES = (list, tuple, np.ndarray)
 
 
 class NoTextFormError(ValueError):
-    """A value has no text form. Says nothing of the value."""
+    """A value has no text form. The error does not contain the value."""
 
 
 class TextCells(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
-    """A column of Python values that are already written as text.
+    """Arrow extension type for Python values that were converted to text.
 
-    Its storage is ``struct<text: string, unsupported: bool>``; a null cell means 'leave as it is', a cell
-    that is ``unsupported`` has no text form. The text of such a cell is empty where it is text itself, but not such
-    that could be written as UTF-8, and else null.
+    The storage is ``struct<text: string, unsupported: bool>``. A null cell means that the attribute is not changed. An
+    ``unsupported`` cell has no text form; its text is empty if the value is text without a UTF-8 encoding, otherwise
+    null.
 
-    :param has_floats: whether any of the values was a float, NaN aside, or a decimal with places. Ids that
-        became such must be refused, and the text alone no longer tells.
-    :param only: the name of a Python type that has no text form, if the source's whole column holds nothing else;
-        otherwise empty.
+    :param has_floats: Whether any value was a float other than NaN, or a decimal with fractional digits. Such ids must
+        be refused, which the text alone does not show.
+    :param only: Name of a Python type without text form, if the whole column of the source has this type; otherwise
+        empty.
     """
 
     STORAGE = pa.struct([("text", pa.string()), ("unsupported", pa.bool_())])
@@ -65,7 +65,7 @@ class TextCells(pa.ExtensionType):  # type: ignore[misc]  # pyarrow has no types
         return cls(has_floats, "" if has_floats else serialized.decode())
 
 
-with suppress(pa.ArrowKeyError):  # known already where this module is imported a second time
+with suppress(pa.ArrowKeyError):  # already registered if the module is imported twice
     pa.register_extension_type(TextCells())
 
 
@@ -74,18 +74,17 @@ class BeyondPython:
 
 
 BEYOND_PYTHON = BeyondPython()
-"""Stands for a value of a database that Python's type for it cannot hold, such as the date ``infinity``."""
+"""Placeholder for a database value that its Python type cannot represent, such as the date ``infinity``."""
 
 
 @singledispatch
 def cell_text(value: object) -> str | None:
-    """Write one Python value as Adobe Target is to store it.
+    """Return the text form of one Python value.
 
-    :param value: text, a number, a date or time, a UUID, an enum member of these, a list of these; numpy's
-        and pandas' own scalars too.
-    :returns: the text, empty for empty text; None for None, NaN, NaT, ``pandas.NA`` and an empty list.
-    :raises NoTextFormError: for everything else: infinities, bytes, durations, dicts, lists within lists,
-        text with lone surrogates.
+    :param value: Text, number, date, time, UUID, enum member of these, list of these, or a NumPy or pandas scalar.
+    :return: The text; empty for empty text. None for None, NaN, NaT, ``pandas.NA`` and an empty list.
+    :raises NoTextFormError: For any other value: infinities, bytes, durations, dicts, nested lists, and text with lone
+        surrogates.
     """
     raise NoTextFormError
 
@@ -135,7 +134,7 @@ def _boolean_text(value: object) -> str:
 def _integer_text(value: Any) -> str:
     try:
         return int.__repr__(int(value))
-    except ValueError:  # more digits than Python is willing to write
+    except ValueError:  # more digits than Python's limit for conversion
         raise NoTextFormError from None
 
 
@@ -165,7 +164,7 @@ def _exponent(value: Decimal) -> int:
 @cell_text.register(datetime)
 @cell_text.register(time)
 def _moment_text(value: datetime | time) -> str:
-    if isinstance(value, datetime) and not 1 <= value.year <= 9999:  # as pandas.Timestamp may have
+    if isinstance(value, datetime) and not 1 <= value.year <= 9999:  # possible for pandas.Timestamp
         raise NoTextFormError
     return moment_text(value)
 
@@ -181,7 +180,7 @@ def _numpy_datetime_text(value: np.datetime64) -> str | None:
         return None
     unit = np.datetime_data(value.dtype)[0]
     if unit not in _WITHIN_YEARS and not _FIRST_DAY.astype(value.dtype) <= value <= _LAST_SECOND.astype(value.dtype):
-        raise NoTextFormError  # before a cast to a finer unit wraps round
+        raise NoTextFormError  # a cast to a finer unit would overflow
     if unit in ("Y", "M", "W", "D"):
         text = str(value.astype("M8[D]"))
     else:
@@ -219,7 +218,10 @@ def _list_text(value: Sequence[object]) -> str | None:
 
 
 def list_elements(value: Any) -> Sequence[object]:
-    """Give the elements of a list, a tuple or a numpy array, the latter's with the width they have there."""
+    """Return the elements of a list, tuple or one-dimensional NumPy array. Array elements keep their NumPy type.
+
+    :raises NoTextFormError: If the array does not have one dimension.
+    """
     if not isinstance(value, np.ndarray):
         return value  # type: ignore[no-any-return]
     if value.ndim != 1:

@@ -1,4 +1,4 @@
-"""What a column has become once it is written out: text, and the cells that have none."""
+"""A column converted to text, with a mask of the cells that have no text form."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextColumn:
-    """One column of a batch, as the text Adobe Target is to store.
+    """One column of a batch as text.
 
-    :param text: ``pa.string()`` array; null means 'leave the attribute as it is'.
-    :param unsupported: True where the cell holds something that has no text form (its text is null);
-        None where no cell does.
-    :param plain: whether each text has some characters, only such of ``A-Z a-z 0-9 - _ . ~``, and so needs neither
-        URL encoding nor a look for risky characters. Told by the type and, for floats, by their range.
+    :param text: Array of type string. Null means that the attribute is not changed.
+    :param unsupported: Mask of the cells whose value has no text form; their text is null. None if there are none.
+    :param plain: Whether no text is empty and all characters are in ``A-Z a-z 0-9 - _ . ~``, so that the column needs
+        neither percent-encoding nor a check for delimiters. Derived from the type and, for floats, from their range.
     """
 
     text: pa.Array
@@ -30,11 +29,11 @@ class TextColumn:
 
     @classmethod
     def without(cls, text: pa.Array, unsupported: npt.NDArray[np.bool_] | None = None, *, plain: bool) -> TextColumn:
-        """Take the cells marked in ``unsupported`` out of ``text``.
+        """Return a column in which the ``unsupported`` cells are null.
 
-        :param text: ``pa.string()`` array.
-        :param unsupported: True for each cell without a text form; None for none.
-        :param plain: see the class.
+        :param text: Array of type string.
+        :param unsupported: Mask of the cells without a text form; None for none.
+        :param plain: As for the class.
         """
         if unsupported is None or not unsupported.any():
             return cls(text, None, plain)
@@ -43,18 +42,18 @@ class TextColumn:
 
 
 def nulled(text: pa.Array, mask: pa.BooleanArray) -> pa.Array:
-    """Make the marked cells of a text column null.
+    """Return a string array with the masked cells set to null.
 
-    pyarrow's ``if_else`` would do, but in versions 18 to 21 it makes garbage of slices of text.
+    pyarrow's ``if_else`` corrupts sliced string arrays in versions 18 to 21.
     """
     return pc.replace_with_mask(text, mask, pa.scalar(None, pa.string()))
 
 
 def marks(array: pa.BooleanArray) -> npt.NDArray[np.bool_]:
-    """View a column of booleans as numpy, False where it is null."""
+    """Return a boolean array as NumPy array. Null becomes False."""
     return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def filled(array: pa.Array) -> npt.NDArray[Any]:
-    """View a column of numbers as numpy, zero where it is null, without a copy where nothing is null."""
+    """Return a numeric array as NumPy array. Null becomes zero. An array without nulls is not copied."""
     return np.asarray(array.fill_null(0).to_numpy(zero_copy_only=False))

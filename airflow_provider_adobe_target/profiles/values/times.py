@@ -1,7 +1,7 @@
-"""Dates and times as text: ISO 8601, no trailing zeros, the offset where a zone is known.
+"""Text form of dates and times: ISO 8601, without trailing zeros, with the UTC offset of zoned timestamps.
 
-Offsets come from :mod:`zoneinfo` (the system's time zones, else the package ``tzdata``), not from pyarrow:
-pyarrow needs the system's, and its own way to write a time with a zone costs some twenty times one without.
+Offsets are computed with :mod:`zoneinfo` (the system's time zone database, or the package ``tzdata``) instead of
+pyarrow, which requires the system's database and formats zoned timestamps about twenty times slower.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
 _TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SECONDS_PER_DAY = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-# ISO 8601 writes years of four digits; databases' 'infinity' and overflowed sentinels lie outside of them.
+# ISO 8601 has four-digit years. Databases' 'infinity' and overflowed sentinels are outside of this range.
 _FIRST_DAY = -719_162  # 0001-01-01
 _LAST_DAY = 2_932_896  # 9999-12-31
 _FIRST_SECOND = _FIRST_DAY * _SECONDS_PER_DAY
 _LAST_SECOND = (_LAST_DAY + 1) * _SECONDS_PER_DAY - 1
 _FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "Z"})
-# Offsets are looked up by the day, where one changes by the quarter of an hour, and there by the second: the
-# seconds in a step, and the steps in the block that is made, and kept, at once. No zone ever changed twice
-# within a day and came back.
+# Levels of the offset lookup: seconds per step, and steps per cached table. Days first; days with a change of offset by
+# quarter hours; quarter hours with a change by seconds. A step has no change if its offsets at both ends are equal,
+# because no zone ever changed its offset twice within a day and returned to the first offset.
 _STEPS = ((_SECONDS_PER_DAY, 512), (900, 96), (1, 900))
 _CHANGES_WITHIN = 2**31 - 1
 
 
 def date_text(array: pa.Array) -> TextColumn:
-    """Write dates as ``2026-01-31``; years outside 1 to 9999 have no text form.
+    """Return dates as ``2026-01-31``. Years outside 1 to 9999 have no text form.
 
-    :param array: date32 or date64.
+    :param array: Array of type date32 or date64.
     """
     if pa.types.is_date32(array.type):
         beyond = _outside(array.view(pa.int32()), _FIRST_DAY, _LAST_DAY)
         return TextColumn.without(array.cast(pa.string()), beyond, plain=True)
     beyond = _outside(array.view(pa.int64()), _FIRST_SECOND * 1000, _LAST_SECOND * 1000 + 999)
-    # pyarrow's own cast takes a moment before 1970 that is not midnight for the day after.
+    # pyarrow's direct cast rounds times before 1970 that are not midnight to the next day.
     days = array.view(pa.timestamp("ms")).cast(pa.date32(), safe=False)
     return TextColumn.without(days.cast(pa.string()), beyond, plain=True)
 
 
 def time_text(array: pa.Array) -> TextColumn:
-    """Write times of day as ``23:59:59.5``; what is not within a day has no text form.
+    """Return times of day as ``23:59:59.5``. Values outside of a day have no text form.
 
-    :param array: time32 or time64.
+    :param array: Array of type time32 or time64.
     """
     ticks_per_second = _TICKS_PER_SECOND[array.type.unit]
     ticks = array.view(pa.int32() if pa.types.is_time32(array.type) else pa.int64())
@@ -66,13 +66,13 @@ def time_text(array: pa.Array) -> TextColumn:
 
 
 def timestamp_text(array: pa.Array) -> TextColumn:
-    """Write timestamps as ``2026-01-31T23:59:59.5``, with a zone as its wall time and ``Z`` or ``+02:00``.
+    """Return timestamps as ``2026-01-31T23:59:59.5``; with a time zone, as local time with ``Z`` or ``+02:00``.
 
-    Wall times with years outside 1 to 9999 have no text form, nor those that the offset moves out of what
-    64 bits of nanoseconds can hold.
+    Local times with years outside 1 to 9999 have no text form. The same applies if the offset moves a timestamp out of
+    the range of 64-bit nanoseconds.
 
-    :param array: timestamps of any unit, with a zone or without.
-    :raises ProfileDataError: if the zone is not known here.
+    :param array: Array of timestamps of any unit, with or without time zone.
+    :raises ProfileDataError: If the time zone is not found.
     """
     unit, zone = array.type.unit, array.type.tz
     ticks = array.view(pa.int64())
@@ -87,7 +87,7 @@ def timestamp_text(array: pa.Array) -> TextColumn:
 
 
 def moment_text(value: datetime | time) -> str:
-    """Write one datetime or time of day with its own offset, a ``pandas.Timestamp`` with its nanoseconds."""
+    """Return one datetime or time with its UTC offset; a ``pandas.Timestamp`` including nanoseconds."""
     offset = value.utcoffset()
     text = (value if offset is None else value.replace(tzinfo=None)).isoformat()
     if "." in text:
@@ -97,7 +97,10 @@ def moment_text(value: datetime | time) -> str:
 
 @lru_cache
 def offset_text(seconds: int) -> str:
-    """Write an offset from UTC, in seconds, as ``Z``, ``+02:00`` or, for local mean times, ``+00:53:28``."""
+    """Return a UTC offset as ``Z``, ``+02:00`` or, for local mean times, ``+00:53:28``.
+
+    :param seconds: Offset in seconds.
+    """
     if seconds == 0:
         return "Z"
     minutes, rest = divmod(abs(seconds), 60)
@@ -106,7 +109,11 @@ def offset_text(seconds: int) -> str:
 
 
 def _outside(ticks: pa.Array, first: int, last: int) -> npt.NDArray[np.bool_] | None:
-    """Mark what lies outside; None where nothing does, which is all but always and costs less to find."""
+    """Return a mask of values outside of a range; None if there are none, which is the common case and cheap to check.
+
+    :param first: First value of the range.
+    :param last: Last value of the range.
+    """
     extremes = pc.min_max(ticks)
     if not extremes["min"].is_valid or (extremes["min"].as_py() >= first and extremes["max"].as_py() <= last):
         return None
@@ -117,14 +124,14 @@ def _outside(ticks: pa.Array, first: int, last: int) -> npt.NDArray[np.bool_] | 
 
 def _wall_time_text(ticks: pa.Array, unit: str) -> TextColumn:
     ticks_per_second = _TICKS_PER_SECOND[unit]
-    beyond = None  # 64 bits of nanoseconds reach from 1677 to 2262
+    beyond = None  # 64-bit nanoseconds cover the years 1677 to 2262
     if unit != "ns":
         first, last = _FIRST_SECOND * ticks_per_second, (_LAST_SECOND + 1) * ticks_per_second - 1
         beyond = _outside(ticks, first, last)
     moments = ticks.view(pa.timestamp(unit))
     try:
         text = moments.cast(pa.timestamp("s")).cast(pa.string())
-    except pa.ArrowInvalid:  # there are fractions of a second to keep
+    except pa.ArrowInvalid:  # there are fractions of a second
         text = _trimmed(moments.cast(pa.string()))
     return TextColumn.without(pc.binary_replace_slice(text, 10, 11, "T"), beyond, plain=False)
 
@@ -143,12 +150,16 @@ def _shifted_text(ticks: pa.Array, offsets: npt.NDArray[np.int64], unit: str) ->
 
 
 def _trimmed(text: pa.Array) -> pa.Array:
-    """Take trailing zeros off a fraction, and then the point if nothing is left of it."""
+    """Remove trailing zeros of the fraction, and the point if no digit remains."""
     return pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
 
 
 def _offsets(zone: str, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Find each moment's offset from UTC, in seconds."""
+    """Return the UTC offset of each timestamp, in seconds.
+
+    :param zone: Name of the time zone, or a fixed offset such as ``+02:00``.
+    :param seconds: Timestamps in seconds since 1970.
+    """
     fixed = _FIXED_OFFSET.fullmatch(zone)
     if fixed:
         sign, hours, minutes = fixed.groups()
@@ -175,7 +186,11 @@ def _offsets_by_step(
 
 @lru_cache(maxsize=2_000)
 def _offset_table(zone: str, step: int, steps_per_block: int, block: int) -> npt.NDArray[np.int64]:
-    """Tell the offset of each step of a block, or that it changes within the step."""
+    """Return the offset of each step of a block; ``_CHANGES_WITHIN`` if it changes within the step.
+
+    :param step: Seconds per step.
+    :param block: Index of the block, counted from 1970.
+    """
     start = block * steps_per_block
     edges = np.array([_offset_at(zone, (start + index) * step) for index in range(steps_per_block + 1)])
     before, after = edges[:-1], edges[1:]
@@ -183,7 +198,7 @@ def _offset_table(zone: str, step: int, steps_per_block: int, block: int) -> npt
 
 
 def _offset_at(zone: str, second: int) -> int:
-    # A day from each end, so that no offset leads out of what datetime can hold.
+    # Stay one day within the range of datetime, so that adding the offset does not overflow.
     second = min(max(second, _FIRST_SECOND + _SECONDS_PER_DAY), _LAST_SECOND - _SECONDS_PER_DAY)
     offset = (_EPOCH + timedelta(seconds=second)).astimezone(_zone(zone)).utcoffset()
     return 0 if offset is None else int(offset.total_seconds())

@@ -1,6 +1,6 @@
-"""Columns to text, in the one form each kind of value has.
+"""Convert Arrow arrays to text, in one canonical form per type.
 
-The same attribute may be written by page code, so the forms are those of JavaScript and ISO 8601.
+Page code may write the same attribute, so the forms are those of JavaScript and ISO 8601.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ _UUID_HEX = [place for place in range(36) if place not in _UUID_DASHES]
 
 
 def to_text(array: pa.Array) -> TextColumn:
-    """Write a column as the text Adobe Target is to store.
+    """Return a column as the text that Adobe Target stores.
 
-    Numbers are written as JavaScript's ``String(x)`` writes them, decimals in plain digits with their own
-    scale, booleans as ``true`` and ``false``, dates and times in ISO 8601, UUIDs in the usual form, lists of
-    these joined with ``|``, nulls in them left out. Null, NaN, empty text and empty lists become null.
-    Infinities, binary, durations, invalid UTF-8, years outside 1 to 9999, structs, maps and lists within
-    lists have no text form.
+    Numbers are written as by JavaScript's ``String(x)``, decimals in plain digits with their scale, booleans as
+    ``true`` and ``false``, dates and times in ISO 8601, UUIDs in canonical form, and lists of these joined with ``|``,
+    without nulls. Null, NaN, empty text and empty lists become null. Infinities, binary, durations, invalid UTF-8,
+    years outside 1 to 9999, structs, maps and nested lists have no text form.
 
-    :param array: one array of any Arrow type, whole or a slice.
-    :raises ProfileDataError: if a timestamp's zone is not known here.
+    :param array: Array of any Arrow type, possibly a slice.
+    :raises ProfileDataError: If the time zone of a timestamp is not found.
     """
     column = _rendered(array)
     text = column.text
@@ -48,7 +47,7 @@ def to_text(array: pa.Array) -> TextColumn:
 
 
 def _rendered(array: pa.Array) -> TextColumn:
-    """Write a column as text, empty text where a value is just that."""
+    """Return a column as text. Unlike in :func:`to_text`, empty text stays empty."""
     for applies, render in _RENDERERS:
         if applies(array.type):
             return render(array)
@@ -80,7 +79,7 @@ def _cast(array: pa.Array) -> TextColumn:
 def _strings(array: pa.Array) -> TextColumn:
     try:
         array.validate(full=True)
-    except pa.ArrowInvalid:  # Arrow does not look at the bytes it reads; a file can hold anything
+    except pa.ArrowInvalid:  # Arrow does not validate the bytes that it reads
         return _damaged_strings(array)
     return TextColumn(array.cast(pa.string()), None, plain=False)
 
@@ -147,7 +146,7 @@ def name_without_text_form(kind: pa.DataType) -> str | None:
 
 def _dictionary(array: pa.Array) -> TextColumn:
     indices = array.indices
-    if len(array.dictionary) > len(array):  # a slice of a large category: write what is used, not all there is
+    if len(array.dictionary) > len(array):  # a slice: convert only the used values
         return _rendered(array.dictionary.take(indices))
     values = _rendered(array.dictionary)
     unsupported = None
@@ -181,7 +180,7 @@ def _uuid_text(storage: pa.FixedSizeBinaryArray) -> pa.Array:
 
 
 def _without_text_form(array: pa.Array) -> TextColumn:
-    if types.is_union(array.type):  # whether its nulls count as such depends on pyarrow's version
+    if types.is_union(array.type):  # is_valid() on unions depends on pyarrow's version
         present = np.array([value is not None for value in array.to_pylist()], dtype=bool)
     else:
         present = marks(array.is_valid())
