@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import socket
 import ssl
 import threading
@@ -36,6 +35,7 @@ from airflow_provider_adobe_target.client.protocol import (
     TransportFailure,
     Wait,
 )
+from airflow_provider_adobe_target.client.proxies import proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -49,7 +49,6 @@ T = TypeVar("T")
 _BLOCK = 1 << 20
 _READ_BLOCK = 1 << 16
 _PARSED_IN_LOOP_BYTES = 1 << 16
-_IPV4_AND_PORT = re.compile(r"(\d+(?:\.\d+){3}):(\d{1,5})")
 # Cookies identify a visitor. They are not stored, so that none is sent with a call about another visitor.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
@@ -65,7 +64,7 @@ class RequestsTransport:
 
     def __init__(self, settings: TargetSettings) -> None:
         self._settings = settings
-        self._session = requests.Session()
+        self._session = _Session()
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, _Adapter())
         self._session.cookies.set_policy(_NO_COOKIES)
@@ -111,6 +110,13 @@ class RequestsTransport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, _DeadlineExceededError) as error:
             timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
             return _failure(error, body, request.url, timed_out=timed_out or deadline.is_exceeded)
+
+
+class _Session(requests.Session):
+    """A session that does not prepare to follow redirects."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None: ``requests`` would read the whole body of a redirect into memory, without a limit."""
 
 
 class HttpxTransport:
@@ -253,8 +259,16 @@ class _ProxyTransport(httpx.AsyncBaseTransport):
         """Send a request."""
         proxy = proxy_for(self._settings, str(request.url))
         if proxy not in self._transports:
-            self._transports[proxy] = httpx.AsyncHTTPTransport(verify=self._verify, proxy=proxy, trust_env=False)
+            self._transports[proxy] = httpx.AsyncHTTPTransport(
+                verify=self._verify, proxy=self._with_certificates(proxy) if proxy else None, trust_env=False
+            )
         return await self._transports[proxy].handle_async_request(request)
+
+    def _with_certificates(self, proxy: str) -> httpx.Proxy:
+        """Trust the same certificates for a proxy with TLS as for Target."""
+        context = self._verify if isinstance(self._verify, ssl.SSLContext) else None
+        url = proxy.replace("socks5h://", "socks5://", 1)  # httpx lets every SOCKS proxy resolve host names
+        return httpx.Proxy(url, ssl_context=context if url.startswith("https://") else None)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -299,48 +313,6 @@ def _body(request: Request) -> _FileBlocks | bytes | None:
 def _leave_headers_alone(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Stand where credentials would be, or ``requests`` would look for some in ``.netrc``."""
     return request
-
-
-def proxy_for(settings: TargetSettings, url: str) -> str | None:
-    """Return the proxy for a URL: the connection's, otherwise the environment's, or None.
-
-    Both transports read ``no_proxy`` of the connection as ``requests`` does: ``*``, host names and their domains with
-    or without a leading dot, IP addresses and CIDR ranges, each optionally with a port.
-
-    :param settings: Connection settings.
-    :param url: URL of the request.
-    """
-    proxies = {key: proxy for key, proxy in settings.proxies.items() if key != "no_proxy"}
-    no_proxy = settings.proxies.get("no_proxy")
-    if no_proxy is not None:
-        no_proxy = _as_requests_reads_it(no_proxy, url)
-        if requests.utils.should_bypass_proxies(url, no_proxy):
-            return None
-    proxy: str | None = requests.utils.select_proxy(url, proxies)
-    if proxy is None and not (url.startswith("http://") and _environment_would_tell(settings)):
-        proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url, no_proxy))
-    return proxy
-
-
-def _as_requests_reads_it(no_proxy: str, url: str) -> str:
-    """Return ``no_proxy`` without brackets around IPv6 addresses, and without ports behind IPv4 addresses."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    entries = [entry.strip().replace("[", "").replace("]", "") for entry in no_proxy.split(",")]
-    with_port = {entry: _IPV4_AND_PORT.fullmatch(entry) for entry in entries}
-    return ",".join(
-        match[1] if match else entry for entry, match in with_port.items() if not match or int(match[2]) == port
-    )
-
-
-def _environment_would_tell(settings: TargetSettings) -> bool:
-    """Say whether the environment names another machine as proxy for what goes to this one in clear text."""
-    for url in settings.clear_text_urls:
-        given = requests.utils.select_proxy(url, settings.proxies)
-        proxy = given or requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
-        if proxy is not None and not is_loopback(urlsplit(proxy).hostname or ""):
-            return True
-    return False
 
 
 def _certificates(verify: bool | str) -> ssl.SSLContext | bool:

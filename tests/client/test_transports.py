@@ -20,7 +20,10 @@ import requests
 from airflow_provider_adobe_target import client
 from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Response, Send, TransportFailure, Wait
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import HttpxTransport, arun, proxy_for
+from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
+from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
+
+HTTP_MODULES = (".transports",)
 
 
 def once(request):
@@ -172,9 +175,16 @@ def test_no_proxy_of_the_environment_is_used(server, other_server, send, monkeyp
     "no_proxy",
     ["127.0.0.1", "127.0.0.1:{port}", "127.0.0.0/8", "*", "other.example, 127.0.0.1", "[::1]:{port},127.0.0.1"],
 )
-def test_no_proxy_of_the_connection_means_the_same_in_both_transports(server, other_server, send, no_proxy):
+@pytest.mark.parametrize("place", ["connection", "no_proxy", "NO_PROXY"])
+def test_no_proxy_has_one_meaning_in_both_transports(server, other_server, send, monkeypatch, place, no_proxy):
     server.reply(200, "direct")
-    proxies = {"http": other_server.url, "no_proxy": no_proxy.format(port=server.port)}
+    no_proxy = no_proxy.format(port=server.port)
+    if place == "connection":
+        proxies = {"http": other_server.url, "no_proxy": no_proxy}
+    else:
+        proxies = {}
+        monkeypatch.setenv("HTTP_PROXY", other_server.url)
+        monkeypatch.setenv(place, no_proxy)
     assert send(server.url, proxies=proxies).body == b"direct"
 
 
@@ -184,25 +194,32 @@ def test_no_proxy_for_another_host_does_not_bypass_the_proxy(server, other_serve
     assert send(server.url, proxies={"http": other_server.url, "no_proxy": no_proxy}).body == b"by proxy"
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_may_have_no_scheme(server, other_server, send, monkeypatch, variable):
+    monkeypatch.setenv(variable, other_server.url.removeprefix("http://"))
+    other_server.reply(200, "by proxy")
+    assert send(server.url).body == b"by proxy"
+
+
+def test_a_proxy_that_cannot_be_used_is_an_error_in_both_transports(server, send, monkeypatch):
+    monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:1080")
+    with pytest.raises(ConnectionSettingsError, match="URL of a proxy must begin with"):
+        send(server.url)
+
+
 @pytest.mark.parametrize(
-    ("no_proxy", "host", "bypassed"),
-    [
-        (".example.com", "acme.example.com", True),
-        ("example.com", "acme.example.com", True),
-        (".example.com", "example.org", False),
-        ("acme.example.com:8080", "acme.example.com:8080", True),
-        ("acme.example.com:8080", "acme.example.com:8081", False),
-        ("[::1]", "[::1]:8080", True),
-        ("::1", "[::1]:8080", True),
-        ("[::1]:8080", "[::1]:8081", False),
-        ("10.1.0.0/16", "10.1.2.3", True),
-        ("10.1.0.0/16", "10.2.2.3", False),
-        ("*", "anything.example", True),
-    ],
+    "location", ["/elsewhere", "http://[", "http://127.0.0.1:1/"], ids=["relative", "malformed", "another host"]
 )
-def test_no_proxy_takes_domains_ports_addresses_and_ranges(make_settings, no_proxy, host, bypassed):
-    settings = make_settings(proxies={"all": "http://127.0.0.1:3128", "no_proxy": no_proxy})
-    assert (proxy_for(settings, f"http://{host}/m2") is None) == bypassed
+def test_a_redirect_is_returned_whatever_its_location(server, send, location):
+    server.reply(302, b"moved", headers={"Location": location})
+    response = send(server.url)
+    assert (response.status, response.body, len(server.requests)) == (302, b"moved", 1)
+
+
+def test_a_redirect_is_read_up_to_its_limit(server, send):
+    headers = {"Location": "/elsewhere", "Content-Encoding": "gzip"}
+    server.reply(302, gzip.compress(bytes(10_000_000)), headers=headers)
+    assert send(server.url).kind == "too_long"
 
 
 @pytest.mark.parametrize(("size", "in_loop"), [(100, True), (100_000, False)])
@@ -296,9 +313,9 @@ def test_a_triggerer_reads_certificates_again_only_where_they_changed(server, ma
     assert read.call_count == 2
 
 
-def test_only_this_module_loads_an_http_library():
+def test_only_these_modules_load_an_http_library():
     modules = [module.name for module in pkgutil.walk_packages(client.__path__, f"{client.__name__}.")]
-    lines = [f"import {name}" for name in modules if not name.endswith(".transports")]
+    lines = [f"import {name}" for name in modules if not name.endswith(HTTP_MODULES)]
     lines += [
         "import sys",
         "assert not {'requests', 'httpx', 'airflow', 'pandas', 'pyarrow'} & set(sys.modules)",
