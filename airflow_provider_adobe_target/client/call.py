@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_adobe_target.client.protocol import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
+_MIN_CALL_SECONDS = 60.0  # of a call that starts shortly before, or after, the deadline
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +59,7 @@ def call_with_retry(
     :param read: Function that parses a response, or returns a failed attempt if a retry may help.
     :param policy: Retry policy.
     :param subject: Description of the request, for messages.
-    :param deadline: Time in seconds since the epoch after which no wait may end.
+    :param deadline: Time in seconds since the epoch after which no wait may end. A call may end up to a minute later.
     :param failed_attempts: Empty list that receives the failed attempts.
     :param classify: Function that returns a failed attempt for a response whose HTTP status allows a retry.
     :raises AdobeTargetUnavailableError: If the policy allows no further attempt.
@@ -70,7 +72,8 @@ def call_with_retry(
         with rate_limiter.permit() as permit:
             while (pause := permit.try_acquire()) > 0:
                 yield wait_within(pause, clock, deadline, subject, reason)
-            answer = yield Send(request)
+            remaining = max(_MIN_CALL_SECONDS, deadline - clock.now())
+            answer = yield Send(replace(request, remaining_seconds=remaining))
         outcome = _outcome(answer, read, clock.now(), classify)
         if not isinstance(outcome, FailedAttempt):
             return outcome

@@ -7,6 +7,7 @@ in a worker's thread and in a triggerer's event loop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
@@ -62,6 +63,7 @@ class Request:
     :param body: File or bytes to send, or None.
     :param timeout: Connect timeout and read timeout (for the next byte) in seconds.
     :param response_limit: Maximum size of the response body in bytes.
+    :param remaining_seconds: Maximum duration of the call, if what it belongs to ends earlier than its timeouts.
     """
 
     method: Literal["GET", "POST"]
@@ -70,12 +72,13 @@ class Request:
     body: BatchBody | bytes | None = field(repr=False)
     timeout: tuple[float, float]
     response_limit: int = SHORT_RESPONSE_LIMIT
+    remaining_seconds: float = math.inf
 
     @property
     def max_seconds(self) -> float:
         """Overall deadline of the call in seconds: to connect, to send the body, and to read the whole response."""
         connect, read = self.timeout
-        return connect + read * (2 if self.body is not None else 1)
+        return min(self.remaining_seconds, connect + read * (2 if self.body is not None else 1))
 
 
 @dataclass(frozen=True)

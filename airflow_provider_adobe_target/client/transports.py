@@ -10,9 +10,8 @@ import logging
 import os
 import socket
 import ssl
-import threading
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
@@ -23,6 +22,11 @@ import httpx
 import requests
 import urllib3
 
+from airflow_provider_adobe_target.client.call_deadline import (
+    CallDeadline,
+    CallDeadlineExceededError,
+    DeadlineAdapter,
+)
 from airflow_provider_adobe_target.client.hosts import is_loopback
 from airflow_provider_adobe_target.client.protocol import (
     BatchBody,
@@ -66,7 +70,7 @@ class RequestsTransport:
         self._settings = settings
         self._session = _Session()
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, _Adapter())
+            self._session.mount(scheme, DeadlineAdapter())
         self._session.cookies.set_policy(_NO_COOKIES)
 
     def __enter__(self) -> RequestsTransport:
@@ -91,7 +95,7 @@ class RequestsTransport:
         options = self._session.merge_environment_settings(request.url, {}, True, self._settings.verify, None)
         proxy = proxy_for(self._settings, request.url)
         options["proxies"] = {"http": proxy, "https": proxy} if proxy else {}
-        deadline = _Deadline(request.max_seconds)
+        deadline = CallDeadline(request.max_seconds)
         try:
             with (
                 _quiet_libraries(),
@@ -107,7 +111,7 @@ class RequestsTransport:
                 return Response(response.status_code, headers, content.whole())
         except _UnfitContentError as error:
             return TransportFailure(error.kind, True, str(error))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, _DeadlineExceededError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, CallDeadlineExceededError) as error:
             timed_out = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
             return _failure(error, body, request.url, timed_out=timed_out or deadline.is_exceeded)
 
@@ -332,111 +336,6 @@ def _trusting(path: str, changed_at: int) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=path)
 
 
-class _DeadlineExceededError(Exception):
-    """A call exceeded its overall deadline."""
-
-
-class _Deadline:
-    """Overall deadline of a call. When it expires, the call's socket is shut down. A context manager.
-
-    The socket's own timeout is not enough, because it restarts with each byte.
-
-    :param seconds: Seconds from the start of the call.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.is_exceeded = False
-        self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        _deadline.set(self)
-        self._timer.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        self._timer.join()  # so that no thread is left when the call has ended
-        _deadline.set(None)
-
-    def watch(self, connection: socket.socket) -> None:
-        """Register the socket of the call."""
-        self._socket = connection
-        if self.is_exceeded:
-            self._expire()
-
-    def check(self) -> None:
-        """Reject a response that was truncated because the socket was shut down.
-
-        :raises _DeadlineExceededError: If the deadline has expired.
-        """
-        if self.is_exceeded:
-            raise _DeadlineExceededError
-
-    def _expire(self) -> None:
-        self.is_exceeded = True
-        if self._socket is not None:
-            with suppress(OSError):  # the socket is already closed
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-
-_deadline: ContextVar[_Deadline | None] = ContextVar("adobe_target_deadline", default=None)
-
-
-class _WatchedConnection(urllib3.connection.HTTPConnection):
-    """A connection that registers its socket with the deadline of the call."""
-
-    def connect(self) -> None:
-        super().connect()
-        _watch(self)
-
-    def putrequest(self, *arguments: Any, **options: Any) -> None:
-        _watch(self)  # for a reused connection
-        super().putrequest(*arguments, **options)
-
-
-class _WatchedTlsConnection(urllib3.connection.HTTPSConnection):
-    """The TLS variant of :class:`_WatchedConnection`."""
-
-    def connect(self) -> None:
-        super().connect()
-        _watch(self)
-
-    def putrequest(self, *arguments: Any, **options: Any) -> None:
-        _watch(self)
-        super().putrequest(*arguments, **options)
-
-
-def _watch(connection: urllib3.connection.HTTPConnection) -> None:
-    deadline = _deadline.get()
-    if deadline is not None and connection.sock is not None:
-        deadline.watch(connection.sock)
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _WatchedConnection
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _WatchedTlsConnection
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Open connections that a deadline can shut down."""
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-        return manager
-
-
 class _UnfitContentError(Exception):
     def __init__(self, kind: FailureKind, message: str) -> None:
         super().__init__(message)
@@ -492,10 +391,10 @@ def _failure(error: Exception, body: _FileBlocks | bytes | None, url: str, *, ti
         kind, message = "name", "the host name cannot be resolved"
     elif certificate := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
         kind, message = "tls", f"the server's certificate is not trusted ({certificate.verify_message})"
-    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
-        kind, message = "tls", "no TLS connection could be agreed on"
     elif timed_out:
         kind, message = "timeout", "no answer in time"
+    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
+        kind, message = "tls", "no TLS connection could be agreed on"
     elif _is_connect_failure(causes):
         kind, message = "connect", "no connection could be made"
     else:

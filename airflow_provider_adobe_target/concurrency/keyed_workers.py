@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
+from airflow_provider_adobe_target.concurrency.cancellation import cancel, cancelled_by
 from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError
 
 T = TypeVar("T")
@@ -45,16 +46,16 @@ def run_keyed(
 
     def run(queue: Queue[T]) -> None:
         try:
-            work(_taken(queue, stop))
+            with cancelled_by(stop):
+                work(_taken(queue, stop))
         except TaskCancelledError:
             pass
         except BaseException as error:
             errors.append(error)
-            stop.set()
+            cancel(stop, error)
 
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="adobe-target-lane") as threads:
-        for queue in queues:
-            threads.submit(run, queue)
+        running = [threads.submit(run, queue) for queue in queues]
         try:
             with closing(items):
                 for item in items:
@@ -62,8 +63,9 @@ def run_keyed(
                         break
             for queue in queues:
                 _put(queue, _END, stop)
-        except BaseException:
-            stop.set()
+            wait(running)  # here, where an exception cancels the workers
+        except BaseException as error:
+            cancel(stop, error)
             raise
     for other in errors[1:]:
         log.error("This failed, too: %s", other)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
+from airflow_provider_adobe_target.concurrency.cancellation import cancel
 from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError
 
 T = TypeVar("T")
@@ -48,8 +49,8 @@ def read_and_process(
         try:
             waiting.put(_read(items, waiting, ended))
             working.result()
-        except BaseException:
-            stop.set()
+        except BaseException as error:
+            cancel(stop, error)
             _empty(waiting)
             waiting.put(_End())
             raise

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.concurrency.cancellation import cancel, cancelled_by
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 _MAX_UPLOADS = 10
@@ -54,7 +55,8 @@ def run_pool(
     At most ``max_workers + 1`` items exist at a time: one per worker, and one that waits for a free worker.
 
     After an error no further file is started. Running calls are completed, because their outcome counts, but they are
-    not retried. The first error is raised, the others are logged.
+    not retried. If Airflow ends the task, they are interrupted (:func:`~.cancel`). The first error is raised, the
+    others are logged.
 
     :param files: Iterable of finished files.
     :param send: Function that sends a file. Its arguments are the file's index (from 0), the file, and a clock whose
@@ -67,11 +69,12 @@ def run_pool(
 
     def fail(error: BaseException) -> None:
         errors.append(error)
-        stop.set()
+        cancel(stop, error)
 
     def upload(number: int, file: T) -> None:
         try:
-            send(number, file, CancellableClock(stop))
+            with cancelled_by(stop):
+                send(number, file, CancellableClock(stop))
         except TaskCancelledError:
             log.warning(
                 "A file of %s rows is not tried again, as the task ends. Whether Adobe Target took it is unknown.",
@@ -87,8 +90,11 @@ def run_pool(
             for number, file in enumerate(files):
                 room.acquire()
                 if stop.is_set():
+                    room.release()
                     break
                 threads.submit(upload, number, file)
+            for _ in range(max_workers):  # wait here, where an exception cancels the workers
+                room.acquire()
         except TaskCancelledError:
             pass
         except BaseException as error:

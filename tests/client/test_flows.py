@@ -429,6 +429,14 @@ def test_the_timeout_names_what_is_unfinished(server, wait, clock):
     assert sum(clock.waits) == 200
 
 
+@pytest.mark.parametrize(("left", "seconds"), [(math.inf, 310), (86_400, 310), (200, 200), (5, 60), (-5, 60)])
+def test_a_poll_ends_a_minute_after_the_deadline_at_the_latest(make_settings, clock, left, seconds):
+    settings = make_settings(timeout="10, 300")
+    batch = Batch.from_status_url("https://acme.tt.omtrdc.net/m2/acme/profile/batchStatus?batchId=acme-1-1")
+    flow = batch_status(settings, RateLimiter(30, clock), clock, batch, clock.now() + left)
+    assert next(flow).request.max_seconds == seconds
+
+
 def test_after_the_deadline_each_batch_is_asked_for_once(server, wait, clock):
     server.status("complete")
     assert wait([batch_of(server)], timeout=-5)[0].final

@@ -23,7 +23,7 @@ from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 
-HTTP_MODULES = (".transports",)
+HTTP_MODULES = (".transports", ".call_deadline")
 
 
 def once(request):
@@ -385,6 +385,24 @@ def test_a_response_that_comes_byte_by_byte_ends_at_the_deadline(dripping_server
     assert isinstance(failure, TransportFailure)
     assert (failure.kind, failure.message) == ("timeout", "no answer in time")
     assert 0.9 < time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_answers_byte_by_byte_ends_at_the_deadline(dripping_server, send, scheme):
+    dripping_server.response = b"HTTP/1.1 200 OK\r\nX-Header: " + b"x" * 400
+    proxies = {scheme: dripping_server.url}
+    started = time.monotonic()
+    failure = send(f"{scheme}://target.example/", timeout=(0.3, 0.7), proxies=proxies)
+    assert failure.kind == "timeout"
+    assert time.monotonic() - started < 5
+
+
+def test_a_tls_handshake_byte_by_byte_ends_at_the_deadline(dripping_server, send):
+    dripping_server.response = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + bytes(400)
+    started = time.monotonic()
+    failure = send(dripping_server.url.replace("http:", "https:"), timeout=(0.3, 0.7))
+    assert failure.kind in ("timeout", "tls")
+    assert time.monotonic() - started < 5
 
 
 def test_a_server_that_reads_byte_by_byte_ends_at_the_deadline(dripping_server, send, tmp_path):
