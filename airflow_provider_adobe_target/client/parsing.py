@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError  # nosec B405  # the error only: the parser is the defused one
 
 from airflow_provider_adobe_target.client.batch import BatchStatus
+from airflow_provider_adobe_target.client.json_reader import JsonReader
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 _COUNTERS = ("batchSize", "consumedCount", "successfulUpdates", "profilesNotFound", "failedUpdates")
 _NAMES = frozenset({"success", "batchId", "batchStatus", "message", "status", *_COUNTERS})
@@ -26,8 +27,8 @@ _OWN_NAMES = frozenset({"success", "batchId", "batchStatus"})
 _CHECKED = _NAMES | {"response", "profile"}
 _FAILURE_WORDS = frozenset({"failed", "error"})
 _MAX_DEPTH = 32
-_MAX_PARTS = 2_500_000  # XML elements, or brackets, braces and commas of JSON
-_MAX_JSON_BYTES = 16 << 20  # JSON is parsed at once and needs five times its size; XML is parsed in blocks
+_MAX_PARTS = 2_500_000  # XML elements, or rows of JSON
+_MAX_TEXT = 1 << 18  # characters of the text of an element
 _MAX_TAGS = 1_000  # distinct names of elements, attributes and namespaces
 _FEED_BYTES = 1 << 16
 _MAX_FAILED_IDS = 100_000
@@ -133,14 +134,8 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 
     :raises ResponseParseError: If it is not.
     """
-    return _json_object(body, None)
-
-
-def _json_object(body: bytes, make: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None) -> dict[str, Any]:
-    if len(body) > _MAX_JSON_BYTES or sum(map(body.count, (b"[", b"{", b","))) > _MAX_PARTS:
-        raise ResponseParseError("it is far longer than an answer of Target's")
     try:
-        value = json.loads(body, object_pairs_hook=make)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         raise ResponseParseError("it is not JSON") from None
     if not isinstance(value, dict):
@@ -183,19 +178,46 @@ def _read(body: bytes) -> _Fields:
     return collector.fields
 
 
-def _read_json(text: bytes) -> _Fields:
-    values = _json_object(text, _one_meaning)
-    is_own_form = "response" in values or not _OWN_NAMES.isdisjoint(values) or set(values) == {"status", "message"}
-    if isinstance(values.get("response"), dict):  # the XML root, if a gateway has converted XML to JSON
-        values = values["response"]
-    entries = values.pop("profile", None) or []
-    rows = entries if isinstance(entries, list) else [entries]
-    fields = _Fields({name: _text(value) for name, value in values.items() if name in _NAMES and value is not None})
-    fields.is_own_form = is_own_form
-    for row in rows:
+def _read_json(body: bytes) -> _Fields:
+    reader = JsonReader(body, _one_meaning)
+    try:
+        fields = _json_fields(reader, is_root=True)
+        if reader.peek():
+            raise ValueError("not a response of Target")
+    except (ValueError, RecursionError):
+        raise ResponseParseError("it is not JSON") from None
+    return fields
+
+
+def _json_fields(reader: JsonReader, *, is_root: bool) -> _Fields:
+    fields, response = _Fields(), None
+    names: set[str] = set()
+    for name in reader.names():
+        if name in names and name in ("profile", "response"):
+            raise ResponseParseError(f"it has {name} twice")
+        names.add(name)
+        if len(names) > _MAX_TAGS:
+            raise ValueError("not a response of Target")
+        if name == "profile":
+            _note_json_rows(reader, fields)
+        elif name == "response" and is_root and reader.peek() == "{":
+            response = _json_fields(reader, is_root=False)  # the XML root, if a gateway has converted XML to JSON
+        else:
+            value = reader.value()
+            if name in _NAMES:
+                fields.note(name, "" if value is None else _text(value))
+    fields = response or fields
+    fields.is_own_form = "response" in names or not _OWN_NAMES.isdisjoint(names) or names == {"status", "message"}
+    return fields
+
+
+def _note_json_rows(reader: JsonReader, fields: _Fields) -> None:
+    rows = reader.elements() if reader.peek() == "[" else [reader.value()]
+    for number, row in enumerate(rows):
+        if number > _MAX_PARTS:
+            raise ValueError("not a response of Target")
         if isinstance(row, dict):
             fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
-    return fields
 
 
 def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -220,6 +242,7 @@ class _Collector:
         self.moved = False
         self._path: list[str] = []
         self._text: list[str] = []
+        self._text_length = 0
         self._row: dict[str, str] = {}
         self._parts = 0
         self._tags: set[str] = set()
@@ -228,7 +251,7 @@ class _Collector:
         self.note_tags([tag, *attributes])
         self._path.append(tag.rpartition("}")[2])
         self.fields.is_own_form = self._path[0] == "response"
-        self._text = []
+        self._text, self._text_length = [], 0
         self._parts += 1
         if len(self._path) > _MAX_DEPTH or self._parts > _MAX_PARTS or self._path[0].lower() == "html":
             raise ValueError("not an answer of Target's")
@@ -243,10 +266,13 @@ class _Collector:
     def data(self, text: str) -> None:
         self.moved = True
         self._text.append(text)
+        self._text_length += len(text)
+        if self._text_length > _MAX_TEXT:
+            raise ValueError("not a response of Target")
 
     def end(self, tag: str) -> None:
         text = "".join(self._text).strip()
-        self._text = ["?"]  # what holds elements is no plain value
+        self._text, self._text_length = ["?"], 0  # an element with children has no text value
         self.moved = True
         match self._path:
             case [_, "profile"]:

@@ -6,6 +6,7 @@ Import this module inside functions. It is the only one that imports an HTTP lib
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import socket
@@ -52,7 +53,7 @@ T = TypeVar("T")
 
 _BLOCK = 1 << 20
 _READ_BLOCK = 1 << 16
-_PARSED_IN_LOOP_BYTES = 1 << 16
+_PARSED_IN_LOOP_BYTES = 1 << 14
 # Cookies identify a visitor. They are not stored, so that none is sent with a call about another visitor.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
@@ -226,7 +227,7 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
             else:
                 answer = await transport.send(command.request)
             if isinstance(answer, Response) and len(answer.body) > _PARSED_IN_LOOP_BYTES:
-                command = await asyncio.to_thread(_resume, flow, answer)
+                command = await _resume_in_thread(flow, answer)
             else:
                 command = flow.send(answer)
     except (StopIteration, _FlowEnded) as end:
@@ -242,6 +243,16 @@ class _FlowEnded(Exception):  # noqa: N818  # not an error
     def __init__(self, value: Any) -> None:
         super().__init__()
         self.value = value
+
+
+async def _resume_in_thread(flow: Flow[T], answer: SendResult) -> Send | Wait:
+    thread = asyncio.ensure_future(asyncio.to_thread(_resume, flow, answer))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])  # a flow that runs cannot be closed
+        thread.exception()  # the event loop would log one that nothing retrieves
+        raise
 
 
 def _resume(flow: Flow[T], answer: SendResult) -> Send | Wait:
@@ -348,7 +359,7 @@ class _Content:
     def __init__(self, limit: int, headers: Mapping[str, str]) -> None:
         self._limit = limit
         self._received = 0
-        self._content = bytearray()
+        self._content = io.BytesIO()  # its value is no copy
         coding = headers.get("content-encoding", "").strip().lower()
         if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise _UnfitContentError("broken", "an answer in a content encoding that was not asked for")
@@ -359,20 +370,20 @@ class _Content:
         """Add the next block. Neither the received nor the decompressed size may exceed the limit."""
         self._received += len(block)
         try:
-            room = self._limit - len(self._content) + 1
-            self._content += self._packed.decompress(block, room) if self._packed else block
+            room = self._limit - self._content.tell() + 1
+            self._content.write(self._packed.decompress(block, room) if self._packed else block)
         except zlib.error:
             raise self._broken() from None
         if self._packed and self._packed.unused_data:  # zlib would keep all that follows the end of the stream
             raise self._broken()
-        if max(self._received, len(self._content)) > self._limit:
+        if max(self._received, self._content.tell()) > self._limit:
             raise _UnfitContentError("too_long", f"an answer of more than {self._limit:,} bytes")
 
     def whole(self) -> bytes:
         """Return the body, once nothing more comes."""
-        if self._content and self._packed and not self._packed.eof:
+        if self._content.tell() and self._packed and not self._packed.eof:
             raise self._broken()
-        return bytes(self._content)
+        return self._content.getvalue()
 
     @staticmethod
     def _broken() -> _UnfitContentError:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 import requests
 
 from airflow_provider_adobe_target import client
+from airflow_provider_adobe_target.client.parsing import parse_status
 from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Response, Send, TransportFailure, Wait
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
@@ -238,6 +240,77 @@ def test_a_long_response_is_parsed_outside_the_event_loop(server, make_settings,
 
     assert asyncio.run(drive()) == "parsed"
     assert (threads == [threading.main_thread()]) == in_loop
+
+
+ROWS = 200_000
+LONG = {
+    "xml": b"<response><status>complete</status>"
+    + b"<profile><id>12345678</id><status>failed</status></profile>" * ROWS
+    + b"</response>",
+    "json": b'{"status": "complete", "profile": [' + b'{"id": "12345678", "status": "failed"}, ' * ROWS + b"0]}",
+}
+
+
+@pytest.mark.parametrize("form", LONG)
+def test_the_event_loop_runs_while_many_listed_rows_are_parsed(server, make_settings, clock, form):
+    server.reply(200, LONG[form])
+    delays = []
+
+    def flow():
+        response = yield Send(Request("GET", server.url, {}, None, (2, 20), 1 << 26))
+        return parse_status(response.body).status.listed_failures
+
+    async def measure():
+        while True:
+            begun = time.monotonic()
+            await asyncio.sleep(0.005)
+            delays.append(time.monotonic() - begun)
+
+    async def drive():
+        measuring = asyncio.create_task(measure())
+        async with HttpxTransport(make_settings()) as transport:
+            failures = await arun(flow(), transport, clock)
+        measuring.cancel()
+        return failures
+
+    assert asyncio.run(drive()) == ROWS
+    assert max(delays) < 0.4  # some 20 ms on a machine that does nothing else
+
+
+def test_a_flow_that_parses_in_a_thread_is_closed_when_its_driver_is_cancelled(server, make_settings, clock):
+    server.reply(200, b"x" * 100_000)
+    parsing, closed = threading.Event(), []
+
+    def flow():
+        try:
+            yield Send(Request("GET", server.url, {}, None, (2, 2), 1 << 20))
+            parsing.set()
+            time.sleep(0.3)
+            yield Wait(1)
+        finally:
+            closed.append(True)
+
+    async def drive():
+        async with HttpxTransport(make_settings()) as transport:
+            driver = asyncio.create_task(arun(flow(), transport, clock))
+            await asyncio.to_thread(parsing.wait)
+            driver.cancel()
+            await driver
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(drive())
+    assert closed == [True]
+
+
+def test_a_response_is_in_memory_once(server, send):
+    size = 32 << 20
+    server.reply(200, bytes(size))
+    tracemalloc.start()
+    try:
+        assert len(send(server.url, limit=size, timeout=(2, 20)).body) == size
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_flow_is_closed_when_its_driver_is_cancelled(clock):
