@@ -110,8 +110,9 @@ class Endpoint:
             await _caller_is_gone(receive)  # else uvicorn complains about a missing answer
         else:
             call.status = answer.status
-            call.is_acknowledged = script.is_real and answer.cut is None
-            await _send(answer, scope, receive, send)
+            call.is_acknowledged = script.is_real and answer.cut is None and not answer.drip
+            is_whole = await _send(answer, scope, receive, send)
+            call.is_acknowledged |= script.is_real and is_whole
 
     def _call(self, scope: Scope) -> Call:
         return Call(
@@ -152,7 +153,8 @@ async def _caller_is_gone(receive: Receive) -> None:
         pass
 
 
-async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Send an answer, and return whether all of it was sent."""
     body = answer.payload
     headers = {
         "content-length": "" if answer.status == 204 else str(len(body)),
@@ -166,13 +168,15 @@ async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> N
             await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
             await _wait(answer.drip, receive)
             if scope["state"]["transport"].is_closing():
-                return
+                return False
         await send({"type": "http.response.body", "body": b""})
     elif answer.cut is None:
         await send({"type": "http.response.body", "body": body})
     else:
         await send({"type": "http.response.body", "body": body[: answer.cut], "more_body": True})
         await _break_connection(scope, receive, is_reset=False)
+        return False
+    return True
 
 
 async def _break_connection(scope: Scope, receive: Receive, *, is_reset: bool) -> None:

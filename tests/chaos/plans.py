@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from functools import cached_property
 from random import Random
@@ -58,6 +58,8 @@ def _submit_fault(random: Random) -> Fault:
         Fault("lost: reset after", Answer.real(reset="after")),
         Fault("lost: cut", Answer.real(cut=random.randint(0, 40))),
         Fault("lost: late", Answer.real(delay=_FOREVER)),
+        Fault("lost: dripping", Answer.real(drip=0.1)),
+        Fault("lost: lying gzip", replace(_LYING_GZIP, is_processed=True)),
         Fault("lost: 504 instead", Answer(504, is_processed=True)),
         Fault("lost: 502 instead", Answer(502, _HTML, is_processed=True)),
     ]
@@ -233,7 +235,7 @@ def make_plan(seed: str, number: int) -> Plan:
     share = random.choice([0, 0.1, 0.1, 0.3, 0.6])
     submit_faults = _faults(random, share, _submit_fault)
     status_faults = _faults(random, random.choice([0, share]), _status_fault)
-    is_late = any(fault.name in ("lost: late", "dripping") for fault in (*submit_faults, *status_faults))
+    is_late = any(fault.name.split(": ")[-1] in ("late", "dripping") for fault in (*submit_faults, *status_faults))
     known = _known(random, rows, api_version)
     return Plan(
         seed=seed,
