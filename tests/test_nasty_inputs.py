@@ -856,14 +856,14 @@ WRONG_RULES = [
     ({"id_type": "tntId"}, "id_type='tntId'"),
     ({"on_duplicate_id": "any"}, "on_duplicate_id='any' is not one of 'first', 'last', 'fail'"),
     ({"on_risky_value": "drop"}, "on_risky_value='drop' is not one of 'replace', 'reject', 'encode'"),
-    ({"max_rows_per_file": 0}, "max_rows_per_file=0 is not a whole number from 1 to 499,999"),
+    ({"max_rows_per_file": 0}, "max_rows_per_file must be between 1 and 499,999"),
     ({"max_rows_per_file": 500_000}, "max_rows_per_file"),
-    ({"max_rows_per_file": 1.5}, "max_rows_per_file=1.5 is not a whole number"),
+    ({"max_rows_per_file": 1.5}, "max_rows_per_file must be a whole number between 1 and 499,999"),
     ({"max_rows_per_file": True}, "max_rows_per_file"),
     ({"max_rows_per_file": "9"}, "max_rows_per_file"),
     ({"max_bytes_per_file": 50_000_000}, "max_bytes_per_file"),
     ({"max_value_length": 0}, "max_value_length"),
-    ({"max_invalid_pct": 101}, "max_invalid_pct=101 is not a number from 0 to 100"),
+    ({"max_invalid_pct": 101}, "max_invalid_pct must be between 0 and 100"),
     ({"max_invalid_pct": float("nan")}, "max_invalid_pct"),
 ]
 

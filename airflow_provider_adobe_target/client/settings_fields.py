@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_adobe_target.argument_checks import check_number
 from airflow_provider_adobe_target.client.hosts import is_loopback, parse_authority, parse_host, parse_port
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 
@@ -191,11 +192,7 @@ def _calls_per_minute(value: Any) -> int:
     if value is None:
         return DEFAULT_CALLS_PER_MINUTE
     calls = _integer("calls_per_minute", value)
-    if not 1 <= calls <= MAX_CALLS_PER_MINUTE:
-        raise ConnectionSettingsError(
-            f"calls_per_minute is {calls}: it is to be within 1 and {MAX_CALLS_PER_MINUTE}, what Target "
-            "allows the whole account."
-        )
+    check_number("calls_per_minute", calls, 1, MAX_CALLS_PER_MINUTE, error=ConnectionSettingsError)
     return calls
 
 

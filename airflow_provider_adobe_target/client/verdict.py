@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
+from airflow_provider_adobe_target.argument_checks import check_arguments
+from airflow_provider_adobe_target.exceptions import BatchOutcomeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,13 +23,9 @@ _COUNTER_NAMES = {
 def check_limits(max_failed_pct: float, max_not_found_pct: float | None) -> None:
     """Check the two limits of :func:`evaluate_batches`.
 
-    :raises AdobeTargetError: where one is not within 0 to 100.
+    :raises ProfileDataError: where one is not within 0 to 100.
     """
-    for name, value in (("max_failed_pct", max_failed_pct), ("max_not_found_pct", max_not_found_pct)):
-        if name == "max_not_found_pct" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
-            raise AdobeTargetError(f"{name} is to be a number of per cent, within 0 and 100.")
+    check_arguments({"max_failed_pct": max_failed_pct, "max_not_found_pct": max_not_found_pct})
 
 
 def evaluate_batches(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct: float | None) -> list[str]:

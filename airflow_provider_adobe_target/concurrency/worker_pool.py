@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.cancellation import cancel, cancelled_by
-from airflow_provider_adobe_target.exceptions import AdobeTargetError
-
-_MAX_UPLOADS = 10
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +36,7 @@ def check_concurrency(max_concurrent_uploads: int) -> None:
     :param max_concurrent_uploads: Number of uploads.
     :raises AdobeTargetError: If it is not an integer from 1 to 10.
     """
-    value = max_concurrent_uploads
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_UPLOADS:
-        raise AdobeTargetError(f"max_concurrent_uploads={value!r} is not a whole number from 1 to {_MAX_UPLOADS}.")
+    check_arguments({"max_concurrent_uploads": max_concurrent_uploads})
 
 
 def run_pool(

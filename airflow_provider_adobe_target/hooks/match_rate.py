@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adobe_target.argument_checks import check_number
 from airflow_provider_adobe_target.client.verdict import evaluate_batches
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
-from airflow_provider_adobe_target.exceptions import BatchOutcomeError, ProfileDataError
+from airflow_provider_adobe_target.exceptions import BatchOutcomeError
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -55,8 +56,7 @@ def probe(
     from airflow_provider_adobe_target.profiles.sampling import draw_sample
     from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
-    if isinstance(sample_size, bool) or not isinstance(sample_size, int) or not 1 <= sample_size <= _MAX_SAMPLED:
-        raise ProfileDataError(f"sample_size={sample_size!r} is not a whole number from 1 to {_MAX_SAMPLED:,}.")
+    check_number("sample_size", sample_size, 1, _MAX_SAMPLED, whole=True)
     clock = clocks.SYSTEM
     value = datetime.fromtimestamp(clock.now(), timezone.utc).strftime("%Y-%m-%d")
     rules: Any = {"id_column": id_type, "id_type": id_type}

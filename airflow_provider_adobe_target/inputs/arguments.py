@@ -7,8 +7,32 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider_adobe_target import argument_checks
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.version_compat import ResolveMixin
+from airflow_provider_adobe_target.version_compat import AirflowFailException, ResolveMixin
+
+
+class InvalidArgumentError(ProfileDataError, AirflowFailException):
+    """An argument of an operator or sensor is wrong.
+
+    Airflow constructs a mapped task when it runs, outside :func:`~.translate_errors`: the task must not be retried.
+    """
+
+
+def check_arguments(task: Any) -> None:
+    """Check the choices, bounds and types of a task's attributes; see :func:`~.argument_checks.check_arguments`.
+
+    :raises InvalidArgumentError: naming the argument.
+    """
+    arguments = vars(task)
+    try:
+        argument_checks.check_arguments(arguments)
+        if arguments.get("csv_options") is not None:
+            from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
+
+            FileOptions.checked(arguments.get("file_format"), arguments["csv_options"])
+    except ProfileDataError as error:
+        raise InvalidArgumentError(str(error)) from None
 
 
 def to_seconds(name: str, value: Any) -> float:
@@ -16,25 +40,28 @@ def to_seconds(name: str, value: Any) -> float:
 
     :param name: Name of the argument, for the error message.
     :param value: ``timedelta``, or a number of seconds.
-    :raises ProfileDataError: If the value is neither, is not finite, or is not above 0.
+    :raises InvalidArgumentError: If the value is neither, is not finite, or is not above 0.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not math.isfinite(seconds) or seconds <= 0:
-        raise ProfileDataError(f"{name}={value!r} is not a timedelta or a number of seconds above 0.")
+        raise InvalidArgumentError(f"{name}={value!r} is not a timedelta or a number of seconds above 0.")
     return float(seconds)
 
 
-def check_one_source(sources: Mapping[str, Any]) -> None:
-    """Check that exactly one source of rows is given.
+def check_one_source(sources: Mapping[str, Any], *, required: bool = True, why: str = "") -> None:
+    """Check that exactly one source is given.
 
     :param sources: Argument names and values; None means not given.
-    :raises ProfileDataError: If none or several are given.
+    :param required: Whether one must be given.
+    :param why: Sentence to append to the message.
+    :raises InvalidArgumentError: If none or several are given.
     """
     given = [name for name, source in sources.items() if source is not None]
-    if len(given) != 1:
+    if len(given) != 1 and (given or required):
         *names, last = sources
-        raise ProfileDataError(f"Give one of {', '.join(names)} and {last}; given: {', '.join(given) or 'none'}.")
+        message = f"Give one of {', '.join(names)} and {last}; given: {', '.join(given) or 'none'}."
+        raise InvalidArgumentError(f"{message} {why}".strip())
 
 
 def check_sql(name: str, sql: Any) -> None:
@@ -43,7 +70,7 @@ def check_sql(name: str, sql: Any) -> None:
     Upstream output is checked again when the task runs.
 
     :param name: Name of the argument, for the error message.
-    :raises ProfileDataError: If it is anything else, such as a list of statements.
+    :raises InvalidArgumentError: If it is anything else, such as a list of statements.
     """
     if sql is not None and not isinstance(sql, (str, ResolveMixin)):
-        raise ProfileDataError(f"{name} is {type(sql).__name__}, not text. Give one statement.")
+        raise InvalidArgumentError(f"{name} is {type(sql).__name__}, not text. Give one statement.")

@@ -7,18 +7,7 @@ import logging
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.version_compat import AirflowSkipException
 
-ON_NO_ROWS = ("succeed", "skip", "fail")
-
 log = logging.getLogger(__name__)
-
-
-def check_on_no_rows(on_no_rows: str) -> None:
-    """Check the argument ``on_no_rows``.
-
-    :raises ProfileDataError: If it is not one of the choices.
-    """
-    if on_no_rows not in ON_NO_ROWS:
-        raise ProfileDataError(f"on_no_rows={on_no_rows!r} is not one of {', '.join(map(repr, ON_NO_ROWS))}.")
 
 
 def check_row_counts(rows_read: int, rows_invalid: int, on_no_rows: str, max_invalid_pct: float | None = None) -> None:

@@ -64,14 +64,10 @@ def resolve_id_map(
     :raises ProfileDataError: If several sources are given, ``sql`` is given without a connection, or the rows are not
         an id map.
     """
-    given = [name for name, source in (("", data), ("_sql", sql), ("_path", path)) if source is not None]
-    if not given:
+    check_one_source({"id_map": data, "id_map_sql": sql, "id_map_path": path}, required=False)
+    if data is None and sql is None and path is None:
         return None
     check_sql("id_map_sql", sql)
-    if len(given) > 1:
-        raise ProfileDataError(
-            f"Give one of id_map, id_map_sql and id_map_path; given: id_map{', id_map'.join(given)}."
-        )
     from airflow_provider_adobe_target.profiles.id_map import IdMap
 
     return IdMap(resolve_rows(data, sql, path, sql_conn_id, None), max_linked_ids, on_risky_value)

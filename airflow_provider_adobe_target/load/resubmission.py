@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.client.batch import LOST, STUCK
 from airflow_provider_adobe_target.client.verdict import failure_reason
-from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +31,7 @@ class Resubmission:
 
         :raises AdobeTargetError: If an option has an invalid value.
         """
-        for name in ("on_stuck", "on_status_lost"):
-            if getattr(self, name) not in ("fail", "resubmit"):
-                raise AdobeTargetError(f"{name}={getattr(self, name)!r} is neither 'fail' nor 'resubmit'.")
+        check_arguments(vars(self))
 
     def schedule(self, batches: Mapping[int, Batch], checkpoint: Checkpoint) -> bool:
         """Record final batches and schedule failed ones for resubmission.

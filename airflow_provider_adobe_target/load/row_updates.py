@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
-from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, DailyRateLimiter
+from airflow_provider_adobe_target.client.rate_limit.daily import DailyRateLimiter
 from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError, run_pool
 from airflow_provider_adobe_target.exceptions import (
-    AdobeTargetError,
     ProfileNotFoundError,
     TargetRefusedError,
     TokenRefusedError,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
     from airflow_provider_adobe_target.spill import SpillFile
 
-_MAX_AT_ONCE = 32
-_MAX_PER_SECOND = 1_000
 _REFUSED_IN_A_ROW = 10
 _PROGRESS_SECONDS = 60.0
 
@@ -53,14 +51,7 @@ class UpdateRate:
 
         :raises AdobeTargetError: If a limit has an invalid value.
         """
-        for name, most, kinds in (
-            ("updates_per_second", _MAX_PER_SECOND, (int, float)),
-            ("updates_per_day", CALLS_PER_DAY, (int,)),
-            ("max_concurrent_updates", _MAX_AT_ONCE, (int,)),
-        ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= most:
-                raise AdobeTargetError(f"{name}={value!r} is not a number above 0, and at most {most:,}.")
+        check_arguments(vars(self))
 
     def budget(self) -> DailyRateLimiter:
         """Return the budget for one kind of call."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.inputs.arguments import check_sql
+from airflow_provider_adobe_target.inputs.arguments import (
+    InvalidArgumentError,
+    check_arguments,
+    check_one_source,
+    check_sql,
+)
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
@@ -82,12 +86,14 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self.universe_id_column = universe_id_column
         self.allow_no_members = allow_no_members
         self._flags: AudienceRows | None = None
+        self._check_universe()
+        check_arguments(self)
+        if self.attributes is not None:
+            raise InvalidArgumentError("attributes is not for audiences: name those in audiences.")
 
     def _rows(self, folder: Path) -> AudienceRows:
         from airflow_provider_adobe_target.profiles.audiences import AudienceRows, audience_names
 
-        if self.attributes is not None:
-            raise ProfileDataError("attributes is not for audiences: name those in audiences.")
         self._flags = AudienceRows(
             super()._rows(folder),
             self._universe(),
@@ -101,14 +107,17 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         return self._flags
 
     def _universe(self) -> Any:
-        sources = (self.universe_data, self.universe_sql, self.universe_path)
-        if sum(source is not None for source in sources) != 1:
-            raise ProfileDataError(
-                "Give one of universe_data, universe_sql and universe_path, with the ids of everybody: who has left an "
-                "audience is in no row any more, and would stay a member."
-            )
+        sources = self._check_universe()
         conn_id = self.universe_sql_conn_id or self.sql_conn_id
         return resolve_rows(*sources, conn_id, self.universe_parameters)
+
+    def _check_universe(self) -> tuple[Any, Any, Any]:
+        names = ("universe_data", "universe_sql", "universe_path")
+        sources = {name: getattr(self, name) for name in names}
+        check_one_source(
+            sources, why="The universe has the ids of all who may have been members; otherwise former members stay."
+        )
+        return self.universe_data, self.universe_sql, self.universe_path
 
     def _report(self, run: ProfilePipeline, *arguments: Any) -> dict[str, Any]:
         assert self._flags is not None  # noqa: S101  # nosec B101  # for the type checker

@@ -22,8 +22,13 @@ from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
 from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql, to_seconds
-from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
+from airflow_provider_adobe_target.inputs.arguments import (
+    check_arguments,
+    check_one_source,
+    check_sql,
+    to_seconds,
+)
+from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_id_map, resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
@@ -171,9 +176,9 @@ class BulkProfileUpdateOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_on_no_rows(on_no_rows)
         check_one_source({"data": data, "sql": sql, "path": path})
         check_sql("sql", sql)
+        check_one_source({"id_map": id_map, "id_map_sql": id_map_sql, "id_map_path": id_map_path}, required=False)
         check_sql("id_map_sql", id_map_sql)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
@@ -217,6 +222,7 @@ class BulkProfileUpdateOperator(BaseOperator):
         self._folder: TempFolder | None = None
         self._ends_at: float | None = None
         self._client_code: str | None = None
+        check_arguments(self)
 
     @classmethod
     def from_treasure_data(cls, settings: Mapping[str, Any] | str | None = None, /, **arguments: Any) -> Self:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError, TargetRefusedError
 from airflow_provider_adobe_target.hooks.edge_network import EdgeNetworkHook
+from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import mask_secret
@@ -43,9 +44,11 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
         max_value_length: int = _MAX_VALUE_LENGTH,
         **kwargs: Any,
     ) -> None:
-        super().__init__(if_not_found="send", max_value_length=min(max_value_length, _MAX_VALUE_LENGTH), **kwargs)
+        super().__init__(if_not_found="send", max_value_length=max_value_length, **kwargs)
+        self.max_value_length = min(max_value_length, _MAX_VALUE_LENGTH)
         self.namespace = namespace
         self.authenticated = authenticated
+        check_arguments(self)
 
     @cached_property
     def hook(self) -> EdgeNetworkHook:

@@ -11,8 +11,13 @@ from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
-from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
+from airflow_provider_adobe_target.inputs.arguments import (
+    InvalidArgumentError,
+    check_arguments,
+    check_one_source,
+    check_sql,
+)
+from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.load.link_writer import LinkWriter
@@ -23,9 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
     from airflow_provider_adobe_target.version_compat import Context
 
-_MAX_CALLS_AT_ONCE = 50
-_MAX_INTERVAL = 86_400
-_MAX_CALLS_PER_SECOND = 1_000  # Adobe's advice for bursts; it also says not to go beyond 25 times one's daily peak
 _MBOX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _GLOBAL_MBOX = "target-global-mbox"
 
@@ -118,7 +120,6 @@ class IdentityLinkOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_on_no_rows(on_no_rows)
         check_one_source({"data": data, "sql": sql, "path": path})
         check_sql("sql", sql)
         self.sql = sql
@@ -145,6 +146,7 @@ class IdentityLinkOperator(BaseOperator):
         self.result_table = result_table
         self.result_conn_id = result_conn_id
         self._folder = TempFolder()
+        self._check_arguments()
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -224,29 +226,18 @@ class IdentityLinkOperator(BaseOperator):
         )
 
     def _check_arguments(self) -> None:
-        """Check what is not checked elsewhere.
+        """Check arguments.
 
-        :raises AdobeTargetError: naming the argument
+        :raises InvalidArgumentError: naming the argument
         """
+        check_arguments(self)
         if not _MBOX.fullmatch(self.mbox) or self.mbox == _GLOBAL_MBOX:
-            raise AdobeTargetError(
+            raise InvalidArgumentError(
                 f"mbox={self.mbox!r} cannot be the name of an mbox that no activity uses: it is to have letters, "
                 f"digits, '_', '-' and '.' only, at most 128, and not to be {_GLOBAL_MBOX!r}."
             )
-        self._check_number("max_concurrent_calls", 1, _MAX_CALLS_AT_ONCE, int)
-        self._check_number("calls_per_second", 0.001, _MAX_CALLS_PER_SECOND)
-        self._check_number("browser_interval", 0, _MAX_INTERVAL)
-        self._check_number("max_failed_pct", 0, 100)
         if (self.result_table is None) != (self.result_conn_id is None):
-            raise AdobeTargetError("result_table and result_conn_id go together: give both or none.")
-
-    def _check_number(self, name: str, least: float, most: float, kind: type[int | float] = float) -> None:
-        value = getattr(self, name)
-        is_number = isinstance(value, (int, kind)) and not isinstance(value, bool)
-        if not is_number or not least <= value <= most:
-            raise AdobeTargetError(
-                f"{name}={value!r} is not a {'whole number' if kind is int else 'number'} from {least} to {most:,}."
-            )
+            raise InvalidArgumentError("result_table and result_conn_id go together: give both or none.")
 
     def _explain(self, error: BaseException, run: IdentityPipeline, links: LinkWriter) -> None:
         """Say of a task that failed halfway what it did, and what is missing."""

@@ -23,8 +23,14 @@ from airflow_provider_adobe_target.execution_timeout import (
     execution_end,
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_sql, to_seconds
-from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
+from airflow_provider_adobe_target.inputs.arguments import (
+    InvalidArgumentError,
+    check_arguments,
+    check_one_source,
+    check_sql,
+    to_seconds,
+)
+from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import (
     HiddenTemplate,
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
     from airflow_provider_adobe_target.version_compat import Context
 
-_IF_NOT_FOUND = ("fail", "skip", "send", "wait")
+_WAIT_WITH_ROWS = "if_not_found='wait' is for one profile_id. With rows use 'skip', and run the task again later."
 _NOT_FOUND = (
     "Adobe Target has no profile of this id, and a single update creates none. A profile may take up to an hour to "
     "exist; it is gone after 14 idle days, unless Adobe has set another time. "
@@ -130,7 +136,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_on_no_rows(on_no_rows)
+        check_one_source({"profile_id": profile_id, "data": data, "sql": sql, "path": path})
         check_sql("sql", sql)
         self.profile_id = self._hidden(profile_id)
         self.id_type = id_type
@@ -161,6 +167,9 @@ class SingleProfileUpdateOperator(BaseOperator):
         self.updates_per_day = updates_per_day
         self.max_concurrent_updates = max_concurrent_updates
         self.switch_to_bulk_above = switch_to_bulk_above
+        check_arguments(self)
+        if if_not_found == "wait" and profile_id is None:
+            raise InvalidArgumentError(_WAIT_WITH_ROWS)
 
     @classmethod
     def partial(cls, **arguments: Any) -> HidingPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -183,10 +192,6 @@ class SingleProfileUpdateOperator(BaseOperator):
         """
         self._ends_at = execution_end(self)
         with translate_errors():
-            if self.if_not_found not in _IF_NOT_FOUND:
-                raise ProfileDataError(
-                    f"if_not_found={self.if_not_found!r} is not one of {', '.join(map(repr, _IF_NOT_FOUND))}."
-                )
             if any(source is not None for source in (self.data, self.sql, self.path)):
                 return self._update_rows(context)
             return self._update_one(clocks.SYSTEM.now() + self.timeout)
@@ -288,9 +293,7 @@ class SingleProfileUpdateOperator(BaseOperator):
         if self.profile_id.value is not None:
             raise ProfileDataError("Give profile_id, or rows with data, sql or path, not both.")
         if self.if_not_found == "wait":
-            raise ProfileDataError(
-                "if_not_found='wait' is for one profile_id. With rows use 'skip', and run the task again later."
-            )
+            raise ProfileDataError(_WAIT_WITH_ROWS)
         pace = UpdateRate(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
         rows = resolve_rows(
             self.data,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, id_type_of
 from airflow_provider_adobe_target.profiles.deduplication import hash_strings
@@ -31,7 +32,6 @@ from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
 _KINDS = ("thirdPartyId", "pcId")
 _ID, _LINKED_ID, _TYPE = "id", "linked_id", "linked_id_type"
-_MAX_LINKED_IDS = 1_000
 
 
 class IdMap:
@@ -51,10 +51,7 @@ class IdMap:
     """
 
     def __init__(self, rows: Rows, max_linked_ids: int, on_risky_value: RiskyValue = "replace") -> None:
-        if isinstance(max_linked_ids, bool) or not isinstance(max_linked_ids, int):
-            raise ProfileDataError(f"max_linked_ids={max_linked_ids!r} is not a whole number.")
-        if not 1 <= max_linked_ids <= _MAX_LINKED_IDS:
-            raise ProfileDataError(f"max_linked_ids={max_linked_ids} is not from 1 to {_MAX_LINKED_IDS:,}.")
+        check_arguments({"max_linked_ids": max_linked_ids})
         self.max_linked_ids = max_linked_ids
         self.dropped: Counter[str] = Counter()
         self._on_risky_value = on_risky_value

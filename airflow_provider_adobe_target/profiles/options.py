@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.profiles.mapping import AttributeCase
-from airflow_provider_adobe_target.profiles.validation import MAX_ID_CHARACTERS, RiskyValue
+from airflow_provider_adobe_target.profiles.validation import RiskyValue
 
 DuplicateId = Literal["first", "last", "fail"]
 
@@ -34,17 +34,7 @@ class ProfileOptions:
 
         :raises ProfileDataError: If an option has an invalid value.
         """
-        _check_choice("id_type", self.id_type, (None, *MAX_ID_CHARACTERS))
-        _check_choice("attribute_case", self.attribute_case, ("keep", "lower"))
-        _check_choice("on_duplicate_id", self.on_duplicate_id, ("first", "last", "fail"))
-        _check_choice("on_risky_value", self.on_risky_value, ("replace", "reject", "encode"))
-        _check_range("max_rows_per_file", self.max_rows_per_file, 1, 499_999)
-        _check_range("max_bytes_per_file", self.max_bytes_per_file, 1, 49_999_999)
-        _check_range("max_value_length", self.max_value_length, 1, 1_000_000)
-        if self.max_invalid_pct is not None:
-            _check_range("max_invalid_pct", self.max_invalid_pct, 0, 100, kinds=(int, float))
-        if isinstance(self.attributes, str):
-            raise ProfileDataError(f"attributes={self.attributes!r} is not a list. Write [{self.attributes!r}].")
+        check_arguments(vars(self))
 
     @property
     def checks_all_rows_first(self) -> bool:
@@ -54,14 +44,3 @@ class ProfileOptions:
             or self.max_invalid_pct is not None
             or self.on_duplicate_id in ("fail", "last")
         )
-
-
-def _check_choice(argument: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
-        raise ProfileDataError(f"{argument}={value!r} is not one of {', '.join(map(repr, choices))}.")
-
-
-def _check_range(argument: str, value: float, least: int, most: int, *, kinds: tuple[type, ...] = (int,)) -> None:
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        number = "number" if float in kinds else "whole number"
-        raise ProfileDataError(f"{argument}={value!r} is not a {number} from {least:,} to {most:,}.")

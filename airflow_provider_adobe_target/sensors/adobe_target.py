@@ -15,6 +15,7 @@ from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
@@ -73,6 +74,7 @@ class BatchStatusSensor(AdobeTargetSensor):
         self.deferrable = deferrable
         self._polled: list[Batch] | None = None
         self._deadline = math.inf
+        check_arguments(self)
 
     def execute(self, context: Context) -> Any:
         """Wait, in the way that was chosen."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
-from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.execution_timeout import (
     check_execution_end,
     deferral_timeout,
@@ -18,8 +17,8 @@ from airflow_provider_adobe_target.execution_timeout import (
     execution_end,
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
-from airflow_provider_adobe_target.inputs.empty_source import check_on_no_rows, check_row_counts
+from airflow_provider_adobe_target.inputs.arguments import check_arguments, check_one_source, check_sql
+from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_source import resolve_rows
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -28,8 +27,6 @@ from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, P
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
     from airflow_provider_adobe_target.version_compat import Context
-
-_MAX_SAMPLED = 1_000
 
 
 class ProfileLandingSensor(AdobeTargetSensor):
@@ -43,9 +40,10 @@ class ProfileLandingSensor(AdobeTargetSensor):
 
     :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
-        ``id_type``, ``attributes``, ``on_duplicate_id``, ``on_risky_value`` and ``max_value_length``
+        ``id_type``, ``attributes``, ``on_duplicate_id``, ``on_risky_value``, ``max_value_length`` and
+        ``max_invalid_pct``
     :param on_no_rows: if the source has no rows: ``succeed`` with a warning, ``skip`` or ``fail``. If every row is
-        rejected, the task fails
+        rejected, the task fails, unless ``max_invalid_pct`` is 100
     :param sample_size: profiles to look up, 1 to 1,000
     :param seed: another one draws another sample
     :param min_landed_pct: the per cent of the sample, 0 to 100, that is to hold all that was sent. Adobe speaks of up
@@ -79,6 +77,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
         on_risky_value: Literal["replace", "reject", "encode"] = "replace",
         max_value_length: int = 5_000,
+        max_invalid_pct: float | None = None,
         on_no_rows: Literal["succeed", "skip", "fail"] = "succeed",
         sample_size: int = 100,
         seed: int = 0,
@@ -90,7 +89,6 @@ class ProfileLandingSensor(AdobeTargetSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        check_on_no_rows(on_no_rows)
         check_one_source({"data": data, "sql": sql, "path": path})
         check_sql("sql", sql)
         self.sql = sql
@@ -107,6 +105,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self.on_duplicate_id = on_duplicate_id
         self.on_risky_value = on_risky_value
         self.max_value_length = max_value_length
+        self.max_invalid_pct = max_invalid_pct
         self.on_no_rows = on_no_rows
         self.sample_size = sample_size
         self.seed = seed
@@ -118,6 +117,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self._id_type: Any = None
         self._deadline = math.inf
         self._ends_at: float | None = None
+        check_arguments(self)
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -160,7 +160,6 @@ class ProfileLandingSensor(AdobeTargetSensor):
         """Look up the profiles of the sample: all at first, then those that this process has not seen land."""
         with translate_errors():
             if self._missing is None:
-                self._check_arguments()
                 self._missing = self._draw()
                 self._sampled = len(self._missing)
             account = self._look(self._missing)
@@ -193,15 +192,6 @@ class ProfileLandingSensor(AdobeTargetSensor):
         landed = all(found.get(name) == text for name, text in update.attributes.items())
         return "landed" if landed else "different"
 
-    def _check_arguments(self) -> None:
-        size, share = self.sample_size, self.min_landed_pct
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _MAX_SAMPLED:
-            raise ProfileDataError(f"sample_size={size!r} is not a whole number from 1 to {_MAX_SAMPLED:,}.")
-        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 100:
-            raise ProfileDataError(f"min_landed_pct={share!r} is not a number of per cent, within 0 and 100.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise ProfileDataError(f"seed={self.seed!r} is not a whole number.")
-
     def _draw(self) -> list[ProfileUpdate]:
         from airflow_provider_adobe_target.profiles.options import ProfileOptions
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
@@ -215,6 +205,7 @@ class ProfileLandingSensor(AdobeTargetSensor):
             "on_duplicate_id",
             "on_risky_value",
             "max_value_length",
+            "max_invalid_pct",
         )
         rules = ProfileOptions(**{name: getattr(self, name) for name in choices})
         rows = resolve_rows(
@@ -229,6 +220,6 @@ class ProfileLandingSensor(AdobeTargetSensor):
         with TempFolder() as folder:
             run = ProfilePipeline(rows, rules, folder)
             sample = draw_sample(run.profiles(), self.sample_size, self.seed)
-        check_row_counts(run.rows_read, run.rows_rejected, self.on_no_rows)
+        check_row_counts(run.rows_read, run.rows_rejected, self.on_no_rows, self.max_invalid_pct)
         self._id_type = run.id_type
         return sample

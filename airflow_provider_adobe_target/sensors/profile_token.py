@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.version_compat import BaseSensorOperator, PokeReturnValue
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ProfileTokenSensor(BaseSensorOperator):
         super().__init__(poke_interval=poke_interval, mode=mode, **kwargs)
         self.min_days_left = min_days_left
         self.adobe_target_conn_id = adobe_target_conn_id
+        check_arguments(self)
 
     @cached_property
     def hook(self) -> AdobeTargetHook:

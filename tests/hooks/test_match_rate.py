@@ -81,7 +81,7 @@ def test_a_rate_that_target_does_not_tell_is_not_made_up(sandbox):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"sample_size": 0}, "sample_size=0"),
+        ({"sample_size": 0}, "sample_size must be between 1 and 50,000"),
         ({"attribute": "user.x"}, "user.x"),
         ({"id_type": "ECID"}, "id_type='ECID'"),
     ],

@@ -52,10 +52,8 @@ AudienceFlagOperator.partial(task_id="expanded", data=gold, **common).expand(uni
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("data=gold, audiences=['gold']", "Give one of universe_data"),
         ("data=gold, universe_data=everybody, audiences=['lapsed']", "allow_no_members"),
         ("data=gold, universe_data=everybody, audiences=['Big Spender']", "Choose one with audiences="),
-        ("data=gold, universe_data=everybody, audiences=['gold'], attributes=['x']", "attributes is not for"),
     ],
 )
 def test_what_would_go_wrong_in_silence_fails_before_any_call(run_dag, sandbox, arguments, words):

@@ -16,11 +16,16 @@ from airflow_provider_adobe_target.operators.adobe_target import (
     SingleProfileUpdateOperator,
 )
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
-from airflow_provider_adobe_target.sensors.adobe_target import ProfileLandingSensor
+from airflow_provider_adobe_target.sensors.adobe_target import (
+    BatchStatusSensor,
+    ProfileLandingSensor,
+    ProfileTokenSensor,
+)
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 ROWS = {
     BulkProfileUpdateOperator: {},
-    AudienceFlagOperator: {"audiences": ["a"]},
+    AudienceFlagOperator: {"audiences": ["a"], "universe_data": []},
     IdentityLinkOperator: {},
     ProfileLandingSensor: {},
 }
@@ -73,3 +78,92 @@ def test_outputs_of_several_tasks_are_one_source():
         assert rows.schema.names == ["thirdPartyId", "a", "b", "c"]
         ids = [row["thirdPartyId"] for batch in rows.record_batches() for row in batch.to_pylist()]
         assert ids == ["a", "b", "c"]
+
+
+BULK = (BulkProfileUpdateOperator, AudienceFlagOperator)
+UPDATES = (SingleProfileUpdateOperator, EdgeProfileUpdateOperator)
+LIMITED = {
+    "max_rows_per_file": (BULK, 0, 500_000, 1.5, "9", True, None),
+    "max_bytes_per_file": (BULK, 0, 50_000_000),
+    "max_concurrent_uploads": (BULK, 0, 11, 2.0),
+    "max_linked_ids": (BULK, 0, 1_001),
+    "max_invalid_pct": ((*BULK, *UPDATES), -1, 100.5, math.nan, "5"),
+    "max_failed_pct": ((*BULK, IdentityLinkOperator), -0.1, 101, None),
+    "max_not_found_pct": (BULK, -0.1, 101, "all"),
+    "max_value_length": ((*BULK, *UPDATES, ProfileLandingSensor), 0, 1.5, "x"),
+    "max_concurrent_calls": ((IdentityLinkOperator,), 0, 51, 1.5),
+    "calls_per_second": ((IdentityLinkOperator,), 0, 1_001, "fast"),
+    "updates_per_second": (UPDATES, 0, 1_001, None),
+    "updates_per_day": (UPDATES, 0, 1_000_001),
+    "max_concurrent_updates": (UPDATES, 0, 33),
+    "sample_size": ((ProfileLandingSensor,), 0, 1_001, "all"),
+    "min_landed_pct": ((ProfileLandingSensor,), -1, 101),
+}
+CHOSEN = {
+    "api_version": BULK,
+    "on_stuck": BULK,
+    "on_status_lost": BULK,
+    "id_type": (*BULK, SingleProfileUpdateOperator, ProfileLandingSensor),
+    "on_duplicate_id": (*BULK, *UPDATES, ProfileLandingSensor),
+    "on_risky_value": (*BULK, ProfileLandingSensor),
+    "attribute_case": (*BULK, *UPDATES, ProfileLandingSensor),
+    "file_format": (*ROWS, *SINGLE),
+    "on_no_rows": (*ROWS, *SINGLE),
+    "if_not_found": (SingleProfileUpdateOperator,),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_numbers_out_of_bounds_are_refused_at_construction(name):
+    operators, *values = LIMITED[name]
+    for operator in operators:
+        for value in values:
+            with pytest.raises(ProfileDataError, match=f"^{name} must be .*between") as caught:
+                make(operator, data=[], **{name: value})
+            assert isinstance(caught.value, AirflowFailException)  # a mapped task is constructed when it runs
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_unknown_choices_are_refused_at_construction(name):
+    for operator in CHOSEN[name]:
+        for value in ("other", "", True, ["v1"]):
+            with pytest.raises(ProfileDataError, match=f"^{name}=.* is not one of '") as caught:
+                make(operator, data=[], **{name: value})
+            assert isinstance(caught.value, AirflowFailException)
+
+
+@every
+def test_text_for_a_boolean_is_refused_at_construction(operator):
+    if operator is not ProfileLandingSensor:
+        with pytest.raises(ProfileDataError, match="dry_run must be True or False, not str"):
+            make(operator, data=[], dry_run="False")
+
+
+def test_sensors_check_their_limits_at_construction():
+    with pytest.raises(ProfileDataError, match="max_failed_pct must be between 0 and 100"):
+        BatchStatusSensor(task_id="task", batches=[], max_failed_pct=101)
+    with pytest.raises(ProfileDataError, match="min_days_left must be a number"):
+        ProfileTokenSensor(task_id="task", min_days_left="14")
+
+
+@pytest.mark.parametrize("operator", SINGLE)
+@pytest.mark.parametrize("sources", [{}, {"profile_id": "a", "data": []}, {"data": [], "path": "a"}])
+def test_single_updates_have_one_profile_or_one_source(operator, sources):
+    with pytest.raises(ProfileDataError, match="Give one of profile_id, data, sql and path"):
+        make(operator, **sources)
+
+
+def test_universe_and_id_map_have_one_source():
+    with pytest.raises(ProfileDataError, match="Give one of universe_data, universe_sql and universe_path"):
+        AudienceFlagOperator(task_id="task", data=[], audiences=["a"])
+    with pytest.raises(ProfileDataError, match="Give one of universe_data, universe_sql and universe_path"):
+        make(AudienceFlagOperator, data=[], universe_path="a")
+    with pytest.raises(ProfileDataError, match="attributes is not for"):
+        make(AudienceFlagOperator, data=[], attributes=["x"])
+    with pytest.raises(ProfileDataError, match="Give one of id_map, id_map_sql and id_map_path"):
+        make(BulkProfileUpdateOperator, data=[], id_map=[], id_map_path="a")
+
+
+def test_rows_cannot_wait_for_a_profile():
+    with pytest.raises(ProfileDataError, match="if_not_found='wait' is for one profile_id"):
+        make(SingleProfileUpdateOperator, data=[], if_not_found="wait")

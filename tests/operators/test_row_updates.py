@@ -251,13 +251,13 @@ def test_the_last_row_of_an_id_can_be_chosen(sandbox):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"profile_id": "U1"}, "not both"),
+        ({"profile_id": "U1"}, "Give one of profile_id, data, sql and path"),
         ({"if_not_found": "wait"}, "for one profile_id"),
-        ({"path": "/tmp/x.csv"}, "Give one of data, sql and path"),
-        ({"updates_per_second": 0}, "updates_per_second=0"),
-        ({"updates_per_day": 1_000_001}, "updates_per_day=1000001"),
-        ({"max_concurrent_updates": 33}, "max_concurrent_updates=33"),
-        ({"max_concurrent_updates": 1.5}, "max_concurrent_updates=1.5"),
+        ({"path": "/tmp/x.csv"}, "Give one of profile_id, data, sql and path"),
+        ({"updates_per_second": 0}, "updates_per_second must be"),
+        ({"updates_per_day": 1_000_001}, "updates_per_day must be"),
+        ({"max_concurrent_updates": 33}, "max_concurrent_updates must be"),
+        ({"max_concurrent_updates": 1.5}, "max_concurrent_updates must be"),
     ],
 )
 def test_wrong_arguments_are_named_before_any_call(sandbox, arguments, words):

@@ -130,7 +130,7 @@ def test_it_ends_without_an_error_where_somebody_else_says_stop():
 
 @pytest.mark.parametrize("wrong", [0, 11, -1, 2.0, "2", True, None])
 def test_how_many_at_once_is_a_number_from_1_to_10(wrong):
-    with pytest.raises(AdobeTargetError, match=r"max_concurrent_uploads=.* whole number from 1 to 10"):
+    with pytest.raises(AdobeTargetError, match=r"max_concurrent_uploads must be .*between 1 and 10"):
         check_concurrency(wrong)
 
 

@@ -111,10 +111,10 @@ def test_at_the_timeout_the_counts_are_told_and_nobody_is_shown(sandbox, caplog)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"sample_size": 0}, "sample_size=0"),
-        ({"sample_size": 1_001}, "sample_size=1001"),
-        ({"min_landed_pct": 101}, "min_landed_pct=101"),
-        ({"seed": 1.5}, "seed=1.5"),
+        ({"sample_size": 0}, "sample_size must be"),
+        ({"sample_size": 1_001}, "sample_size must be"),
+        ({"min_landed_pct": 101}, "min_landed_pct must be"),
+        ({"seed": 1.5}, "seed must be"),
         ({"id_column": "absent"}, "absent"),
     ],
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_adobe_target.exceptions import ConnectionSettingsError, ProfileDataError
-
-API_VERSIONS = ("v1", "v2")
+from airflow_provider_adobe_target.argument_checks import check_arguments
+from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 
 
 def check_version(api_version: str, key: str, uses_ecid: bool) -> None:
@@ -19,8 +18,7 @@ def check_version(api_version: str, key: str, uses_ecid: bool) -> None:
     :raises ProfileDataError: For an unknown version.
     :raises ConnectionSettingsError: For ``pcId`` with v2 on a site that uses ECID.
     """
-    if api_version not in API_VERSIONS:
-        raise ProfileDataError(f"api_version={api_version!r} is not one of {', '.join(API_VERSIONS)}.")
+    check_arguments({"api_version": api_version})
     if key == "pcId" and api_version == "v2" and uses_ecid:
         raise ConnectionSettingsError(
             "pcId with v2 creates profiles that no visit meets where visitors are identified by ECID (Adobe, "

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 
 FORMATS = ("parquet", "csv", "ndjson")
@@ -33,8 +34,7 @@ class FileOptions:
         :param csv_options: Argument ``csv_options``.
         :raises ProfileDataError: If an argument is invalid.
         """
-        if file_format is not None and file_format not in FORMATS:
-            raise ProfileDataError(f"file_format={file_format!r} is not one of {', '.join(map(repr, FORMATS))}.")
+        check_arguments({"file_format": file_format})
         if csv_options is None:
             return cls(file_format)
         if not isinstance(csv_options, Mapping):

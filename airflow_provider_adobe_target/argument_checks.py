@@ -1,0 +1,119 @@
+"""Checks of arguments against choices and bounds. Imports nothing heavy: operators call it when the DAG is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_provider_adobe_target.exceptions import AdobeTargetError, ProfileDataError
+
+_FAIL_OR_RESUBMIT = ("fail", "resubmit")
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "api_version": ("v1", "v2"),
+    "attribute_case": ("keep", "lower"),
+    "file_format": (None, "parquet", "csv", "ndjson"),
+    "id_type": (None, "thirdPartyId", "pcId"),
+    "if_not_found": ("fail", "skip", "send", "wait"),
+    "on_duplicate_id": ("first", "last", "fail"),
+    "on_no_rows": ("succeed", "skip", "fail"),
+    "on_risky_value": ("replace", "reject", "encode"),
+    "on_status_lost": _FAIL_OR_RESUBMIT,
+    "on_stuck": _FAIL_OR_RESUBMIT,
+}
+_WHOLE_NUMBERS = {
+    "max_bytes_per_file": (1, 49_999_999),
+    "max_concurrent_calls": (1, 50),
+    "max_concurrent_updates": (1, 32),
+    "max_concurrent_uploads": (1, 10),
+    "max_linked_ids": (1, 1_000),
+    "max_rows_per_file": (1, 499_999),
+    "max_value_length": (1, 1_000_000),
+    "sample_size": (1, 1_000),
+    "seed": (-(2**63), 2**63 - 1),
+    "switch_to_bulk_above": (0, 2**63 - 1),
+    "updates_per_day": (1, 1_000_000),
+}
+_NUMBERS = {
+    # Adobe advises not to go beyond 25 times the daily peak.
+    "calls_per_second": (0.001, 1_000),
+    "max_failed_pct": (0, 100),
+    "max_invalid_pct": (0, 100),
+    "max_not_found_pct": (0, 100),
+    "min_days_left": (0, 36_500),
+    "min_landed_pct": (0, 100),
+    "updates_per_second": (0.001, 1_000),
+}
+_BOOLEANS = (
+    "allow_no_members",
+    "authenticated",
+    "deferrable",
+    "durable",
+    "guaranteed_upload",
+    "is_dry_run",
+    "skip_invalid_records",
+    "wait_for_completion",
+)
+_TEXTS = ("audience_column", "id_column", "mbox", "universe_id_column")
+_OPTIONAL = (
+    "authenticated",
+    "id_column",
+    "max_invalid_pct",
+    "max_not_found_pct",
+    "switch_to_bulk_above",
+    "universe_id_column",
+)
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Check the arguments that have choices, bounds or a plain type. Others are ignored.
+
+    :raises ProfileDataError: naming the argument and what it must be.
+    """
+    for name, value in arguments.items():
+        if value is None and name in _OPTIONAL:
+            continue
+        if name in _CHOICES:
+            check_choice(name, value, _CHOICES[name])
+        elif name in _WHOLE_NUMBERS:
+            check_number(name, value, *_WHOLE_NUMBERS[name], whole=True)
+        elif name in _NUMBERS:
+            check_number(name, value, *_NUMBERS[name])
+        elif name in _BOOLEANS and not isinstance(value, bool):
+            raise ProfileDataError(f"{name.removeprefix('is_')} must be True or False, not {type(value).__name__}.")
+        elif name in _TEXTS and not isinstance(value, str):
+            raise ProfileDataError(f"{name} must be text, not {type(value).__name__}.")
+        elif name == "attributes" and isinstance(value, str):
+            raise ProfileDataError(f"attributes={value!r} is not a list. Write [{value!r}].")
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Check that a value is one of several.
+
+    :raises ProfileDataError: if it is not.
+    """
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        listed = ", ".join(repr(choice) for choice in choices if choice is not None)
+        raise ProfileDataError(f"{name}={value!r} is not one of {listed}.")
+
+
+def check_number(
+    name: str,
+    value: object,
+    least: float,
+    most: float,
+    *,
+    whole: bool = False,
+    error: type[AdobeTargetError] = ProfileDataError,
+) -> None:
+    """Check that a value is a number within bounds.
+
+    :param whole: whether it must be a whole number.
+    :param error: what to raise.
+    :raises AdobeTargetError: if it is not, of the type ``error``.
+    """
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not is_number:
+        kind = "a whole number" if whole else "a number"
+        raise error(f"{name} must be {kind} between {least:,} and {most:,}.")
+    if not least <= value <= most:  # type: ignore[operator]
+        raise error(f"{name} must be between {least:,} and {most:,}.")
