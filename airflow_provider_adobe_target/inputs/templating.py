@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.version_compat import ResolveMixin, XComArg
+
+log = logging.getLogger(__name__)
 
 _ROWS = ("data", "id_map", "universe_data")  # arguments that hold rows
 
@@ -44,8 +47,11 @@ class RowsArgument(ResolveMixin):  # type: ignore[misc]  # Airflow's class has a
             return self
         if isinstance(self.value, ResolveMixin):
             return RowsArgument(self.value.resolve(context, **kwargs))
-        parts = (item.resolve(context, **kwargs) if isinstance(item, ResolveMixin) else item for item in self.value)
-        return RowsArgument([part for part in parts if part is not None])
+        parts = [item.resolve(context, **kwargs) if isinstance(item, ResolveMixin) else item for item in self.value]
+        given = [part for part in parts if part is not None]
+        if len(given) < len(parts):
+            log.info("Upstream outputs that are None are left out: %s of %s.", len(parts) - len(given), len(parts))
+        return RowsArgument(given)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RowsArgument:
         """Copy references to upstream tasks. Rows are immutable and are shared."""

@@ -66,9 +66,11 @@ class IdentityLinkOperator(BaseOperator):
     :param dry_run: do everything but the calls
     :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
         is sent
+    :param max_invalid_pct: more than this per cent of bad rows (other than duplicates) ends the task before anything
+        is sent
     :param rejects_path: a folder for the bad rows, local or in object storage (templated)
     :param on_no_rows: if the source has no rows: ``succeed`` with a warning, ``skip`` or ``fail``. If every row was
-        rejected, the task fails
+        rejected, the task fails, unless ``max_invalid_pct`` is 100
     :param max_failed_pct: the per cent of the rows sent, 0 to 100, that Adobe Target may refuse
     :param result_path: a folder for the links, as one Parquet file, local or in object storage (templated)
     :param result_table: a table to add the links to (templated)
@@ -111,6 +113,7 @@ class IdentityLinkOperator(BaseOperator):
         browser_interval: float = 0,
         dry_run: bool = False,
         skip_invalid_records: bool = True,
+        max_invalid_pct: float | None = None,
         rejects_path: str | None = None,
         on_no_rows: Literal["succeed", "skip", "fail"] = "succeed",
         max_failed_pct: float = 0.0,
@@ -139,6 +142,7 @@ class IdentityLinkOperator(BaseOperator):
         self.browser_interval = browser_interval
         self.is_dry_run = dry_run  # Airflow has a method of the argument's name
         self.skip_invalid_records = skip_invalid_records
+        self.max_invalid_pct = max_invalid_pct
         self.rejects_path = rejects_path
         self.on_no_rows = on_no_rows
         self.max_failed_pct = max_failed_pct
@@ -194,7 +198,7 @@ class IdentityLinkOperator(BaseOperator):
             report = self._report(run, links, places)
             self._check_refused(run, links)
             rows_invalid = run.rows_rejected - run.rejects.by_reason["refused_by_target"]
-            check_row_counts(run.rows_read, rows_invalid, self.on_no_rows)
+            check_row_counts(run.rows_read, rows_invalid, self.on_no_rows, self.max_invalid_pct)
             return report
 
     def on_kill(self) -> None:
@@ -222,7 +226,11 @@ class IdentityLinkOperator(BaseOperator):
         from airflow_provider_adobe_target.profiles.identities import IdentityOptions
 
         return IdentityOptions(
-            self.id_columns, self.customer_id_columns or {}, self.attributes or (), self.skip_invalid_records
+            self.id_columns,
+            self.customer_id_columns or {},
+            self.attributes or (),
+            self.skip_invalid_records,
+            self.max_invalid_pct,
         )
 
     def _check_arguments(self) -> None:

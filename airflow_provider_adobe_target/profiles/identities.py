@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id
 from airflow_provider_adobe_target.profiles.mapping import Attribute, LeafReader, map_columns
-from airflow_provider_adobe_target.profiles.rejects import Rejects
+from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import (
     Mask,
@@ -51,6 +51,7 @@ class IdentityOptions:
     customer_id_columns: Mapping[str, str] = field(default_factory=dict)
     attributes: Sequence[str] | Mapping[str, str] = ()
     skip_invalid_records: bool = True
+    max_invalid_pct: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class IdentityPipeline:
         """Read and check the rows, and yield the valid ones. Of rows with equal ids, the first is yielded.
 
         :raises ProfileDataError: If the columns are invalid; or if a row is invalid and ``skip_invalid_records`` is
-            False. In that case, it is raised before the first row is yielded.
+            False, or more rows than ``max_invalid_pct``. In that case, it is raised before the first row is yielded.
         """
         for batch in self._rows_to_link():
             yield from self._cut(batch)
@@ -162,11 +163,12 @@ class IdentityPipeline:
 
     def _rows_to_link(self) -> Iterator[pa.RecordBatch]:
         good = first_of_each_id(self._good_rows(), self._folder, self._reject_repeated)
-        if self._rules.skip_invalid_records:
+        if self._rules.skip_invalid_records and self._rules.max_invalid_pct is None:
             return good
         checked = SpillFile(self._folder / "checked")
         for batch in good:
             checked.write(batch)
+        check_share_of_bad_rows(self.rejects, self.rows_read, self._rules.max_invalid_pct)
         return iter(checked.record_batches())
 
     def refuse(self, identity: Identity) -> None:

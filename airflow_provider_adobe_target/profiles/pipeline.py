@@ -18,7 +18,7 @@ from airflow_provider_adobe_target.profiles.deduplication import first_of_each_i
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping, map_columns
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
-from airflow_provider_adobe_target.profiles.rejects import Rejects
+from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import (
@@ -213,7 +213,7 @@ class ProfilePipeline:
         one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
         good = self._good_profiles(self.record_batches() if batches is None else batches)
         yield from one_of_each(good, self._folder, self._reject_duplicates)
-        self._check_share_of_bad_rows()
+        check_share_of_bad_rows(self.rejects, self.rows_read, self._rules.max_invalid_pct)
 
     def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str) -> None:
         """Reject rows of :meth:`profiles` that Adobe Target refused.
@@ -325,16 +325,6 @@ class ProfilePipeline:
             refused = profiles.filter(pc.is_in(profiles.column("id"), self._refused_ids))
             self.refuse(refused, "refused_by_target", "Adobe Target took the row, and lists it as failed")
         return _attributes(profiles), encode_lines(profiles.columns[1:])
-
-    def _check_share_of_bad_rows(self) -> None:
-        limit = self._rules.max_invalid_pct
-        reasons = {reason: rows for reason, rows in self.rejects.by_reason.items() if reason != "duplicate_id"}
-        bad = sum(reasons.values())
-        if limit is not None and bad * 100 > limit * self.rows_read:
-            raise ProfileDataError(
-                f"{bad} of {self.rows_read} rows cannot be sent, more than max_invalid_pct={limit} per cent: "
-                f"{reasons}. Nothing was sent."
-            )
 
 
 def _attributes(profiles: pa.RecordBatch) -> list[str]:

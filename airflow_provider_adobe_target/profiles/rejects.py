@@ -10,6 +10,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.reject_columns import REJECT_COLUMNS
 from airflow_provider_adobe_target.spill import SpillFile
 
@@ -65,3 +66,17 @@ class Rejects:
                     for name in schema.names
                 ]
                 writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def check_share_of_bad_rows(rejects: Rejects, rows_read: int, limit: float | None) -> None:
+    """Check the rejected rows, without duplicates, against ``max_invalid_pct``.
+
+    :raises ProfileDataError: if they are more than ``limit`` per cent of the rows read.
+    """
+    reasons = {reason: rows for reason, rows in rejects.by_reason.items() if reason != "duplicate_id"}
+    bad = sum(reasons.values())
+    if limit is not None and bad * 100 > limit * rows_read:
+        raise ProfileDataError(
+            f"{bad} of {rows_read} rows cannot be sent, more than max_invalid_pct={limit} per cent: "
+            f"{reasons}. Nothing was sent."
+        )

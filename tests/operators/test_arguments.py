@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import math
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.operators.adobe_target import (
     AudienceFlagOperator,
     BulkProfileUpdateOperator,
@@ -21,7 +23,7 @@ from airflow_provider_adobe_target.sensors.adobe_target import (
     ProfileLandingSensor,
     ProfileTokenSensor,
 )
-from airflow_provider_adobe_target.version_compat import AirflowFailException
+from airflow_provider_adobe_target.version_compat import AirflowFailException, ResolveMixin
 
 ROWS = {
     BulkProfileUpdateOperator: {},
@@ -167,3 +169,22 @@ def test_universe_and_id_map_have_one_source():
 def test_rows_cannot_wait_for_a_profile():
     with pytest.raises(ProfileDataError, match="if_not_found='wait' is for one profile_id"):
         make(SingleProfileUpdateOperator, data=[], if_not_found="wait")
+
+
+class Output(ResolveMixin):
+    def __init__(self, value):
+        self.value = value
+
+    def iter_references(self):
+        return ()
+
+    def resolve(self, context, **kwargs):
+        return self.value
+
+
+def test_an_upstream_output_that_is_none_is_left_out_with_a_log_line(caplog):
+    caplog.set_level(logging.INFO)
+    rows = RowsArgument([Output(None), Output([{"thirdPartyId": "canary"}])]).resolve({})
+    assert rows.value == [[{"thirdPartyId": "canary"}]]
+    assert "Upstream outputs that are None are left out: 1 of 2." in caplog.text
+    assert "canary" not in caplog.text

@@ -66,9 +66,20 @@ def test_rows_of_which_every_one_is_rejected_fail_the_task(execute, kind):
         execute(kind, data=BAD)
 
 
-@pytest.mark.parametrize("kind", [BulkProfileUpdateOperator, SingleProfileUpdateOperator, EdgeProfileUpdateOperator])
+@every
 def test_with_max_invalid_pct_100_every_row_may_be_rejected(execute, kind):
-    assert execute(kind, data=BAD, max_invalid_pct=100)["rows_rejected"] == 2
+    report = execute(kind, data=BAD, max_invalid_pct=100)
+    if kind is ProfileLandingSensor:
+        assert report.xcom_value == {"sampled": 0, "landed": 0, "not_found": 0, "different": 0}
+    else:
+        assert report["rows_rejected"] == 2
+
+
+@every
+def test_more_rejected_rows_than_max_invalid_pct_end_the_task_before_any_call(execute, kind):
+    rows = [*BAD, {"thirdPartyId": "good", "tier": "gold"}]
+    with pytest.raises(AirflowFailException, match="2 of 3 rows cannot be sent, more than max_invalid_pct=60"):
+        execute(kind, data=rows, max_invalid_pct=60)
 
 
 def test_rows_without_a_value_are_not_rejected(execute):
