@@ -35,6 +35,7 @@ _WHOLE_NUMBERS = {
 }
 _NUMBERS = {
     # Adobe advises not to go beyond 25 times the daily peak.
+    "browser_interval": (0, 86_400),
     "calls_per_second": (0.001, 1_000),
     "max_failed_pct": (0, 100),
     "max_invalid_pct": (0, 100),
