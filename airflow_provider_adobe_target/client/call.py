@@ -67,7 +67,7 @@ def call_with_retry(
     """
     failed_attempts = [] if failed_attempts is None else failed_attempts
     first_failure: float | None = None
-    reason = "no call was left in the rate_limiter"
+    reason = "the limit of calls per minute was reached"
     while True:
         with rate_limiter.permit() as permit:
             while (pause := permit.try_acquire()) > 0:
@@ -104,7 +104,7 @@ def _outcome(
         return classify(answer, now) or read(answer)
     if isinstance(answer, TransportFailure):
         return attempt_from_failure(answer)
-    raise TypeError("a flow is to be sent the answer to its request")
+    raise TypeError("a flow must be resumed with the result of its request")
 
 
 def wait_within(seconds: float, clock: Clock, deadline: float, subject: str, reason: str) -> Wait:

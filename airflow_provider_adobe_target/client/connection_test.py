@@ -75,7 +75,7 @@ def _look_up(settings: TargetSettings) -> Flow[tuple[bool, str]]:
         return _judge(settings, answer)
     if isinstance(answer, TransportFailure):
         return False, _unreachable(settings, answer)
-    raise TypeError("a flow is to be sent the answer to its request")
+    raise TypeError("a flow must be resumed with the result of its request")
 
 
 def _about(settings: TargetSettings, token: Token, is_demanded: bool, now: float) -> str:

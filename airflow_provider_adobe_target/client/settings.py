@@ -125,7 +125,7 @@ class TargetSettings:
         :raises ConnectionSettingsError: naming the field that cannot be used.
         """
         if extra is not None and not isinstance(extra, Mapping):
-            raise ConnectionSettingsError("extra is to be a JSON object.")
+            raise ConnectionSettingsError("extra must be a JSON object.")
         fields = dict(extra or {})
         if unknown := sorted(str(key) for key in fields.keys() - _EXTRA_KEYS):
             log.warning("%s: not known in the connection's extra, and not used.", ", ".join(map(repr, unknown)))

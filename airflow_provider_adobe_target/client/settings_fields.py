@@ -78,13 +78,13 @@ def _base(client_code: str, host: str | None, port: int | str | None, schema: st
     if text is None:
         return "https", f"{client_code.lower()}{TARGET_DOMAIN}"
     if not isinstance(text, str) or not isinstance(given_scheme, str | None):
-        raise ConnectionSettingsError("host and schema are to be text.")
+        raise ConnectionSettingsError("host and schema must be text.")
     match = _BASE_URL.fullmatch(text)
     if match is None:
         raise ConnectionSettingsError("host has a path, a query or a fragment: give scheme, host name and port only.")
     scheme = (match["scheme"] or given_scheme or "https").lower()
     if scheme not in ("http", "https"):
-        raise ConnectionSettingsError("host is to begin with https:// or http:// (as schema is to be one of the two).")
+        raise ConnectionSettingsError("host must begin with https:// or http:// (as schema must be one of the two).")
     try:
         name, url_port = parse_authority(match["authority"])
         number = url_port or _port(port)
@@ -157,7 +157,7 @@ def _adobe_url(name: str, value: Any, default: str) -> str:
         raise ConnectionSettingsError(f"{name} cannot be used: {error}. Example: https://proxy.example.com") from None
     scheme = ((match and match["scheme"]) or "https").lower()
     if scheme != "https" and not (scheme == "http" and is_loopback(host)):
-        raise ConnectionSettingsError(f"{name} is to begin with https://: secrets would travel in clear text.")
+        raise ConnectionSettingsError(f"{name} must begin with https://: secrets would travel in clear text.")
     return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
 
@@ -167,23 +167,23 @@ def _boolean(name: str, value: Any, *, default: bool) -> bool:
         return default
     word = str(value).lower() if isinstance(value, (bool, str)) or value in (0, 1) else ""
     if word not in _TRUE | _FALSE:
-        raise ConnectionSettingsError(f"{name} is to be true or false.")
+        raise ConnectionSettingsError(f"{name} must be true or false.")
     return word in _TRUE
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ConnectionSettingsError(f"{name} is to be a number.")
+        raise ConnectionSettingsError(f"{name} must be a number.")
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise ConnectionSettingsError(f"{name} is to be a number.") from None
+        raise ConnectionSettingsError(f"{name} must be a number.") from None
 
 
 def _integer(name: str, value: Any) -> int:
     number = _number(name, value)
     if not number.is_integer():
-        raise ConnectionSettingsError(f"{name} is to be a whole number.")
+        raise ConnectionSettingsError(f"{name} must be a whole number.")
     return int(number)
 
 
@@ -211,7 +211,7 @@ def _hosts(value: Any) -> frozenset[str]:
         return frozenset(parse_host(str(item)) for item in _items("allowed_status_hosts", _present(value)))
     except ValueError:
         raise ConnectionSettingsError(
-            "allowed_status_hosts is to hold host names only, without scheme, port or path: "
+            "allowed_status_hosts must hold host names only, without scheme, port or path: "
             "'status.example.com, other.example.com'."
         ) from None
 
@@ -221,7 +221,7 @@ def _timeout(value: Any) -> tuple[float, float]:
     if not numbers:
         return DEFAULT_TIMEOUT
     if len(numbers) > 2 or not all(0 < number < math.inf for number in numbers):
-        raise ConnectionSettingsError("timeout is to be seconds to connect and to read, as in '10, 300', both above 0.")
+        raise ConnectionSettingsError("timeout must be seconds to connect and to read, as in '10, 300', both above 0.")
     return numbers[0], numbers[-1]
 
 
@@ -242,7 +242,7 @@ def _proxies(value: Any) -> dict[str, str]:
         return {}
     if not isinstance(value, Mapping):
         raise ConnectionSettingsError(
-            'proxies is to be a JSON object, as in {"https": "http://proxy.example.com:3128"}.'
+            'proxies must be a JSON object, as in {"https": "http://proxy.example.com:3128"}.'
         )
     present = {key: _present(proxy) for key, proxy in value.items()}
     return {key: _proxy(key, proxy) for key, proxy in present.items() if proxy is not None}
@@ -255,7 +255,7 @@ def _proxy(key: str, proxy: Any) -> str:
             "proxies has a key that is not http, https, all, a URL of one of these, or no_proxy."
         )
     if not isinstance(proxy, str):
-        raise ConnectionSettingsError(f"proxies is to hold text for {key}.")
+        raise ConnectionSettingsError(f"proxies must hold text for {key}.")
     if key == "no_proxy":
         return proxy
     url = proxy if "://" in proxy else f"http://{proxy}"
@@ -263,7 +263,7 @@ def _proxy(key: str, proxy: Any) -> str:
     try:
         parse_authority(match["authority"] if match else "")
     except ValueError:
-        raise ConnectionSettingsError(f"proxies is to hold a URL as http://proxy.example.com:3128 for {key}.") from None
+        raise ConnectionSettingsError(f"proxies must hold a URL as http://proxy.example.com:3128 for {key}.") from None
     return url
 
 

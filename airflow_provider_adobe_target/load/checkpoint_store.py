@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
-_logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Entries = dict[int, dict[str, Any]]
 
@@ -122,7 +122,7 @@ class CheckpointFile:
         except FileExistsError:
             return
         except Exception as error:
-            _logger.warning("The checkpoint file cannot be created: %s", error)
+            log.warning("The checkpoint file cannot be created: %s", error)
 
     def _put(self, entries: Entries, move: Callable[[str, Path], object]) -> None:
         """Write the complete file, with mode 0600.

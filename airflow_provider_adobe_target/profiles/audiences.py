@@ -47,7 +47,7 @@ def audience_names(audiences: Sequence[str] | Mapping[str, str]) -> dict[str, st
     :raises ProfileDataError: If there is no audience, or a name is invalid or used twice.
     """
     if isinstance(audiences, str) or not audiences:
-        raise ProfileDataError(f"audiences={audiences!r} is to be a list of at least one audience.")
+        raise ProfileDataError(f"audiences={audiences!r} must be a list of at least one audience.")
     asked = dict(audiences) if isinstance(audiences, Mapping) else {str(name): str(name) for name in audiences}
     unfit = pc.invert(pc.match_substring_regex(pa.array(map(str, asked.values()), pa.string()), _NAME))
     for audience in np.array(list(asked), object)[unfit.to_numpy(zero_copy_only=False)]:

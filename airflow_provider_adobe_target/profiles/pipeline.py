@@ -95,7 +95,7 @@ class ProfilePipeline:
         self._risky_value = rules.on_risky_value if max_update_bytes is None else None
         self._id_map = id_map
         if id_map and rules.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
-            raise ProfileDataError(f"With id_map, max_bytes_per_file is to be {_MIN_BYTES_WITH_MAP:,} or more.")
+            raise ProfileDataError(f"With id_map, max_bytes_per_file must be {_MIN_BYTES_WITH_MAP:,} or more.")
         self._own = SpillFile(folder / "own")
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
-
-if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.settings import TargetSettings
-
-
 import logging
 import math
 import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+from airflow_provider_adobe_target.client.batch import LOST, SUBMITTED, Batch, BatchStatus
+from airflow_provider_adobe_target.client.call import call_with_retry, log, wait_within
+from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_failed_ids, parse_status
 from airflow_provider_adobe_target.client.protocol import (
     STATUS_RESPONSE_LIMIT,
     Flow,
@@ -24,8 +21,8 @@ from airflow_provider_adobe_target.client.protocol import (
     Wait,
     _headers,
 )
-from airflow_provider_adobe_target.client.retry_policy import POLL_POLICY
-from airflow_provider_adobe_target.client.settings import TargetSettings
+from airflow_provider_adobe_target.client.responses import _kind, raise_for_auth, raise_for_response
+from airflow_provider_adobe_target.client.retry_policy import POLL_POLICY, FailedAttempt
 from airflow_provider_adobe_target.exceptions import (
     BatchTimeoutError,
     StatusLostError,
@@ -35,22 +32,13 @@ from airflow_provider_adobe_target.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
-    from airflow_provider_adobe_target.concurrency.clock import Clock
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
-
-from airflow_provider_adobe_target.client.batch import LOST, SUBMITTED, Batch, BatchStatus
-from airflow_provider_adobe_target.client.call import call_with_retry, log, wait_within
-from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_failed_ids, parse_status
-from airflow_provider_adobe_target.client.retry_policy import FailedAttempt
-
-if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.responses import _kind, raise_for_auth, raise_for_response
+    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 _INTERVAL_GROWTH = 1.5
-_MAX_INTERVAL = 5
+_MAX_INTERVAL_FACTOR = 5
 _LOST_ATTEMPTS = 3
 _LOST_PAUSE = 150.0
 _BATCH_ID_PARTS = re.compile(r"(.+)-[0-9]+-[0-9]+")  # client code, milliseconds, number
@@ -131,7 +119,7 @@ def wait_for_batches(
     interval = poll_interval
     while any(not batch.final for batch in current):
         yield Wait(max(0.0, min(interval, deadline - clock.now())))
-        interval = min(interval * _INTERVAL_GROWTH, poll_interval * _MAX_INTERVAL)
+        interval = min(interval * _INTERVAL_GROWTH, poll_interval * _MAX_INTERVAL_FACTOR)
         try:
             yield from _poll_round(settings, rate_limiter, clock, current, deadline, on_final)
         except BatchTimeoutError as error:

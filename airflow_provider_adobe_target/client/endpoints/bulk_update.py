@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_adobe_target.client.batch import BatchReceipt, batch_id_of
+from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, excerpt, parse_submit
 from airflow_provider_adobe_target.client.protocol import (
     ApiVersion,
     BatchBody,
@@ -12,31 +16,20 @@ from airflow_provider_adobe_target.client.protocol import (
     Request,
     _headers,
 )
+from airflow_provider_adobe_target.client.responses import raise_for_auth, raise_for_response, scrub
 from airflow_provider_adobe_target.client.retry_policy import SUBMIT_POLICY, FailedAttempt
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.exceptions import (
-    AdobeTargetError,
-)
-
-if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.batch import BatchReceipt
-    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
-    from airflow_provider_adobe_target.concurrency.clock import Clock
-from typing import TYPE_CHECKING
-
-from airflow_provider_adobe_target.client.batch import BatchReceipt, batch_id_of
-from airflow_provider_adobe_target.client.call import call_with_retry
-from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
-from airflow_provider_adobe_target.client.parsing import ResponseParseError, excerpt, parse_submit
 from airflow_provider_adobe_target.concurrency.clock import utc_time
 from airflow_provider_adobe_target.exceptions import (
+    AdobeTargetError,
     TargetRefusedError,
     UnclearAnswerError,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.responses import raise_for_auth, raise_for_response, scrub
+    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 
 def submit_url(settings: TargetSettings, api_version: ApiVersion) -> str:

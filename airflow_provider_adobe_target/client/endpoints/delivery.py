@@ -212,7 +212,7 @@ def _outcome(settings: TargetSettings, answer: SendResult | None, now: float) ->
     if isinstance(answer, TransportFailure):
         return attempt_from_failure(answer)
     if not isinstance(answer, Response):
-        raise TypeError("a flow is to be sent the answer to its request")
+        raise TypeError("a flow must be resumed with the result of its request")
     if answer.status == _BUSY_SESSION:
         return FailedAttempt("HTTP 420, too many requests of one session", _BUSY_WAIT, throttled=True)
     if attempt := attempt_from_response(answer, now):

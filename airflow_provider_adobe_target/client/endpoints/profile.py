@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, parse_submit
+from airflow_provider_adobe_target.client.profile import TargetProfile
 from airflow_provider_adobe_target.client.protocol import (
     FetchIdType,
     Flow,
@@ -15,26 +18,18 @@ from airflow_provider_adobe_target.client.protocol import (
     Request,
     _headers,
 )
+from airflow_provider_adobe_target.client.responses import raise_for_auth, raise_for_response
 from airflow_provider_adobe_target.client.retry_policy import PROFILE_POLICY
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.settings_fields import TARGET_DOMAIN
-
-if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.profile import TargetProfile
-    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
-    from airflow_provider_adobe_target.concurrency.clock import Clock
-from typing import TYPE_CHECKING
-
-from airflow_provider_adobe_target.client.call import call_with_retry
-from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, parse_submit
-from airflow_provider_adobe_target.client.profile import TargetProfile
 from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-from airflow_provider_adobe_target.client.responses import raise_for_auth, raise_for_response
+    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
+    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 _CHECK_READ_TIMEOUT = 30.0  # seconds
 

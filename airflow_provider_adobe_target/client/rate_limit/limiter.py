@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.concurrency.clock import Clock
-
 _MAX_PAUSE = 30 * 60.0
 _RETRY_AFTER = 0.1  # seconds, where others have the call_log
 _MIN_WAIT = 0.001  # seconds: added to a large time, much less would be rounded away, and nobody would get on
