@@ -167,7 +167,7 @@ def test_guaranteed_upload_sends_one_at_a_time_whatever_is_set(run_numbered, san
 
 
 def test_a_wrong_number_of_uploads_ends_the_task_before_anything_is_sent(upload, sandbox):
-    with pytest.raises(AirflowFailException, match="max_concurrent_uploads=0"):
+    with pytest.raises(AirflowFailException, match="max_concurrent_uploads must be between 1 and 10"):
         upload(max_concurrent_uploads=0, guaranteed_upload=True)
     assert sandbox.calls == []
 
