@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from postgres_programs import postgres_programs
+from support.postgres_programs import postgres_programs
 
 COLUMNS = {
     "thirdPartyId": "text",

@@ -29,8 +29,9 @@ TESTS = PROJECT / "tests"
 # What each part runs. "dags" is everything that touches Airflow and needs no process of it but one.
 PARTS = {
     "dags": [
-        *("matrix/test_installed.py", "integration", "hooks", "operators", "policies", "security"),
-        *("test_connection_form.py", "test_provider_info.py", "test_sql_rows.py"),
+        *("matrix/test_installed.py", "integration", "hooks", "inputs", "load", "operators", "policies", "security"),
+        *("sensors", "triggers"),
+        *("test_argument_checks.py", "test_connection_form.py", "test_get_provider_info.py"),
     ],
     "processes": ["matrix/test_processes.py"],
     "celery": ["matrix/test_celery.py"],

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
-from airflow.providers.common.sql.hooks.sql import DbApiHook
-from walk import walk
+from support.database import Hook
+from support.pipeline import run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.inputs.database import _streaming_cursor, read_sql
@@ -22,18 +22,6 @@ TYPES = """
            CASE WHEN i % 2 = 0 THEN 'even' END AS sometimes
     FROM range(5) AS numbers (i) ORDER BY i
 """
-
-
-class Hook(DbApiHook):
-    conn_name_attr = "conn_id"
-    default_conn_name = "warehouse"
-
-    def __init__(self, connection):
-        super().__init__()
-        self._connection = connection
-
-    def get_conn(self):
-        return self._connection
 
 
 class RowsOnly:
@@ -82,7 +70,7 @@ def duckdb():
 
 
 def walk_sql(connection, sql, parameters=None, **rules):
-    return walk(read_sql(Hook(connection), sql, parameters), **rules)
+    return run_pipeline(read_sql(Hook(connection), sql, parameters), **rules)
 
 
 def test_duckdb_s_arrow_is_the_same_text_as_its_rows(duckdb):

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from real_airflow import RealAirflow, connection
+from support.real_airflow import RealAirflow, connection
 
 from airflow_provider_adobe_target.sandbox import Sandbox
 

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
-from real_airflow import connection
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator

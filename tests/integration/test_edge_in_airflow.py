@@ -2,7 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
-from real_airflow import connection
+from support.real_airflow import connection
 
 IMPORT = """
 from airflow_provider_adobe_target.operators.adobe_target import EdgeProfileUpdateOperator

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from real_airflow import connection
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.operators.adobe_target import (
     AudienceFlagOperator,

@@ -7,7 +7,7 @@ import os
 
 import pytest
 from airflow import __version__ as airflow_version
-from real_airflow import IS_AIRFLOW_3_0, connection
+from support.real_airflow import IS_AIRFLOW_3_0, connection
 
 from airflow_provider_adobe_target.sandbox import Answer
 

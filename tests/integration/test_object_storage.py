@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from real_airflow import connection
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException, ObjectStoragePath

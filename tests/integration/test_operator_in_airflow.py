@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from real_airflow import FRAMES_IN_XCOM, connection
+from support.real_airflow import FRAMES_IN_XCOM, connection
 
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from real_airflow import connection
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import clock

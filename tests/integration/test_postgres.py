@@ -16,8 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from postgres_programs import postgres_programs
-from real_airflow import connection
+from support.postgres_programs import postgres_programs
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.exceptions import SourceReadError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator

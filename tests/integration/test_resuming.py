@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from real_airflow import connection
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.client.endpoints import batch_status
 from airflow_provider_adobe_target.concurrency import clock

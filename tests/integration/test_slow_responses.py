@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-from real_airflow import connection
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.client import call_deadline
 from airflow_provider_adobe_target.operators.adobe_target import (

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from real_airflow import connection
+from support.real_airflow import connection
 
 SECRET = "p8e-the-client-secret"
 

@@ -1,11 +1,11 @@
-"""The five ways to wait, run by Airflow itself; ``test_ways_to_wait.py`` holds the whole table."""
+"""The five ways to wait, run by Airflow itself; ``test_wait_modes.py`` holds the whole table."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 
 import pytest
-from real_airflow import connection
+from support.real_airflow import connection
 
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 

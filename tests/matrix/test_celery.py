@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_processes import WORKERS, AirflowProcesses
+from support.airflow_processes import WORKERS, AirflowProcesses
 
 from airflow_provider_adobe_target.sandbox import Sandbox
 

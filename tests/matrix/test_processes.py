@@ -18,7 +18,7 @@ from contextlib import ExitStack
 import psutil
 import pytest
 from airflow import __version__ as airflow_version
-from airflow_processes import IS_AIRFLOW_2, AirflowProcesses
+from support.airflow_processes import IS_AIRFLOW_2, AirflowProcesses
 
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox

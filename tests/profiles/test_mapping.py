@@ -3,7 +3,7 @@ from datetime import timedelta
 import pandas as pd
 import pyarrow as pa
 import pytest
-from walk import walk
+from support.pipeline import run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.mapping import LeafReader, map_columns
@@ -216,12 +216,12 @@ def test_a_column_without_text_form_is_refused_by_name_unless_not_asked_for(valu
     for data in (frame, frame.to_dict("records")):
         with pytest.raises(ProfileDataError, match="Column 'v' is of type .*no text form"):
             map_columns(read_data(data).schema)
-        assert walk(data, attributes=["tier"]).lines == ["U1,gold"]
+        assert run_pipeline(data, attributes=["tier"]).lines == ["U1,gold"]
 
 
 def test_only_columns_that_are_asked_for_need_a_text_as_name():
     frame = pd.DataFrame([["U1", "gold", 1]], columns=["thirdPartyId", "tier", 0])
     for data in (frame, frame.to_dict("records")):
-        assert walk(data, attributes=["tier"]).lines == ["U1,gold"]
+        assert run_pipeline(data, attributes=["tier"]).lines == ["U1,gold"]
         with pytest.raises(ProfileDataError, match="Column 'int 0' cannot be the attribute"):
-            walk(data)
+            run_pipeline(data)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from walk import cursor, walk
+from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
@@ -24,7 +24,7 @@ from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.files import read_files
 from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
 
-# ------ the walk, one row after another
+# ------ the pipeline, one row after another
 
 COLUMNS = ["thirdPartyId", "a", "b", "c"]
 UNSUPPORTED = (float("inf"), BEYOND_PYTHON, [["list in a list"]])
@@ -144,10 +144,10 @@ def test_a_run_does_what_a_loop_over_its_rows_would_do(rows, rules, cuts):
     expected = reference(rows, rules)
     if isinstance(expected, str):
         with pytest.raises(ProfileDataError) as raised:
-            walk(cursor(COLUMNS, rows, cuts), **options(rules))
+            run_pipeline(cursor_source(COLUMNS, rows, cuts), **options(rules))
         assert str(raised.value).startswith(expected)
         return
-    outcome = walk(cursor(COLUMNS, rows, cuts), **options(rules))
+    outcome = run_pipeline(cursor_source(COLUMNS, rows, cuts), **options(rules))
     assert (outcome.bodies, outcome.reject_reasons, outcome.empty) == expected
     assert outcome.read == len(rows)
     assert outcome.reasons == Counter(reason for _, reason in expected[1])
@@ -159,18 +159,18 @@ def test_a_list_of_dicts_is_walked_like_a_cursor(rows, rules):
     records = [dict(zip(COLUMNS, row)) for row in rows]
     if isinstance(expected, str):
         with pytest.raises(ProfileDataError):
-            walk(records, **options(rules))
+            run_pipeline(records, **options(rules))
     else:
-        assert walk(records, **options(rules)).bodies == expected[0]
+        assert run_pipeline(records, **options(rules)).bodies == expected[0]
 
 
 def test_the_same_rows_are_the_same_bytes_however_they_are_cut():
     numbers = range(3_000)
     rows = [(f"customer-{number}", number % 7 or None, f"{number},ä" if number % 5 else "", 1.5) for number in numbers]
-    sums = {
-        hashlib.sha256("\0".join(walk(cursor(COLUMNS, rows, cuts), max_rows_per_file=700).bodies).encode()).hexdigest()
-        for cuts in ([10_000], [10_000], [1, 2, 3], [977], [1_000, 1])
-    }
+    sums = set()
+    for cuts in ([10_000], [10_000], [1, 2, 3], [977], [1_000, 1]):
+        bodies = run_pipeline(cursor_source(COLUMNS, rows, cuts), max_rows_per_file=700).bodies
+        sums.add(hashlib.sha256("\0".join(bodies).encode()).hexdigest())
     assert len(sums) == 1
 
 
@@ -190,14 +190,15 @@ def test_the_same_rows_are_the_same_bytes_however_they_are_cut():
     ],
 )
 def test_the_first_reason_counts_ids_before_values_and_values_in_the_order_of_columns(row, reason):
-    outcome = walk(cursor(["thirdPartyId", "a", "b"], [row]), on_risky_value="reject", max_value_length=8)
+    source = cursor_source(["thirdPartyId", "a", "b"], [row])
+    outcome = run_pipeline(source, on_risky_value="reject", max_value_length=8)
     assert outcome.reasons == {reason: 1}
 
 
 def test_a_bad_or_empty_row_does_not_take_the_place_of_a_good_one():
     rows = [("U1", b"bad"), ("U1", None), ("U1", "good"), ("U1", "late"), ("U1", b"bad"), ("U1", None)]
-    first = walk(cursor(["thirdPartyId", "v"], rows))
-    last = walk(cursor(["thirdPartyId", "v"], rows), on_duplicate_id="last")
+    first = run_pipeline(cursor_source(["thirdPartyId", "v"], rows))
+    last = run_pipeline(cursor_source(["thirdPartyId", "v"], rows), on_duplicate_id="last")
     assert (first.lines, first.empty) == (["U1,good"], 2)
     assert (last.lines, last.empty) == (["U1,late"], 2)
     assert first.reject_reasons == [(0, "unsupported_value"), (3, "duplicate_id"), (4, "unsupported_value")]
@@ -207,12 +208,12 @@ def test_a_bad_or_empty_row_does_not_take_the_place_of_a_good_one():
 def test_the_error_is_about_the_first_bad_row():
     rows = [("U1", "x"), ("U2", b"x"), (None, "x"), ("U+", "x")]
     with pytest.raises(ProfileDataError, match=r"Row 1 cannot be sent: unsupported_value \(v"):
-        walk(cursor(["thirdPartyId", "v"], rows), skip_invalid_records=False)
+        run_pipeline(cursor_source(["thirdPartyId", "v"], rows), skip_invalid_records=False)
 
 
 def test_duplicates_are_no_invalid_records():
     rows = [{"thirdPartyId": "U1", "v": "a"}] * 10
-    assert walk(rows, skip_invalid_records=False, max_invalid_pct=0).lines == ["U1,a"]
+    assert run_pipeline(rows, skip_invalid_records=False, max_invalid_pct=0).lines == ["U1,a"]
 
 
 @pytest.mark.parametrize(("limit", "fails"), [(9.99, True), (10, False)])
@@ -222,9 +223,9 @@ def test_the_share_of_bad_rows_may_reach_its_limit(limit, fails):
         with pytest.raises(
             ProfileDataError, match="1 of 10 rows.*max_invalid_pct=9.99.*'missing_id': 1.*Nothing was sent"
         ):
-            walk(rows, max_invalid_pct=limit)
+            run_pipeline(rows, max_invalid_pct=limit)
     else:
-        assert walk(rows, max_invalid_pct=limit).sent == 9
+        assert run_pipeline(rows, max_invalid_pct=limit).sent == 9
 
 
 # ------ what is known before anything is sent
@@ -256,7 +257,7 @@ def test_rules_say_whether_all_rows_are_checked_first(rules, checks_all):
 def test_an_error_in_the_last_row_comes_from_listing_the_files(last_row, rules, message, tmp_path):
     rows = [(f"U{number}", "x") for number in range(600)] + [last_row]
     run = ProfilePipeline(
-        cursor(["thirdPartyId", "v"], rows, [50]), ProfileOptions(max_rows_per_file=10, **rules), tmp_path
+        cursor_source(["thirdPartyId", "v"], rows, [50]), ProfileOptions(max_rows_per_file=10, **rules), tmp_path
     )
     with pytest.raises(ProfileDataError, match=message):
         list(run.files())
@@ -302,7 +303,7 @@ GROWING = [
 
 
 def test_a_cursor_whose_dicts_grow_begins_files_with_wider_headers_and_loses_nothing():
-    outcome = walk(cursor(["thirdPartyId", "v"], GROWING, [1]))
+    outcome = run_pipeline(cursor_source(["thirdPartyId", "v"], GROWING, [1]))
     sent = {}
     for body in outcome.bodies:
         header, *lines = body.split("\n")
@@ -326,7 +327,7 @@ def test_a_cursor_whose_dicts_grow_begins_files_with_wider_headers_and_loses_not
 @pytest.mark.parametrize("kept", ["first", "last"])
 def test_a_duplicate_of_fewer_columns_is_kept_under_its_own(kept):
     rows = [("U1", {"a": 1}), ("U1", {"a": 2}), ("U2", {"a": 3, "b": 4})]
-    outcome = walk(cursor(["thirdPartyId", "v"], rows, [1]), on_duplicate_id=kept)
+    outcome = run_pipeline(cursor_source(["thirdPartyId", "v"], rows, [1]), on_duplicate_id=kept)
     [reject] = outcome.rejects
     assert (reject["thirdPartyId"], reject["v.a"]) == ("U1", "2" if kept == "first" else "1")
 
@@ -334,26 +335,26 @@ def test_a_duplicate_of_fewer_columns_is_kept_under_its_own(kept):
 def test_sources_that_can_be_read_twice_need_one_header_only(tmp_path):
     (tmp_path / "rows.ndjson").write_text('{"thirdPartyId": "U1", "a": 1}\n{"thirdPartyId": "U2", "b": {"c": 2}}\n')
     body = "batch=thirdPartyId,a,b.c\nU1,1,\nU2,,2"
-    assert walk(read_files([tmp_path / "rows.ndjson"])).bodies == [body]
-    assert walk([{"thirdPartyId": "U1", "a": 1}, {"thirdPartyId": "U2", "b": {"c": 2}}]).bodies == [body]
+    assert run_pipeline(read_files([tmp_path / "rows.ndjson"])).bodies == [body]
+    assert run_pipeline([{"thirdPartyId": "U1", "a": 1}, {"thirdPartyId": "U2", "b": {"c": 2}}]).bodies == [body]
 
 
 @pytest.mark.parametrize("source", ["cursor", "list"])
 def test_a_bad_name_that_comes_late_ends_the_run(source):
     rows = [("U1", {"a": 1}), ("U2", {"größe": 2})]
     data = (
-        cursor(["thirdPartyId", "v"], rows, [1])
+        cursor_source(["thirdPartyId", "v"], rows, [1])
         if source == "cursor"
         else [{"thirdPartyId": i, "v": v} for i, v in rows]
     )
     with pytest.raises(ProfileDataError, match=r"'v\.größe' cannot be the attribute"):
-        walk(data)
+        run_pipeline(data)
 
 
 def test_names_that_differ_only_by_case_get_one_warning_a_run(caplog):
     rows = [("U1", "a", 1, None), ("U2", 1, "b", 1.5), ("U3", 1.5, None, "x")]
     with caplog.at_level(logging.WARNING):
-        walk(cursor(["thirdPartyId", "tier", "Tier", "score"], rows, [1]))
+        run_pipeline(cursor_source(["thirdPartyId", "tier", "Tier", "score"], rows, [1]))
     assert [record.getMessage() for record in caplog.records] == [
         "Attributes that differ only by case are different to Adobe Target: tier, Tier"
     ]
@@ -405,9 +406,9 @@ def test_no_message_detail_or_log_holds_a_value(rows, rules, source, caplog):
     elif source == "pandas":
         data = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(names, zip(*rows))})
     else:
-        data = cursor(names, rows, [2])
+        data = cursor_source(names, rows, [2])
     try:
-        said = " ".join(row["reject_detail"] for row in walk(data, **options(rules)).rejects)
+        said = " ".join(row["reject_detail"] for row in run_pipeline(data, **options(rules)).rejects)
     except ProfileDataError:
         said = traceback.format_exc()
     assert "4711" not in said + caplog.text
@@ -476,7 +477,7 @@ def test_a_run_that_is_given_up_closes_the_cursor():
 
 
 def test_the_key_of_a_statement_is_known_with_its_first_rows(tmp_path):
-    run = ProfilePipeline(cursor(["pcId", "v"], [("1.2", "x")]), ProfileOptions(), tmp_path)
+    run = ProfilePipeline(cursor_source(["pcId", "v"], [("1.2", "x")]), ProfileOptions(), tmp_path)
     assert run.id_type == "thirdPartyId"
     assert next(run.files()).path.read_text().startswith("batch=pcId,v\n")
     assert run.id_type == "pcId"

@@ -21,7 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from walk import cursor, walk
+from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
@@ -151,9 +151,9 @@ def check_outcome(data, lines, reject, error, rules, names):
     key = rules.get("id_type", "thirdPartyId")
     if error:
         with pytest.raises(ProfileDataError, match=error):
-            walk(data, **rules)
+            run_pipeline(data, **rules)
         return
-    outcome = walk(data, **rules)
+    outcome = run_pipeline(data, **rules)
     assert outcome.bodies == (["\n".join([f"batch={','.join([key, *names])}", *lines])] if lines else [])
     assert outcome.reject_reasons == ([(0, reject)] if reject else [])
 
@@ -401,35 +401,35 @@ def wide(total_bytes):
 
 
 def test_64_kilobytes_of_attributes_pass():
-    outcome = walk([wide(64_000)])
+    outcome = run_pipeline([wide(64_000)])
     assert outcome.sent == 1
 
 
 def test_a_byte_more_is_too_large():
-    outcome = walk([wide(64_001), {"thirdPartyId": "U2", "a00": "x"}])
+    outcome = run_pipeline([wide(64_001), {"thirdPartyId": "U2", "a00": "x"}])
     assert outcome.reject_reasons == [(0, "profile_too_large")]
     assert outcome.lines == ["U2,x" + "," * 15]
 
 
 def test_attributes_without_a_value_take_no_room():
     row = wide(64_000) | {"n" * 100: None}
-    assert walk([row]).sent == 1
+    assert run_pipeline([row]).sent == 1
 
 
 def test_attributes_are_counted_in_utf8_not_as_encoded():
     row = {"thirdPartyId": "U1"} | {f"a{number}": "ä" * 4_900 for number in range(6)}
-    assert walk([row]).sent == 1  # 58,812 bytes, 176,400 once encoded
+    assert run_pipeline([row]).sent == 1  # 58,812 bytes, 176,400 once encoded
 
 
 def test_a_row_fits_a_file_to_the_byte_or_is_rejected():
     row = {"thirdPartyId": "U1", "v": "ä" * 10}
     size = len("batch=thirdPartyId,v\nU1," + "%C3%A4" * 10)
-    assert walk([row], max_bytes_per_file=size).sent == 1
-    assert walk([row], max_bytes_per_file=size - 1).reject_reasons == [(0, "profile_too_large")]
+    assert run_pipeline([row], max_bytes_per_file=size).sent == 1
+    assert run_pipeline([row], max_bytes_per_file=size - 1).reject_reasons == [(0, "profile_too_large")]
 
 
 def test_a_file_without_room_for_its_header_rejects_every_row():
-    assert walk([{"thirdPartyId": "U1", "v": "x"}], max_bytes_per_file=1).reasons == {"profile_too_large": 1}
+    assert run_pipeline([{"thirdPartyId": "U1", "v": "x"}], max_bytes_per_file=1).reasons == {"profile_too_large": 1}
 
 
 # ---------------------------------------------------------------------------------------------------------------- names
@@ -499,7 +499,7 @@ NAMES = [
 def test_a_name_that_target_would_not_take_ends_the_run(columns, rules, error, source):
     row = {"thirdPartyId": "SECRET", **columns}
     with pytest.raises(ProfileDataError, match=error) as raised:
-        walk([row] if source == "list" else cursor(list(row), [tuple(row.values())]), **rules)
+        run_pipeline([row] if source == "list" else cursor_source(list(row), [tuple(row.values())]), **rules)
     assert "SECRET" not in str(raised.value)
 
 
@@ -527,7 +527,7 @@ NAMES_SENT = [
 )
 def test_a_name_that_target_takes_is_the_header(columns, rules, header, line, source):
     row = {"thirdPartyId": "U1", **columns}
-    outcome = walk([row] if source == "list" else cursor(list(row), [tuple(row.values())]), **rules)
+    outcome = run_pipeline([row] if source == "list" else cursor_source(list(row), [tuple(row.values())]), **rules)
     assert outcome.bodies == [f"batch=thirdPartyId,{header}\nU1,{line}"]
 
 
@@ -623,13 +623,13 @@ FRAMES = [
     ("an empty list", lambda: [], [], 0),
     ("no rows, no columns", lambda: pd.DataFrame(), [], 0),
     ("no rows, no columns, polars", lambda: pl.DataFrame(), [], 0),
-    ("no rows from a cursor", lambda: cursor(["thirdPartyId", "v"], []), [], 0),
+    ("no rows from a cursor", lambda: cursor_source(["thirdPartyId", "v"], []), [], 0),
 ]
 
 
 @pytest.mark.parametrize(("data", "lines", "empty"), [pytest.param(*rest, id=name) for name, *rest in FRAMES])
 def test_a_table_of_any_make_is_sent_row_by_row(data, lines, empty):
-    outcome = walk(data())
+    outcome = run_pipeline(data())
     assert outcome.lines == lines
     assert outcome.empty == empty
 
@@ -699,17 +699,17 @@ WRONG_DATA = [
     ),
     (
         "cursor columns that share a name",
-        lambda: cursor(["thirdPartyId", "a", "a"], [("U1", 1, 2)]),
+        lambda: cursor_source(["thirdPartyId", "a", "a"], [("U1", 1, 2)]),
         "2 columns named 'a'",
     ),
-    ("cursor with float ids", lambda: cursor(["thirdPartyId", "a"], [(1.0, 1)]), "became double"),
+    ("cursor with float ids", lambda: cursor_source(["thirdPartyId", "a"], [(1.0, 1)]), "became double"),
 ]
 
 
 @pytest.mark.parametrize(("data", "error"), [pytest.param(*rest, id=name) for name, *rest in WRONG_DATA])
 def test_what_cannot_be_rows_is_named(data, error):
     with pytest.raises(ProfileDataError, match=error):
-        walk(data())
+        run_pipeline(data())
 
 
 # -------------------------------------------------------------------------------------------------------- every source
@@ -801,7 +801,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_the_same_rows_are_the_same_bytes_from_every_source(source, tmp_path):
-    outcome = walk(source(tmp_path))
+    outcome = run_pipeline(source(tmp_path))
     assert outcome.bodies == ["\n".join(["batch=thirdPartyId,a,b", *TEXT_LINES])]
     assert outcome.reject_reasons == [
         (4, "missing_id"),
@@ -815,8 +815,8 @@ def test_the_same_rows_are_the_same_bytes_from_every_source(source, tmp_path):
 def test_numbers_of_ndjson_keep_their_digits_and_csv_cells_are_text(tmp_path):
     (tmp_path / "rows.ndjson").write_text('{"thirdPartyId": 12345678901234567890, "v": 1e2, "w": 3.10, "x": null}\n')
     (tmp_path / "rows.csv").write_text("thirdPartyId,v,w,x\n007,1e2,3.10,\n")
-    assert walk(read_files([tmp_path / "rows.ndjson"])).lines == ["12345678901234567890,100,3.1,"]
-    assert walk(read_files([tmp_path / "rows.csv"])).lines == ["007,1e2,3.10,"]
+    assert run_pipeline(read_files([tmp_path / "rows.ndjson"])).lines == ["12345678901234567890,100,3.1,"]
+    assert run_pipeline(read_files([tmp_path / "rows.csv"])).lines == ["007,1e2,3.10,"]
 
 
 WRONG_FILES = [
@@ -846,7 +846,7 @@ WRONG_FILES = [
 def test_a_file_that_cannot_be_read_is_named(name, content, error, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ProfileDataError, match=error) as raised:
-        walk(read_files([tmp_path / name]))
+        run_pipeline(read_files([tmp_path / name]))
     assert "SECRET" not in str(raised.value)
 
 
@@ -873,4 +873,4 @@ WRONG_RULES = [
 )
 def test_a_rule_that_cannot_be_is_named(rules, error):
     with pytest.raises(ProfileDataError, match=error):
-        walk([{"thirdPartyId": "U1", "v": 1}], **rules)
+        run_pipeline([{"thirdPartyId": "U1", "v": 1}], **rules)

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from walk import cursor, walk
+from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.spill import SpillFile
@@ -73,7 +73,7 @@ def test_columns_called_as_the_files_own_get_another_name_and_no_two_the_same(tm
 
 
 def test_a_column_that_became_two_attributes_is_kept_once(tmp_path):
-    outcome = walk(
+    outcome = run_pipeline(
         [{"thirdPartyId": "a+b", "v": {"w": 1}}],
         attributes={"thirdPartyId": "crm_id", "v": "x", "v.w": "y"},
     )
@@ -89,7 +89,8 @@ def test_a_column_that_became_two_attributes_is_kept_once(tmp_path):
 
 
 def test_columns_keep_their_sources_names_where_attributes_have_others():
-    outcome = walk(cursor(["customer", "größe"], [(None, 1.5)]), id_column="customer", attributes={"größe": "size"})
+    source = cursor_source(["customer", "größe"], [(None, 1.5)])
+    outcome = run_pipeline(source, id_column="customer", attributes={"größe": "size"})
     assert outcome.rejects == [
         {
             "row_number": 0,
@@ -124,5 +125,5 @@ def test_nothing_is_written_where_nothing_was_rejected(tmp_path):
     ],
 )
 def test_a_detail_says_which_column_and_what_about_it(row, detail):
-    [reject] = walk(cursor(["thirdPartyId", "v"], [row])).rejects
+    [reject] = run_pipeline(cursor_source(["thirdPartyId", "v"], [row])).rejects
     assert reject["reject_detail"] == detail

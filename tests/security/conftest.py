@@ -1,64 +1,33 @@
 from __future__ import annotations
 
 import socket
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
-
-# The ways to wait, and connections to sandboxes, are those of the tests of a real Airflow.
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-
-from test_ways_to_wait import clock, context  # noqa: F401
-
-TOKEN = "canary-token-5c1f"
-
-
-class Witness:
-    """A foreign machine: it hangs up on everyone, and remembers every byte it was ever sent."""
-
-    def __init__(self) -> None:
-        self.heard: list[bytes] = []
-        self.answer = b""
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-
-    def _listen(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                with connection, suppress(OSError):
-                    connection.settimeout(5)
-                    self.heard.append(b"")
-                    self.heard[-1] = connection.recv(1 << 16)
-                    connection.sendall(self.answer)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(10)
-
-    def saw_the_token(self) -> bool:
-        return any(TOKEN.encode() in heard for heard in self.heard)
+from support.recording_server import RecordingServer
+from support.wait_modes import task_context, use_fake_clock
 
 
 @pytest.fixture
-def witness() -> Iterator[Witness]:
-    witness = Witness()
-    yield witness
-    witness.close()
+def clock(monkeypatch):
+    return use_fake_clock(monkeypatch)
 
 
 @pytest.fixture
-def everywhere(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> Witness:
-    """Let the witness be every machine there is, whatever its name or port, but for what runs at 127.0.0.1."""
+def context(monkeypatch):
+    return task_context(monkeypatch)
+
+
+@pytest.fixture
+def recording_server() -> Iterator[RecordingServer]:
+    recording_server = RecordingServer()
+    yield recording_server
+    recording_server.close()
+
+
+@pytest.fixture
+def every_host(recording_server: RecordingServer, monkeypatch: pytest.MonkeyPatch) -> RecordingServer:
+    """Send each connection, whatever its host and port, to the recording server, except those to 127.0.0.1."""
     resolve, connect = socket.getaddrinfo, socket.socket.connect
 
     def resolved(host, port, *arguments, **options):
@@ -66,11 +35,11 @@ def everywhere(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> Witness:
         return resolve("127.0.0.1" if name == "127.0.0.1" else "192.0.2.1", port, *arguments, **options)
 
     def connected(self, address):
-        return connect(self, address if address[0] == "127.0.0.1" else ("127.0.0.1", witness.port))
+        return connect(self, address if address[0] == "127.0.0.1" else ("127.0.0.1", recording_server.port))
 
     monkeypatch.setattr(socket.socket, "connect", connected)
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    return witness
+    return recording_server
 
 
 @pytest.fixture(autouse=True)

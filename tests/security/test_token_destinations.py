@@ -1,6 +1,6 @@
 """Where the token goes, and where it never does: all of its travels, each way a task may wait.
 
-The witness is every other machine there is: names are resolved to it, and it keeps every byte it is sent.
+The recording server stands for all other machines: names resolve to it, and it records each byte that it receives.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import httpx
 import pytest
 import urllib3
 from airflow.providers.common.compat.sdk import AirflowFailException
-from conftest import TOKEN
 from hypothesis import given
 from hypothesis import strategies as st
-from real_airflow import connection
-from test_ways_to_wait import WAYS, Case, deferred, rescheduled, sensor, upload
+from support.real_airflow import connection
+from support.recording_server import TOKEN
+from support.wait_modes import WAYS, Case, deferred, rescheduled, sensor, upload
 
 from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
@@ -146,12 +146,12 @@ def wait_at(way, url, sandbox, clock, context, *, is_json=False):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_way_to_wait_calls_a_status_url_elsewhere(way, target, clock, context, everywhere):
+def test_no_way_to_wait_calls_a_status_url_elsewhere(way, target, clock, context, every_host):
     for number, url in enumerate(FOREIGN_URLS[way in ("worker", "deferrable") :: 2]):
         with pytest.raises(AirflowFailException) as caught:
             wait_at(way, url, target, clock, context, is_json=bool(number % 2))
         assert TOKEN not in str(caught.value), url
-        assert everywhere.heard == [], url
+        assert every_host.received == [], url
     assert {call.route for call in target.calls} <= {"submit"}
 
 
@@ -226,11 +226,11 @@ def test_http_becomes_https_but_on_the_host_of_a_plain_http_connection(settings,
     assert status_request_url(settings, url + PATH) == f"{called}{PATH}&showDetails=true"
 
 
-def test_a_status_url_of_target_is_called_over_tls_only(drive, everywhere):
+def test_a_status_url_of_target_is_called_over_tls_only(drive, every_host):
     for url in ("http://mboxedge45.tt.omtrdc.net", "http://acme.tt.omtrdc.net:80", "HTTPS://acme.tt.omtrdc.net:8443"):
         assert isinstance(drive(once(Send(status_request(LOCAL, url + PATH))), LOCAL), TransportFailure)
-    assert [heard[:2] for heard in everywhere.heard] == [b"\x16\x03"] * 3  # the hello of TLS
-    assert not everywhere.saw_the_token()
+    assert [heard[:2] for heard in every_host.received] == [b"\x16\x03"] * 3  # the hello of TLS
+    assert not every_host.received_token()
 
 
 @pytest.mark.parametrize("host", ["http://localhost", "http://a.localhost", "http://127.9.9.9", "http://[::1]"])
@@ -264,10 +264,10 @@ def calls(settings, clock, tmp_path):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed(status, drive, target, clock, everywhere, tmp_path):
+def test_no_redirect_is_followed(status, drive, target, clock, every_host, tmp_path):
     settings = TargetSettings.from_fields("acme", TOKEN, target.url, None, {})
     for location in (
-        everywhere.url,
+        every_host.url,
         "https://evil.example/",
         "//evil.example/",
         f"{target.url}/elsewhere",
@@ -280,7 +280,7 @@ def test_no_redirect_is_followed(status, drive, target, clock, everywhere, tmp_p
                 drive(flow, settings)
             assert len(target.calls) == before + 1
             assert "evil" not in str(caught.value)
-    assert everywhere.heard == []
+    assert every_host.received == []
 
 
 # --- proxies, and what the environment says -----------------------------------------------------------------
@@ -299,33 +299,34 @@ def test_netrc_puts_no_credentials_in_the_place_of_the_token(drive, target, cloc
 
 
 @pytest.mark.parametrize("given_by", ["connection", "environment"])
-def test_a_proxy_never_sees_the_token(given_by, drive, clock, witness, monkeypatch, tmp_path):
+def test_a_proxy_never_sees_the_token(given_by, drive, clock, recording_server, monkeypatch, tmp_path):
     extra = {"timeout": 2}
     if given_by == "connection":
-        extra["proxies"] = {"https": witness.url}
+        extra["proxies"] = {"https": recording_server.url}
     else:
-        monkeypatch.setenv("https_proxy", witness.url)
+        monkeypatch.setenv("https_proxy", recording_server.url)
     settings = TargetSettings.from_fields("acme", TOKEN, None, None, extra)
     for flow in calls(settings, clock, tmp_path).values():
         first_try = next(flow)
         assert isinstance(drive(once(first_try), settings), TransportFailure)
-    assert {heard.partition(b" HTTP/1.")[0] for heard in witness.heard} == {b"CONNECT acme.tt.omtrdc.net:443"}
-    assert not witness.saw_the_token()
+    begins = {request.partition(b" HTTP/1.")[0] for request in recording_server.received}
+    assert begins == {b"CONNECT acme.tt.omtrdc.net:443"}
+    assert not recording_server.received_token()
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
 def test_clear_text_to_this_machine_goes_through_no_proxy_of_another(
-    name, drive, target, clock, everywhere, monkeypatch, tmp_path
+    name, drive, target, clock, every_host, monkeypatch, tmp_path
 ):
     monkeypatch.setenv(name, "http://proxy.example:3128")
     settings = TargetSettings.from_fields("acme", TOKEN, target.url, None, {})
     drive(calls(settings, clock, tmp_path)["submit"], settings)
-    assert everywhere.heard == []
+    assert every_host.received == []
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
 def test_a_credential_in_clear_text_to_this_machine_goes_through_no_proxy_of_another(
-    name, drive, target, clock, everywhere, monkeypatch, tmp_path
+    name, drive, target, clock, every_host, monkeypatch, tmp_path
 ):
     monkeypatch.setenv(name, "http://proxy.example:3128")
     places = {"ims_host": target.url, "admin_host": target.url}
@@ -336,7 +337,7 @@ def test_a_credential_in_clear_text_to_this_machine_goes_through_no_proxy_of_ano
     drive(tokens.with_profile_token(calls(settings, clock, tmp_path)["submit"]), settings)
     assert {call.route for call in target.calls} == {"ims", "admin", "submit"}
     assert target.calls[-1].headers["authorization"].startswith("Bearer ")
-    assert everywhere.heard == []
+    assert every_host.received == []
 
 
 @pytest.mark.parametrize("name", ["ims_host", "admin_host", "edge_host"])
@@ -360,7 +361,7 @@ def test_a_connection_that_would_show_the_token_to_a_proxy_is_refused(key):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_token_goes_to_target_in_one_header_and_nowhere_else(way, target, clock, context, everywhere):
+def test_the_token_goes_to_target_in_one_header_and_nowhere_else(way, target, clock, context, every_host):
     url = upload(Case(), wait_for_completion=False).execute(context)["batches"][0]["status_url"]
     wait_at(way, url, target, clock, context)
     assert {call.route for call in target.calls} == {"submit", "status"}
@@ -368,4 +369,4 @@ def test_the_token_goes_to_target_in_one_header_and_nowhere_else(way, target, cl
         assert call.headers["authorization"] == f"Bearer {TOKEN}"
         others = {name: value for name, value in call.headers.items() if name.lower() != "authorization"}
         assert TOKEN not in f"{call.path}?{call.query}{others}{call.body!r}"
-    assert everywhere.heard == []
+    assert every_host.received == []

@@ -1,4 +1,4 @@
-"""One walk of rows from a source to batch files, and all that came of it."""
+"""Run the profile pipeline over rows, and check its counts and files."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PipelineResult:
     bodies: list[str]
     rejects: list[dict]
     read: int
@@ -34,8 +34,8 @@ class Outcome:
         return [line for body in self.bodies for line in body.split("\n")[1:]]
 
 
-def walk(data, **rules):
-    """Walk the rows of ``data``: a source, or what ``read_data`` takes."""
+def run_pipeline(data, **rules):
+    """Run the pipeline over ``data``: a source, or anything that ``read_data`` takes."""
     rows = data if hasattr(data, "record_batches") else read_data(data)
     with tempfile.TemporaryDirectory() as folder:
         run = ProfilePipeline(rows, ProfileOptions(**rules), Path(folder), keep_rejects=True)
@@ -53,7 +53,8 @@ def walk(data, **rules):
         assert run.rows_read == run.rows_sent + run.rows_rejected + run.rows_empty
         assert run.rows_sent == sum(body.count("\n") for body in bodies)
         assert run.rows_rejected == len(rejects)
-        return Outcome(bodies, rejects, run.rows_read, run.rows_sent, run.rows_empty, dict(run.rejects.by_reason))
+        reasons = dict(run.rejects.by_reason)
+        return PipelineResult(bodies, rejects, run.rows_read, run.rows_sent, run.rows_empty, reasons)
 
 
 class FakeCursor:
@@ -76,7 +77,7 @@ class FakeCursor:
         pass
 
 
-def cursor(names, rows, cuts=(10_000,)):
+def cursor_source(names, rows, cuts=(10_000,)):
     """Make a source of rows, tuples of values, that come from a DB-API cursor."""
 
     @contextmanager

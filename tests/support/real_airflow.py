@@ -135,7 +135,7 @@ class RealAirflow:
         with (
             self.output.open("ab") as output,
             subprocess.Popen(
-                [sys.executable, __file__],
+                [sys.executable, "-m", __spec__.name],
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

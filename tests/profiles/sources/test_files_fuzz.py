@@ -31,7 +31,7 @@ EXAMPLES = settings.default.max_examples
 MIB = 1024 * 1024
 
 
-def walk(name, content):
+def read_file(name, content):
     """Send the rows of a file nowhere, and check that each is counted once.
 
     :return: how many rows were read, sent and rejected, or the error the run ended with.
@@ -105,7 +105,7 @@ PARQUET = [
 @given(st.data())
 def test_a_parquet_file_that_is_damaged_is_named_or_loses_no_row(data):
     content = damaged(data.draw, data.draw(st.sampled_from(PARQUET)))
-    outcome = walk("rows.parquet", content)
+    outcome = read_file("rows.parquet", content)
     if not isinstance(outcome, ProfileDataError):
         assert outcome[0] == 50
 
@@ -142,7 +142,7 @@ def test_a_value_of_a_parquet_file_with_checksums_is_right_or_the_file_is_named(
 )
 @pytest.mark.parametrize("content", PARQUET, ids=["snappy", "plain", "zstd", "checksums"])
 def test_a_broken_parquet_file_is_named(content, damage):
-    outcome = walk("rows.parquet", damage[1](content))
+    outcome = read_file("rows.parquet", damage[1](content))
     assert "rows.parquet is damaged" in str(outcome)
 
 
@@ -150,7 +150,7 @@ def test_parquet_text_that_is_no_utf8_is_never_sent():
     column = pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff"))
     file = io.BytesIO()
     pq.write_table(pa.table({"id": ["1", "2"], "tier": column}), file)
-    assert "rows.parquet is damaged" in str(walk("rows.parquet", file.getvalue()))
+    assert "rows.parquet is damaged" in str(read_file("rows.parquet", file.getvalue()))
 
 
 PIECES = ['"', '""', ",", "\n", "\r", "\r\n", "\0", "a", "x y", " ", "\\", "é", "\ufeff", "\x1a", "\x85", "\u2028"]
@@ -188,7 +188,7 @@ def is_header(names, cells):
 @given(st.binary(max_size=60) | st.text(max_size=20).map(lambda text: text.encode("utf-16", "replace")))
 def test_whatever_bytes_a_csv_file_holds_its_rows_add_up_or_it_is_named(content):
     for before in (b"", b"id,v\n", b"id,v\nU1,\xe9\n"):
-        outcome = walk("rows.csv", before + content)
+        outcome = read_file("rows.csv", before + content)
         assert isinstance(outcome, (tuple, ProfileDataError))
 
 
@@ -210,13 +210,13 @@ BROKEN_CSV = {
 def test_a_broken_row_of_a_csv_file_is_named(case, following):
     rows, words = BROKEN_CSV[case]
     text = "\n".join(["id,v", *rows, *(f"U{number},gold" for number in range(following))])
-    assert words in str(walk("rows.csv", text.encode()))
+    assert words in str(read_file("rows.csv", text.encode()))
 
 
 @pytest.mark.parametrize("cell", ["x" * 200_000, '"' + "x\n" * 100_000 + '"'], ids=["long", "of many lines"])
 def test_a_lone_quote_and_a_long_cell_are_no_reason_to_refuse_a_csv_file(cell):
     text = f'id,v,w\n1,5" disk,{cell}\n2,x,y\n'
-    assert walk("rows.csv", text.encode())[0] == 2
+    assert read_file("rows.csv", text.encode())[0] == 2
 
 
 @settings(max_examples=2 * EXAMPLES)
@@ -225,7 +225,7 @@ def test_an_ndjson_file_that_is_damaged_is_named_with_its_line_or_its_rows_add_u
     lines = [{"id": f"U{number}", "tier": "gold", "home": {"city": "Zürich"}} for number in range(3)]
     content = damaged(data.draw, "\n".join(map(json.dumps, lines)).encode())
     for text in (content, content.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + content):
-        outcome = walk("rows.ndjson", text)
+        outcome = read_file("rows.ndjson", text)
         if isinstance(outcome, ProfileDataError) and "JSON" in str(outcome):
             assert "rows.ndjson, line " in str(outcome)
 
@@ -239,7 +239,7 @@ json_values = st.recursive(
 
 @given(st.lists(st.dictionaries(st.sampled_from(["id", "a", "b", "c"]), json_values), max_size=5))
 def test_whatever_values_an_ndjson_file_holds_its_rows_add_up_or_it_is_refused(records):
-    outcome = walk("rows.ndjson", "\n".join(map(json.dumps, records)).encode())
+    outcome = read_file("rows.ndjson", "\n".join(map(json.dumps, records)).encode())
     assert isinstance(outcome, ProfileDataError) or outcome[0] == len(records)
 
 
@@ -247,7 +247,7 @@ def test_whatever_values_an_ndjson_file_holds_its_rows_add_up_or_it_is_refused(r
 def test_deeply_nested_ndjson_is_named_with_its_line(depth):
     for opening, closing in (('{"a":', "}"), ("[", "]"), ('[{"a":', "}]")):
         line = f'{{"id": "U1", "a": {opening * depth}1{closing * depth}}}'
-        outcome = walk("rows.ndjson", f'{{"id": "U0", "a": 1}}\n{line}'.encode())
+        outcome = read_file("rows.ndjson", f'{{"id": "U0", "a": 1}}\n{line}'.encode())
         assert (isinstance(outcome, tuple) and outcome[0] == 2) or "rows.ndjson, line 2" in str(outcome)
 
 

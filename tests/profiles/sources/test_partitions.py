@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from walk import walk
+from support.pipeline import run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.files import read_files
@@ -64,7 +64,7 @@ def test_a_column_in_the_file_stands_before_one_of_its_name_in_the_path(write, t
 def test_folders_that_are_not_asked_for_are_no_columns(write, tmp_path):
     write("day=1/country=CH/a.parquet", {"id": ["1"], "v": [1], "w": [2]})
     assert records_of(tmp_path, columns=["id", "country", "w"]) == [{"id": "1", "w": 2, "country": "CH"}]
-    walked = walk(read_files(dataset_files(tmp_path)), id_column="id", attributes=["v", "country"])
+    walked = run_pipeline(read_files(dataset_files(tmp_path)), id_column="id", attributes=["v", "country"])
     assert walked.lines == ["1,1,CH"]
 
 
@@ -100,9 +100,9 @@ def test_columns_that_are_not_sent_are_not_read(tmp_path):
     )
     path.write_bytes(content)
     rows = read_files([path])
-    assert walk(rows, id_column="id", attributes=["v"]).sent == 1_000
+    assert run_pipeline(rows, id_column="id", attributes=["v"]).sent == 1_000
     with pytest.raises(ProfileDataError, match="damaged"):
-        walk(rows, id_column="id", attributes=["v", "unread"])
+        run_pipeline(rows, id_column="id", attributes=["v", "unread"])
 
 
 # Types of ids
@@ -115,18 +115,18 @@ def test_ids_that_are_floats_in_a_later_file_are_found_before_anything_is_read(w
     write("1.parquet", {"id": ["1"], "v": ["x"]})
     second = write("2.parquet", {"id": floats, "v": ["x"]})
     with pytest.raises(ProfileDataError, match=f"'id' became floats in {second}"):
-        walk(read_files(dataset_files(tmp_path)), id_column="id").lines  # noqa: B018
+        run_pipeline(read_files(dataset_files(tmp_path)), id_column="id").lines  # noqa: B018
 
 
 def test_ids_that_are_null_throughout_are_of_no_type(write, tmp_path):
     write("1.parquet", {"id": ["1"], "v": ["x"]})
     write("2.parquet", {"id": pa.array([None], pa.float64()), "v": ["y"]})
     write("3.parquet", {"id": pa.array([], pa.float64()), "v": pa.array([], pa.string())})
-    walked = walk(read_files(dataset_files(tmp_path)), id_column="id")
+    walked = run_pipeline(read_files(dataset_files(tmp_path)), id_column="id")
     assert walked.lines == ["1,x"]
 
 
 def test_attributes_may_be_floats_in_some_files(write, tmp_path):
     write("1.parquet", {"id": ["1"], "v": [1]})
     write("2.parquet", {"id": ["2"], "v": [2.0]})
-    assert walk(read_files(dataset_files(tmp_path)), id_column="id").lines == ["1,1", "2,2"]
+    assert run_pipeline(read_files(dataset_files(tmp_path)), id_column="id").lines == ["1,1", "2,2"]

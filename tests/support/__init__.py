@@ -1,0 +1,1 @@
+"""Servers, clocks and runners that several test modules share."""
