@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: ``HYPOTHESIS_PROFILE=long`` for a hundred times as many."""
+"""Fixtures of all tests. ``HYPOTHESIS_PROFILE=long`` tries a hundred times as many examples."""
 
 import os
 import uuid
@@ -17,8 +17,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 @pytest.fixture(autouse=True)
 def shared_folder(monkeypatch, tmp_path_factory):
-    """Let each test, and what it starts, be a machine of its own."""
+    """Give each test, and the processes that it starts, shared files of its own."""
     folder = tmp_path_factory.getbasetemp() / f"shared-{uuid.uuid4().hex}"
     monkeypatch.setenv(file_lock.FOLDER_VARIABLE, str(folder))
     limiter._warned.clear()
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY, Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
@@ -23,18 +24,6 @@ TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 CONNECTION = TargetSettings.from_fields("acme", TOKEN, None, None, {})
 BODY = BatchBody(Path("batch"), 9)
 BATCHES = [Batch.from_status_url(f"https://e.tt.omtrdc.net/s?batchId=acme-1-{number}") for number in range(3)]
-
-
-class StillClock:
-    """A clock that only the test moves."""
-
-    def __init__(self):
-        self.time = 1_767_225_600.0
-
-    def now(self):
-        return self.time
-
-    monotonic = now
 
 
 def hold(flow, clock, answers, durations):

@@ -7,13 +7,6 @@ from airflow_provider_adobe_target.client.proxies import is_excluded, proxy_for
 PROXY = "http://127.0.0.1:3128"
 
 
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch):
-    for scheme in ("http", "https", "all", "no"):
-        monkeypatch.delenv(f"{scheme}_proxy", raising=False)
-        monkeypatch.delenv(f"{scheme}_proxy".upper(), raising=False)
-
-
 @pytest.mark.parametrize(
     ("no_proxy", "url", "excluded"),
     [

@@ -23,22 +23,12 @@ from airflow_provider_adobe_target.client.parsing import parse_status
 from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Response, Send, TransportFailure, Wait
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
-from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 
 HTTP_MODULES = (".transports", ".call_deadline")
 
 
 def once(request):
     return (yield Send(request))
-
-
-@pytest.fixture
-def send(drive, make_settings):
-    def send(url, body=None, timeout=(2, 2), limit=1 << 20, **settings):
-        request = Request("POST" if body else "GET", url, {"Accept-Encoding": "identity"}, body, timeout, limit)
-        return drive(once(request), make_settings(**settings))
-
-    return send
 
 
 def test_an_answer_comes_whole_with_headers_in_lower_case(server, send):
@@ -151,62 +141,6 @@ def test_the_libraries_log_what_is_not_ours(caplog):
     logging.getLogger("urllib3.connectionpool").debug("others' calls")
     logging.getLogger("httpx").info("others' calls")
     assert len(caplog.records) == 2
-
-
-def test_a_proxy_of_the_connection_is_used(server, other_server, send):
-    other_server.reply(200, "by proxy")
-    assert send(server.url, proxies={"http": other_server.url}).body == b"by proxy"
-    assert other_server.requests[0].target.startswith(server.url)
-
-
-def test_a_proxy_of_the_environment_is_used(server, other_server, send, monkeypatch):
-    monkeypatch.setenv("http_proxy", other_server.url)
-    other_server.reply(200, "by proxy")
-    assert send(server.url).body == b"by proxy"
-
-
-@pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
-def test_no_proxy_of_the_environment_is_used(server, other_server, send, monkeypatch, variable):
-    monkeypatch.setenv("http_proxy", other_server.url)
-    monkeypatch.setenv(variable, "127.0.0.1")
-    server.reply(200, "direct")
-    assert send(server.url).body == b"direct"
-
-
-@pytest.mark.parametrize(
-    "no_proxy",
-    ["127.0.0.1", "127.0.0.1:{port}", "127.0.0.0/8", "*", "other.example, 127.0.0.1", "[::1]:{port},127.0.0.1"],
-)
-@pytest.mark.parametrize("place", ["connection", "no_proxy", "NO_PROXY"])
-def test_no_proxy_has_one_meaning_in_both_transports(server, other_server, send, monkeypatch, place, no_proxy):
-    server.reply(200, "direct")
-    no_proxy = no_proxy.format(port=server.port)
-    if place == "connection":
-        proxies = {"http": other_server.url, "no_proxy": no_proxy}
-    else:
-        proxies = {}
-        monkeypatch.setenv("HTTP_PROXY", other_server.url)
-        monkeypatch.setenv(place, no_proxy)
-    assert send(server.url, proxies=proxies).body == b"direct"
-
-
-@pytest.mark.parametrize("no_proxy", ["127.0.0.1:1", "10.0.0.0/8", "example.com", ".0.0.2", ""])
-def test_no_proxy_for_another_host_does_not_bypass_the_proxy(server, other_server, send, no_proxy):
-    other_server.reply(200, "by proxy")
-    assert send(server.url, proxies={"http": other_server.url, "no_proxy": no_proxy}).body == b"by proxy"
-
-
-@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
-def test_a_proxy_of_the_environment_may_have_no_scheme(server, other_server, send, monkeypatch, variable):
-    monkeypatch.setenv(variable, other_server.url.removeprefix("http://"))
-    other_server.reply(200, "by proxy")
-    assert send(server.url).body == b"by proxy"
-
-
-def test_a_proxy_that_cannot_be_used_is_an_error_in_both_transports(server, send, monkeypatch):
-    monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:1080")
-    with pytest.raises(ConnectionSettingsError, match="URL of a proxy must begin with"):
-        send(server.url)
 
 
 @pytest.mark.parametrize(
@@ -406,87 +340,6 @@ def test_no_cookie_is_kept_or_sent(server, drive, make_settings):
 
     drive(two_requests(), make_settings())
     assert [request.headers.get("cookie") for request in server.requests] == [None, None]
-
-
-@pytest.fixture
-def dripping_server():
-    """Send the bytes of ``server.response`` one at a time, the last one for ever; stop when the client has gone."""
-
-    class Server(threading.Thread):
-        response = b""
-        reads_slowly = False
-
-        def __init__(self):
-            super().__init__(daemon=True)
-            self.listener = socket.create_server(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-            self.start()
-
-        def run(self):
-            connection, _ = self.listener.accept()
-            with connection:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                for _ in range(200):
-                    try:
-                        if self.reads_slowly:
-                            connection.recv(1)
-                        else:
-                            connection.sendall(self.response[:1])
-                            self.response = self.response[1:] or self.response
-                    except OSError:
-                        return
-                    time.sleep(0.05)
-
-    server = Server()
-    yield server
-    server.listener.close()
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        b"HTTP/1.1 200 OK\r\nX-Header: " + b"x" * 400,
-        b"HTTP/1.1 200 OK\r\n\r\nx",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nx",
-    ],
-    ids=["headers", "a body without a length", "a body with a length"],
-)
-def test_a_response_that_comes_byte_by_byte_ends_at_the_deadline(dripping_server, send, response):
-    dripping_server.response = response
-    started = time.monotonic()
-    failure = send(dripping_server.url, timeout=(0.3, 0.7))
-    assert isinstance(failure, TransportFailure)
-    assert (failure.kind, failure.message) == ("timeout", "no answer in time")
-    assert 0.9 < time.monotonic() - started < 5
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_answers_byte_by_byte_ends_at_the_deadline(dripping_server, send, scheme):
-    dripping_server.response = b"HTTP/1.1 200 OK\r\nX-Header: " + b"x" * 400
-    proxies = {scheme: dripping_server.url}
-    started = time.monotonic()
-    failure = send(f"{scheme}://target.example/", timeout=(0.3, 0.7), proxies=proxies)
-    assert failure.kind == "timeout"
-    assert time.monotonic() - started < 5
-
-
-def test_a_tls_handshake_byte_by_byte_ends_at_the_deadline(dripping_server, send):
-    dripping_server.response = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + bytes(400)
-    started = time.monotonic()
-    failure = send(dripping_server.url.replace("http:", "https:"), timeout=(0.3, 0.7))
-    assert failure.kind in ("timeout", "tls")
-    assert time.monotonic() - started < 5
-
-
-def test_a_server_that_reads_byte_by_byte_ends_at_the_deadline(dripping_server, send, tmp_path):
-    dripping_server.reads_slowly = True
-    size = 20_000_000
-    (tmp_path / "large").write_bytes(b"x" * size)
-    started = time.monotonic()
-    failure = send(dripping_server.url, BatchBody(tmp_path / "large", size), timeout=(0.3, 0.7))
-    assert isinstance(failure, TransportFailure)
-    assert (failure.kind, failure.after_body_sent) == ("timeout", False)
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("after", [b"x" * 10_000, gzip.compress(b"more")], ids=["bytes", "another gzip member"])

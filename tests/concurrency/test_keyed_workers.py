@@ -9,13 +9,6 @@ import pytest
 from airflow_provider_adobe_target.concurrency.keyed_workers import run_keyed
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_is_left():
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
-
-
 def numbers(count):
     yield from range(count)
 

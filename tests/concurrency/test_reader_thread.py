@@ -12,13 +12,6 @@ from airflow_provider_adobe_target.concurrency.reader_thread import read_and_pro
 from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_is_left():
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
-
-
 class Source:
     """Numbers, and what happens to them."""
 

@@ -12,13 +12,6 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_is_left():
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
-
-
 def file(number):
     return BatchFile(Path(f"batch-{number}"), 1, 1, "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from urllib.parse import parse_qsl
 
@@ -10,10 +11,12 @@ import pytest
 from airflow_provider_adobe_target.client.endpoints.profile import (
     MAX_QUERY_BYTES,
     fetch_profile,
+    fetch_url,
     update_profile,
     update_request,
 )
 from airflow_provider_adobe_target.client.rate_limit.daily import DailyRateLimiter
+from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
@@ -24,6 +27,8 @@ from airflow_provider_adobe_target.exceptions import (
 
 ACCEPTED = "<response> <success>true</success><pcId/><message>Request successfully submitted</message></response>"
 ADOBE = TargetSettings.from_fields("acme", "token", None, None, {})
+LOCAL = TargetSettings.from_fields("acme", "token", "http://127.0.0.1:8900", None, {})
+HTML = "<!DOCTYPE html><html><body>Please log in</body></html>"
 
 
 @pytest.fixture
@@ -124,3 +129,86 @@ def test_a_look_up_waits_for_no_longer_than_its_deadline(server, drive, make_set
     with pytest.raises(BatchTimeoutError, match="the look-up of a profile"):
         drive(fetch_profile(settings, DailyRateLimiter(10, 99, clock), clock, "U1", "thirdPartyId", deadline), settings)
     assert clock.now() <= deadline
+
+
+@pytest.mark.parametrize(
+    ("profile_id", "id_type", "path"),
+    [
+        ("U 1&/?#ü", "thirdPartyId", "thirdPartyId/U%201%26%2F%3F%23%C3%BC"),
+        ("1368007744041-575948", "pcId", "1368007744041-575948"),
+        ("..", "thirdPartyId", "thirdPartyId/%2E%2E"),
+        ("7352.28_0", "thirdPartyId", "thirdPartyId/7352.28_0"),
+        ("0123", "marketingCloudVisitorId", "marketingCloudVisitorId/0123"),
+    ],
+)
+def test_an_id_is_one_path_segment(profile_id, id_type, path):
+    url = fetch_url(ADOBE, profile_id, id_type)
+    assert url == f"https://acme.tt.omtrdc.net/rest/v1/profiles/{path}?client=acme"
+
+
+@pytest.mark.parametrize(
+    ("profile_id", "host"),
+    [
+        ("1368007744041-575948.01_00", "mboxedge01"),
+        ("10abf6304b2714215b1fd39a870f01afc.28_20", "mboxedge28"),
+        ("1000000000000-100000.01", "acme"),
+        ("1.2.28_20", "acme"),
+        ("1.evil.com/_20", "acme"),
+        ("1.28_", "acme"),
+        ("1.28_2_0", "acme"),
+    ],
+)
+def test_a_target_id_is_asked_for_at_the_edge_that_its_suffix_names(profile_id, host):
+    assert fetch_url(ADOBE, profile_id, "pcId").startswith(f"https://{host}.tt.omtrdc.net/rest/v1/profiles/1")
+    assert fetch_url(LOCAL, profile_id, "pcId").startswith("http://127.0.0.1:8900/rest/v1/profiles/1")
+
+
+@pytest.fixture
+def look_up(drive, make_settings, clock):
+    def look_up(id_type="thirdPartyId"):
+        settings = make_settings()
+        return drive(fetch_profile(settings, RateLimiter(30, clock), clock, "PERSON 1/&", id_type), settings)
+
+    return look_up
+
+
+def test_a_profile_is_found_by_its_encoded_id(server, look_up):
+    content = {"client": "acme", "visitorId": "U1", "profileAttributes": {"tier": {"value": "gold"}}}
+    server.reply(200, json.dumps(content))
+    profile = look_up()
+    assert (profile.profile_id, profile.values) == ("U1", {"tier": "gold"})
+    assert not {"gold", "U1"} & set(repr(profile).split("'"))
+    assert server.requests[0].target == "/rest/v1/profiles/thirdPartyId/PERSON%201%2F%26?client=acme"
+
+
+@pytest.mark.parametrize("status", [404, 200])
+def test_a_profile_may_not_be_there(server, look_up, status):
+    server.reply(status, '{"status" : 404, "message" : "No profile found for client acme with third party id=PERSON"}')
+    assert look_up() is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ((404, HTML), TargetRefusedError),
+        ((200, HTML), TargetRefusedError),
+        ((404, '{"status": 404, "message": "Unknown client"}'), TargetRefusedError),
+        ((404, '{"status": 404, "error": "Not Found", "path": "PERSON"}'), TargetRefusedError),
+        ((404, '{"message": "no Route matched with those values"}'), TargetRefusedError),
+        ((200, '{"status": 400, "message": "PERSON"}'), TargetRefusedError),
+        ((400, '{"message": "PERSON"}'), TargetRefusedError),
+        ((403, '{"status": 404, "message": "PERSON"}'), TokenRefusedError),
+        ((404, '{"message": "no Route matched with PERSON"}'), TargetRefusedError),
+        ((404, '{"status": 404, "message": "Not Found"}'), TargetRefusedError),
+        ((404, '{"status": 404, "error": "Not Found", "path": "/PERSON"}'), TargetRefusedError),
+        ((404, '{"fault": {"faultstring": "no profile"}}'), TargetRefusedError),
+        ((404, "{}"), TargetRefusedError),
+        ((500, '{"status": 500, "message": "No profile found"}'), AdobeTargetUnavailableError),
+    ],
+)
+def test_other_answers_are_no_look_up_and_no_id_shows(server, look_up, caplog, reply, error):
+    caplog.set_level(logging.DEBUG)
+    server.reply(*reply)
+    with pytest.raises(error) as caught:
+        look_up()
+    assert "PERSON" not in str(caught.value) + caplog.text

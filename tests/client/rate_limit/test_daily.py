@@ -5,16 +5,9 @@ import threading
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyRateLimiter
-
-
-class StillClock:
-    def __init__(self):
-        self.time = 0.0
-
-    def monotonic(self):
-        return self.time
 
 
 def begin(budget, clock):
@@ -26,7 +19,7 @@ def begin(budget, clock):
 
 
 def test_calls_begin_evenly():
-    clock = StillClock()
+    clock = StillClock(0.0)
     budget = DailyRateLimiter(10, 1_000, clock)
     times = [begin(budget, clock) for _ in range(30)]
     assert all(later - earlier >= 0.1 - 1e-9 for earlier, later in itertools.pairwise(times))
@@ -34,7 +27,7 @@ def test_calls_begin_evenly():
 
 
 def test_a_pause_is_not_made_up_for_by_a_flood():
-    clock = StillClock()
+    clock = StillClock(0.0)
     budget = DailyRateLimiter(10, 1_000, clock)
     begin(budget, clock)
     clock.time += 3600
@@ -45,7 +38,7 @@ def test_a_pause_is_not_made_up_for_by_a_flood():
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 20), st.lists(st.floats(0, 40_000), min_size=1, max_size=120))
 def test_no_24_hours_see_more_calls_than_a_day_may(per_day, pauses):
-    clock = StillClock()
+    clock = StillClock(0.0)
     budget = DailyRateLimiter(100, per_day, clock)
     times = []
     for pause in pauses:
@@ -55,7 +48,7 @@ def test_no_24_hours_see_more_calls_than_a_day_may(per_day, pauses):
 
 
 def test_a_day_of_a_million_is_counted_in_little_memory():
-    clock = StillClock()
+    clock = StillClock(0.0)
     budget = DailyRateLimiter(1_000, CALLS_PER_DAY, clock)
     for _ in range(200_000):
         begin(budget, clock)
@@ -64,7 +57,7 @@ def test_a_day_of_a_million_is_counted_in_little_memory():
 
 
 def test_patience_that_target_asks_of_one_call_is_patience_of_all():
-    clock = StillClock()
+    clock = StillClock(0.0)
     budget = DailyRateLimiter(10, 1_000, clock)
     begin(budget, clock)
     budget.permit().back_off(65)
@@ -72,7 +65,7 @@ def test_patience_that_target_asks_of_one_call_is_patience_of_all():
 
 
 def test_threads_share_one_pace():
-    clock = StillClock()
+    clock = StillClock(0.0)
     budget = DailyRateLimiter(10, 1_000, clock)
     got = []
     threads = [threading.Thread(target=lambda: got.append(budget.try_acquire())) for _ in range(8)]

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter, shared_rate_limiter
 from airflow_provider_adobe_target.client.rate_limit.store import FileStore
@@ -22,17 +23,9 @@ from airflow_provider_adobe_target.concurrency import file_lock
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 
 
-class StillClock:
-    def __init__(self):
-        self.time = 1000.0
-
-    def monotonic(self):
-        return self.time
-
-
 @pytest.fixture
 def clock():
-    return StillClock()
+    return StillClock(1000.0)
 
 
 @pytest.fixture
@@ -62,7 +55,7 @@ def line_of(budget, length):
 @settings(deadline=None)
 @given(st.integers(1, 50), st.lists(st.tuples(st.floats(0, 90), st.floats(0, 40)), min_size=1, max_size=150))
 def test_no_60_seconds_see_more_calls_than_the_budget_wherever_in_a_call_they_count(limit, calls):
-    clock = StillClock()
+    clock = StillClock(1000.0)
     budget = RateLimiter(limit, clock)
     spans = []
     for pause, duration in calls:
@@ -356,7 +349,7 @@ def test_the_place_of_a_killed_process_is_free_a_minute_after_that_was_found(tmp
         try:
             assert child.stdout.readline() == "0.0\n"
             [ledger] = tmp_path.glob("*.calls")
-            clock = StillClock()
+            clock = StillClock(1000.0)
             clock.time = json.loads(ledger.read_text())["at"]
             budget = RateLimiter(1, clock, FileStore(tmp_path, "account"))
             clock.time += 300

@@ -11,6 +11,7 @@ import time
 from itertools import count
 
 import pytest
+from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import poll_once, wait_for_batches
@@ -23,18 +24,6 @@ from airflow_provider_adobe_target.client.transports import RequestsTransport
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 
 INTERVAL = 60
-
-
-class TurnClock:
-    """Time, as the one who drives the tasks sets it: it moves when all of them wait."""
-
-    def __init__(self):
-        self.time = 1_767_225_600.0
-
-    def now(self):
-        return self.time
-
-    monotonic = now
 
 
 class Account:
@@ -118,7 +107,7 @@ def body(tmp_path):
 
 @pytest.fixture
 def account(tmp_path, body):
-    clock = TurnClock()
+    clock = StillClock()
     with Sandbox(clock=clock.now, processing_seconds=100) as sandbox:
         yield Account(sandbox, clock, body, tmp_path)
 
