@@ -182,7 +182,7 @@ class Output(ResolveMixin):
         return self.value
 
 
-def test_an_upstream_output_that_is_none_is_left_out_with_a_log_line(caplog):
+def test_an_upstream_output_of_none_is_left_out_and_logged(caplog):
     caplog.set_level(logging.INFO)
     rows = RowsArgument([Output(None), Output([{"thirdPartyId": "canary"}])]).resolve({})
     assert rows.value == [[{"thirdPartyId": "canary"}]]

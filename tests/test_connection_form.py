@@ -126,7 +126,7 @@ class TestWidgets:
         assert not filled.validate()
         assert set(filled.errors) == {name}
 
-    def test_a_stored_secret_is_neither_shown_nor_lost_when_the_form_is_opened(self, form):
+    def test_opening_the_form_neither_shows_nor_loses_a_secret(self, form):
         # Airflow 2.11 takes an empty field for 'delete', and this word for 'as it was'.
         shown = str(form(data={"client_secret": "s3cr3t-value"}).client_secret())
         assert 'value="RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"' in shown

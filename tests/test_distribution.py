@@ -88,7 +88,7 @@ def unpacked(tmp_path_factory):
     return content
 
 
-def test_the_source_distribution_has_the_files_that_its_makefile_names(unpacked):
+def test_the_source_distribution_has_the_files_of_its_makefile(unpacked):
     named = set(re.findall(r"\b(?:scripts|benchmarks|docs|tests)/[\w./]+\w", (unpacked / "Makefile").read_text()))
     assert {"scripts/demo.py", "docs/performance.svg"} <= named
     assert [name for name in named if not (unpacked / name).exists()] == []

@@ -60,7 +60,7 @@ def update(**arguments):
 
 @pytest.mark.usefixtures("_connection")
 @pytest.mark.parametrize("make", [landing, update])
-def test_execution_timeout_ends_a_task_that_is_deferred_again_and_again(make, clock):
+def test_execution_timeout_ends_a_repeatedly_deferred_task(make, clock):
     limit = timedelta(minutes=25)
     begun = clock.now()
     with pytest.raises(TaskDeferred) as deferral:

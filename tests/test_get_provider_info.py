@@ -30,7 +30,7 @@ def test_the_installed_airflow_accepts_the_description():
     jsonschema.validate(get_provider_info(), airflow_schema("provider_info.schema.json"))
 
 
-def test_every_part_keeps_to_the_strict_schema_of_airflows_own_providers():
+def test_every_part_fits_the_strict_schema_of_airflow_providers():
     schema = airflow_schema("provider.yaml.schema.json")
     info = get_provider_info()
     assert set(info) <= set(schema["properties"])
@@ -39,14 +39,14 @@ def test_every_part_keeps_to_the_strict_schema_of_airflows_own_providers():
         jsonschema.validate(part, rules)
 
 
-def test_the_connection_type_has_no_key_that_airflow_would_not_read():
+def test_the_connection_type_has_only_keys_that_airflow_reads():
     rules = airflow_schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]["properties"]
     if "hook-name" not in rules:
         pytest.skip("Airflow before 3.3 reads the form from the hook or knows fewer keys")
     assert set(connection_type()) <= set(rules)
 
 
-def test_the_names_are_the_settled_ones():
+def test_package_hook_and_connection_have_their_names():
     info = get_provider_info()
     assert info["package-name"] == "airflow-provider-adobe-target"
     assert info["name"] == "Adobe Target"

@@ -28,7 +28,7 @@ def check(check_settings, make_settings):
     return lambda **options: check_settings(make_settings(**options))
 
 
-def test_no_profile_found_is_the_good_answer(server, check):
+def test_no_profile_found_means_success(server, check):
     server.reply(404, '{"status" : 404, "message" : "No profile found for client acme with third party id=x"}')
     works, words = check()
     assert works, words

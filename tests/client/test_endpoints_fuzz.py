@@ -73,7 +73,7 @@ failures = st.builds(TransportFailure, st.sampled_from(["connect", "broken"]), s
     st.lists(responses | failures, min_size=1, max_size=12),
     st.lists(st.floats(0, 30), min_size=1, max_size=5),
 )
-def test_no_conversation_exceeds_the_budget_or_ends_in_a_foreign_error(limit, answers, durations):
+def test_no_flow_exceeds_the_limit_or_raises_a_foreign_error(limit, answers, durations):
     clock = StillClock()
     budget = RateLimiter(limit, clock)
     calls = []

@@ -145,12 +145,12 @@ def test_a_well_formed_answer_may_name_no_status(body):
         '{"status": "complete", "failedUpdates": Infinity}',
     ],
 )
-def test_what_is_neither_xml_nor_json_or_counts_in_no_numbers_is_unreadable(body):
+def test_other_formats_and_invalid_counters_are_unreadable(body):
     with pytest.raises(ResponseParseError):
         parse_status(body.encode())
 
 
-def test_a_billion_laughs_are_not_laughed():
+def test_an_entity_expansion_bomb_is_unreadable():
     entities = "".join(f"<!ENTITY a{n + 1} '{f'&a{n};' * 10}'>" for n in range(9))
     with pytest.raises(ResponseParseError):
         parse_status(f"<!DOCTYPE r [<!ENTITY a0 'ha'>{entities}]><response><status>&a9;</status></response>".encode())

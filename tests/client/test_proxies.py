@@ -56,7 +56,7 @@ def test_no_proxy_of_the_connection_excludes_proxies_of_both(make_settings, monk
     assert proxy_for(make_settings(proxies={"all": PROXY, "no_proxy": "*"}), "https://acme.example.com/") is None
 
 
-def test_no_proxy_of_the_environment_does_not_exclude_a_proxy_of_the_connection(make_settings, monkeypatch):
+def test_no_proxy_of_the_environment_keeps_the_connections_proxy(make_settings, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
     assert proxy_for(make_settings(proxies={"https": PROXY}), "https://acme.example.com/") == PROXY
 

@@ -23,7 +23,7 @@ def attempt(status, retry_after=None):
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 307, 308, 400, 401, 403, 404, 408, 410, 413, 418, 600])
-def test_what_would_be_said_again_is_not_asked_again(status):
+def test_a_final_status_is_not_retried(status):
     assert attempt(status) is None
     assert attempt(status, "5") is None
 
@@ -47,7 +47,7 @@ def test_what_would_be_said_again_is_not_asked_again(status):
         (599, "nan", None),
     ],
 )
-def test_the_wait_is_what_target_asks_for_or_what_its_answer_demands(status, retry_after, wait):
+def test_the_wait_follows_retry_after_or_the_status(status, retry_after, wait):
     assert attempt(status, retry_after).wait == wait
 
 

@@ -38,7 +38,7 @@ def test_null_and_empty_mean_absent_in_every_field(absent):
         (" client ", "/m2/client/profile/update"),
     ],
 )
-def test_the_path_of_single_updates_has_the_client_code_or_the_word_client(given, path):
+def test_the_single_update_path_has_the_code_or_the_word_client(given, path):
     url = update_url(read(update_path_segment=given), "U1", "thirdPartyId")
     assert url == f"https://acme.tt.omtrdc.net{path}?mbox3rdPartyId=U1"
 
@@ -217,7 +217,7 @@ def test_a_credential_has_defaults_that_lead_to_adobe():
         (None, {"tenant_id": "acmeinc"}, False),
     ],
 )
-def test_the_token_is_read_only_where_there_is_none_and_a_way_to_it(password, extra, reads):
+def test_the_token_is_read_only_if_missing_with_a_credential(password, extra, reads):
     assert read(password=password, **extra).reads_token is reads
 
 

@@ -211,7 +211,7 @@ def test_the_event_loop_runs_while_many_listed_rows_are_parsed(server, make_sett
     assert max(delays) < 0.4  # some 20 ms on a machine that does nothing else
 
 
-def test_a_flow_that_parses_in_a_thread_is_closed_when_its_driver_is_cancelled(server, make_settings, clock):
+def test_cancelling_closes_a_flow_that_parses_in_a_thread(server, make_settings, clock):
     server.reply(200, b"x" * 100_000)
     parsing, closed = threading.Event(), []
 
@@ -302,7 +302,7 @@ def test_no_connection_is_held_open_while_a_triggerer_waits(make_settings, clock
     assert len(connections) == 2
 
 
-def test_a_triggerer_reads_certificates_again_only_where_they_changed(server, make_settings, clock, tmp_path, mocker):
+def test_a_triggerer_reloads_certificates_only_after_a_change(server, make_settings, clock, tmp_path, mocker):
     server.reply()
     bundle = tmp_path / "trusted.pem"
     bundle.write_bytes(Path(requests.utils.DEFAULT_CA_BUNDLE_PATH).read_bytes())

@@ -57,7 +57,7 @@ def test_a_proxy_of_the_environment_may_have_no_scheme(server, other_server, sen
     assert send(server.url).body == b"by proxy"
 
 
-def test_a_proxy_that_cannot_be_used_is_an_error_in_both_transports(server, send, monkeypatch):
+def test_an_unusable_proxy_is_an_error_in_both_transports(server, send, monkeypatch):
     monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:1080")
     with pytest.raises(ConnectionSettingsError, match="URL of a proxy must begin with"):
         send(server.url)

@@ -57,7 +57,7 @@ def test_a_batch_is_written_as_the_report_has_it():
     assert Batch.from_dict(submitted.to_dict()) == submitted
 
 
-def test_listed_failures_travel_in_events_and_where_there_are_any_in_reports():
+def test_listed_failures_are_in_events_and_in_reports():
     known = batch(failed=None, listed=3)
     assert Batch.from_event(json.loads(json.dumps(known.to_event()))) == known
     assert known.to_dict()["listed_failures"] == 3
@@ -141,7 +141,7 @@ def test_not_found_rows_matter_only_where_there_is_a_limit():
         verdict(batch(not_found=11), max_not_found_pct=1)
 
 
-def test_no_id_found_in_any_batch_is_a_warning_unless_there_is_a_limit():
+def test_no_id_found_in_any_batch_is_a_warning_without_a_limit():
     unknown = batch(not_found=1000)
     (warning,) = verdict(unknown, batch(10, not_found=10, batch_id="acme-1-2"))
     assert "no profile for any of the 1010 rows, in acme-1-1, acme-1-2" in warning
@@ -156,7 +156,7 @@ def test_the_larger_of_counter_and_listed_rows_counts_as_failures(failed, listed
         verdict(batch(failed=failed, listed=listed))
 
 
-def test_more_listed_failures_than_counted_within_the_limit_are_a_warning_with_both_numbers():
+def test_more_failures_listed_than_counted_are_a_warning():
     (warning,) = verdict(batch(failed=2, listed=40), max_failed_pct=4)
     assert "40 rows are listed as failed, and failedUpdates is 2" in warning
 
@@ -177,7 +177,7 @@ def test_contradictory_counters_are_a_warning_with_both_numbers(counters, words)
     assert words in " ".join(verdict(replace(batch(), **counters)))
 
 
-def test_counters_are_compared_with_the_batch_size_where_the_rows_are_unknown():
+def test_without_known_rows_counters_are_compared_with_batch_size():
     (warning,) = verdict(replace(batch(None, size=100, failed=0), consumed_count=60))
     assert "consumedCount is 60 of 100" in warning
 
@@ -187,7 +187,7 @@ def test_a_stuck_batch_fails_by_name():
         verdict(batch(), batch(status="stuck"), max_failed_pct=100)
 
 
-def test_another_batch_size_than_the_rows_sent_fails_with_both_numbers():
+def test_a_batch_size_other_than_the_rows_sent_fails():
     with pytest.raises(BatchOutcomeError, match="acme-1-1 was sent with 1000 rows, but its batchSize is 999"):
         verdict(batch(size=999), max_failed_pct=100)
 
@@ -197,7 +197,7 @@ def test_every_broken_rule_is_named():
         verdict(batch(status="stuck"), batch(size=9, failed=5), batch(not_found=5), max_not_found_pct=0)
 
 
-def test_a_batch_without_an_end_is_not_judged_well():
+def test_a_batch_that_is_not_final_fails():
     with pytest.raises(BatchOutcomeError, match="incomplete"):
         verdict(batch(status="incomplete"))
 
@@ -221,7 +221,7 @@ def test_counters_that_do_not_add_up_are_a_warning():
     assert "990 of 1000" in warning
 
 
-def test_no_batches_are_well():
+def test_no_batches_pass():
     assert verdict() == []
 
 

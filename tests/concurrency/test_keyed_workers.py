@@ -13,7 +13,7 @@ def numbers(count):
     yield from range(count)
 
 
-def test_items_of_one_lane_are_worked_on_in_order_by_one_thread():
+def test_items_of_one_key_are_processed_in_order_by_one_thread():
     seen = defaultdict(list)
 
     def work(items):
@@ -27,7 +27,7 @@ def test_items_of_one_lane_are_worked_on_in_order_by_one_thread():
         assert len({thread for thread, _ in done}) == 1
 
 
-def test_a_lane_that_takes_long_holds_up_the_reading_and_not_the_memory():
+def test_a_slow_worker_pauses_reading_and_bounds_memory():
     begin, read = threading.Event(), []
 
     def items():
@@ -48,7 +48,7 @@ def test_a_lane_that_takes_long_holds_up_the_reading_and_not_the_memory():
     assert len(read) == 1_000
 
 
-def test_the_first_failure_ends_all_lanes_with_the_item_they_are_at():
+def test_the_first_failure_ends_all_workers_after_their_item():
     stop, begun = threading.Event(), []
 
     def work(items):
@@ -64,7 +64,7 @@ def test_the_first_failure_ends_all_lanes_with_the_item_they_are_at():
     assert len(begun) < 1_000
 
 
-def test_a_source_that_fails_ends_all_lanes_and_its_error_is_raised():
+def test_an_error_of_the_source_ends_all_workers():
     def items():
         yield 1
         raise OSError("the database is gone")

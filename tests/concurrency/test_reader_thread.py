@@ -31,7 +31,7 @@ class Source:
             self.closed_in = threading.current_thread()
 
 
-def test_all_that_is_read_in_this_thread_arrives_in_order_in_another():
+def test_items_read_in_one_thread_arrive_in_order_in_another():
     source, taken, threads = Source(100), [], set()
 
     def work(items):
@@ -45,7 +45,7 @@ def test_all_that_is_read_in_this_thread_arrives_in_order_in_another():
     assert threads.isdisjoint(source.threads)
 
 
-def test_a_cursor_that_knows_its_thread_is_content():
+def test_a_thread_bound_cursor_is_read_in_its_own_thread():
     def rows():
         with closing(sqlite3.connect(":memory:")) as connection:
             yield from connection.execute("VALUES (1), (2), (3)")
@@ -83,7 +83,7 @@ def test_reading_goes_on_while_what_was_read_is_worked_on():
     read_and_process(items(), work, threading.Event())
 
 
-def test_an_error_of_the_source_arrives_after_what_was_read_before_it_and_is_raised_as_it_was():
+def test_an_error_of_the_source_follows_the_items_before_it():
     error = LookupError("the source's")
     taken, seen = [], []
 
@@ -145,7 +145,7 @@ def slow_reading(source):
 
 @pytest.mark.usefixtures("_interrupted")
 @pytest.mark.parametrize(("count", "wrap"), [(10, slow_reading), (1_000, Source.items), (1, Source.items)])
-def test_an_interruption_ends_reading_and_work_wherever_they_are(count, wrap):
+def test_an_interruption_ends_reading_and_processing(count, wrap):
     """While reading, while there is no room, and while the work is waited for."""
     source, stop, ends = Source(count), threading.Event(), []
 

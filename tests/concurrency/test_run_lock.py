@@ -36,14 +36,14 @@ def turn(clock=None, settings=SETTINGS, **names):
     return run_lock(account_digest(settings), **names, clock=clock or ImpatientClock())
 
 
-def test_two_runs_of_a_task_are_not_at_it_together():
+def test_two_runs_of_a_task_do_not_overlap():
     with turn(), pytest.raises(WaitedError), turn(run_id="tuesday"):
         pass
     with turn(run_id="tuesday"):
         pass
 
 
-def test_tasks_of_one_run_are_at_it_together_and_the_last_ends_the_turn():
+def test_tasks_of_one_run_share_the_lock_until_the_last_ends():
     with turn():
         with turn():
             pass
@@ -67,7 +67,7 @@ def test_runs_of_another_task_or_account_do_not_wait(other):
         pass
 
 
-def test_who_has_to_wait_says_so_once_and_what_to_set(caplog):
+def test_a_waiting_run_logs_once_and_names_the_setting(caplog):
     with turn():
         thread = threading.Thread(target=lambda: turn(QuickClock(), run_id="tuesday").__enter__())
         thread.start()
@@ -79,14 +79,14 @@ def test_who_has_to_wait_says_so_once_and_what_to_set(caplog):
     assert "max_active_runs=1" in record.getMessage()
 
 
-def test_an_error_ends_the_turn():
+def test_an_error_releases_the_lock():
     with pytest.raises(ZeroDivisionError), turn():
         1 / 0  # noqa: B018
     with turn(run_id="tuesday"):
         pass
 
 
-def test_nobody_waits_where_the_folder_cannot_be_used(shared_folder, caplog):
+def test_without_a_usable_folder_no_run_waits(shared_folder, caplog):
     shared_folder.write_text("a file")
     with turn(), turn(run_id="tuesday"):
         pass
@@ -123,7 +123,7 @@ def process(run_id, times, log):
     return subprocess.Popen([sys.executable, "-c", PROCESS, run_id, str(times), str(log)], stderr=subprocess.DEVNULL)
 
 
-def test_processes_of_three_runs_with_two_tasks_each_take_turns_and_all_come_to_their_ends(tmp_path):
+def test_three_runs_of_two_tasks_each_run_one_after_another(tmp_path):
     log = tmp_path / "log"
     processes = [process(run_id, 10, log) for run_id in ("monday", "tuesday", "wednesday") for _ in range(2)]
     assert [one.wait(60) for one in processes] == [0] * 6
@@ -134,7 +134,7 @@ def test_processes_of_three_runs_with_two_tasks_each_take_turns_and_all_come_to_
     assert inside == []
 
 
-def test_a_killed_process_ends_its_turn(tmp_path):
+def test_a_killed_process_releases_the_lock(tmp_path):
     log = tmp_path / "log"
     with process("monday", 1, log) as holder:
         try:

@@ -68,7 +68,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(parent, holder):
         assert names(parent) == [folder.name]
 
 
-def test_what_was_being_removed_when_its_process_was_killed_is_removed_by_the_next(parent):
+def test_a_half_removed_folder_is_removed_by_the_next_process(parent):
     half_removed = parent / ".adobe-target-abc.removed"
     half_removed.mkdir()
     (half_removed / "batch-000000.txt").write_text("batch=thirdPartyId,tier")

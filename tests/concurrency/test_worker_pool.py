@@ -17,7 +17,7 @@ def file(number):
 
 
 @pytest.mark.parametrize("max_workers", [1, 2, 5])
-def test_no_more_files_than_allowed_are_under_way_and_one_more_is_there(max_workers):
+def test_at_most_max_workers_files_are_uploaded_and_one_waits(max_workers):
     lock, under_way, there, most = threading.Lock(), set(), set(), []
 
     def made():
@@ -42,7 +42,7 @@ def test_no_more_files_than_allowed_are_under_way_and_one_more_is_there(max_work
     assert max(files for _, files in most) == max_workers + 1
 
 
-def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_more_is_begun():
+def test_after_a_failure_running_uploads_end_and_no_more_begin():
     begun, ended, stop = [], [], threading.Event()
     both = threading.Barrier(2, timeout=10)
 
@@ -74,7 +74,7 @@ def test_the_first_error_is_raised_and_others_are_logged(caplog):
     assert "refused 0" in caplog.text
 
 
-def test_a_file_that_waits_for_its_next_try_is_given_up_and_told_of_when_another_fails(caplog):
+def test_a_failure_cancels_a_file_that_waits_for_a_retry(caplog):
     caplog.set_level(logging.WARNING)
     both = threading.Barrier(2, timeout=10)
 
@@ -91,7 +91,7 @@ def test_a_file_that_waits_for_its_next_try_is_given_up_and_told_of_when_another
     assert "not tried again" in caplog.text
 
 
-def test_an_error_while_a_file_is_made_is_raised_after_those_under_way_have_ended():
+def test_an_error_of_the_file_source_waits_for_running_uploads():
     ended = []
 
     def made():
@@ -107,7 +107,7 @@ def test_an_error_while_a_file_is_made_is_raised_after_those_under_way_have_ende
     assert ended == [0]
 
 
-def test_it_ends_without_an_error_where_somebody_else_says_stop():
+def test_an_external_cancellation_ends_the_pool_without_an_error():
     stop, begun = threading.Event(), []
 
     def send(number, _, clock):

@@ -74,7 +74,7 @@ def test_a_file_is_sent_as_it_is_and_its_status_can_be_asked(connect, sandbox, t
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_file_that_adobe_would_misread_is_refused_before_any_call(connect, sandbox, tmp_path, body, message):
+def test_a_file_that_adobe_would_misread_is_refused_first(connect, sandbox, tmp_path, body, message):
     (tmp_path / "batch.txt").write_bytes(body)
     calls = len(sandbox.calls)
     with pytest.raises(ProfileDataError, match=message):
@@ -139,7 +139,7 @@ def oauth(connect, sandbox, monkeypatch, tmp_path):
     forget_all_tokens()
 
 
-def test_a_token_is_read_where_the_connection_has_only_a_credential(oauth, sandbox, tmp_path):
+def test_a_token_is_read_if_the_connection_has_a_credential(oauth, sandbox, tmp_path):
     (tmp_path / "batch.txt").write_bytes(b"batch=thirdPartyId,tier\nU9,gold")
     calls = len(sandbox.calls)
     receipt = oauth().upload_batch(tmp_path / "batch.txt")
@@ -173,7 +173,7 @@ def test_the_connection_test_tells_what_the_admin_api_knows(oauth, sandbox, fiel
         assert secret not in answer[1]
 
 
-def test_the_connection_test_waits_for_nobody(oauth, sandbox):
+def test_the_connection_test_does_not_wait_or_retry(oauth, sandbox):
     sandbox.script("admin", Answer(503))
     works, words = oauth().test_connection()
     assert not works
@@ -187,7 +187,7 @@ def test_without_a_token_in_force_the_connection_test_says_so(oauth, sandbox):
     assert "there is no token in force" in words
 
 
-def test_a_token_is_rotated_only_when_told_so_in_so_many_words(oauth, sandbox):
+def test_a_token_is_rotated_only_with_the_explicit_argument(oauth, sandbox):
     hook, calls = oauth(), len(sandbox.calls)
     with pytest.raises(ConnectionSettingsError, match="rotate the token for every user of it"):
         hook.rotate_profile_token(confirm="yes")
@@ -223,7 +223,7 @@ def test_a_look_up_by_another_kind_of_id_is_refused(connect):
         connect().get_profile("U1", "customerId")
 
 
-def test_an_update_writes_what_is_given_and_creates_nobody(connect, sandbox):
+def test_an_update_writes_attributes_and_creates_no_profile(connect, sandbox):
     sandbox.put_profile("U7", {"tier": "gold"})
     hook = connect()
 

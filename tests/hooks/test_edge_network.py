@@ -86,7 +86,7 @@ def test_the_event_is_as_adobe_describes_it(connect, sandbox):
 
 
 @pytest.mark.parametrize("authenticated", [True, False])
-def test_an_event_has_the_time_at_which_it_was_made_and_so_has_a_retry(connect, sandbox, authenticated):
+def test_a_retried_event_keeps_its_timestamp(connect, sandbox, authenticated):
     sandbox.script("interact", Answer(503))
     before = time.time()
     connect(authenticated).interact(PERSON, {"tier": "gold"})

@@ -30,7 +30,7 @@ def probe(ids, *arguments, **options):
     return AdobeTargetHook().probe_match_rate(ids, *arguments, **{"poll_interval": 0.1, **options})
 
 
-def test_known_ids_are_counted_and_nobody_is_created(sandbox):
+def test_known_ids_are_counted_and_no_profile_is_created(sandbox):
     for number in range(6):
         sandbox.put_profile(f"U{number}", {"tier": "gold"})
     rate = probe(f"U{number}" for number in range(8))

@@ -49,7 +49,7 @@ def execute(monkeypatch):
 
 
 @every
-def test_a_source_without_rows_succeeds_with_a_warning_or_skips_or_fails(execute, caplog, kind):
+def test_an_empty_source_warns_skips_or_fails(execute, caplog, kind):
     execute(kind, data=[])
     assert [r.message for r in caplog.records if r.levelno >= logging.WARNING and "no rows" in r.message]
     with pytest.raises(AirflowSkipException, match="no rows"):
@@ -76,7 +76,7 @@ def test_with_max_invalid_pct_100_every_row_may_be_rejected(execute, kind):
 
 
 @every
-def test_more_rejected_rows_than_max_invalid_pct_end_the_task_before_any_call(execute, kind):
+def test_too_many_rejected_rows_fail_the_task_before_any_call(execute, kind):
     rows = [*BAD, {"thirdPartyId": "good", "tier": "gold"}]
     with pytest.raises(AirflowFailException, match="2 of 3 rows cannot be sent, more than max_invalid_pct=60"):
         execute(kind, data=rows, max_invalid_pct=60)

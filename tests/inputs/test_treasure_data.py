@@ -52,7 +52,7 @@ def become(operator):
     ],
     ids=["text", "dict", "keywords", "workflow"],
 )
-def test_pasted_settings_become_an_operator_and_the_token_stays_behind(paste, caplog):
+def test_pasted_settings_become_an_operator_without_the_token(paste, caplog):
     operator = paste({"task_id": "upload", "sql": "SELECT 1", "sql_conn_id": "warehouse", "retries": 2})
     assert become(operator) == (BulkProfileUpdateOperator, "v1", True, False, "SELECT 1", 2)
     assert {record.args[0] for record in caplog.records} >= {"access_token", "retry_limit", "read_timeout_millis"}

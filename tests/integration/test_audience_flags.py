@@ -10,7 +10,7 @@ everybody = [{"thirdPartyId": "U1-secret"}, {"thirdPartyId": "U2-secret"}]
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_members_get_true_and_everybody_else_false(run_dag, sandbox, deferrable):
+def test_members_get_true_and_all_other_profiles_false(run_dag, sandbox, deferrable):
     sandbox.put_profile("U2-secret", {"audience.gold": "true"})
     run = run_dag(
         IMPORT

@@ -24,7 +24,7 @@ BulkProfileUpdateOperator(
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_receipts_are_in_the_task_state_store_with_what_became_of_them(airflow, run_dag, sandbox, deferrable):
+def test_checkpoints_and_statuses_are_in_the_task_state_store(airflow, run_dag, sandbox, deferrable):
     run = run_dag(UPLOAD % deferrable)
     assert run.states == {"up": "success"}
     stored = dict(airflow.query("SELECT key, value FROM task_state_store WHERE dag_id = ?", run.dag_id))

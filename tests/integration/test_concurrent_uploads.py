@@ -88,7 +88,7 @@ def test_the_next_file_is_made_while_one_is_on_its_way(upload, sandbox, events):
 @pytest.mark.parametrize(
     "rule", [{"skip_invalid_records": False}, {"max_invalid_pct": 50}, {"on_duplicate_id": "last"}]
 )
-def test_nothing_is_sent_before_all_rows_are_checked_where_a_rule_may_end_the_task(upload, sandbox, events, rule):
+def test_all_rows_are_checked_first_if_a_rule_may_fail_the_task(upload, sandbox, events, rule):
     upload(**rule)
     assert [event for event, _ in events[:4]] == ["made"] * 4
     assert len(sandbox.batches) == 4
@@ -140,7 +140,7 @@ def test_no_more_files_are_on_disk_than_are_under_way_and_one(run_numbered, sand
     assert max(counts) <= at_once + 1
 
 
-def test_batches_are_reported_in_the_order_of_the_files_however_they_were_accepted(run_numbered, sandbox):
+def test_batches_are_reported_in_the_order_of_the_files(run_numbered, sandbox):
     sandbox.script("submit", Answer.real(delay=0.6), *[Answer.real()] * 5)
     pushed, report = run_numbered(6)
     assert pushed == SIZES[:6]
@@ -148,9 +148,7 @@ def test_batches_are_reported_in_the_order_of_the_files_however_they_were_accept
     assert [sizes[batch["batch_id"]] for batch in report["batches"]] == SIZES[:6]
 
 
-def test_a_refused_file_ends_the_task_and_all_that_was_accepted_is_told_in_the_order_of_the_files(
-    run_numbered, sandbox
-):
+def test_a_refused_file_fails_the_task_and_reports_accepted_files(run_numbered, sandbox):
     refused = Answer(400, "no")
     sandbox.script("submit", Answer.real(), Answer.real(delay=1), refused, *[Answer.real()] * 10)
     pushed, error = run_numbered(12)
@@ -166,7 +164,7 @@ def test_guaranteed_upload_sends_one_at_a_time_whatever_is_set(run_numbered, san
     assert re.fullmatch("submit( status)+ submit( status)+ submit", routes)
 
 
-def test_a_wrong_number_of_uploads_ends_the_task_before_anything_is_sent(upload, sandbox):
+def test_a_wrong_number_of_uploads_fails_before_any_call(upload, sandbox):
     with pytest.raises(AirflowFailException, match="max_concurrent_uploads must be between 1 and 10"):
         upload(max_concurrent_uploads=0, guaranteed_upload=True)
     assert sandbox.calls == []
@@ -222,7 +220,7 @@ def test_a_disk_that_is_full_of_ids_is_told_too(run_numbered):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk can be had that is full")
 @pytest.mark.usefixtures("_full_at_file")
-def test_bad_rows_that_cannot_be_kept_do_not_hide_why_the_task_failed(run_numbered, monkeypatch, tmp_path_factory):
+def test_unwritable_rejects_do_not_hide_the_first_error(run_numbered, monkeypatch, tmp_path_factory):
     monkeypatch.setattr(Rejects, "write_parquet", lambda *_: (_ for _ in ()).throw(OSError("no room here either")))
     rows = [{"thirdPartyId": None, "tier": "gold"}, *NUMBERED[:12]]
     _, error = run_numbered(0, data=rows, rejects_path=str(tmp_path_factory.mktemp("rejects")))
@@ -301,7 +299,7 @@ def terminated(sandbox, tmp_path):
     return run
 
 
-def test_a_task_that_airflow_2_terminates_leaves_no_file_and_tells_what_was_accepted(terminated, sandbox, tmp_path):
+def test_a_terminated_task_leaves_no_file_and_logs_its_batches(terminated, sandbox, tmp_path):
     with terminated("2") as process:
         said = process.stdout.read()
     assert "pushed 2" in said
@@ -310,7 +308,7 @@ def test_a_task_that_airflow_2_terminates_leaves_no_file_and_tells_what_was_acce
     assert os.listdir(tmp_path) == []
 
 
-def test_a_task_that_airflow_3_kills_after_its_warning_leaves_no_file(terminated, tmp_path):
+def test_a_task_that_airflow_3_kills_leaves_no_file(terminated, tmp_path):
     with terminated("3") as process:
         time.sleep(0.5)
         process.kill()

@@ -61,7 +61,7 @@ EdgeProfileUpdateOperator(task_id="send", data=rows, id_column="ecid")
     assert len(sandbox.calls) < 200
 
 
-def test_one_visitor_is_shown_to_nobody(run_edge, airflow, sandbox):
+def test_no_data_of_a_visitor_is_shown_by_airflow(run_edge, airflow, sandbox):
     sandbox.settings.third_party_namespace = "Crm"
     run = run_edge(
         """
@@ -77,7 +77,7 @@ EdgeProfileUpdateOperator(
     assert "U1-secret" not in run.output
 
 
-def test_a_dry_run_calls_nobody(run_edge, sandbox):
+def test_a_dry_run_makes_no_call(run_edge, sandbox):
     run = run_edge(
         'EdgeProfileUpdateOperator(task_id="send", data=[{"ecid": "42", "a": "b"}], id_column="ecid", dry_run=True)'
     )

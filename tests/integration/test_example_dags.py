@@ -112,7 +112,7 @@ def test_a_day_of_a_backfill_sends_the_orders_of_the_day_before(run_example, san
     assert len({row["last_order_on"] for row in sandbox.batches[0].rows}) == 1
 
 
-def test_four_mapped_tasks_send_every_customer_once_and_come_to_one_account(run_example, sandbox):
+def test_four_mapped_tasks_send_each_customer_once(run_example, sandbox):
     run = run_example("cdnow_partitions")
 
     assert set(run.states.values()) == {"success"}
@@ -176,7 +176,7 @@ def test_a_token_is_replaced_when_it_is_nearly_over(run_example, sandbox, tmp_pa
     assert set(run.result("rotate")) == {"expires_at", "rotated_at"}
 
 
-def test_who_leaves_an_audience_is_written_false(run_example, sandbox):
+def test_a_member_that_leaves_an_audience_is_set_to_false(run_example, sandbox):
     def members(as_of):
         bought = {}
         for id_, day, dollars in purchases(as_of):
@@ -202,7 +202,7 @@ def test_who_leaves_an_audience_is_written_false(run_example, sandbox):
     assert sandbox.profile("00002") is None
 
 
-def test_a_call_changes_one_profile_and_nothing_for_a_stranger(run_example, sandbox):
+def test_a_call_changes_one_profile_and_no_unknown_profile(run_example, sandbox):
     assert run_example("call_centre").states == {"open_case": "success", "update_profile": "skipped"}
     sandbox.put_profile("00001", {"tier": "gold"})
 

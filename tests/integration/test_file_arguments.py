@@ -94,7 +94,7 @@ def test_rejects_can_be_sent_again(context, sandbox, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["path", "universe_path"])
-def test_a_repeated_header_makes_no_member_and_nobody_else(source, context, sandbox, tmp_path):
+def test_a_repeated_header_adds_no_member_and_no_profile(source, context, sandbox, tmp_path):
     (tmp_path / "members.csv").write_text("thirdPartyId,audience\nU1,a\nthirdPartyId,audience\n")
     (tmp_path / "all.csv").write_text("thirdPartyId\nU1\nthirdPartyId\nU2\n")
     arguments = {"audiences": ["a"], "poll_interval": 0.1}

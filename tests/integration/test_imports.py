@@ -38,7 +38,7 @@ def test_what_a_dag_file_imports_loads_no_heavy_library(kind):
     assert loaded_by(airflow, ours).isdisjoint(HEAVY)
 
 
-def test_discovery_of_the_provider_loads_neither_airflow_nor_anything_heavy():
+def test_provider_discovery_imports_no_airflow_and_no_heavy_library():
     ours = "from airflow_provider_adobe_target.get_provider_info import get_provider_info; get_provider_info()"
     assert loaded_by("", ours).isdisjoint({"airflow", *HEAVY})
 

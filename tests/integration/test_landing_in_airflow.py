@@ -29,7 +29,7 @@ ProfileLandingSensor(task_id="never_mind", deferrable=True, soft_fail=True, **la
 """
 
 
-def test_every_way_to_wait_sees_the_profiles_land_and_shows_nobody(airflow, run_dag, open_sandbox, sandbox):
+def test_every_wait_mode_sees_the_profiles_and_shows_no_id(airflow, run_dag, open_sandbox, sandbox):
     sandbox.settings.visible_after_seconds = 3
     run = run_dag(SOURCE)
 

@@ -200,7 +200,7 @@ def test_no_rows_are_no_batches_and_no_wait(ran):
     assert ran.run.result("after_empty") == ran.run.result("after_empty_deferred") == []
 
 
-def test_a_dry_run_tells_what_would_be_sent_and_a_sensor_over_it_ends_at_once(ran):
+def test_a_dry_run_is_reported_and_its_sensor_ends_at_once(ran):
     report = ran.run.result("dry")
     [first, second] = report["batches"]
     [sent] = ran.run.result(("mapped", 0))["batches"]
@@ -211,7 +211,7 @@ def test_a_dry_run_tells_what_would_be_sent_and_a_sensor_over_it_ends_at_once(ra
     assert ran.run.result("after_dry") == ran.run.result("after_dry_deferred") == report["batches"]
 
 
-def test_the_counts_of_a_report_add_up_and_bad_rows_are_kept(ran):
+def test_the_counts_of_a_report_add_up_and_rejects_are_kept(ran):
     report = ran.run.result("counted")
     reasons = {"duplicate_id": 1, "missing_id": 1, "id_forbidden_character": 1, "value_too_long": 1}
     assert report["rejected_by_reason"] == reasons
@@ -230,7 +230,7 @@ def test_bad_rows_can_be_kept_in_object_storage(ran):
     assert ran.run.result("read_rejects") == 1
 
 
-def test_guaranteed_upload_sends_a_file_only_after_the_one_before_is_complete(run_dag, sandbox):
+def test_guaranteed_upload_waits_for_each_batch_before_the_next(run_dag, sandbox):
     run = run_dag(
         """
         rows = [{"thirdPartyId": f"G{number}", "tier": "gold"} for number in range(3)]
@@ -250,7 +250,7 @@ def test_guaranteed_upload_sends_a_file_only_after_the_one_before_is_complete(ru
     assert calls[2].at >= second.due_at
 
 
-def test_batches_that_were_accepted_are_known_where_a_later_file_is_refused(run_dag, sandbox):
+def test_accepted_batches_are_in_xcom_if_a_later_file_is_refused(run_dag, sandbox):
     refused = Answer(200, "<response><success>false</success><message>Enough for today</message></response>")
     sandbox.script("submit", Answer.real(), Answer.real(), refused)
     run = run_dag(

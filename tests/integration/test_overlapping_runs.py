@@ -106,7 +106,7 @@ def test_a_dry_run_does_not_wait(sandbox):
         ({"max_active_runs": 16, "dry_run": True}, False),
     ],
 )
-def test_a_dag_that_lets_runs_overlap_on_other_machines_is_told_what_to_set(arguments, is_warned, monkeypatch):
+def test_a_dag_with_overlapping_runs_gets_a_warning(arguments, is_warned, monkeypatch):
     task, warned = operator(**arguments), []
     log = SimpleNamespace(info=lambda *_: None, warning=lambda text, *values: warned.append(text % values))
     monkeypatch.setattr(BulkProfileUpdateOperator, "log", log)

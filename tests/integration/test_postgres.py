@@ -110,12 +110,12 @@ def upload(request, warehouse, sandbox, monkeypatch):
     return run
 
 
-def test_every_type_of_postgresql_becomes_the_text_that_the_interface_names(upload, sandbox):
+def test_every_type_of_postgresql_has_its_documented_text(upload, sandbox):
     upload(f"SELECT {TYPES}")
     assert sandbox.profile("P1") == TEXTS
 
 
-def test_rows_are_streamed_through_a_server_side_cursor_of_the_driver_in_use(upload, sandbox, monkeypatch):
+def test_rows_are_streamed_through_a_server_side_cursor(upload, sandbox, monkeypatch):
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     report = upload(
         """
@@ -216,7 +216,7 @@ def test_many_rows_come_through_adbc_in_order(adbc, sandbox):
     assert sandbox.profile("D60000") == {"v": "60000"}
 
 
-def test_ids_of_type_numeric_with_a_point_are_refused_through_adbc_too(adbc):
+def test_numeric_ids_with_decimal_places_are_refused_through_adbc(adbc):
     with pytest.raises(AirflowFailException, match="'thirdPartyId' became floats"):
         adbc("""SELECT 12345.0::numeric AS "thirdPartyId", 1 AS v""")
 
@@ -322,9 +322,7 @@ def test_a_value_has_one_outcome_whichever_driver_reads_it(upload, tier, sandbox
 
 @pytest.mark.parametrize("installed", [True, False], ids=["adbc", "driver"])
 @pytest.mark.parametrize("value", COLUMNS_WITHOUT_TEXT)
-def test_a_column_that_can_never_be_sent_is_refused_unless_it_is_not_asked_for(
-    upload, sandbox, monkeypatch, installed, value
-):
+def test_an_unsupported_column_is_refused_unless_left_out(upload, sandbox, monkeypatch, installed, value):
     if not installed:
         monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     sql = f"""SELECT 'N1' AS "thirdPartyId", 1 AS n, {value} AS v"""
@@ -337,7 +335,7 @@ def test_a_column_that_can_never_be_sent_is_refused_unless_it_is_not_asked_for(
 
 @pytest.mark.parametrize("installed", [True, False], ids=["adbc", "driver"])
 @pytest.mark.parametrize("texts_at", ["n = 1", "n = 20000", "n > 10000", "n % 2 = 0"])
-def test_a_json_column_of_objects_and_texts_is_refused_wherever_they_are(upload, monkeypatch, installed, texts_at):
+def test_a_json_column_of_objects_and_texts_is_refused(upload, monkeypatch, installed, texts_at):
     if not installed:
         monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     home = f"""CASE WHEN {texts_at} THEN '"x"'::jsonb ELSE '{{"a": 1}}' END"""

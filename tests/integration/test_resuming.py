@@ -133,7 +133,7 @@ WAITING = pytest.mark.parametrize(
 
 
 @WAITING
-def test_a_retry_sends_what_has_no_receipt_and_reports_the_whole(task, sandbox, waiting):
+def test_a_retry_sends_files_without_a_checkpoint_and_reports_all(task, sandbox, waiting):
     task = task(**waiting)
     sandbox.script("submit", REAL, REAL, *[UNAVAILABLE] * 5)
     with pytest.raises(AdobeTargetUnavailableError):
@@ -150,7 +150,7 @@ def test_a_retry_sends_what_has_no_receipt_and_reports_the_whole(task, sandbox, 
 
 
 @WAITING
-def test_a_task_that_is_cleared_after_its_success_says_the_same_without_a_call(task, sandbox, waiting):
+def test_a_cleared_successful_task_reports_the_same_without_a_call(task, sandbox, waiting):
     task = task(**waiting)
     report = task.run()
     calls = len(sandbox.calls)
@@ -168,7 +168,7 @@ def test_a_batch_that_was_under_way_is_waited_for(task, sandbox):
     assert len(sandbox.batches) == 5
 
 
-def test_a_guaranteed_upload_waits_for_the_file_before_over_a_retry_too(task, sandbox):
+def test_a_retried_guaranteed_upload_waits_for_the_earlier_file(task, sandbox):
     task = task(guaranteed_upload=True)
     sandbox.script("status", REAL, *[Answer(401)] * 2)
     with pytest.raises(AirflowFailException, match="token"):
@@ -189,14 +189,14 @@ def test_a_sensor_knows_of_failures_that_only_the_upload_saw(task, sandbox):
         sensor.execute({})
 
 
-def test_without_receipts_a_retry_sends_all_again(task, sandbox):
+def test_without_checkpoints_a_retry_sends_all_files(task, sandbox):
     task = task(durable=False)
     task.run()
     task.run()
     assert len(sandbox.batches) == 10
 
 
-def test_a_dry_run_neither_looks_for_receipts_nor_leaves_any(task, sandbox, tmp_path):
+def test_a_dry_run_reads_and_writes_no_checkpoint(task, sandbox, tmp_path):
     task = task()
     task.run(dry_run=True)
     assert not (tmp_path / "receipts.json").exists()
@@ -205,14 +205,14 @@ def test_a_dry_run_neither_looks_for_receipts_nor_leaves_any(task, sandbox, tmp_
 
 
 @WAITING
-def test_a_file_whose_answer_was_lost_is_sent_once_more_and_says_so(task, sandbox, waiting):
+def test_a_file_with_a_lost_answer_is_sent_again_and_reported(task, sandbox, waiting):
     sandbox.script("submit", REAL, LOST, REAL)
     report = task(**waiting).run()
     assert submits(sandbox) == ["U1", "U2", "U2", "U3", "U4", "U5"]
     assert [batch.get("resubmitted_after") for batch in report["batches"]] == [None, ["lost_answer"], None, None, None]
 
 
-def test_a_file_whose_answers_were_all_lost_says_so_when_a_retry_sends_it(task, sandbox):
+def test_a_retry_reports_a_file_whose_answers_were_all_lost(task, sandbox):
     task = task()
     sandbox.script("submit", REAL, LOST, LOST)
     with pytest.raises(AdobeTargetUnavailableError):
@@ -265,9 +265,7 @@ def test_another_account_gets_all_files(task, sandbox, open_sandbox, monkeypatch
 @pytest.mark.parametrize(
     ("answer", "rule", "status"), [(STUCK, "on_stuck", "stuck"), (FORGOTTEN, "on_status_lost", "status_lost")]
 )
-def test_a_batch_is_sent_again_once_with_the_same_bytes_where_that_is_wanted(
-    task, sandbox, waiting, answer, rule, status
-):
+def test_a_batch_is_resubmitted_once_with_the_same_bytes(task, sandbox, waiting, answer, rule, status):
     sandbox.script("status", REAL, REAL, answer)
     report = task(**waiting, **{rule: "resubmit"}).run()
     bodies = {}
@@ -295,9 +293,7 @@ def test_a_batch_that_fails_again_fails_the_task(task, sandbox, waiting, answer,
 @pytest.mark.parametrize(
     ("answer", "word", "status"), [(STUCK, "is stuck", "stuck"), (FORGOTTEN, "status lost", "status_lost")]
 )
-def test_a_batch_that_ended_badly_fails_the_task_and_is_sent_again_when_that_is_cleared(
-    task, sandbox, waiting, answer, word, status
-):
+def test_a_cleared_upload_resubmits_its_failed_batch(task, sandbox, waiting, answer, word, status):
     task = task(data=ROWS[:2], **waiting)
     sandbox.script("status", answer)
     with pytest.raises(AirflowFailException, match=word):
@@ -310,9 +306,7 @@ def test_a_batch_that_ended_badly_fails_the_task_and_is_sent_again_when_that_is_
 
 @pytest.mark.parametrize(("answer", "status"), [(STUCK, "stuck"), (FORGOTTEN, "status_lost")])
 @pytest.mark.parametrize("choice", ["fail", "resubmit"])
-def test_a_batch_that_ended_badly_for_a_sensor_is_sent_again_when_the_upload_is_cleared(
-    task, sandbox, answer, status, choice
-):
+def test_a_cleared_upload_resubmits_a_batch_that_failed_a_sensor(task, sandbox, answer, status, choice):
     task = task(data=ROWS[:3], wait_for_completion=False, on_stuck=choice, on_status_lost=choice)
     task.run()
     first = submits(sandbox)
@@ -324,7 +318,7 @@ def test_a_batch_that_ended_badly_for_a_sensor_is_sent_again_when_the_upload_is_
     assert [batch["status_url"] is not None for batch in report["batches"]] == [True] * 3
 
 
-def test_all_that_ended_badly_for_a_sensor_is_sent_again_whatever_was_chosen(task, sandbox, logged):
+def test_a_cleared_upload_resubmits_all_that_failed_a_sensor(task, sandbox, logged):
     task = task(data=ROWS[:3], wait_for_completion=False, on_stuck="resubmit", on_status_lost="fail")
     task.run()
     sandbox.script("status", STUCK, FORGOTTEN, REAL)
@@ -334,7 +328,7 @@ def test_all_that_ended_badly_for_a_sensor_is_sent_again_whatever_was_chosen(tas
     assert logged().count("its rows are sent again") == 2
 
 
-def test_an_upload_that_is_cleared_while_its_batches_are_under_way_only_asks(task, sandbox):
+def test_an_upload_cleared_while_batches_are_processed_only_polls(task, sandbox):
     sandbox.settings.processing_seconds = 600
     task = task(data=ROWS[:3], wait_for_completion=False)
     report = task.run()
@@ -342,7 +336,7 @@ def test_an_upload_that_is_cleared_while_its_batches_are_under_way_only_asks(tas
     assert [call.route for call in sandbox.calls] == ["submit"] * 3 + ["status"] * 3
 
 
-def test_the_rest_is_waited_for_before_a_lost_status_fails_the_task(task, sandbox):
+def test_other_batches_are_awaited_before_a_lost_status_fails(task, sandbox):
     task = task(data=ROWS[:2])
     sandbox.script("status", FORGOTTEN)
     with pytest.raises(AirflowFailException, match="status lost"):
@@ -384,7 +378,7 @@ def test_refused_rows_are_kept_where_they_fail_the_task(task, sandbox, tmp_path)
     assert pq.read_table(file)["thirdPartyId"].to_pylist() == ["U2"]
 
 
-def test_ids_that_target_refused_stay_out_of_xcom_and_receipts(task, sandbox, tmp_path, logged):
+def test_refused_ids_are_not_in_xcom_or_checkpoints(task, sandbox, tmp_path, logged):
     sandbox.settings.fail_ids = ("U2",)
     task = task(max_failed_pct=50, rejects_path=str(tmp_path / "rejects"), deferrable=True)
     report = task.run()
@@ -414,9 +408,7 @@ def test_the_verdict_stands_where_refused_rows_cannot_be_kept(task, sandbox, tmp
     ids=["token refused", "out of service", "timeout"],
 )
 @WAITING
-def test_a_final_status_is_kept_where_the_wait_ends_by_an_error(
-    task, sandbox, tmp_path, waiting, answer, error, timeout
-):
+def test_a_final_status_is_kept_if_the_wait_fails(task, sandbox, tmp_path, waiting, answer, error, timeout):
     task = task(data=ROWS[:2], timeout=timeout, **waiting)
     sandbox.script("status", COMPLETE, answer, forever=True)
     with pytest.raises(error):
@@ -428,7 +420,7 @@ def test_a_final_status_is_kept_where_the_wait_ends_by_an_error(
     assert submits(sandbox) == ["U1", "U2"]
 
 
-def test_a_final_status_is_kept_where_a_cleared_upload_asks_for_all_statuses(task, sandbox, tmp_path):
+def test_a_cleared_upload_keeps_final_statuses(task, sandbox, tmp_path):
     task = task(data=ROWS[:2], wait_for_completion=False)
     task.run()
     sandbox.script("status", COMPLETE, Answer(401), forever=True)

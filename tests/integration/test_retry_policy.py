@@ -36,7 +36,7 @@ SOURCE = """
 """
 
 
-def test_it_waits_as_long_as_target_asks_and_spares_tasks_that_no_retry_can_help(airflow, run_dag, sandbox):
+def test_retry_after_delays_a_retry_and_final_errors_get_none(airflow, run_dag, sandbox):
     sandbox.script("submit", Answer.real(), Answer(403))
     dag = run_dag(SOURCE)
     tasks = {

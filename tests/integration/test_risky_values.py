@@ -75,7 +75,7 @@ def test_no_value_reaches_another_profile_or_attribute(sandbox, context, api_ver
     }
 
 
-def test_encoded_values_arrive_unchanged_where_the_file_is_split_first(sandbox, context):
+def test_encoded_values_arrive_unchanged_if_split_before_decoding(sandbox, context):
     sandbox.settings.decode_order = "split-then-decode"
     report = bulk(data=[RISKY[0], RISKY[3]], on_risky_value="encode").execute(context)
     assert (report["values_replaced"], report["rows_sent"]) == (0, 2)

@@ -35,7 +35,7 @@ Single.partial(task_id="literal", attributes={"by": "literal"}).expand(profile_i
 )
 
 
-def test_templates_are_rendered_and_shown_to_nobody(airflow, run_dag, sandbox):
+def test_templates_are_rendered_and_not_shown_by_airflow(airflow, run_dag, sandbox):
     sandbox.put_profile("canary-id", {})
     run = run_dag(TEMPLATES, CALLER="canary-id")
 
@@ -81,7 +81,7 @@ waits >> Single(task_id="skips", if_not_found="skip", **nobody)
 )
 
 
-def test_a_deferred_task_looks_again_and_its_trigger_knows_nobody(airflow, run_dag, sandbox):
+def test_a_deferred_task_resumes_and_its_trigger_holds_no_id(airflow, run_dag, sandbox):
     sandbox.put_profile("canary-id", {})
     missing = Answer(404, '{"status": 404, "message": "No profile found for client acme"}')
     sandbox.script("fetch", missing, missing)
@@ -117,7 +117,7 @@ Single(task_id="fails", path=os.environ["ROWS_FILE"], **{**common, "if_not_found
 )
 
 
-def test_rows_are_updated_and_shown_to_nobody(airflow, run_dag, sandbox, tmp_path):
+def test_rows_are_updated_and_not_shown_by_airflow(airflow, run_dag, sandbox, tmp_path):
     sandbox.put_profile("canary-id", {})
     (tmp_path / "rows.csv").write_text("customer,tier\ncanary-id,canary-value\ncanary-no,canary-value\n")
     run = run_dag(ROWS, REJECTS=str(tmp_path / "rejects"), ROWS_FILE=str(tmp_path / "rows.csv"))

@@ -103,7 +103,7 @@ sure = {"confirm": "rotate the token for every user of it"}
 """
 
 
-def test_a_new_token_is_handed_over_and_shown_to_nobody(run_quietly, sandbox, oauth):
+def test_a_new_token_is_stored_and_not_shown_by_airflow(run_quietly, sandbox, oauth):
     run = run_quietly(ROTATE + 'RotateProfileTokenOperator(task_id="rotate", store_token=store, **sure)', **oauth())
     assert run.states == {"rotate": "success"}
     assert sandbox.settings.token != "t0ken-of-the-tests"
@@ -118,7 +118,7 @@ def test_a_new_token_is_handed_over_and_shown_to_nobody(run_quietly, sandbox, oa
         ("store_token=None, **sure", "no function"),
     ],
 )
-def test_what_is_not_meant_or_cannot_be_kept_is_refused_before_any_call(run_quietly, sandbox, oauth, arguments, words):
+def test_an_unconfirmed_or_unstorable_rotation_makes_no_call(run_quietly, sandbox, oauth, arguments, words):
     run = run_quietly(ROTATE + f'RotateProfileTokenOperator(task_id="rotate", {arguments})', **oauth())
     assert run.states == {"rotate": "failed"}
     assert words in run.output

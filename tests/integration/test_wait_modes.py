@@ -222,7 +222,7 @@ def warnings(monkeypatch):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", CASES)
-def test_every_way_to_wait_reaches_the_verdict_of_the_table(name, way, target, context, clock, warnings):
+def test_every_wait_mode_reaches_the_outcome_of_the_table(name, way, target, context, clock, warnings):
     case = CASES[name]
     sandbox = target(**case.says)
     sandbox.script("status", *case.script, forever=case.forever)
@@ -278,7 +278,7 @@ def test_a_sensor_over_no_batches_ends_at_once(way, target, context, clock):
     assert (clock.now(), sandbox.calls) == (begun, [])
 
 
-def test_nobody_hammers_adobe_target_while_a_batch_is_incomplete(target, context, clock):
+def test_polls_of_an_incomplete_batch_are_a_minute_or_more_apart(target, context, clock):
     sandbox = target(processing_seconds=3000.0)
     wait("worker", Case(), context, clock)
     polls = [call.at for call in sandbox.calls if call.route == "status"]
@@ -299,14 +299,14 @@ def test_execution_timeout_ends_a_deferred_wait(way, answer, target, context, cl
 
 
 @pytest.mark.parametrize("way", ["deferrable", "deferred"])
-def test_a_timeout_before_the_execution_timeout_is_that_of_the_wait(way, target, context, clock):
+def test_a_shorter_timeout_wins_over_execution_timeout(way, target, context, clock):
     target(processing_seconds=5 * HOUR)
     with pytest.raises(AirflowSensorTimeout):
         wait(way, Case(limits={"execution_timeout": timedelta(hours=2)}), context, clock)
 
 
 @pytest.mark.parametrize("way", ["deferrable", "deferred"])
-def test_airflow_itself_ends_a_deferral_that_its_trigger_does_not_end(way, target, context):
+def test_a_deferral_has_a_timeout_for_airflow(way, target, context):
     target()
     case = Case(limits={"execution_timeout": timedelta(minutes=10)})
     batches = upload(case, wait_for_completion=False).execute(context)["batches"]

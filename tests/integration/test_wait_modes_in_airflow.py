@@ -48,7 +48,7 @@ def run(airflow):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_every_way_to_wait_ends_as_what_target_says_demands(run, behaviour, way):
+def test_every_wait_mode_ends_as_the_status_requires(run, behaviour, way):
     task = f"{behaviour}_{way}"
     word = BEHAVIOURS[behaviour][2]
     assert run.states[task] == ("failed" if word else "success"), run.log(task)
@@ -56,7 +56,7 @@ def test_every_way_to_wait_ends_as_what_target_says_demands(run, behaviour, way)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_wait_leaves_the_same_batches(run, way):
+def test_every_wait_mode_returns_the_same_batches(run, way):
     returned = run.result(f"good_{way}")
     batches = returned if isinstance(returned, list) else returned["batches"]
     assert [(batch["status"], batch["rows"], batch["batch_size"]) for batch in batches] == [("complete", 1, 1)] * 2
@@ -65,12 +65,12 @@ def test_every_way_to_wait_leaves_the_same_batches(run, way):
 
 @pytest.mark.parametrize("behaviour", ["good", "failing", "stuck"])
 @pytest.mark.parametrize("way", ["worker", "deferrable"])
-def test_the_operator_leaves_the_final_batches_under_their_own_key_also_where_it_fails(run, behaviour, way):
+def test_the_final_batches_have_their_own_xcom_key(run, behaviour, way):
     batches = run.xcoms[f"{behaviour}_{way}"]["batches"]
     assert {batch["status"] for batch in batches} == {"stuck" if behaviour == "stuck" else "complete"}
 
 
-def test_nobody_occupies_the_worker_between_polls_but_in_poke_mode(run_dag, sandbox):
+def test_only_poke_mode_occupies_the_worker_between_polls(run_dag, sandbox):
     incomplete = Answer(200, "<response><status>incomplete</status></response>")
     sandbox.script("status", *[incomplete, Answer.real(), incomplete, incomplete, Answer.real()] * 2)
     run = run_dag(

@@ -73,7 +73,7 @@ def test_a_file_that_was_on_its_way_is_sent_again_and_says_so(store):
     assert receipts.accept(0, accepted(0)).to_dict()["resubmitted_after"] == ["lost_answer"]
 
 
-def test_a_file_that_did_not_arrive_is_sent_as_if_for_the_first_time(store):
+def test_a_file_that_did_not_arrive_counts_as_not_sent(store):
     receipts = Checkpoint(store(), "acme v2")
     receipts.start(0, file(0))
     receipts.discard(0)
@@ -82,7 +82,7 @@ def test_a_file_that_did_not_arrive_is_sent_as_if_for_the_first_time(store):
     assert receipts.accept(0, accepted(0)) == accepted(0)
 
 
-def test_what_became_of_a_batch_is_kept(store):
+def test_the_status_of_a_batch_is_kept(store):
     receipts = Checkpoint(store(), "acme v2")
     send(receipts, 0)
     complete = Batch.from_dict({**accepted(0).to_dict(), "status": "complete", "batch_size": 5})
@@ -133,13 +133,13 @@ def test_starting_over_forgets_all_but_what_was_sent_by_this_try(store, files):
     assert Checkpoint(store(), "acme v2").accepted == [accepted(0), accepted(120)]
 
 
-def test_receipts_of_another_account_are_worth_nothing(store):
+def test_checkpoints_of_another_account_are_ignored(store):
     send(Checkpoint(store(), "acme v2"), 0)
     assert Checkpoint(store(), "globex v2").accepted == []
     assert Checkpoint(store(), "acme v1").accepted == []
 
 
-def test_hundreds_of_files_make_no_value_that_airflow_would_complain_about():
+def test_the_state_of_hundreds_of_files_stays_small():
     state = TaskState()
     send(Checkpoint(StateStore(state), "https://acme.tt.omtrdc.net acme v2"), *range(300))
     assert len(Checkpoint(StateStore(state), "https://acme.tt.omtrdc.net acme v2").accepted) == 300

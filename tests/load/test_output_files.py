@@ -34,6 +34,6 @@ def test_no_two_tasks_have_one_file(one, other):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_has_the_same_file_at_each_try_and_its_name_is_short_enough(task):
+def test_a_task_has_one_file_for_all_tries_with_a_short_name(task):
     assert file_of(task).name == file_of(task).name
     assert len(file_of(task).name.encode()) <= 255

@@ -76,7 +76,7 @@ def update(**arguments):
     return SingleProfileUpdateOperator(task_id="update", **arguments).execute({"ti": TI})
 
 
-def test_rows_become_updates_and_the_account_adds_up(sandbox, tmp_path):
+def test_rows_become_updates_and_the_counts_add_up(sandbox, tmp_path):
     known(sandbox, 60)
     data = [
         *rows(62),
@@ -137,7 +137,7 @@ def test_no_update_is_lost_though_one_call_in_twenty_fails(sandbox, quick_clock,
     assert min(answers[status] for status in (None, 429, 500, 503)) >= 10
 
 
-def test_updates_and_look_ups_keep_to_their_pace(sandbox, quick_clock):
+def test_updates_and_look_ups_keep_to_the_rate_limit(sandbox, quick_clock):
     known(sandbox, 100)
     begin = quick_clock.monotonic()
     update(data=rows(100), updates_per_second=2)
@@ -161,7 +161,7 @@ def test_missing_profiles_fail_the_task_after_all_others_were_sent(sandbox, tmp_
 
 
 @pytest.mark.parametrize(("found", "warned"), [(0, True), (1, False)])
-def test_rows_of_which_no_profile_exists_are_a_warning_where_they_are_skipped(sandbox, caplog, found, warned):
+def test_skipped_rows_without_any_profile_are_a_warning(sandbox, caplog, found, warned):
     known(sandbox, found)
     report = update(data=rows(7), if_not_found="skip")
     assert report["rows_sent"] == found
@@ -169,7 +169,7 @@ def test_rows_of_which_no_profile_exists_are_a_warning_where_they_are_skipped(sa
 
 
 @pytest.mark.parametrize("choice", ["skip", "fail", "send"])
-def test_a_404_of_a_gateway_does_not_mean_that_profiles_are_missing(sandbox, choice):
+def test_a_404_of_a_gateway_is_no_missing_profile(sandbox, choice):
     gateway = Answer(404, '{"message": "no Route matched with those values"}', content_type="application/json")
     for route in ("fetch", "single"):
         sandbox.script(route, gateway, forever=True)
@@ -177,7 +177,7 @@ def test_a_404_of_a_gateway_does_not_mean_that_profiles_are_missing(sandbox, cho
         update(data=rows(7), if_not_found=choice)
 
 
-def test_a_refused_row_is_left_out_kept_and_fails_the_task_at_the_end(sandbox, tmp_path, caplog):
+def test_a_refused_row_is_kept_and_fails_the_task_at_the_end(sandbox, tmp_path, caplog):
     known(sandbox, 30)
     sandbox.script("single", Answer.real(), Answer(400, "U1 gold"))
     with pytest.raises(AirflowFailException, match="refused 1 rows; 29 were sent"):
@@ -187,7 +187,7 @@ def test_a_refused_row_is_left_out_kept_and_fails_the_task_at_the_end(sandbox, t
     assert "U1 gold" not in caplog.text
 
 
-def test_a_target_that_refuses_everything_is_not_asked_for_everyone_and_all_it_refused_are_kept(sandbox, tmp_path):
+def test_a_run_of_refusals_ends_the_task_and_keeps_the_rows(sandbox, tmp_path):
     sandbox.script("single", Answer(400), forever=True)
     with pytest.raises(AirflowFailException, match="refused 10 rows, one after the other"):
         update(data=rows(1_000), if_not_found="send", max_concurrent_updates=1, rejects_path=str(tmp_path))
@@ -196,7 +196,7 @@ def test_a_target_that_refuses_everything_is_not_asked_for_everyone_and_all_it_r
     assert pq.read_table(file)["reject_reason"].to_pylist() == ["refused_by_target"] * 10
 
 
-def test_refused_rows_with_missing_profiles_between_them_are_not_one_after_the_other(sandbox):
+def test_missing_profiles_interrupt_a_run_of_refusals(sandbox):
     for number in range(0, 40, 2):
         sandbox.put_profile(f"U{number}", {"seen": "yes"})
     sandbox.script("single", Answer(400), forever=True)
@@ -225,7 +225,7 @@ def test_a_target_out_of_service_is_worth_a_retry(sandbox):
         ([*rows(50), {"customer": "U1", "tier": "x"}], {"on_duplicate_id": "fail"}, "Row 50 has an id"),
     ],
 )
-def test_where_all_rows_are_to_be_good_nothing_is_called_before_that_is_known(sandbox, data, choice, words):
+def test_no_call_precedes_the_check_of_all_rows(sandbox, data, choice, words):
     with pytest.raises(AirflowFailException, match=words):
         update(data=data, **choice)
     assert sandbox.calls == []
@@ -267,12 +267,12 @@ def test_wrong_arguments_are_named_before_any_call(sandbox, arguments, words):
 
 
 @pytest.mark.parametrize(("above", "said"), [(49, True), (50, False), (None, False)])
-def test_from_some_number_on_the_log_says_that_bulk_is_the_better_door(sandbox, caplog, above, said):
+def test_many_rows_log_a_hint_to_use_the_bulk_upload(sandbox, caplog, above, said):
     update(data=rows(50), switch_to_bulk_above=above, dry_run=True)
     assert ("BulkProfileUpdateOperator is the better door" in caplog.text) is said
 
 
-def test_a_dry_run_calls_nobody(sandbox):
+def test_a_dry_run_makes_no_call(sandbox):
     report = update(data=rows(50), dry_run=True)
     assert (report["rows_sent"], report["dry_run"], sandbox.calls) == (50, True, [])
 

@@ -135,7 +135,7 @@ def outcome(airflow, dag_id, sandbox):
     return Outcome(tasks, accounts[0][0] if accounts else {}, sandbox)
 
 
-def test_the_uploads_of_one_run_are_shared_by_both_workers_within_the_pool(outcomes):
+def test_both_workers_share_the_uploads_of_a_run_within_the_pool(outcomes):
     uploads = outcomes["cdnow_partitions"].uploads()
     assert [task.state for task in uploads] == ["success"] * PARTITIONS
     assert {task.worker for task in uploads} == set(WORKERS)
@@ -164,7 +164,7 @@ def test_all_tasks_together_stay_within_the_calls_of_a_minute(outcomes, dag_id, 
     assert run.most_calls_in_a_minute() <= limit
 
 
-def test_tasks_that_want_more_calls_than_a_minute_has_wait_for_them(outcomes):
+def test_tasks_over_the_rate_limit_wait(outcomes):
     run = outcomes["shares"]
     assert len(run.sandbox.batches) == UPLOADS * FILES
     assert len(run.sandbox.calls) == 2 * UPLOADS * FILES

@@ -190,7 +190,7 @@ def test_a_wait_outlives_the_triggerer(airflow, sandboxes):
 @pytest.mark.skipif(not KEEPS_RECEIPTS, reason="uploads keep no receipts yet")
 @pytest.mark.parametrize("is_accepted", [True, False], ids=["accepted", "not accepted"])
 @pytest.mark.parametrize("victim", ["task", "worker"])
-def test_a_retry_after_a_kill_sends_only_what_has_no_receipt(airflow, sandboxes, victim, is_accepted):
+def test_a_retry_after_a_kill_sends_files_without_a_checkpoint(airflow, sandboxes, victim, is_accepted):
     sandbox = sandboxes["killed"]
     sandbox.reset(token=TOKEN, processing_seconds=0, calls_per_minute=None)
     # Long enough to be killed in; Target has got the file by then, or has not read it.
@@ -239,7 +239,7 @@ def result(airflow, run_id):
     return value
 
 
-def test_no_process_was_warned_of_anything_deprecated_in_the_package(airflow):
+def test_no_process_logs_a_deprecation_warning_of_the_package(airflow):
     lines = [line for log in airflow.home.rglob("*.log") for line in log.read_text(errors="replace").splitlines()]
     assert len(lines) > 100
     assert not [line for line in lines if "airflow_provider_adobe_target" in line and "Warning" in line]

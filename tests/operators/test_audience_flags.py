@@ -30,7 +30,7 @@ class WatchedTable:
         return reader.__arrow_c_stream__(requested_schema)
 
 
-def test_all_ids_on_disk_are_in_the_tasks_own_folder_also_when_the_rows_are_read_again(monkeypatch, tmp_path):
+def test_ids_on_disk_are_only_in_the_folder_of_the_task(monkeypatch, tmp_path):
     temporary, rejects = tmp_path / "temporary", tmp_path / "rejects"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))

@@ -48,7 +48,7 @@ def test_both_profiles_get_the_row_from_files_of_their_own(sandbox, upload, capl
     assert "SECRET" not in json.dumps(report) + caplog.text
 
 
-def test_linked_pc_ids_are_refused_with_v2_on_sites_with_ecids_before_anything_is_sent(sandbox, upload):
+def test_linked_pc_ids_with_v2_and_ecids_are_refused_before_a_call(sandbox, upload):
     with pytest.raises(AirflowFailException, match="pcId with v2"):
         upload(id_map=LINKS)
     assert not sandbox.calls
@@ -84,6 +84,6 @@ def test_two_maps_are_one_too_many(upload):
         upload(id_map=LINKS, id_map_path="x")
 
 
-def test_a_map_is_shown_to_nobody():
+def test_the_repr_of_an_id_map_shows_no_id():
     operator = BulkProfileUpdateOperator(task_id="upload", data=[], id_map=LINKS)
     assert "SECRET" not in repr(operator.id_map)

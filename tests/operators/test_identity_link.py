@@ -94,7 +94,7 @@ def people(count):
     ]
 
 
-def test_ids_of_a_row_name_one_profile_afterwards_and_the_target_id_is_written_out(sandbox, link):
+def test_the_ids_of_a_row_are_linked_to_one_profile(sandbox, link):
     report = link(
         [{"thirdPartyId": "U1", "tntId": "1.28_0", "ECID": "42", "tier": "gold"}, {"thirdPartyId": "U2"}],
         attributes=["tier"],
@@ -123,7 +123,7 @@ def test_ids_of_a_row_name_one_profile_afterwards_and_the_target_id_is_written_o
     assert not any("authorization" in call.headers for call in deliveries(sandbox))
 
 
-def test_customer_ids_are_linked_by_their_data_source_and_never_beside_a_third_party_id(sandbox, link):
+def test_customer_ids_are_linked_by_their_data_source(sandbox, link):
     rows = [
         {"thirdPartyId": None, "ECID": "42", "crm": "C1", "tier": "gold"},
         {"thirdPartyId": "U1", "ECID": "43", "crm": "C2", "tier": "x"},
@@ -140,7 +140,7 @@ def test_customer_ids_are_linked_by_their_data_source_and_never_beside_a_third_p
     }
 
 
-def test_a_persons_calls_have_one_session_in_all_runs_come_in_order_and_follow_the_edge_host(sandbox, link):
+def test_calls_of_a_person_share_a_session_in_order_and_edge_host(sandbox, link):
     rows = [{"thirdPartyId": f"U{number % 40}", "ECID": str(number)} for number in range(400)]
     link(rows)
     link(rows)
@@ -182,7 +182,7 @@ def hasty_sandbox(sandbox, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"skip_invalid_records": False}, {"max_concurrent_calls": 1}])
-def test_browsers_sent_30_minutes_apart_break_neither_rule_of_sessions(hasty_sandbox, link, arguments):
+def test_browsers_sent_30_minutes_apart_keep_the_session_rules(hasty_sandbox, link, arguments):
     report = link(SEVERAL_BROWSERS, browser_interval=1_800, **arguments)
     assert (report["rows_linked"], report["rows_rejected"]) == (7, 0)
     assert warnings(hasty_sandbox) == []
@@ -194,7 +194,7 @@ def test_browsers_sent_30_minutes_apart_break_neither_rule_of_sessions(hasty_san
 
 
 @pytest.mark.parametrize("ids", [("ECID", "1", "2"), ("tntId", "1.28_0", "2.28_0")])
-def test_browsers_sent_at_once_share_the_session_of_their_person_and_a_warning_tells(sandbox, link, caplog, ids):
+def test_browsers_sent_at_once_share_a_session_with_a_warning(sandbox, link, caplog, ids):
     kind, *browsers = ids
     link([{"thirdPartyId": "U1", kind: browser} for browser in browsers])
     assert len({session(call) for call in deliveries(sandbox)}) == 1
@@ -202,7 +202,7 @@ def test_browsers_sent_at_once_share_the_session_of_their_person_and_a_warning_t
     assert "browser_interval=1800" in caplog.text
 
 
-def test_people_with_one_browser_are_no_reason_to_wait_or_warn(sandbox, link, caplog):
+def test_people_with_one_browser_cause_no_wait_or_warning(sandbox, link, caplog):
     began = time.monotonic()
     assert link(people(50), browser_interval=86_400)["rows_linked"] == 50
     link(people(50))
@@ -210,7 +210,7 @@ def test_people_with_one_browser_are_no_reason_to_wait_or_warn(sandbox, link, ca
     assert "browser_interval" not in caplog.text
 
 
-def test_nothing_is_lost_where_one_call_in_twenty_meets_a_fault(sandbox, link):
+def test_no_link_is_lost_if_one_call_in_twenty_fails(sandbox, link):
     rows = people(2_000)
     rows[7] = {**rows[7], "thirdPartyId": "with+plus"}
     chance = random.Random(1)  # noqa: S311 - the same faults each time
@@ -251,7 +251,7 @@ def test_no_more_calls_are_under_way_than_allowed(sandbox, link):
     assert max(most) == 4
 
 
-def test_rows_that_target_refuses_are_kept_the_others_linked_and_the_task_is_red(sandbox, link, tmp_path):
+def test_refused_rows_are_kept_and_fail_the_task_at_the_end(sandbox, link, tmp_path):
     refusal = Answer(400, '{"status":400,"message":"SECRET"}')
     sandbox.script("delivery", Answer.real(), refusal, Answer.real())
     with pytest.raises(AirflowFailException, match="refused 1 of 10 rows .*max_failed_pct=0.0") as failure:
@@ -269,7 +269,7 @@ def test_refusals_within_the_limit_are_rejected_rows(sandbox, link):
     assert (report["rows_linked"], report["rejected_by_reason"]) == (9, {"refused_by_target": 1})
 
 
-def test_where_target_stays_away_the_task_is_red_says_what_is_missing_and_keeps_what_there_is(sandbox, link, tmp_path):
+def test_an_outage_fails_the_task_and_keeps_the_results_so_far(sandbox, link, tmp_path):
     sandbox.script("delivery", *[Answer.real()] * 30, Answer(500), forever=True)
     with pytest.raises(AdobeTargetUnavailableError, match=r"linked: 30; rejected: 0. The others are not linked"):
         link(people(100))
@@ -280,7 +280,7 @@ def test_where_target_stays_away_the_task_is_red_says_what_is_missing_and_keeps_
     assert len(links(str(result))) == 100
 
 
-def test_a_refusal_that_would_meet_everybody_ends_the_task_at_once(sandbox, link):
+def test_a_refusal_of_every_person_ends_the_task_at_once(sandbox, link):
     sandbox.settings.property_tokens = ("other",)
     sandbox.settings.client_code = "else"
     with pytest.raises(AirflowFailException, match="login"):
@@ -288,7 +288,7 @@ def test_a_refusal_that_would_meet_everybody_ends_the_task_at_once(sandbox, link
     assert len(deliveries(sandbox)) <= 10
 
 
-def test_links_are_added_to_a_table_and_a_refusing_database_tells_no_id(sandbox, link, tmp_path, monkeypatch, caplog):
+def test_links_are_written_to_a_table_and_errors_show_no_id(sandbox, link, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG)
     database = tmp_path / "links.db"
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(database)}))
@@ -311,7 +311,7 @@ def test_links_are_added_to_a_table_and_a_refusing_database_tells_no_id(sandbox,
 
 @pytest.mark.parametrize("broken", ["rejects", "links", "links.db"])
 @pytest.mark.parametrize("target", ["well", "away"])
-def test_each_result_is_written_though_another_cannot_be_and_the_counts_are_told(
+def test_each_output_is_written_even_if_another_fails(
     sandbox, link, tmp_path, monkeypatch, caplog, capsys, broken, target
 ):
     database = tmp_path / "links.db"
@@ -336,7 +336,7 @@ def test_each_result_is_written_though_another_cannot_be_and_the_counts_are_told
             assert connection.execute("SELECT count(*) FROM links").fetchone() == (3,)
 
 
-def test_a_dry_run_calls_nobody_and_counts(sandbox, link):
+def test_a_dry_run_counts_and_makes_no_call(sandbox, link):
     report = link([*people(3), {"thirdPartyId": "a+b", "ECID": "1", "tier": ""}], dry_run=True)
     assert (report["dry_run"], report["rows_linked"], report["rows_rejected"]) == (True, 3, 1)
     assert report["result_path"] is None
@@ -370,7 +370,7 @@ def test_arguments_that_cannot_be_are_named(link, sandbox, argument):
     assert not sandbox.calls
 
 
-def test_rows_are_shown_to_nobody(sandbox, link, caplog):
+def test_rows_are_not_shown_in_logs_or_reports(sandbox, link, caplog):
     caplog.set_level(logging.DEBUG)
     sandbox.script("delivery", Answer(500), Answer(503), Answer(500))
     report = link(people(20))

@@ -109,9 +109,7 @@ SEGMENT = {
 
 @pytest.mark.parametrize("token", [None, "test-token"])
 @pytest.mark.parametrize(("attributes", "pairs"), SEGMENT.values(), ids=SEGMENT)
-def test_for_the_inputs_of_segments_published_tests_the_decoded_requests_are_those_it_expects(
-    server, monkeypatch, attributes, pairs, token
-):
+def test_requests_equal_those_of_the_published_tests_of_segment(server, monkeypatch, attributes, pairs, token):
     """Segment's Adobe Target action, ``updateProfile/__tests__``: a look-up, then one POST, the same pairs in order."""
     connect(server, monkeypatch, "segmentexchangepartn", token)
     server.put_profile("123-test", {})
@@ -136,7 +134,7 @@ def test_the_path_has_the_client_code_or_the_word_client(server, monkeypatch, se
 
 
 @pytest.mark.parametrize("missing", [{"profile_id": None}, {"attributes": None}])
-def test_what_segment_demands_is_demanded(sandbox, missing):
+def test_the_required_fields_of_segment_are_required(sandbox, missing):
     arguments = {"profile_id": "123-test", "attributes": FLAT, **missing}
     with pytest.raises(AirflowFailException, match=next(iter(missing))):
         SingleProfileUpdateOperator(task_id="update", **arguments).execute({})
@@ -206,7 +204,7 @@ def test_nothing_is_called_where_nothing_is_left(sandbox, attributes):
     assert sandbox.calls == []
 
 
-def test_a_dry_run_calls_nobody(sandbox):
+def test_a_dry_run_makes_no_call(sandbox):
     report = update(dry_run=True)
     assert (report["dry_run"], report["rows_sent"]) == (True, 1)
     assert sandbox.calls == []
@@ -236,7 +234,7 @@ def test_a_dry_run_calls_nobody(sandbox):
         ({"id_type": "ECID"}, "id_type='ECID'"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_before_any_call_and_shows_nobody(sandbox, caplog, arguments, words):
+def test_invalid_data_is_refused_before_any_call_and_not_shown(sandbox, caplog, arguments, words):
     caplog.set_level(logging.DEBUG)
     with pytest.raises(AirflowFailException, match=words) as caught:
         update(**{"profile_id": "PERSON", **arguments})

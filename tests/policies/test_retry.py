@@ -36,7 +36,7 @@ class TestDecision:
         ("asked", "delay"),
         [(65.0, timedelta(seconds=65)), (7, timedelta(seconds=7)), (1e12, timedelta(days=1)), (None, None)],
     )
-    def test_patience_is_had_for_as_long_as_target_asks(self, decide, asked, delay):
+    def test_a_retry_waits_as_long_as_retry_after(self, decide, asked, delay):
         decision = decide(AdobeTargetUnavailableError("no", retry_after=asked))
         assert (decision.action.value, decision.retry_delay) == ("retry", delay)
 
@@ -57,5 +57,5 @@ class TestDecision:
     def test_what_no_retry_can_help_is_not_retried(self, decide, error):
         assert decide(error).action.value == "fail"
 
-    def test_other_errors_are_the_task_s_own_affair(self, decide):
+    def test_other_errors_keep_the_retries_of_the_task(self, decide):
         assert decide(OSError("disk full")).action.value == "default"

@@ -64,14 +64,14 @@ def test_people_come_in_the_same_order_whatever_the_sources_order():
     assert [batch.to_pylist() for batch in once] == [batch.to_pylist() for batch in again]
 
 
-def test_batches_are_bearable():
+def test_batches_have_a_limited_size():
     universe = pa.table({"id": pa.array(range(64 * MAX_ROWS // 16)).cast(pa.string())})
     batches = flags(members(("1", "gold")), universe)[1]
     assert max(map(len, batches)) <= MAX_ROWS
     assert sum(map(len, batches)) == len(universe)
 
 
-def test_numbers_meet_texts():
+def test_ids_of_numbers_and_texts_are_joined():
     frame = pd.DataFrame({"customer": [1, 2], "segment": [7, 8]})
     _, batches = flags(
         frame, pa.table({"customer": ["1", "3"]}), ["7"], id_column="customer", audience_column="segment"

@@ -59,7 +59,7 @@ class TestExact:
         assert sorted(kept + rejected) == list(range(len(values)))
 
 
-def test_waiting_rows_are_settled_over_several_blocks(tmp_path, monkeypatch):
+def test_duplicates_are_resolved_over_several_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(deduplication, "_WAITING_BLOCK_ROWS", 2)
     monkeypatch.setattr(deduplication, "_NOTED_BLOCK_ROWS", 2)
     monkeypatch.setattr(deduplication, "hash_strings", lambda strings: np.zeros(len(strings), np.uint64))

@@ -35,7 +35,7 @@ def rows(**tiers):
     return [{"thirdPartyId": id_, "tier": tier} for id_, tier in tiers.items()]
 
 
-def test_a_row_goes_to_every_linked_id_and_no_file_has_ids_of_two_types(tmp_path):
+def test_a_row_goes_to_every_linked_id_in_files_of_one_id_type(tmp_path):
     links = typed(
         ("U1", "1.28_0", "pcId"), ("U1", "C1", "thirdPartyId"), ("U1", "2.28_0", "tntId"), ("U9", "9", "pcId")
     )
@@ -65,7 +65,7 @@ def test_without_a_type_a_linked_id_is_of_the_rows_own(tmp_path):
     assert lines == {"pcId": ["1,gold", "2,gold"]}
 
 
-def test_a_row_of_its_own_wins_over_a_linked_one_wherever_it_stands_and_an_id_is_sent_once(tmp_path):
+def test_a_row_of_an_id_wins_over_a_linked_row(tmp_path):
     links = typed(*(("U1", id_, "thirdPartyId") for id_ in ("U2", "U3", "U1")), ("U2", "U3", "thirdPartyId"))
     account, lines = fan_out(rows(U1="first", U2="second"), links, tmp_path)
     assert lines == {"thirdPartyId": ["U1,first", "U2,second", "U3,first"]}
@@ -73,7 +73,7 @@ def test_a_row_of_its_own_wins_over_a_linked_one_wherever_it_stands_and_an_id_is
     assert account["links_dropped"] == {"duplicate_id": 2}
 
 
-def test_links_beyond_the_cap_are_dropped_and_counted_in_the_order_of_the_map(tmp_path):
+def test_links_beyond_the_cap_are_dropped_and_counted(tmp_path):
     links = typed(*(("U1", f"b{number}", "pcId" if number % 2 else "thirdPartyId") for number in range(7)))
     account, lines = fan_out(rows(U1="gold"), links, tmp_path, max_linked_ids=3)
     assert lines == {"thirdPartyId": ["U1,gold", "b0,gold", "b2,gold"], "pcId": ["b1,gold"]}
@@ -88,7 +88,7 @@ def test_rows_that_are_not_sent_go_to_no_linked_id(tmp_path):
     assert (account["rows_empty"], account["rows_extended"]) == (1, 1)
 
 
-def test_linked_ids_that_cannot_be_sent_are_dropped_with_their_reason(tmp_path):
+def test_invalid_linked_ids_are_dropped_with_their_reason(tmp_path):
     links = typed(("U1", "a+b", "pcId"), ("U1", None, "pcId"), ("U1", "9" * 129, "pcId"), ("U1", "ok", "pcId"))
     account, lines = fan_out(rows(U1="gold"), links, tmp_path)
     assert lines["pcId"] == ["ok,gold"]

@@ -66,7 +66,7 @@ def test_columns_attributes_and_codes_can_be_named(read):
         ({"thirdPartyId": "U1", "tier": b"x"}, "unsupported_value"),
     ],
 )
-def test_what_target_would_refuse_or_mix_up_is_a_bad_row_with_its_reason(read, row, reason):
+def test_an_invalid_identity_is_rejected_with_its_reason(read, row, reason):
     empty = dict.fromkeys(["thirdPartyId", "tntId", "ECID", "crm", "tier"])
     good = {**empty, "thirdPartyId": "U9", "tier": "x" * 256}
     run, identities = read([{**empty, **row}, good], customer_id_columns={"crm": "crm_data"}, attributes=["tier"])
@@ -85,7 +85,7 @@ def test_a_row_has_at_most_50_attributes_with_a_value(read):
     assert run.rejects.by_reason == {"too_many_attributes": 1}
 
 
-def test_equal_ids_are_told_once_and_another_browser_of_a_customer_is_told_too(read):
+def test_duplicates_are_dropped_and_each_browser_is_kept(read):
     run, identities = read(
         [{"thirdPartyId": "U1", "tntId": browser} for browser in ("1.28_0", "2.28_0", "1.28_0", None)]
     )
@@ -111,7 +111,7 @@ def test_a_person_is_named_by_the_customers_id_else_by_a_browsers(read, row, per
     assert "42" not in repr(identity)
 
 
-def test_without_skip_invalid_records_no_row_is_handed_out_before_all_are_checked(tmp_path):
+def test_without_skip_invalid_records_all_rows_are_checked_first(tmp_path):
     rows = read_data([{"thirdPartyId": "U1"}, {"thirdPartyId": "U+"}])
     run = IdentityPipeline(rows, IdentityOptions(skip_invalid_records=False), tmp_path)
     with pytest.raises(ProfileDataError, match="Row 1 cannot be sent: id_forbidden_character"):

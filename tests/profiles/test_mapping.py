@@ -119,7 +119,7 @@ def test_only_the_columns_that_are_sent_are_needed():
         (["thirdPartyId", "a", "b"], {"attributes": {"a": "x", "b": "x"}}, "'x' comes up twice, from.*'a', 'b'"),
     ],
 )  # fmt: skip
-def test_columns_that_cannot_be_profiles_are_refused_with_the_way_out(columns, options, message):
+def test_invalid_columns_are_refused_with_the_remedy(columns, options, message):
     with pytest.raises(ProfileDataError, match=message):
         map_columns(schema(*columns), **options)
 
@@ -131,7 +131,7 @@ def test_names_that_adobe_target_takes_pass(name):
     assert map_columns(schema("thirdPartyId", name)).attributes[0].name == name
 
 
-def test_a_nested_field_and_a_dotted_column_may_not_become_one_name():
+def test_a_nested_field_and_a_dotted_column_of_one_name_clash():
     both = NESTED.append(pa.field("address.city", TEXT))
     with pytest.raises(ProfileDataError, match=r"'address\.city' comes up twice"):
         map_columns(both)
@@ -159,7 +159,7 @@ def test_an_id_column_is_found_in_any_letter_case(column):
     assert map_columns(schema(column, "TIER"), id_column=column.lower()).id_column == column
 
 
-def test_an_id_column_named_in_two_letter_cases_is_refused_but_where_one_is_exact():
+def test_two_id_columns_that_differ_by_case_need_an_exact_match():
     both = schema("Customer", "CUSTOMER", "tier")
     assert map_columns(both, id_column="CUSTOMER").id_column == "CUSTOMER"
     with pytest.raises(ProfileDataError, match="no column 'customer' for id_column"):
@@ -167,7 +167,7 @@ def test_an_id_column_named_in_two_letter_cases_is_refused_but_where_one_is_exac
 
 
 @pytest.mark.parametrize("further", ["pc_id", "PCID", "tntId", "mbox3rdPartyId"])
-def test_a_second_id_column_is_refused_unless_attributes_includes_it(further):
+def test_a_second_id_column_is_refused_unless_in_attributes(further):
     columns = schema("third_party_id", further, "tier")
     with pytest.raises(ProfileDataError, match=f"'{further}' beside the id 'third_party_id'.*attributes"):
         map_columns(columns, id_column="third_party_id")
@@ -211,7 +211,7 @@ NO_TEXT = [
 
 
 @pytest.mark.parametrize("values", NO_TEXT, ids=str)
-def test_a_column_without_text_form_is_refused_by_name_unless_not_asked_for(values):
+def test_a_column_without_text_form_is_refused_unless_excluded(values):
     frame = pd.DataFrame({"thirdPartyId": ["U1"], "tier": ["gold"], "v": values})
     for data in (frame, frame.to_dict("records")):
         with pytest.raises(ProfileDataError, match="Column 'v' is of type .*no text form"):

@@ -130,7 +130,7 @@ def options(rules):
 
 
 @given(rows=tables, rules=all_rules, cuts=cuts)
-def test_a_run_does_what_a_loop_over_its_rows_would_do(rows, rules, cuts):
+def test_the_pipeline_equals_a_loop_over_its_rows(rows, rules, cuts):
     expected = reference(rows, rules)
     if isinstance(expected, str):
         with pytest.raises(ProfileDataError) as raised:
@@ -144,7 +144,7 @@ def test_a_run_does_what_a_loop_over_its_rows_would_do(rows, rules, cuts):
 
 
 @given(rows=tables, rules=all_rules)
-def test_a_list_of_dicts_is_walked_like_a_cursor(rows, rules):
+def test_a_list_of_dicts_is_read_like_a_cursor(rows, rules):
     expected = reference(rows, rules)
     records = [dict(zip(COLUMNS, row)) for row in rows]
     if isinstance(expected, str):
@@ -179,7 +179,7 @@ def test_the_same_rows_are_the_same_bytes_however_they_are_cut():
         (("U1", "x" * 9, float("inf")), "value_too_long"),
     ],
 )
-def test_the_first_reason_counts_ids_before_values_and_values_in_the_order_of_columns(row, reason):
+def test_the_reason_of_the_id_precedes_those_of_values(row, reason):
     source = cursor_source(["thirdPartyId", "a", "b"], [row])
     outcome = run_pipeline(source, on_risky_value="reject", max_value_length=8)
     assert outcome.reasons == {reason: 1}

@@ -305,7 +305,7 @@ def test_the_same_rows_are_the_same_bytes_from_every_source(source, tmp_path):
     assert outcome.empty == 1
 
 
-def test_numbers_of_ndjson_keep_their_digits_and_csv_cells_are_text(tmp_path):
+def test_ndjson_numbers_keep_their_digits_and_csv_cells_are_text(tmp_path):
     (tmp_path / "rows.ndjson").write_text('{"thirdPartyId": 12345678901234567890, "v": 1e2, "w": 3.10, "x": null}\n')
     (tmp_path / "rows.csv").write_text("thirdPartyId,v,w,x\n007,1e2,3.10,\n")
     assert run_pipeline(read_files([tmp_path / "rows.ndjson"])).lines == ["12345678901234567890,100,3.1,"]

@@ -91,7 +91,7 @@ GROWING = [
 ]
 
 
-def test_a_cursor_whose_dicts_grow_begins_files_with_wider_headers_and_loses_nothing():
+def test_new_keys_of_a_cursor_begin_a_file_with_a_wider_header():
     outcome = run_pipeline(cursor_source(["thirdPartyId", "v"], GROWING, [1]))
     sent = {}
     for body in outcome.bodies:
@@ -191,7 +191,7 @@ def test_no_more_than_a_few_batches_are_alive_at_once(kept, distinct, tmp_path):
     assert source.most_alive <= 2 * 2  # two columns of two batches
 
 
-def test_a_run_that_is_given_up_closes_the_cursor():
+def test_an_abandoned_run_closes_the_cursor():
     closed = []
 
     class Source:

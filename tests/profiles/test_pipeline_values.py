@@ -215,7 +215,7 @@ VALUE_COLUMNS = [
 
 
 @pytest.mark.parametrize(("value", "sent", "reject", "error", "rules"), VALUE_COLUMNS)
-def test_a_column_of_any_arrow_type_is_text_or_its_rows_are_rejected(value, sent, reject, error, rules):
+def test_a_column_of_any_type_is_text_or_its_rows_are_rejected(value, sent, reject, error, rules):
     table = pa.table({"thirdPartyId": ["U1"], "v": value, "w": [1]})
     lines = [] if reject else [f"U1,{'' if sent is EMPTY else sent},1"]
     check_outcome(table, lines, reject, error, rules, ["v", "w"])

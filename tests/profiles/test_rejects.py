@@ -62,7 +62,7 @@ NAMES = ["row_number", "row_number_", "reject_reason", "reject_detail", "reject_
 
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
-def test_columns_called_as_the_files_own_get_another_name_and_no_two_the_same(tmp_path_factory, names):
+def test_columns_with_reserved_names_get_unique_names(tmp_path_factory, names):
     rejects = Rejects(SpillFile(tmp_path_factory.mktemp("rejects") / "spool"))
     rejects.add(names, batch(0, *([name] for name in names)), ["x"], ["y"])
     [row] = written(rejects).to_pylist()
@@ -88,7 +88,7 @@ def test_a_column_that_became_two_attributes_is_kept_once(tmp_path):
     ]
 
 
-def test_columns_keep_their_sources_names_where_attributes_have_others():
+def test_rejects_keep_the_column_names_of_the_source():
     source = cursor_source(["customer", "größe"], [(None, 1.5)])
     outcome = run_pipeline(source, id_column="customer", attributes={"größe": "size"})
     assert outcome.rejects == [

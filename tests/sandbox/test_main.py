@@ -54,7 +54,7 @@ def test_the_command_tells_where_it_is_and_ends_at_a_signal(signal_number):
     assert settings["decode_order"] == "decode-then-split"
 
 
-def test_the_command_tells_where_oauth_goes_once_it_has_a_client_id():
+def test_the_command_prints_the_oauth_urls_with_a_client_id():
     options = ["--port", "0", "--client-id", "oauth-client", "--client-secret", "oauth-secret"]
     with subprocess.Popen(COMMAND + options, stdout=subprocess.PIPE, text=True) as process:
         url = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]

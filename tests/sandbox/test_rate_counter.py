@@ -6,7 +6,7 @@ ONE_ROW = "batch=thirdPartyId,tier\nU1,gold"
 
 
 class TestCallsPerMinute:
-    def test_beyond_fifty_submits_and_polls_answer_503_without_retry_after(self, target):
+    def test_submits_and_polls_beyond_fifty_answer_503(self, target):
         url = target.status_url(ONE_ROW)
         assert {target.status(url).status_code for _ in range(49)} == {200}
         for answer in (target.status(url), target.submit(ONE_ROW)):
@@ -19,7 +19,7 @@ class TestCallsPerMinute:
         target.clock.move(seconds=60)
         assert target.submit(ONE_ROW).status_code == 200
 
-    def test_stay_used_up_by_retries_in_haste(self, target):
+    def test_stay_exhausted_by_immediate_retries(self, target):
         target.sandbox.settings.calls_per_minute = 1
         answers = []
         for _ in range(4):

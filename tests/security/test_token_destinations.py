@@ -146,7 +146,7 @@ def wait_at(way, url, sandbox, clock, context, *, is_json=False):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_way_to_wait_calls_a_status_url_elsewhere(way, target, clock, context, every_host):
+def test_no_wait_mode_calls_a_foreign_status_url(way, target, clock, context, every_host):
     for number, url in enumerate(FOREIGN_URLS[way in ("worker", "deferrable") :: 2]):
         with pytest.raises(AirflowFailException) as caught:
             wait_at(way, url, target, clock, context, is_json=bool(number % 2))
@@ -163,7 +163,7 @@ def test_a_status_url_elsewhere_is_refused(url):
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.0.0.1", "2130706433", "127.0.0.1.", "0177.0.0.1", "[::ffff:7f00:1]"])
-def test_another_spelling_of_the_connections_address_is_not_its_host(host):
+def test_another_spelling_of_the_host_address_is_refused(host):
     with pytest.raises(TargetRefusedError):
         status_request_url(LOCAL, f"http://{host}:8900/")
 
@@ -186,7 +186,7 @@ parts = st.sampled_from(["e", ".tt.omtrdc.net", "evil.com", "@", "\\", ":", "80"
     st.sampled_from(["http://", "https://", "HTTPS://", "http:/", ""]),
     st.lists(parts | st.text(max_size=2), max_size=8),
 )
-def test_every_url_that_is_called_names_an_allowed_host_to_every_parser(scheme, parts):
+def test_every_called_url_has_an_allowed_host_in_every_parser(scheme, parts):
     try:
         url = status_request_url(ADOBE, scheme + "".join(parts))
     except TargetRefusedError:
@@ -222,7 +222,7 @@ def once(command):
         (LOCAL, "http://mboxedge45.tt.omtrdc.net", "https://mboxedge45.tt.omtrdc.net"),
     ],
 )
-def test_http_becomes_https_but_on_the_host_of_a_plain_http_connection(settings, url, called):
+def test_http_becomes_https_except_on_a_plain_http_connection(settings, url, called):
     assert status_request_url(settings, url + PATH) == f"{called}{PATH}&showDetails=true"
 
 
@@ -315,9 +315,7 @@ def test_a_proxy_never_sees_the_token(given_by, drive, clock, recording_server, 
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
-def test_clear_text_to_this_machine_goes_through_no_proxy_of_another(
-    name, drive, target, clock, every_host, monkeypatch, tmp_path
-):
+def test_clear_text_to_localhost_uses_no_remote_proxy(name, drive, target, clock, every_host, monkeypatch, tmp_path):
     monkeypatch.setenv(name, "http://proxy.example:3128")
     settings = TargetSettings.from_fields("acme", TOKEN, target.url, None, {})
     drive(calls(settings, clock, tmp_path)["submit"], settings)
@@ -325,7 +323,7 @@ def test_clear_text_to_this_machine_goes_through_no_proxy_of_another(
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
-def test_a_credential_in_clear_text_to_this_machine_goes_through_no_proxy_of_another(
+def test_a_clear_text_credential_to_localhost_uses_no_remote_proxy(
     name, drive, target, clock, every_host, monkeypatch, tmp_path
 ):
     monkeypatch.setenv(name, "http://proxy.example:3128")
@@ -341,7 +339,7 @@ def test_a_credential_in_clear_text_to_this_machine_goes_through_no_proxy_of_ano
 
 
 @pytest.mark.parametrize("name", ["ims_host", "admin_host", "edge_host"])
-def test_a_connection_that_would_show_the_client_secret_to_a_proxy_is_refused(name):
+def test_a_proxy_that_would_see_the_client_secret_is_refused(name):
     credential = {"client_id": "id", "client_secret": "secret", name: "http://127.0.0.1:8900"}
     with pytest.raises(ConnectionSettingsError, match="proxies.*client secret"):
         TargetSettings.from_fields("acme", None, None, None, {**credential, "proxies": {"http": "http://a.example:1"}})
@@ -349,7 +347,7 @@ def test_a_connection_that_would_show_the_client_secret_to_a_proxy_is_refused(na
 
 
 @pytest.mark.parametrize("key", ["http", "all", "http://127.0.0.1"])
-def test_a_connection_that_would_show_the_token_to_a_proxy_is_refused(key):
+def test_a_proxy_that_would_see_the_token_is_refused(key):
     extra = {"proxies": {key: "http://proxy.example:3128"}}
     with pytest.raises(ConnectionSettingsError, match="proxies.*token"):
         TargetSettings.from_fields("acme", TOKEN, "http://127.0.0.1:8900", None, extra)

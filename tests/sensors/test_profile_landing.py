@@ -51,7 +51,7 @@ def test_all_that_was_sent_is_there(sandbox):
     assert sensor().poke({}).xcom_value == {"sampled": 10, "landed": 10, "not_found": 0, "different": 0}
 
 
-def test_missing_profiles_other_values_and_missing_values_have_not_landed(sandbox):
+def test_missing_profiles_and_other_values_have_not_landed(sandbox):
     land(sandbox, range(7))
     land(sandbox, [7], tier="silver")
     sandbox.put_profile("PERSON9", {"tier": "GOLDEN"})
@@ -97,7 +97,7 @@ def test_no_rows_have_landed(sandbox):
     assert empty.poke({}).xcom_value == {"sampled": 0, "landed": 0, "not_found": 0, "different": 0}
 
 
-def test_at_the_timeout_the_counts_are_told_and_nobody_is_shown(sandbox, caplog):
+def test_the_timeout_reports_counts_and_no_ids(sandbox, caplog):
     caplog.set_level(logging.DEBUG)
     land(sandbox, range(4))
     late = sensor(timeout=0, deferrable=True)

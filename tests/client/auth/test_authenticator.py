@@ -110,7 +110,7 @@ def test_a_token_in_the_connection_is_used_as_it_is(sandbox, look_up, settings):
     assert routes(sandbox) == ["fetch"]
 
 
-def test_without_any_token_calls_go_without_one(sandbox, look_up):
+def test_without_a_token_no_authorization_header_is_sent(sandbox, look_up):
     sandbox.settings.token = None
     look_up()
     assert routes(sandbox) == ["ims", "admin", "fetch"]
@@ -123,7 +123,7 @@ def test_no_token_is_told_from_a_refusal(sandbox, ask, status):
     assert ask(profile_token).value == ""
 
 
-def test_a_token_that_somebody_replaced_is_read_again_once(sandbox, look_up):
+def test_a_replaced_token_is_read_again_once(sandbox, look_up):
     look_up()
     sandbox.settings.token = "profile-token-2"
     look_up()
@@ -141,7 +141,7 @@ def test_a_token_that_is_refused_for_good_is_sent_once(sandbox, look_up):
     assert routes(sandbox) == ["ims", "admin", "fetch", "admin"]
 
 
-def test_admin_calls_count_in_the_budget(look_up, clock):
+def test_admin_calls_count_towards_the_rate_limit(look_up, clock):
     look_up(calls_per_minute=1)
     assert clock.waits == [60.0]
 
@@ -180,7 +180,7 @@ def test_the_file_shows_nothing_and_is_the_users_alone(ask, own_folder):
     assert b"access_token" not in file.read_bytes()
 
 
-def test_many_who_begin_at_once_ask_once(sandbox, settings, clock):
+def test_concurrent_threads_request_one_access_token(sandbox, settings, clock):
     async def begin_all():
         async with HttpxTransport(settings) as transport:
             tokens = Authenticator(settings, RateLimiter(50, clock), clock, lambda token: None)
@@ -190,7 +190,7 @@ def test_many_who_begin_at_once_ask_once(sandbox, settings, clock):
     assert routes(sandbox) == ["ims", "admin"]
 
 
-def test_who_has_another_secret_cannot_read_the_file(sandbox, ask, settings):
+def test_another_client_secret_cannot_read_the_token_file(sandbox, ask, settings):
     first = ask(access_token).value
     forget_all_tokens()
     sandbox.settings.client_secret = None
@@ -330,7 +330,7 @@ def test_a_token_whose_making_had_an_answer_of_no_use_is_read(sandbox, ask, answ
 
 
 @pytest.mark.parametrize("answer", UNUSABLE, ids=lambda answer: f"{answer.status} {answer.body}")
-def test_an_answer_of_no_use_is_worth_a_retry_where_the_former_token_is_in_force(sandbox, ask, answer):
+def test_an_unusable_answer_is_retried_while_the_former_token_is_valid(sandbox, ask, answer):
     sandbox.script("admin", Answer.real(), answer)
     with pytest.raises(AdobeTargetUnavailableError, match=f"HTTP {answer.status}"):
         ask(lambda tokens, budget: tokens.make_profile_token())
@@ -339,7 +339,7 @@ def test_an_answer_of_no_use_is_worth_a_retry_where_the_former_token_is_in_force
 
 
 @pytest.mark.parametrize("look", [Answer(500), Answer(200, "<html>"), Answer(400), Answer(reset="before")])
-def test_a_token_that_may_have_been_made_and_cannot_be_read_is_no_matter_for_a_retry(sandbox, ask, look):
+def test_an_uncertain_rotation_without_a_readable_token_is_final(sandbox, ask, look):
     sandbox.script("admin", Answer.real(), Answer.real(reset="after"), *[look] * 9)
     with pytest.raises(UnclearAnswerError, match="that nobody was handed") as raised:
         ask(lambda tokens, budget: tokens.make_profile_token())

@@ -88,7 +88,7 @@ LOST_REPLIES = [
 
 
 @pytest.mark.parametrize("reply", LOST_REPLIES)
-def test_a_status_is_lost_when_target_says_so_three_times_over_five_minutes(server, poll, clock, reply):
+def test_a_status_is_lost_after_three_answers_over_five_minutes(server, poll, clock, reply):
     server.reply(*reply)
     with pytest.raises(StatusLostError, match=r"status lost.*acme-1-1"):
         poll()

@@ -35,7 +35,7 @@ def submit(drive, make_settings, clock, body):
     return submit
 
 
-def test_a_queued_batch_has_a_receipt(server, submit):
+def test_an_accepted_submit_returns_the_batch(server, submit):
     server.queued("acme-1-1")
     receipt = submit()
     assert receipt.batch_id == "acme-1-1"
@@ -63,7 +63,7 @@ def test_without_a_token_no_authorization_is_sent(server, submit):
     assert "authorization" not in server.requests[0].headers
 
 
-def test_json_with_the_same_keys_is_a_receipt_too(server, submit):
+def test_an_accepted_submit_in_json_returns_the_batch(server, submit):
     url = f"{server.url}/s?a=1&batchId=acme-1-2"
     server.reply(200, json.dumps({"success": True, "batchStatus": url, "message": "ok"}))
     assert submit().batch_id == "acme-1-2"
@@ -135,7 +135,7 @@ def test_a_demanded_token_is_told_from_a_refused_one(server, submit):
         ({"status": 500}, [5, 10]),
     ],
 )
-def test_a_passing_trouble_is_waited_out_and_the_same_bytes_sent(server, submit, clock, body, reply, waits):
+def test_a_transient_error_is_retried_with_the_same_bytes(server, submit, clock, body, reply, waits):
     server.reply(times=2, **reply).queued()
     receipt = submit()
     assert receipt.batch_id == "acme-1-1"
@@ -144,7 +144,7 @@ def test_a_passing_trouble_is_waited_out_and_the_same_bytes_sent(server, submit,
     assert [request.body for request in server.requests] == [body.path.read_bytes()] * 3
 
 
-def test_a_lasting_trouble_ends_a_submit_after_five_tries(server, submit, clock):
+def test_a_submit_fails_after_five_attempts(server, submit, clock):
     server.reply(500)
     with pytest.raises(AdobeTargetUnavailableError, match="5 tries") as caught:
         submit()
@@ -181,7 +181,7 @@ def test_a_file_whose_answer_was_lost_twice_is_not_sent_again(server, submit, re
 @pytest.mark.parametrize(
     "answer", [HTML, "", b"\x00", "<response><success>true</success><batchStatus>ftp://x</batchStatus></response>"]
 )
-def test_an_answer_that_is_not_target_s_leaves_open_whether_the_file_was_taken(server, submit, answer):
+def test_an_answer_of_a_gateway_leaves_the_submit_unclear(server, submit, answer):
     server.reply(200, answer)
     with pytest.raises(UnclearAnswerError) as caught:
         submit()
@@ -197,7 +197,7 @@ def test_a_refusal_is_none(server, submit, reply):
     assert not caught.value.maybe_accepted
 
 
-def test_a_refusal_after_a_lost_answer_says_that_the_file_may_be_there(server, submit):
+def test_a_refusal_after_a_lost_answer_says_it_may_be_queued(server, submit):
     server.reply(reset=True).reply(400)
     with pytest.raises(TargetRefusedError) as caught:
         submit()
@@ -225,7 +225,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(server, submit):
         submit()
 
 
-def test_submits_polls_and_retries_share_the_budget(server, drive, make_settings, clock, body):
+def test_submits_polls_and_retries_share_the_rate_limit(server, drive, make_settings, clock, body):
     settings = make_settings(calls_per_minute=3)
     budget = RateLimiter(3, clock)
     server.reply(429, headers={"Retry-After": "0"}, times=4).queued(times=6).reply(500).status("incomplete", times=7)

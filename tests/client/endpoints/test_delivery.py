@@ -36,7 +36,7 @@ def link(make_settings, clock, drive):
     return link
 
 
-def test_one_request_names_all_ids_in_one_mbox_without_page_load_and_without_the_token(server, link):
+def test_one_request_has_all_ids_in_one_mbox_and_no_token(server, link):
     answer(server)
     assert link().tnt_id == "t1.45_0"
     [request] = server.requests
@@ -66,13 +66,13 @@ def test_customer_ids_are_authenticated_and_stand_beside_the_ecid(server, link):
     assert body["execute"] == {"mboxes": [{"index": 0, "name": "link-box"}]}
 
 
-def test_the_property_token_goes_along_where_the_connection_has_one(server, link):
+def test_the_property_token_of_the_connection_is_sent(server, link):
     answer(server)
     link(property_token="prop-1")
     assert json.loads(server.requests[0].body)["property"] == {"token": "prop-1"}
 
 
-def test_a_session_is_a_uuid_of_the_person_and_of_nobody_else(make_settings):
+def test_the_session_id_is_a_uuid_unique_to_the_person(make_settings):
     settings = make_settings()
     session = session_id(settings, PERSON)
     assert uuid.UUID(session).hex == session
@@ -101,7 +101,7 @@ def test_an_edge_host_of_targets_is_called_by_https(server, link):
     assert link().edge_url == "https://mboxedge28.tt.omtrdc.net"
 
 
-def test_an_edge_host_that_cannot_be_reached_is_left_for_the_clients_own(server, other_server, link):
+def test_an_unreachable_edge_host_falls_back_to_the_client_host(server, other_server, link):
     other_server.close()
     answer(server)
     assert link(edge_url=other_server.url).tnt_id == "t1.45_0"
@@ -128,7 +128,7 @@ def test_an_answer_that_may_get_better_is_waited_for(server, clock, link, status
     assert server.requests[0].target == server.requests[1].target
 
 
-def test_lost_answers_and_what_is_no_answer_of_deliverys_are_tried_again(server, clock, link):
+def test_lost_and_foreign_answers_are_retried(server, clock, link):
     server.reply(reset=True)
     server.reply(200, "{}", cut=True)
     server.reply(200, "<html>a proxy's</html>")
@@ -161,7 +161,7 @@ def test_after_half_an_hour_it_is_given_up(server, clock, link):
     assert 28 * 60 <= clock.time - begin <= 30 * 60
 
 
-def test_one_persons_refusal_repeats_nothing_of_hers(server, link, caplog):
+def test_a_refusal_of_one_person_repeats_no_data(server, link, caplog):
     caplog.set_level(logging.DEBUG)
     server.reply(400, '{"status":400,"message":"SECRET-1 is no id"}')
     with pytest.raises(PersonRefusedError) as refused:
@@ -178,7 +178,7 @@ def test_one_persons_refusal_repeats_nothing_of_hers(server, link, caplog):
         (302, "", "HTTP 302"),
     ],
 )
-def test_a_refusal_that_would_meet_everybody_says_what_to_check(server, link, status, body, words):
+def test_a_refusal_of_every_person_says_what_to_check(server, link, status, body, words):
     server.reply(status, body)
     with pytest.raises(TargetRefusedError, match=words):
         link()
@@ -188,7 +188,7 @@ def test_a_request_shows_neither_url_nor_body(make_settings):
     assert "SECRET" not in repr(delivery_request(make_settings(), PERSON, "link-box"))
 
 
-def test_calls_begin_at_an_even_pace_that_grows_by_200_a_minute(clock):
+def test_the_rate_of_calls_grows_by_200_a_minute(clock):
     pace = RampUpLimiter(1_000, clock)
     for minute, expected in enumerate([200, 400, 600, 800, 1_000, 1_000]):
         clock.time = 1_767_225_600.0 + 60 * minute + 1
@@ -196,7 +196,7 @@ def test_calls_begin_at_an_even_pace_that_grows_by_200_a_minute(clock):
         assert pace.take() == pytest.approx(1 / expected, abs=1e-5)
 
 
-def test_patience_that_target_asks_for_holds_for_all(clock):
+def test_retry_after_delays_all_calls(clock):
     pace = RampUpLimiter(10, clock)
     pace.hold(30)
     assert pace.take() == pytest.approx(30, abs=1e-5)

@@ -43,7 +43,7 @@ def update(drive, make_settings, clock):
 
 
 @pytest.mark.parametrize(("id_type", "parameter"), [("thirdPartyId", "mbox3rdPartyId"), ("pcId", "mboxPC")])
-def test_an_update_is_one_post_with_everything_encoded_in_its_query(server, update, id_type, parameter):
+def test_an_update_is_one_post_with_an_encoded_query(server, update, id_type, parameter):
     server.reply(200, ACCEPTED)
     update({"tier": "50% off & more", "address.city": "Zürich+#="}, id_type=id_type)
     [request] = server.requests
@@ -94,7 +94,7 @@ def test_an_accepted_update_is_read_in_every_form(server, update, answer):
         ((403, "PERSON"), TokenRefusedError),
     ],
 )
-def test_a_refusal_is_told_once_and_shows_nobody(server, update, caplog, reply, error):
+def test_a_refused_update_is_not_retried_and_shows_no_data(server, update, caplog, reply, error):
     caplog.set_level(logging.DEBUG)
     server.reply(*reply)
     with pytest.raises(error) as caught:
@@ -158,7 +158,7 @@ def test_an_id_is_one_path_segment(profile_id, id_type, path):
         ("1.28_2_0", "acme"),
     ],
 )
-def test_a_target_id_is_asked_for_at_the_edge_that_its_suffix_names(profile_id, host):
+def test_a_target_id_is_fetched_from_the_edge_in_its_suffix(profile_id, host):
     assert fetch_url(ADOBE, profile_id, "pcId").startswith(f"https://{host}.tt.omtrdc.net/rest/v1/profiles/1")
     assert fetch_url(LOCAL, profile_id, "pcId").startswith("http://127.0.0.1:8900/rest/v1/profiles/1")
 

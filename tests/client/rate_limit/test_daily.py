@@ -56,7 +56,7 @@ def test_a_day_of_a_million_is_counted_in_little_memory():
     assert CALLS_PER_SECOND * 86_400 < CALLS_PER_DAY
 
 
-def test_patience_that_target_asks_of_one_call_is_patience_of_all():
+def test_retry_after_of_one_call_delays_all_calls():
     clock = StillClock(0.0)
     budget = DailyRateLimiter(10, 1_000, clock)
     begin(budget, clock)
@@ -64,7 +64,7 @@ def test_patience_that_target_asks_of_one_call_is_patience_of_all():
     assert 64.9 < budget.try_acquire() <= 65
 
 
-def test_threads_share_one_pace():
+def test_threads_share_one_rate_limit():
     clock = StillClock(0.0)
     budget = DailyRateLimiter(10, 1_000, clock)
     got = []

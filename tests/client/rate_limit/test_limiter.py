@@ -54,7 +54,7 @@ def line_of(budget, length):
 
 @settings(deadline=None)
 @given(st.integers(1, 50), st.lists(st.tuples(st.floats(0, 90), st.floats(0, 40)), min_size=1, max_size=150))
-def test_no_60_seconds_see_more_calls_than_the_budget_wherever_in_a_call_they_count(limit, calls):
+def test_no_60_seconds_have_more_calls_than_the_limit(limit, calls):
     clock = StillClock(1000.0)
     budget = RateLimiter(limit, clock)
     spans = []
@@ -104,7 +104,7 @@ def test_a_call_holds_its_place_for_60_seconds_after_its_end(any_budget, clock):
 
 
 @pytest.mark.parametrize("limit", [1, 7, 50])
-def test_threads_share_one_budget(any_budget, limit):
+def test_threads_share_one_limiter(any_budget, limit):
     budget = any_budget(limit)
     taken = []
     barrier = threading.Barrier(8)
@@ -124,7 +124,7 @@ def test_threads_share_one_budget(any_budget, limit):
 
 
 class TestTheLine:
-    def test_who_came_first_comes_first(self, any_budget, clock):
+    def test_waiting_tasks_are_served_in_order(self, any_budget, clock):
         budget = any_budget(1)
         take(budget)
         with budget.permit() as first, budget.permit() as second:
@@ -134,7 +134,7 @@ class TestTheLine:
             assert second.try_acquire() > 0  # asks sooner, and is not served
             assert first.try_acquire() == 0
 
-    def test_who_leaves_lets_the_others_move_up(self, any_budget, clock):
+    def test_the_queue_advances_when_a_task_leaves(self, any_budget, clock):
         budget = any_budget(1)
         take(budget)
         with budget.permit() as second:
@@ -144,7 +144,7 @@ class TestTheLine:
             clock.time += 60
             assert second.try_acquire() == 0
 
-    def test_who_does_not_come_back_loses_the_turn(self, any_budget, clock):
+    def test_a_task_that_stops_polling_loses_its_position(self, any_budget, clock):
         budget = any_budget(1)
         take(budget)
         with budget.permit() as gone, budget.permit() as second:
@@ -153,7 +153,7 @@ class TestTheLine:
             clock.time += 60 + 11
             assert second.try_acquire() == 0
 
-    def test_nobody_is_told_to_wait_longer_than_needed(self, any_budget, clock):
+    def test_no_wait_is_longer_than_needed(self, any_budget, clock):
         budget = any_budget(3)
         for _ in range(3):
             take(budget)
@@ -161,7 +161,7 @@ class TestTheLine:
         with line_of(budget, 3) as line:
             assert [permit.try_acquire() for permit in line] == [30, 40, 50]
 
-    def test_a_thousand_who_wait_ask_some_twenty_times_a_second_together_and_are_served_in_order(self, clock):
+    def test_a_thousand_waiting_tasks_are_served_in_order_with_few_polls(self, clock):
         budget, seconds, asked, served = RateLimiter(30, clock), 240, 0, []
         with line_of(budget, 1000) as line:
             turns = [(clock.time, number) for number in range(1000)]
@@ -176,7 +176,7 @@ class TestTheLine:
         assert served == list(range(30 * 4))
         assert asked < 25 * seconds
 
-    def test_a_connection_with_fewer_calls_leaves_the_rest_to_those_with_more(self, budget_of):
+    def test_a_connection_with_a_lower_limit_leaves_the_rest(self, budget_of):
         few, many = budget_of(2), budget_of(5)
         assert [take(few), take(few)] == [0, 0]
         with few.permit() as waiting:
@@ -186,14 +186,14 @@ class TestTheLine:
 
 
 class TestSharing:
-    def test_budgets_of_one_account_are_one(self, budget_of):
+    def test_limiters_of_one_account_share_their_calls(self, budget_of):
         assert [take(budget_of(2)) for _ in range(3)] == [0, 0, 60]
 
     @pytest.mark.parametrize("other", [{"client_code": "other"}, {"host": "https://other.example"}])
-    def test_other_accounts_are_other_budgets(self, budget_of, other):
+    def test_other_accounts_have_limiters_of_their_own(self, budget_of, other):
         assert [take(budget_of()), take(budget_of(**other))] == [0, 0]
 
-    def test_the_files_are_the_user_s_own_and_tell_no_account_and_no_token(self, budget_of, shared_folder):
+    def test_the_files_are_private_and_show_no_account_or_token(self, budget_of, shared_folder):
         with budget_of().permit() as permit:
             permit.try_acquire()
             files = list(shared_folder.iterdir())
@@ -253,9 +253,7 @@ class TestAfter503:
         clock.time += 1
         assert take(budget) == 0
 
-    def test_the_share_is_halved_once_for_calls_that_were_under_way_together_and_grows_by_one_a_minute(
-        self, any_budget, clock
-    ):
+    def test_the_limit_halves_once_for_concurrent_calls_then_recovers(self, any_budget, clock):
         budget = any_budget(10)
         with budget.permit() as first, budget.permit() as second:
             first.try_acquire(), second.try_acquire()
@@ -277,7 +275,7 @@ class TestAfter503:
             clock.time += 65
         assert self.free(budget) == 1
 
-    def test_half_an_hour_is_the_longest_that_one_answer_holds_everybody(self, any_budget):
+    def test_one_answer_delays_calls_by_half_an_hour_at_most(self, any_budget):
         budget = any_budget(3)
         with budget.permit() as permit:
             permit.try_acquire()
@@ -301,7 +299,7 @@ class TestFolder:
         assert file_lock.FOLDER_VARIABLE in caplog.text
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
-    def test_a_folder_of_somebody_else_is_not_used(self, budget_of, shared_folder, caplog):
+    def test_a_folder_of_another_user_is_not_used(self, budget_of, shared_folder, caplog):
         shared_folder.mkdir(mode=0o700)
         os.chown(shared_folder, 12345, -1)
         assert [take(budget_of()) for _ in range(2)] == [0, 0]
@@ -319,7 +317,7 @@ class TestFolder:
         assert file_lock.shared_folder() == tmp_path / f"adobe-target-{os.geteuid()}"
 
     @pytest.mark.parametrize("step", ["open", "pwrite"])
-    def test_a_disk_that_fails_later_leaves_a_budget_in_memory(self, budget_of, monkeypatch, caplog, step):
+    def test_a_failing_disk_falls_back_to_a_limiter_in_memory(self, budget_of, monkeypatch, caplog, step):
         budget = budget_of(2)
         with budget.permit() as before:
             assert before.try_acquire() == 0
@@ -344,7 +342,7 @@ time.sleep(60)
 """
 
 
-def test_the_place_of_a_killed_process_is_free_a_minute_after_that_was_found(tmp_path):
+def test_the_permit_of_a_killed_process_is_free_after_a_minute(tmp_path):
     with subprocess.Popen([sys.executable, "-c", CHILD, tmp_path], stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout.readline() == "0.0\n"

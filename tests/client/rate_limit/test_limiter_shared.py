@@ -114,7 +114,7 @@ def account(tmp_path, body):
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
 @pytest.mark.parametrize(("limit", "uploads"), [(20, 4), (12, 8)])
-def test_the_tasks_of_a_machine_use_all_calls_of_a_minute_together_and_no_more(account, limit, uploads, mode):
+def test_the_tasks_of_a_machine_use_exactly_the_limit(account, limit, uploads, mode):
     account.sandbox.settings.calls_per_minute = limit
     files = 1 + 2 * limit // uploads
     account.run(*(account.upload(files, limit) for _ in range(uploads)), account.sensor(mode, uploads * files, limit))
@@ -126,14 +126,14 @@ def test_the_tasks_of_a_machine_use_all_calls_of_a_minute_together_and_no_more(a
 @pytest.mark.parametrize(
     ("status", "headers", "seconds"), [(503, {}, 65), (429, {}, 10), (503, {"Retry-After": "7"}, 7)]
 )
-def test_all_tasks_of_a_machine_wait_for_as_long_as_target_asks_one_of_them(account, status, headers, seconds):
+def test_retry_after_of_one_task_delays_all_tasks_of_the_machine(account, status, headers, seconds):
     account.sandbox.script("submit", Answer(status, headers=headers))
     account.run(account.upload(1, 30), account.upload(1, 30), account.upload(1, 30, machine="two"))
     first, *others = [call.at for call in account.sandbox.calls]
     assert sorted(at - first for at in others) == [0, seconds, seconds]
 
 
-def test_half_a_share_for_each_slot_keeps_the_limit_where_each_task_is_a_machine_of_its_own(account):
+def test_a_share_for_each_slot_keeps_the_limit_across_machines(account):
     limit, slots, tasks = 12, 2, 3
     account.sandbox.settings.calls_per_minute = limit
     share = limit // (2 * slots)
@@ -147,7 +147,7 @@ def test_half_a_share_for_each_slot_keeps_the_limit_where_each_task_is_a_machine
     assert account.refusals() == []
 
 
-def test_two_machines_that_want_too_much_find_their_shares(account):
+def test_two_machines_over_the_limit_converge_to_their_shares(account):
     begin, minutes = account.clock.time, 15
     until = begin + minutes * 60
     account.run(*(account.upload(1000, 30, machine=name, until=until) for name in ("one", "two") for _ in range(4)))
@@ -155,7 +155,7 @@ def test_two_machines_that_want_too_much_find_their_shares(account):
     assert len(account.sandbox.batches) > 0.6 * minutes * 50
 
 
-def test_machines_that_each_take_all_50_calls_are_refused_then_wait_and_lose_nothing(account):
+def test_machines_that_exceed_the_limit_wait_and_lose_nothing(account):
     account.run(*(account.upload(20, 50, machine=name) for name in ("one", "two", "three")))
     statuses = [call.status for call in account.sandbox.calls]
     assert statuses == [200] * 50 + [503] + [200] * 10
@@ -199,7 +199,7 @@ for thread in threads:
 """
 
 
-def test_processes_that_hammer_one_account_are_never_refused_also_if_one_is_killed_in_a_call(body):
+def test_processes_keep_the_limit_even_if_one_is_killed(body):
     others, files = 3, 20
     with Sandbox(clock=lambda: time.monotonic() * SPEED) as sandbox:
         command = [sys.executable, "-c", PROCESS, sandbox.url, str(body.path), str(files), str(SPEED)]

@@ -63,7 +63,7 @@ def test_wide_csv_rows_come_in_batches_of_limited_bytes(write):
     assert max(rows) * 64_000 <= MAX_BYTES
 
 
-def test_many_csv_rows_come_in_order_and_in_batches_of_limited_rows(write):
+def test_csv_rows_come_in_order_in_batches_of_limited_rows(write):
     path = write("a.csv", "n,t\n" + "".join(f"{number},{'x' * 50}\n" for number in range(200_000)))
     batches = list(read_files([path]).record_batches(["n"]))
     assert max(batch.num_rows for batch in batches) <= MAX_ROWS
@@ -225,6 +225,6 @@ def test_a_header_that_comes_up_again_has_no_text_form(write, again, caplog):
     assert unsupported_rows(path, columns=["id"]) == [1, 3, 4]  # all that is read of them says so
 
 
-def test_a_header_is_found_again_with_another_delimiter_and_far_down(write):
+def test_a_repeated_header_is_found_with_another_delimiter(write):
     path = write("a.csv", "id;tier\n" + "U1;gold\n" * 40_000 + "id;tier\nU2;\n")
     assert unsupported_rows(path, options_of(delimiter=";")) == [40_000]

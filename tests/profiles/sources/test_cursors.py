@@ -115,7 +115,7 @@ def test_the_cursor_is_closed_when_the_reader_stops_early():
     assert opener.closed == 1
 
 
-def test_the_cursor_is_closed_and_the_error_wrapped_when_fetching_fails():
+def test_a_failed_fetch_closes_the_cursor_and_wraps_the_error():
     opener = Opener("SELECT 1 AS a UNION ALL SELECT abs(-9223372036854775808)")
     with pytest.raises(SourceReadError, match=r"at row 0 \(counted from 0\).*sqlite3.OperationalError"):
         records_of(read_cursor(opener, fetch_size=1))
@@ -131,7 +131,7 @@ def test_a_result_is_read_only_once():
 
 @pytest.mark.parametrize("texts_at", [{0}, {5}, {9}, set(range(5))])
 @pytest.mark.parametrize("fetch_size", [1, 3, 10])
-def test_dicts_and_plain_values_in_one_column_are_refused_wherever_a_fetch_ends(texts_at, fetch_size):
+def test_dicts_and_plain_values_in_one_column_are_refused(texts_at, fetch_size):
     rows = [(n, {"a": {"b": n}} if n not in texts_at else "text") for n in range(10)]
     with pytest.raises(ProfileDataError, match="'v' holds nested fields in some rows"):
         list(cursor_source(["id", "v"], rows, [fetch_size]).record_batches())
@@ -148,7 +148,7 @@ def test_an_empty_dict_is_null_among_texts_in_every_fetch(cuts):
 
 
 @pytest.mark.parametrize("value", [b"x", memoryview(b"x"), timedelta(1)])
-def test_a_column_whose_first_values_have_no_text_form_is_refused_unless_not_asked_for(value):
+def test_a_column_without_text_form_is_refused_unless_left_out(value):
     rows = [("U1", None, 1), ("U2", value, 1)]
     for cuts in ([1], [2]):
         with pytest.raises(ProfileDataError, match="'v' is of type .*no text form"):

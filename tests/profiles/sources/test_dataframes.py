@@ -56,7 +56,7 @@ def test_every_source_gives_the_same_rows_in_order(make):
     assert records_of(rows) == RECORDS
 
 
-def test_every_source_gives_only_the_columns_asked_for_in_its_own_order(make):
+def test_every_source_reads_only_the_requested_columns_in_order(make):
     rows = read_data(make([{"a": 1, "b": 2, "c": 3}]))
     assert records_of(rows, ["c", "a", "unknown"]) == [{"a": 1, "c": 3}]
 
@@ -154,7 +154,7 @@ def test_pandas_texts_keep_their_nulls(dtype):
     assert batch["a"].to_pylist() == ["x", None, ""]
 
 
-def test_pandas_columns_that_arrow_does_not_know_are_read_as_objects():
+def test_pandas_columns_unknown_to_arrow_are_read_as_objects():
     frame = pd.DataFrame({"sparse": pd.arrays.SparseArray([0, 0, 1])})
     assert records_of(read_data(frame)) == [{"sparse": 0}, {"sparse": 0}, {"sparse": 1}]
 
@@ -164,7 +164,7 @@ def test_the_index_of_pandas_is_no_column():
     assert read_data(frame).schema.names == ["a"]
 
 
-def test_a_pandas_frame_of_columns_of_dicts_has_the_same_fields_in_every_batch():
+def test_pandas_columns_of_dicts_have_one_schema_in_all_batches():
     values = [{"x": 1}] * 300 + [None] * 300 + [{"y": 2}] * 300
     for batch in read_data(pd.DataFrame({"s": pd.Series(values, dtype=object)})).record_batches():
         assert [field.name for field in batch["s"].type] == ["x", "y"]
@@ -229,7 +229,7 @@ def test_records_have_the_keys_of_all_in_order_of_first_appearance():
     assert records_of(rows) == [{"b": 1, "a": None}, {"b": 3, "a": 2}, {"b": None, "a": None}]
 
 
-def test_records_that_are_nested_have_the_same_fields_in_every_batch():
+def test_nested_records_have_one_schema_in_all_batches():
     records = [{"s": {"x": 1}}] * 300 + [{}] * 300 + [{"s": {"y": {"z": 1}, "x": "text"}}] * 300
     rows = read_data(records)
     batches = list(rows.record_batches())

@@ -111,7 +111,7 @@ def test_a_parquet_file_that_is_damaged_is_named_or_loses_no_row(data):
 
 
 @given(st.data())
-def test_a_value_of_a_parquet_file_with_checksums_is_right_or_the_file_is_named(data):
+def test_a_parquet_file_with_checksums_is_read_right_or_named(data):
     content = bytearray(PARQUET[3])
     length = int.from_bytes(content[-8:-4], "little")
     content[data.draw(st.integers(4, len(content) - length - 9))] ^= data.draw(st.integers(1, 255))
@@ -162,7 +162,7 @@ PIECES += ['"q"', '"q,r"', '"q\nr"', '5"']
     st.sampled_from(["id,v\n", "id,v\r", "id,v\r\n", '"id","v"\n', "\ufeffid,v\n", "\n\nid,v\n", "id\n", ""]),
     st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=12),
 )
-def test_a_csv_file_is_read_as_python_reads_it_or_named_with_its_line(header, pieces):
+def test_a_csv_file_is_read_as_by_python_or_named_with_its_line(header, pieces):
     text = (header + "".join(pieces)).encode("utf-8", "replace").decode()
     with TemporaryDirectory() as folder:
         path = Path(folder, "rows.csv")
@@ -186,7 +186,7 @@ def is_header(names, cells):
 
 
 @given(st.binary(max_size=60) | st.text(max_size=20).map(lambda text: text.encode("utf-16", "replace")))
-def test_whatever_bytes_a_csv_file_holds_its_rows_add_up_or_it_is_named(content):
+def test_any_bytes_of_a_csv_file_add_up_or_the_file_is_named(content):
     for before in (b"", b"id,v\n", b"id,v\nU1,\xe9\n"):
         outcome = read_file("rows.csv", before + content)
         assert isinstance(outcome, (tuple, ProfileDataError))
@@ -214,14 +214,14 @@ def test_a_broken_row_of_a_csv_file_is_named(case, following):
 
 
 @pytest.mark.parametrize("cell", ["x" * 200_000, '"' + "x\n" * 100_000 + '"'], ids=["long", "of many lines"])
-def test_a_lone_quote_and_a_long_cell_are_no_reason_to_refuse_a_csv_file(cell):
+def test_a_csv_file_with_a_lone_quote_and_a_long_cell_is_read(cell):
     text = f'id,v,w\n1,5" disk,{cell}\n2,x,y\n'
     assert read_file("rows.csv", text.encode())[0] == 2
 
 
 @settings(max_examples=2 * EXAMPLES)
 @given(st.data())
-def test_an_ndjson_file_that_is_damaged_is_named_with_its_line_or_its_rows_add_up(data):
+def test_a_damaged_ndjson_file_is_named_with_its_line_or_adds_up(data):
     lines = [{"id": f"U{number}", "tier": "gold", "home": {"city": "Zürich"}} for number in range(3)]
     content = damaged(data.draw, "\n".join(map(json.dumps, lines)).encode())
     for text in (content, content.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + content):
@@ -238,7 +238,7 @@ json_values = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["id", "a", "b", "c"]), json_values), max_size=5))
-def test_whatever_values_an_ndjson_file_holds_its_rows_add_up_or_it_is_refused(records):
+def test_any_values_of_an_ndjson_file_add_up_or_are_refused(records):
     outcome = read_file("rows.ndjson", "\n".join(map(json.dumps, records)).encode())
     assert isinstance(outcome, ProfileDataError) or outcome[0] == len(records)
 

@@ -38,7 +38,7 @@ def test_ndjson_numbers_without_an_end_are_what_python_reads(write):
     assert batch["f"].to_pylist() == [float("inf"), float("-inf"), None]
 
 
-def test_ndjson_has_the_names_of_the_last_line_from_the_first_batch(write):
+def test_the_first_ndjson_batch_has_the_names_of_all_lines(write):
     lines = ['{"a": 1, "s": {"x": 1}}'] * MAX_ROWS + ['{"b": 2, "s": {"y": 2}}']
     batches = list(read_files([write("a.ndjson", "\n".join(lines))]).record_batches())
     assert [batch.num_rows for batch in batches] == [MAX_ROWS, 1]

@@ -26,7 +26,7 @@ def records_of(folder, pattern="**/*", columns=None):
     return [record for batch in rows.record_batches(columns) for record in batch.to_pylist()]
 
 
-def test_folders_are_columns_of_text_and_files_come_in_order_of_their_paths(write, tmp_path):
+def test_folders_are_text_columns_and_files_are_read_in_order(write, tmp_path):
     write("day=2026-01-02/country=CH/b.parquet", {"id": ["3"]})
     write("day=2026-01-01/country=DE/b.parquet", {"id": ["2"]})
     write("day=2026-01-01/country=CH/a.parquet", {"id": ["1"]})
@@ -56,7 +56,7 @@ def test_a_file_without_a_folder_of_the_others_has_null_there(write, tmp_path):
     assert records_of(tmp_path) == [{"id": "1", "day": "1"}, {"id": "2", "day": None}]
 
 
-def test_a_column_in_the_file_stands_before_one_of_its_name_in_the_path(write, tmp_path):
+def test_a_column_of_the_file_wins_over_one_of_the_path(write, tmp_path):
     write("day=01/a.parquet", {"id": ["1"], "day": [1]})
     assert records_of(tmp_path) == [{"id": "1", "day": 1}]
 
@@ -76,7 +76,7 @@ def test_marks_checksums_and_unfinished_work_are_passed_over(write, tmp_path, hi
     assert [file.name for file in dataset_files(tmp_path, "**/*.parquet")] == ["a.parquet"]
 
 
-def test_a_folder_is_not_hidden_by_a_column_name_that_begins_with_a_line(write, tmp_path):
+def test_a_column_name_with_an_underscore_hides_no_folder(write, tmp_path):
     write("_day=1/a.parquet", {"id": ["1"]})
     assert records_of(tmp_path) == [{"id": "1", "_day": "1"}]
 
@@ -111,7 +111,7 @@ def test_columns_that_are_not_sent_are_not_read(tmp_path):
 @pytest.mark.parametrize(
     "floats", [pa.array([2.0]), pa.array([2.0]).dictionary_encode(), pa.array([2.0], pa.float32())]
 )
-def test_ids_that_are_floats_in_a_later_file_are_found_before_anything_is_read(write, tmp_path, floats):
+def test_float_ids_in_a_later_file_are_found_before_reading(write, tmp_path, floats):
     write("1.parquet", {"id": ["1"], "v": ["x"]})
     second = write("2.parquet", {"id": floats, "v": ["x"]})
     with pytest.raises(ProfileDataError, match=f"'id' became floats in {second}"):

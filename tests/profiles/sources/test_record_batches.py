@@ -67,7 +67,7 @@ def test_rows_without_columns_are_still_rows():
     assert [part.num_rows for part in recut(record_batch({}, MAX_ROWS + 5))] == [MAX_ROWS, 5]
 
 
-def test_the_pace_grows_with_narrow_rows():
+def test_the_rows_per_batch_grow_with_narrow_rows():
     asked: list[int] = []
 
     def convert(start: int, stop: int) -> pa.RecordBatch:
@@ -80,7 +80,7 @@ def test_the_pace_grows_with_narrow_rows():
     assert pa.Table.from_batches(batches)["n"].to_pylist() == list(range(100_000))
 
 
-def test_the_pace_keeps_to_the_size_of_wide_rows():
+def test_the_rows_per_batch_follow_the_size_of_wide_rows():
     asked: list[int] = []
 
     def convert(start: int, stop: int) -> pa.RecordBatch:

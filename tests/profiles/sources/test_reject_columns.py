@@ -8,7 +8,7 @@ from support.files import records_of
 from airflow_provider_adobe_target.profiles.sources.files import read_files
 
 
-def test_the_three_columns_of_rejects_are_left_out_with_a_line_in_the_log(write_parquet, write, caplog):
+def test_the_columns_of_a_rejects_file_are_left_out_and_logged(write_parquet, write, caplog):
     own = {"row_number": [4], "id": ["U1"], "row_number_": ["7"], "tier": ["a"]}
     table = pa.table(own | {"reject_reason": ["value_too_long"], "reject_detail": ["tier"]})
     path = write_parquet("a.parquet", table)
@@ -29,6 +29,6 @@ def test_the_three_columns_of_rejects_are_left_out_with_a_line_in_the_log(write_
     assert records_of(rows, ["row_number"]) == [{"row_number": "7"}, {"row_number": None}]
 
 
-def test_two_of_the_three_columns_of_rejects_stay(write):
+def test_columns_that_are_not_all_of_a_rejects_file_stay(write):
     path = write("b.csv", "row_number,id,reject_reason\n1,U2,x\n")
     assert read_files([path]).schema.names == ["row_number", "id", "reject_reason"]

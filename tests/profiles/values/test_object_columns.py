@@ -194,7 +194,7 @@ def test_other_values_keep_each_its_own_text(values, expected):
         ([Decimal("15"), NAN], False),
     ],
 )
-def test_floats_and_decimals_with_places_among_the_values_are_remembered(values, expected):
+def test_floats_and_decimals_among_the_values_are_recorded(values, expected):
     assert from_objects(values).type.has_floats is expected
 
 

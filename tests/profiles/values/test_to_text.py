@@ -333,7 +333,7 @@ def test_a_slice_of_many_rows_says_what_the_whole_says():
 
 
 @pytest.mark.parametrize(("array", "expected"), [pytest.param(*case[1:], id=case[0]) for case in COLUMNS])
-def test_a_plain_column_holds_only_characters_that_need_no_encoding(array, expected):
+def test_a_plain_column_needs_no_encoding(array, expected):
     column = to_text(array)
     if column.plain:
         assert pc.all(pc.match_substring_regex(column.text, "^[A-Za-z0-9._~-]*$")).as_py() is not False
@@ -388,7 +388,7 @@ def test_a_null_has_no_text_whatever_lies_beneath_it():
         assert to_text(array).unsupported is None
 
 
-def test_every_half_float_is_written_in_digits_that_lead_back_to_it():
+def test_every_half_float_is_written_in_round_trip_digits():
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
     every = every[np.isfinite(every)]
     texts = outcome(pa.array(every))

@@ -164,7 +164,7 @@ def test_timestamps_are_iso_without_trailing_zeros(drawn):
 
 
 @given(UNIT_AND_TICKS, st.sampled_from(ZONES))
-def test_timestamps_with_a_zone_are_wall_times_with_the_offset_of_the_moment(drawn, zone):
+def test_zoned_timestamps_are_wall_times_with_their_offset(drawn, zone):
     unit, values = drawn
     # What an offset can carry out of year 1, year 9999 or 64 bits has its own, exact tests.
     within = [value if value and abs(value[0] - 95_000_000_000) < 156_000_000_000 else None for value in values]

@@ -160,12 +160,12 @@ class TestProfileToken:
         assert (fetch_status(target, made["accessToken"]), fetch_status(target, "secret")) == (403, 404)
         assert admin.read(scope="debug_tools").json() == made
 
-    def test_is_asked_for_by_authorization_scope_or_where_that_is_set_by_scope(self, target, admin):
+    def test_is_requested_by_authorization_scope_or_by_scope(self, target, admin):
         assert admin.make(parameter="scope").status_code == 400
         target.sandbox.settings.token_scope_parameter = "scope"
         assert admin.make(parameter="scope").status_code == 201
 
-    def test_is_demanded_unless_authentication_is_off_which_the_settings_tell(self, target, admin):
+    def test_is_required_unless_the_settings_turn_it_off(self, target, admin):
         assert admin.settings()["enableProfileApiAuthentication"] is False
         admin.make()
         assert admin.settings()["enableProfileApiAuthentication"] is True

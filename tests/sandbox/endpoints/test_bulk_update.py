@@ -38,7 +38,7 @@ class TestBulkSubmit:
         answer = target.submit(ONE_ROW, headers={**FORM, "Host": "localhost:8900"})
         assert urlsplit(read_fields(answer)["batchStatus"]).hostname == "localhost"
 
-    def test_answers_the_status_at_the_edge_host_and_at_the_client_host_only_if_asked_to(self, target):
+    def test_answers_the_status_at_the_client_host_only_if_configured(self, target):
         at_edge = target.status_url(ONE_ROW)
         at_client = at_edge.replace(target.sandbox.edge_url, target.sandbox.url)
         assert [target.status(url).status_code for url in (at_edge, at_client)] == [200, 404]
@@ -118,7 +118,7 @@ class TestBulkSubmit:
             "batch=thirdPartyId,tier\n",
         ],
     )
-    def test_that_is_no_batch_file_answers_200_with_success_false_and_no_url(self, target, read_fields, body):
+    def test_without_a_batch_file_answers_200_with_success_false(self, target, read_fields, body):
         answer = target.submit(body)
         told = read_fields(answer)
         assert (answer.status_code, told["success"], told["batchStatus"]) == (200, "false", "")

@@ -57,13 +57,13 @@ class TestDelivery:
         linked = {"tier": "gold", "city": "Rome", "shoe": "42"}
         assert target.attributes("thirdPartyId/U1") == target.attributes("1.28_0") == linked
 
-    def test_keeps_two_customers_apart_who_share_a_browser(self, target):
+    def test_separates_two_customers_that_share_a_browser(self, target):
         target.deliver({"thirdPartyId": "U1", "tntId": "1.28_0"}, {"a": "1"})
         target.deliver({"thirdPartyId": "U2", "tntId": "1.28_0"}, {"a": "2"})
         assert target.attributes("thirdPartyId/U1") == {"a": "1"}
         assert target.attributes("thirdPartyId/U2") == target.attributes("1.28_0") == {"a": "2"}
 
-    def test_links_an_authenticated_customer_id_next_to_an_experience_cloud_id(self, target):
+    def test_links_an_authenticated_customer_id_and_an_ecid(self, target):
         target.deliver({**ECID, "customerIds": [customer_id("U1")]}, {"a": "x"})
         assert target.attributes("thirdPartyId/U1") == target.attributes("marketingCloudVisitorId/42") == {"a": "x"}
         assert target.deliver({"customerIds": [customer_id("U1")]}).status_code == 400
@@ -85,7 +85,7 @@ class TestDelivery:
         target.deliver({"thirdPartyId": "U1", "marketingCloudVisitorId": "42", "customerIds": [customer_id("U2")]})
         assert len(warnings(target)) == 1
 
-    def test_knows_the_target_id_again_of_a_visitor_who_comes_with_another_id(self, target):
+    def test_keeps_the_target_id_of_a_visitor_with_a_further_id(self, target):
         first = target.deliver({"thirdPartyId": "U1"}).json()["id"]
         assert target.deliver({"thirdPartyId": "U1"}).json()["id"] == first
         assert target.deliver(ECID).json()["id"]["tntId"] != first["tntId"]
@@ -117,7 +117,7 @@ class TestDelivery:
         many = [{"id": f"n{number}", "type": "click", "timestamp": 1} for number in range(51)]
         assert len(target.deliver_body({"context": WEB, "notifications": many}).json()["notifications"]) == 51
 
-    def test_stores_nothing_of_a_request_that_executes_nothing_unless_that_is_set(self, target):
+    def test_stores_nothing_without_execute_unless_configured(self, target):
         body = {"context": WEB, "id": {"thirdPartyId": "U1", "tntId": "1.28_0"}}
         assert target.deliver_body(body).status_code == 200
         assert target.fetch("thirdPartyId/U1").status_code == 404
@@ -132,7 +132,7 @@ class TestDelivery:
         url = target.sandbox.url + "/rest/v1/delivery"
         assert requests.post(url, params=query, json={"context": WEB}, timeout=10).status_code == 400
 
-    def test_takes_the_organization_instead_of_the_client_code_unless_switched_off(self, target):
+    def test_takes_the_organization_instead_of_the_client_code(self, target):
         def status(organization: str) -> int:
             query = {"imsOrgId": organization, "sessionId": "s1"}
             url = target.sandbox.url + "/rest/v1/delivery"
@@ -269,7 +269,7 @@ class TestDelivery:
         assert target.deliver().status_code == 200
 
     @pytest.mark.parametrize(("limit", "calls"), [(5, 8), (1, 4), (3, 3)])
-    def test_takes_as_many_calls_of_one_session_at_a_time_as_are_allowed(self, target, limit, calls):
+    def test_takes_the_configured_concurrent_calls_of_one_session(self, target, limit, calls):
         target.sandbox.settings.session_concurrency = limit
         target.sandbox.script("delivery", Answer.real(delay=1), forever=True)
         body = {"context": WEB}

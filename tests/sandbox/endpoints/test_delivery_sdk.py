@@ -101,7 +101,7 @@ def test_sends_attributes_with_a_notification(adobe, client):
     assert adobe.profile("U1") == {"tier": "gold"}
 
 
-def test_keeps_the_target_id_it_is_given_and_goes_on_at_the_edge_host(adobe, client, new_process):
+def test_keeps_the_target_id_and_continues_at_the_edge_host(adobe, client, new_process):
     first = client.get_offers({"request": request({"a": "1"}), "session_id": "s1"})
     cookie = first["target_cookie"]["value"]
     new_process()

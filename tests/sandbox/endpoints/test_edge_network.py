@@ -70,12 +70,12 @@ def code(answer: requests.Response) -> str:
 
 
 class TestInteract:
-    def test_writes_nested_attributes_of_an_experience_cloud_id_at_once(self, target, edge):
+    def test_writes_nested_attributes_of_an_ecid_at_once(self, target, edge):
         target.sandbox.settings.visible_after_seconds = 60
         assert edge.interact(event(tier="gold", city="New York")).status_code == 200
         assert target.attributes("marketingCloudVisitorId/42") == {"tier": "gold", "city": "New York"}
 
-    def test_writes_under_the_customer_id_where_the_datastream_names_its_namespace(self, target, edge):
+    def test_writes_under_the_customer_id_of_the_datastream_namespace(self, target, edge):
         identity_map = {
             "ECID": [{"id": "42", "primary": True}],
             "CRM": [{"id": "U1", "authenticatedState": "authenticated"}],
@@ -96,9 +96,7 @@ class TestInteract:
         target.load("batch=thirdPartyId,b\nU1,2")
         assert target.sandbox.profile("U1") == {"a": "1", "b": "2"}
 
-    def test_stores_profile_attributes_without_prefix_and_entity_ones_with_it_but_no_mbox_parameters(
-        self, target, edge
-    ):
+    def test_stores_profile_and_entity_attributes_but_no_mbox_ones(self, target, edge):
         names = {"profile.age": 30, "profile.vip": True, "entity.id": "e1", "other": "x", "profile.list": ["x"]}
         edge.interact(event(data={"__adobe": {"target": names}}))
         stored = {"age": "30", "vip": "true", "entity.id": "e1"}
@@ -300,7 +298,7 @@ class TestRefusals:
         assert code(ask(31)) == "0104-422"
 
     @pytest.mark.parametrize("send", ["interact", "collect"])
-    def test_come_as_429_with_retry_after_beyond_the_request_units_of_a_second(self, target, edge, send):
+    def test_are_429_with_retry_after_beyond_the_request_units(self, target, edge, send):
         setattr(target.sandbox.settings, f"{send}_units_per_second", 2)
         call = getattr(edge, send)
         large = event()
@@ -338,7 +336,7 @@ class TestAuthentication:
         del edge.headers[missing]
         assert code(edge.interact(event(), host=target.sandbox.url)) == "0500-401"
 
-    def test_tells_apart_what_is_no_token_what_is_none_of_ims_and_what_is_over(self, target, edge):
+    def test_distinguishes_missing_foreign_and_expired_tokens(self, target, edge):
         edge.authenticate()
         good = edge.headers["Authorization"]
         found = []

@@ -7,7 +7,7 @@ import requests
 
 
 class TestIms:
-    def test_gives_a_bearer_token_for_client_credentials_with_its_life_in_seconds(self, ims):
+    def test_gives_a_bearer_token_with_its_lifetime_in_seconds(self, ims):
         answer = ims.ask()
         content = answer.json()
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json;charset=UTF-8")
@@ -42,7 +42,7 @@ class TestIms:
             answer = ims.ask(**changes)
             assert (answer.status_code, answer.json()["error"]) == (status, "invalid_client")
 
-    def test_throttles_who_asks_for_too_many_tokens(self, target, ims):
+    def test_throttles_too_many_token_requests(self, target, ims):
         target.sandbox.settings.ims_tokens_per_minute = 2
         answers = [ims.ask() for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]

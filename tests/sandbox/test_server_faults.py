@@ -54,7 +54,7 @@ def test_an_unknown_route_cannot_be_scripted(sandbox):
 
 @pytest.mark.parametrize("body", [ONE_ROW, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(("reset", "batches"), [("before", 0), ("in", 0), ("after", 1)])
-def test_a_reset_breaks_the_connection_and_only_the_last_one_after_the_batch_was_taken(target, body, reset, batches):
+def test_a_reset_breaks_the_connection_before_or_after_the_batch(target, body, reset, batches):
     target.sandbox.script("submit", Answer(reset=reset))
     with pytest.raises(requests.ConnectionError):
         target.submit(body)
@@ -105,7 +105,7 @@ def test_a_reset_sandbox_has_forgotten_everything(target):
     assert target.submit(ONE_ROW).status_code == 200
 
 
-def test_a_caller_who_goes_away_in_the_middle_of_the_body_leaves_no_batch(target):
+def test_a_connection_lost_within_the_body_leaves_no_batch(target):
     url = urlsplit(target.sandbox.url)
     body = b"batch=thirdPartyId,tier\nU1,gold\nU2"
     request = "POST /m2/acme/v2/profile/batchUpdate HTTP/1.1"
@@ -172,7 +172,7 @@ def test_a_file_can_be_taken_without_its_sender_being_told(target, answer, is_ac
     assert batch.call is target.sandbox.calls[0]
 
 
-def test_who_has_gone_before_the_answer_is_not_told(target):
+def test_a_client_that_disconnected_got_no_status(target):
     target.sandbox.script("submit", Answer.real(delay=30))
     with pytest.raises(requests.ReadTimeout):
         requests.post(f"{target.sandbox.url}/m2/acme/v2/profile/batchUpdate", data=ONE_ROW, timeout=0.2)
