@@ -1,4 +1,4 @@
-"""The architecture page, the names of folders, and the public import paths."""
+"""The architecture page, the names of folders and test modules, and the public import paths."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import airflow_provider_adobe_target
 
 ROOT = Path(__file__).parent.parent
+TESTS = Path(__file__).parent
 PACKAGE = Path(airflow_provider_adobe_target.__file__).parent
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 
@@ -33,6 +34,10 @@ PUBLIC = [
     "sandbox.__main__.main",
     "get_provider_info.get_provider_info",
 ]
+
+# Folders whose tests concern several modules, and modules that test the repository.
+CROSS_CUTTING = {"chaos", "integration", "matrix", "security", "support"}
+OF_THE_REPOSITORY = {"test_architecture.py", "test_distribution.py", "test_docs.py"}
 
 
 def rules() -> list[tuple[str, str]]:
@@ -71,3 +76,23 @@ def test_no_folder_has_a_name_that_tools_skip():
     skipped = {"target", "build", "dist", "out", "bin", "lib", "env"}
     folders = {path.parent.name for path in PACKAGE.rglob("*.py")}
     assert not folders & skipped
+
+
+def mirrored_modules() -> list[Path]:
+    """Return the test modules that must name a module or folder of the package."""
+    paths = (path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
+    return sorted(path for path in paths if path.parts[0] not in CROSS_CUTTING | OF_THE_REPOSITORY)
+
+
+def names_a_module(path: Path) -> bool:
+    """Return whether a test module names a module or folder: both ``test_x.py`` and ``test_x_y.py`` test ``x.py``."""
+    folder = PACKAGE / path.parent
+    found = folder.iterdir() if folder.is_dir() else ()
+    names = [entry.stem.strip("_") for entry in found if entry.suffix in ("", ".py")]
+    return any(f"{path.stem}_".startswith(f"test_{name}_") for name in names)
+
+
+def test_every_test_module_names_what_it_tests():
+    modules = mirrored_modules()
+    assert len(modules) > 80
+    assert [str(path) for path in modules if not names_a_module(path)] == []
