@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
 from support.postgres_programs import postgres_programs
 
 COLUMNS = {

@@ -3,12 +3,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.clocks import FakeClock
-from support.scripted_server import ScriptedServer
 
 from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Send
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
+from support.clocks import FakeClock
+from support.scripted_server import ScriptedServer
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY, Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
@@ -19,6 +18,7 @@ from airflow_provider_adobe_target.client.protocol import BatchBody, Response, T
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
+from support.clocks import StillClock
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 CONNECTION = TargetSettings.from_fields("acme", TOKEN, None, None, {})

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
-from support.database import Hook
-from support.pipeline import run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.inputs.database import _streaming_cursor, read_sql
+from support.database import Hook
+from support.pipeline import run_pipeline
 
 TYPES = """
     SELECT 'U' || i AS "thirdPartyId", i AS whole, 12.340::DECIMAL(10, 3) AS amount, 0.1::DOUBLE AS ratio,

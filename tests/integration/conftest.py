@@ -5,9 +5,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from support.real_airflow import RealAirflow, connection
 
 from airflow_provider_adobe_target.sandbox import Sandbox
+from support.real_airflow import RealAirflow, connection
 
 
 @pytest.fixture(scope="session")

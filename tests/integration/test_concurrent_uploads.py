@@ -18,7 +18,6 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
@@ -27,6 +26,7 @@ from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.version_compat import AirflowFailException
+from support.real_airflow import connection
 
 ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold"} for number in range(4)]
 CONTEXT = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}

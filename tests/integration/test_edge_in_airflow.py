@@ -2,6 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
+
 from support.real_airflow import connection
 
 IMPORT = """

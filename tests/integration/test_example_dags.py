@@ -5,6 +5,7 @@ from datetime import date
 
 import pyarrow.parquet as pq
 import pytest
+
 from support.real_airflow import EXAMPLES, FRAMES_IN_XCOM, connection
 
 PURCHASES = EXAMPLES / "data" / "cdnow" / "CDNOW_master.txt"

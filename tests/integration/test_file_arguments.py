@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.operators.adobe_target import (
     AudienceFlagOperator,
@@ -18,6 +17,7 @@ from airflow_provider_adobe_target.operators.adobe_target import (
 )
 from airflow_provider_adobe_target.sensors.adobe_target import ProfileLandingSensor
 from airflow_provider_adobe_target.version_compat import AirflowFailException, ObjectStoragePath
+from support.real_airflow import connection
 
 CLASSES = {
     BulkProfileUpdateOperator: {},

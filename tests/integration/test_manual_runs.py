@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from support.real_airflow import connection
-
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
+from support.real_airflow import connection
 
 
 def test_operator_and_sensor_need_no_date_of_the_run(sandbox, monkeypatch, tmp_path):

@@ -7,9 +7,9 @@ import os
 
 import pytest
 from airflow import __version__ as airflow_version
-from support.real_airflow import IS_AIRFLOW_3_0, connection
 
 from airflow_provider_adobe_target.sandbox import Answer
+from support.real_airflow import IS_AIRFLOW_3_0, connection
 
 SECRETS = {
     "token": "canary-token-5c1f",

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException, ObjectStoragePath
+from support.real_airflow import connection
 
 moto_server = pytest.importorskip("moto.server")
 boto3 = pytest.importorskip("boto3")

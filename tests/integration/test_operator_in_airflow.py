@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.real_airflow import FRAMES_IN_XCOM, connection
 
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from support.real_airflow import FRAMES_IN_XCOM, connection
 
 DAG = """
 common = dict(poll_interval=0.1)

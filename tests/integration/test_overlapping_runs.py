@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from support.real_airflow import connection
 
 
 class QuickClock(clock.SystemClock):

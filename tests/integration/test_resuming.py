@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.client.endpoints import batch_status
 from airflow_provider_adobe_target.concurrency import clock
@@ -18,6 +17,7 @@ from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpda
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
+from support.real_airflow import connection
 
 try:
     from airflow.sdk.exceptions import TaskDeferred

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.client import call_deadline
 from airflow_provider_adobe_target.operators.adobe_target import (
@@ -19,6 +18,7 @@ from airflow_provider_adobe_target.operators.adobe_target import (
 )
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
+from support.real_airflow import connection
 
 ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold"} for number in range(3)]
 PEOPLE = [{"thirdPartyId": f"U{number}", "pcId": f"{number}.35_0"} for number in range(3)]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from support.real_airflow import connection
 
 SECRET = "p8e-the-client-secret"

@@ -15,6 +15,12 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+
+from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from support.real_airflow import connection
 from support.wait_modes import (
     HOUR,
@@ -28,12 +34,6 @@ from support.wait_modes import (
     use_fake_clock,
     wait,
 )
-
-from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
-from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
-from airflow_provider_adobe_target.sandbox import Answer, Sandbox
-from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 
 FAILS, TIMES_OUT, UNAVAILABLE = AirflowFailException, AirflowSensorTimeout, AdobeTargetUnavailableError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import pytest
-from support.real_airflow import connection
 
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from support.real_airflow import connection
 
 WAYS = ("worker", "deferrable", "poke", "reschedule", "deferred")
 BEHAVIOURS = {

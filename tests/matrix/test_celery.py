@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.airflow_processes import WORKERS, AirflowProcesses
 
 from airflow_provider_adobe_target.sandbox import Sandbox
+from support.airflow_processes import WORKERS, AirflowProcesses
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 TOKEN = "t0ken-of-the-tests"

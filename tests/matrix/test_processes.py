@@ -18,10 +18,10 @@ from contextlib import ExitStack
 import psutil
 import pytest
 from airflow import __version__ as airflow_version
-from support.airflow_processes import IS_AIRFLOW_2, AirflowProcesses
 
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from support.airflow_processes import IS_AIRFLOW_2, AirflowProcesses
 
 TOKEN = "t0ken-of-the-tests"
 FILES, ACCEPTED_BEFORE_THE_KILL = 8, 3

@@ -1,9 +1,9 @@
 """Names of attributes: sent as the header of a file, or refused with the remedy."""
 
 import pytest
-from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from support.pipeline import cursor_source, run_pipeline
 
 BUILT_IN = "it is built into Adobe Target.*attributes="
 

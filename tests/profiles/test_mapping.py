@@ -3,11 +3,11 @@ from datetime import timedelta
 import pandas as pd
 import pyarrow as pa
 import pytest
-from support.pipeline import run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.mapping import LeafReader, map_columns
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+from support.pipeline import run_pipeline
 
 TEXT = pa.string()
 

@@ -1,9 +1,9 @@
 """Wrong profile options are refused by name."""
 
 import pytest
-from support.pipeline import run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from support.pipeline import run_pipeline
 
 WRONG_RULES = [
     ({"id_type": "tntId"}, "id_type='tntId'"),

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
+from support.pipeline import cursor_source, run_pipeline
 
 # ------ the pipeline, one row after another
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+
 from support.pipeline_cases import broken_strings, case, check_outcome
 
 

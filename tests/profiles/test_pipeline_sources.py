@@ -15,11 +15,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
 from airflow_provider_adobe_target.profiles.sources.files import read_files
+from support.pipeline import cursor_source, run_pipeline
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

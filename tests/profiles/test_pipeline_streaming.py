@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.files import read_files
+from support.pipeline import cursor_source, run_pipeline
 
 # ------ what is known before anything is sent
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+
 from support.pipeline import run_pipeline
 from support.pipeline_cases import broken_strings, case, check_outcome
 

@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.profiles.rejects import Rejects
 from airflow_provider_adobe_target.spill import SpillFile
+from support.pipeline import cursor_source, run_pipeline
 
 
 def batch(first_row, *columns):

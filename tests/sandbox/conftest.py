@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from support.sandbox_client import Clock, Target, fields
 
 from airflow_provider_adobe_target.sandbox import Sandbox
+from support.sandbox_client import Clock, Target, fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from defusedxml import ElementTree
+
 from support.sandbox_client import counts
 
 ONE_ROW = "batch=thirdPartyId,tier\nU1,gold"

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+
 from support.recording_server import RecordingServer
 from support.wait_modes import task_context, use_fake_clock
 

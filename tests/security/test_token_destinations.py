@@ -17,9 +17,6 @@ import urllib3
 from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import given
 from hypothesis import strategies as st
-from support.real_airflow import connection
-from support.recording_server import TOKEN
-from support.wait_modes import WAYS, Case, deferred, rescheduled, sensor, upload
 
 from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
@@ -38,6 +35,9 @@ from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
 )
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from support.real_airflow import connection
+from support.recording_server import TOKEN
+from support.wait_modes import WAYS, Case, deferred, rescheduled, sensor, upload
 
 ADOBE = TargetSettings.from_fields("acme", TOKEN, None, None, {"allowed_status_hosts": "status.example.com"})
 LOCAL = TargetSettings.from_fields("acme", TOKEN, "http://127.0.0.1:8900", None, {})

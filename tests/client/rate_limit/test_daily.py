@@ -5,9 +5,9 @@ import threading
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyRateLimiter
+from support.clocks import StillClock
 
 
 def begin(budget, clock):

@@ -13,12 +13,12 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter, shared_rate_limiter
 from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.concurrency import file_lock
+from support.clocks import StillClock
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 

@@ -11,7 +11,6 @@ import time
 from itertools import count
 
 import pytest
-from support.clocks import StillClock
 
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.endpoints.batch_status import poll_once, wait_for_batches
@@ -22,6 +21,7 @@ from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.transports import RequestsTransport
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from support.clocks import StillClock
 
 INTERVAL = 60
 

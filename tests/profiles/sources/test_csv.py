@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.files import error_of, records_of, texts
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 from airflow_provider_adobe_target.profiles.sources.files import read_files
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
+from support.files import error_of, records_of, texts
 
 MIB = 1024 * 1024
 

@@ -5,11 +5,11 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
-from support.pipeline import cursor_source, run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError, SourceReadError
 from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
+from support.pipeline import cursor_source, run_pipeline
 
 
 class Opener:

@@ -6,11 +6,11 @@ import traceback
 from contextlib import closing
 
 import pytest
-from support.database import Hook
 
 from airflow_provider_adobe_target.exceptions import SourceReadError
 from airflow_provider_adobe_target.inputs.database import read_sql
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+from support.database import Hook
 
 SECRET = "jo.smith.secret"
 

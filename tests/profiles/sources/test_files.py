@@ -7,11 +7,11 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.files import error_of, records_of
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 from airflow_provider_adobe_target.profiles.sources.files import read_files
+from support.files import error_of, records_of
 
 
 class RemotePath:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from support.files import error_of, records_of
 
 from airflow_provider_adobe_target.profiles.sources.files import read_files
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_BYTES, MAX_ROWS
+from support.files import error_of, records_of
 
 
 def test_parquet_rows_come_in_order_of_files_and_row_groups(write_parquet):

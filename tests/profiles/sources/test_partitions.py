@@ -3,11 +3,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.pipeline import run_pipeline
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.files import read_files
 from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
+from support.pipeline import run_pipeline
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from support.files import records_of
 
 from airflow_provider_adobe_target.profiles.sources.files import read_files
+from support.files import records_of
 
 
 def test_the_columns_of_a_rejects_file_are_left_out_and_logged(write_parquet, write, caplog):

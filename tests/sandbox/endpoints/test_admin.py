@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pytest
 import requests
+
 from support.sandbox_client import Ims
 
 MEDIA_TYPE = "application/vnd.adobe.target.v1+json"

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 from defusedxml import ElementTree
+
 from support.sandbox_client import COUNTERS, counts
 
 ONE_ROW = "batch=thirdPartyId,tier\nU1,gold"
