@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sandbox until Ctrl-C or SIGTERM.
 
-    :param argv: the options; by default those of the command line.
-    :returns: the exit code: 0, or 1 where a port is taken.
+    :param argv: Command-line options. Default: those of the process.
+    :return: Exit code: 0, or 1 if a port is in use.
     """
     options = _parser().parse_args(argv)
     edge_port = options.edge_port
@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal_number, lambda *_: stopped.set())
     try:
         with sandbox:
-            _say(_introduction(sandbox))
+            _print(_introduction(sandbox))
             stopped.wait()
     except OSError as error:
-        print(f"adobe-target-sandbox: {error.strerror}", file=sys.stderr)  # noqa: T201 - a command speaks
+        print(f"adobe-target-sandbox: {error.strerror}", file=sys.stderr)  # noqa: T201 - output of a command
         return 1
     return 0
 
@@ -42,15 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="adobe-target-sandbox",
-        description="A local stand-in for Adobe Target, on loopback only. Its page shows what was sent.",
+        description="A local stand-in for Adobe Target, on the loopback interface only. Its page shows the calls.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--port", type=int, default=8900, metavar="VALUE", help="port of the client host; 0: a free one"
+        "--port", type=int, default=8900, metavar="VALUE", help="port of the client host; 0: any free port"
     )
-    parser.add_argument(
-        "--edge-port", type=int, metavar="VALUE", help="port of the edge host; none: the one after --port"
-    )
+    parser.add_argument("--edge-port", type=int, metavar="VALUE", help="port of the edge host; none: --port plus 1")
     settings.add_options(parser)
     return parser
 
@@ -59,7 +57,7 @@ def _introduction(sandbox: Sandbox) -> str:
     settings = sandbox.settings
     connection: dict[str, Any] = {"conn_type": "adobe_target", "login": settings.client_code, "host": sandbox.url}
     if settings.token is not None:
-        connection["password"] = "<the token>"  # noqa: S105  # nosec B105  # the very point is not to print it
+        connection["password"] = "<the token>"  # noqa: S105  # nosec B105  # a placeholder, so that the token is not printed
     if settings.client_id is not None:
         connection["extra"] = {
             "tenant_id": settings.tenant_id,
@@ -75,8 +73,8 @@ def _introduction(sandbox: Sandbox) -> str:
     )
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - a command speaks
+def _print(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - output of a command
 
 
 if __name__ == "__main__":

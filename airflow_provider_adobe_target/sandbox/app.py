@@ -1,4 +1,4 @@
-"""The routes, and how an answer, or the breaking of a connection, goes over the wire."""
+"""The ASGI application: routes, transmission of answers and interruption of connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ Handler = Callable[[State, Call], Answer]
 
 
 def make_app(state: State) -> Router:
-    """Return the ASGI application over a state."""
+    """Return the ASGI application.
+
+    :param state: State of the sandbox.
+    """
 
     def route(path: str, name: Route, handler: Handler) -> StarletteRoute:
         return StarletteRoute(path, Endpoint(name, handler, state))
@@ -57,11 +60,11 @@ def make_app(state: State) -> Router:
 
 
 class Endpoint:
-    """One route as an ASGI application: records the call, plays the script, else handles it.
+    """One route as an ASGI application: record the call, then send the scripted answer or handle the call.
 
-    :param route: the name under which calls are recorded and scripts are kept.
-    :param handler: what answers; it runs in a thread, under the lock of the state.
-    :param state: what the sandbox remembers.
+    :param route: Name under which calls are recorded and scripts are stored.
+    :param handler: Function that returns the answer. It runs in a thread that holds the lock of the state.
+    :param state: State of the sandbox.
     """
 
     def __init__(self, route: Route, handler: Handler, state: State) -> None:
@@ -107,7 +110,7 @@ class Endpoint:
         if answer.reset is not None:
             await _break_connection(scope, receive, is_reset=True)
         elif scope["state"]["transport"].is_closing():
-            await _caller_is_gone(receive)  # else uvicorn complains about a missing answer
+            await _wait_for_disconnect(receive)  # otherwise uvicorn logs an error about a missing answer
         else:
             call.status = answer.status
             call.is_acknowledged = script.is_real and answer.cut is None and not answer.drip
@@ -127,12 +130,12 @@ class Endpoint:
         )
 
     def _handle(self, call: Call, settings: Mapping[str, Any]) -> Answer:
-        with self._state.lock, self._state.other_settings(settings):
+        with self._state.lock, self._state.overridden_settings(settings):
             return self._handler(self._state, call)
 
 
 async def _read_body(call: Call, receive: Receive) -> bool:
-    """Read the body, and tell whether it came to its end: a caller may go away in the middle of it."""
+    """Read the body. Return whether it is complete; a caller may disconnect before its end."""
     parts = []
     message: Message = {"more_body": True}
     while message.get("more_body"):
@@ -143,18 +146,18 @@ async def _read_body(call: Call, receive: Receive) -> bool:
 
 
 async def _wait(seconds: float, receive: Receive) -> None:
-    """Wait, but no longer than the caller does."""
+    """Wait until the time is over or the caller disconnects."""
     with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_caller_is_gone(receive), seconds)
+        await asyncio.wait_for(_wait_for_disconnect(receive), seconds)
 
 
-async def _caller_is_gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Send an answer, and return whether all of it was sent."""
+    """Send an answer. Return whether all of it was sent."""
     body = answer.payload
     headers = {
         "content-length": "" if answer.status == 204 else str(len(body)),
@@ -180,13 +183,13 @@ async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> b
 
 
 async def _break_connection(scope: Scope, receive: Receive, *, is_reset: bool) -> None:
-    """Close the TCP connection: with a reset at once, or after what was sent has gone out."""
+    """Close the TCP connection: by a reset, or after all pending data was sent."""
     transport = scope["state"]["transport"]
     if is_reset:
-        # No lingering makes the kernel send RST instead of FIN.
+        # With a linger time of 0 the kernel sends RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     else:
         transport.close()
-    await _caller_is_gone(receive)  # else uvicorn complains about an unfinished answer
+    await _wait_for_disconnect(receive)  # otherwise uvicorn logs an error about an incomplete answer

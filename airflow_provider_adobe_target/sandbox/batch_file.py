@@ -1,4 +1,4 @@
-"""Reading of the batch body: ``batch=`` and a table, in both orders of splitting and decoding."""
+"""Parse the body of a batch upload, ``batch=`` and a table, in either order of splitting and decoding."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class RefusedFileError(Exception):
-    """A file that the sandbox does not take; the text is the answer's message."""
+    """The sandbox refuses a file. The text is the message of its answer."""
 
 
 def form_parameter(body: bytes) -> bytes:
-    """Return the ``batch`` parameter of a form, percent-encoded: a bare ``&`` ends it, a bare ``+`` is a space.
+    """Return the ``batch`` parameter of a form, percent-encoded. A bare ``&`` ends it, a bare ``+`` is a space.
 
-    :raises RefusedFileError: if there is none, nothing is in it, or a ``%`` is not followed by two hexadecimal digits.
+    :raises RefusedFileError: If the parameter is missing or empty, or two hexadecimal digits do not follow a ``%``.
     """
     if not body.startswith(PREFIX):
-        raise RefusedFileError("Unexpected Error: the body must begin with batch=")
+        raise RefusedFileError("Unexpected Error: the body must start with batch=")
     if BARE_PERCENT.search(body):
         raise RefusedFileError("Unexpected error")
     parameter = body[len(PREFIX) :].partition(b"&")[0].replace(b"+", b" ")
@@ -37,8 +37,8 @@ def form_parameter(body: bytes) -> bytes:
 class Row(NamedTuple):
     """One line of a file, decoded.
 
-    :param profile_id: the first cell.
-    :param cells: the further cells, empty ones included; there may be fewer or more than names.
+    :param profile_id: First cell.
+    :param cells: Other cells, including empty ones. Their number may differ from that of the names.
     """
 
     profile_id: str
@@ -46,11 +46,11 @@ class Row(NamedTuple):
 
 
 class BatchFile:
-    """A batch body that can be read.
+    """A parsed batch body.
 
-    :param body: the HTTP body.
-    :param order: whether cells are found before or after percent-decoding.
-    :raises RefusedFileError: if the body has no ``batch=``, no usable header or no row.
+    :param body: HTTP body.
+    :param order: Whether the body is split into cells before or after percent-decoding.
+    :raises RefusedFileError: If the body has no ``batch=``, no valid header or no row.
     """
 
     def __init__(self, body: bytes, order: DecodeOrder) -> None:
@@ -72,14 +72,14 @@ class BatchFile:
         if len(set(self.names)) < len(self.names):
             raise RefusedFileError("The header names an attribute twice")
         if any(not name or name.startswith("profile.") for name in self.names):
-            raise RefusedFileError("An attribute name is empty or begins with profile.")
+            raise RefusedFileError("An attribute name is empty or starts with profile.")
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self._lines) - 1
 
     def __iter__(self) -> Iterator[Row]:
-        """Go through the rows."""
+        """Yield the rows."""
         for line in self._lines[1:]:
             profile_id, *cells = self._cells(line)
             yield Row(profile_id, cells)
@@ -90,9 +90,9 @@ class BatchFile:
 
 
 class CountedFile(BatchFile):
-    """A batch body of which only the header and the number of rows are kept; all rows must have all cells.
+    """A batch body of which only the header and the number of rows are kept. Every row must have every cell.
 
-    :raises RefusedFileError: as :class:`BatchFile`, or if there are too many or too few cells.
+    :raises RefusedFileError: As :class:`BatchFile`, or if the number of cells is wrong.
     """
 
     def __init__(self, body: bytes, order: DecodeOrder) -> None:
@@ -101,7 +101,7 @@ class CountedFile(BatchFile):
         if order == "decode-then-split":
             line_ends, commas = [b"\n", b"%0a"], [b",", b"%2c"]
         ends = next(len(end) for end in [*line_ends, b""] if parameter.endswith(end))
-        parameter = parameter[: len(parameter) - ends]  # the last line may end
+        parameter = parameter[: len(parameter) - ends]  # without the optional line end of the last row
         self._count = sum(parameter.count(end) for end in line_ends)
         super().__init__(b"\n".join(body.split(b"\n", 2)[:2]), order)
         if sum(parameter.count(comma) for comma in commas) != (1 + self._count) * len(self.names):

@@ -1,4 +1,4 @@
-"""What the sandbox answers, as plain values, and what it recorded of a call."""
+"""Answers and recorded calls of the sandbox, as data classes."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ Moment = Literal["arrived", "handled", "ended"]
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer, or one way to break off.
+    """One HTTP answer, or one way to interrupt the connection.
 
     :param status: HTTP status.
-    :param body: the body, as text or bytes.
-    :param headers: further headers, which also replace those that are made; an empty value sends none.
-    :param content_type: the ``Content-Type``; empty sends none.
-    :param delay: seconds to wait before the answer is sent (after the call was processed).
-    :param reset: break the TCP connection instead of answering: ``"before"`` the body is read, ``"in"`` the
-        middle of it, or ``"after"`` the call was really processed, so that only its acknowledgement is lost.
-    :param cut: send so many bytes of the body only, under the ``Content-Length`` of all of it, and close.
-    :param drip: seconds between two bytes of the body; 0 sends it as a whole.
-    :param is_real: let the real handling make the answer; see :meth:`real`.
-    :param is_processed: process the call, but give this answer all the same, as a gateway that lost patience does.
-    :param settings: settings of the sandbox that hold for this one call, by name.
+    :param body: Body, as text or bytes.
+    :param headers: Additional headers. They override generated ones; an empty value omits the header.
+    :param content_type: ``Content-Type``. Empty omits the header.
+    :param delay: Seconds between the processing of the call and the answer.
+    :param reset: Reset the TCP connection instead of answering: ``"before"`` the body is read, ``"in"`` the
+        middle of it, or ``"after"`` the call was processed, so that only its acknowledgement is lost.
+    :param cut: Number of body bytes to send before the connection is closed. ``Content-Length`` covers the whole body.
+    :param drip: Seconds between two bytes of the body. 0 sends it at once.
+    :param is_real: Whether the endpoint generates the answer; see :meth:`real`.
+    :param is_processed: Whether the call is processed before this answer is sent, as behind a gateway that times out.
+    :param settings: Settings of the sandbox for this call only, by name.
     """
 
     status: int = 200
@@ -69,9 +69,10 @@ class Answer:
         headers: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Answer:
-        """Let a call through to the real handling, if wanted with a late, slow, cut or lost answer, or other settings.
+        """Return a script entry that lets the endpoint handle the call.
 
-        Headers are added to those of the real answer.
+        Its answer may be late, slow, cut or lost, and other settings may apply to the call. Headers are added to those
+        of the endpoint's answer.
         """
         return cls(delay=delay, cut=cut, drip=drip, reset=reset, headers=headers or {}, is_real=True, settings=settings)
 
@@ -83,19 +84,19 @@ class Answer:
 
 @dataclass
 class Call:
-    """One call that came in.
+    """One received call.
 
-    :param route: what was called.
+    :param route: Name of the route.
     :param method: HTTP method.
-    :param raw_path: the path as sent, percent-encoded.
-    :param query: the query string as sent, without ``?``.
-    :param headers: the request headers with the ``Authorization`` value, looked up in any letter case.
-    :param body: the body, as far as it was read.
-    :param at: when it came, in seconds since the epoch by the sandbox's clock.
-    :param port: the port that it came to.
-    :param status: the HTTP status of the answer; None before it, and where the connection was broken, or the caller
-        had gone.
-    :param is_acknowledged: whether the answer was the real one, and went out whole.
+    :param raw_path: Path as sent, percent-encoded.
+    :param query: Query string as sent, without ``?``.
+    :param headers: Request headers, including ``Authorization``. Names are case-insensitive.
+    :param body: Body, as far as it was read.
+    :param at: Time of arrival in seconds since the epoch, by the sandbox's clock.
+    :param port: Port that received the call.
+    :param status: HTTP status of the answer. None before the answer, and if the connection was interrupted or the
+        caller had disconnected.
+    :param is_acknowledged: Whether the endpoint's own answer was sent completely.
     """
 
     route: Route
@@ -135,7 +136,7 @@ class Call:
 
 
 def bearer(call: Call) -> str:
-    """Return the token of a call's ``Authorization: Bearer``, or nothing."""
+    """Return the token of a call's ``Authorization: Bearer``, or an empty string."""
     kind, _, value = call.headers.get("authorization", "").partition(" ")
     return value if kind == "Bearer" else ""
 
@@ -151,7 +152,7 @@ def json_answer(
 
 
 def error_answer(status: int, message: str) -> Answer:
-    """Return a JSON error of the form that profile fetch and Delivery share."""
+    """Return a JSON error in the format of profile fetch and Delivery."""
     return json_answer(status, {"status": status, "message": message})
 
 
@@ -161,5 +162,5 @@ def text_answer(status: int, text: str, headers: Mapping[str, str] | None = None
 
 
 def method_not_allowed(*allowed: str) -> Answer:
-    """Return the 405 that names what is allowed."""
+    """Return a 405 answer with the allowed methods."""
     return text_answer(405, "Method not allowed", {"Allow": ", ".join(allowed)})

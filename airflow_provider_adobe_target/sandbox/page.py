@@ -1,4 +1,4 @@
-"""The page at ``/``: batches, one profile, calls, settings. Plain HTML, no script, nothing from elsewhere."""
+"""The page at ``/``: batches, one profile, calls, settings. Plain HTML without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.sandbox.messages import Answer, method_not_allowed, text_answer
 from airflow_provider_adobe_target.sandbox.settings import SECRETS, SandboxSettings
-from airflow_provider_adobe_target.sandbox.snapshot import CALLS_SHOWN, facts
+from airflow_provider_adobe_target.sandbox.snapshot import CALLS_SHOWN, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BATCHES_SHOWN = 50
 ID_TYPES = ("thirdPartyId", "pcId", "marketingCloudVisitorId")
 NUMBERS = {"rows", "consumed", "successful", "not found", "failed", "bytes"}
-LONG = {"columns", "value", "path", "meaning"}  # cells that may break into lines
+LONG = {"columns", "value", "path", "meaning"}  # columns whose cells may wrap
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'"
 STYLE = """
 :root { color-scheme: light dark; --line: #8883; --accent: #d0392b }
@@ -47,15 +47,15 @@ input { flex: 1; min-width: 10rem; max-width: 28rem }
 
 
 class Markup(str):
-    """Text that is HTML already; all other text is escaped on its way into the page."""
+    """Text that is HTML. All other text is escaped when it is added to the page."""
 
 
 def tag(name: str, /, *children: object, **attributes: str) -> Markup:
-    """Return an element; what is in it is escaped, but for children that are :class:`Markup`.
+    """Return an HTML element. Children are escaped unless they are :class:`Markup`.
 
-    :param name: the element's name.
-    :param children: text, numbers or elements.
-    :param attributes: the attributes; ``_`` stands for ``-``, and a trailing one for nothing.
+    :param name: Name of the element.
+    :param children: Text, numbers or elements.
+    :param attributes: Attributes. ``_`` in a name stands for ``-``; a trailing ``_`` is removed.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(value)}"' for key, value in attributes.items()
@@ -65,10 +65,10 @@ def tag(name: str, /, *children: object, **attributes: str) -> Markup:
 
 
 def page(state: State, call: Call) -> Answer:
-    """Answer with the page, and with one profile on it where ``?id_type=&id=`` asks for it."""
+    """Return the page, with the profile of ``?id_type=&id=`` if the query names one."""
     if call.method != "GET":
         return method_not_allowed("GET")
-    known = facts(state, call)
+    known = snapshot(state, call)
     head = tag(
         "head",
         Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width">'),
@@ -81,12 +81,18 @@ def page(state: State, call: Call) -> Answer:
         tag(
             "header",
             tag("h1", "Adobe Target sandbox"),
-            tag("form", tag("button", "Reset"), action="/reset", method="post", title="Forget everything but settings"),
+            tag(
+                "form",
+                tag("button", "Reset"),
+                action="/reset",
+                method="post",
+                title="Delete everything except the settings",
+            ),
         ),
         tag(
             "p",
             f"Client code {known['client_code']}. {known['profile_count']} profiles, "
-            f"{len(known['batches'])} batches. It is {known['now']} here.",
+            f"{len(known['batches'])} batches. The sandbox's time is {known['now']}.",
             class_="quiet",
         ),
         *(tag("p", warning, class_="warning") for warning in known["warnings"]),
@@ -100,12 +106,12 @@ def page(state: State, call: Call) -> Answer:
 
 
 def reset(state: State, call: Call) -> Answer:
-    """Forget everything but the settings, and lead back to the page. Pages of other sites cannot have that done."""
+    """Delete everything except the settings, and redirect to the page. Requests from other origins are refused."""
     if call.method != "POST":
         return method_not_allowed("POST")
     origin = call.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != call.host:
-        return text_answer(403, "Only the sandbox's own page may reset it")
+        return text_answer(403, "Only the sandbox's own page can reset it")
     state.begin(state.settings)
     return text_answer(303, "", {"Location": "/"})
 
@@ -156,7 +162,7 @@ def _profile(profile: dict[str, Any] | None) -> list[Markup]:
     if profile is None:
         return parts
     if not profile["is_known"]:
-        return [*parts, tag("p", "There is no such profile.")]
+        return [*parts, tag("p", "This profile does not exist.")]
     rows = [
         [
             entry["name"],
@@ -180,7 +186,7 @@ def _calls(calls: list[dict[str, Any]], counts: dict[str, int]) -> list[Markup]:
             call["path"] + ("?" + call["query"] if call["query"] else ""),
             call["host"],
             call["body_bytes"],
-            "broken off" if call["status"] is None else call["status"],
+            "interrupted" if call["status"] is None else call["status"],
         ]
         for call in calls
     ]

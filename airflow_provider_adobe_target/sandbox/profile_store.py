@@ -1,4 +1,4 @@
-"""The profiles: who they are, what is known of them, where that came from, and when they are gone."""
+"""The profiles: their ids, attributes, the origin of each value, and their expiry."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ VISITS = ("delivery", "edge event", "visitor")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where attribute values came from.
+    """The origin of attribute values.
 
-    :param kind: by what way they came.
-    :param at: when they were written, in seconds since the epoch.
-    :param sequence: the order of writing, as times may be equal.
-    :param batch_id: the batch, where it was one.
+    :param kind: Kind of the call that wrote them.
+    :param at: Time of the write in seconds since the epoch.
+    :param sequence: Sequence number of the write, because times may be equal.
+    :param batch_id: Id of the batch, if a batch wrote them.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class Attribute(NamedTuple):
 
 
 class Version(NamedTuple):
-    """All attributes of a profile, and from when on fetch shows them."""
+    """All attributes of a profile, and the time from which profile fetch returns them."""
 
     visible_at: float
     attributes: dict[str, Attribute]
@@ -50,12 +50,12 @@ class Version(NamedTuple):
 
 @dataclass
 class Profile:
-    """One person as far as Target knows.
+    """One profile.
 
-    :param keys: the ids, oldest first.
-    :param last_active: the last activity, in seconds since the epoch.
-    :param last_visit: the :attr:`Origin.sequence` of the last visit, 0 before any.
-    :param versions: what fetch shows now, and what it will show later.
+    :param keys: Ids, oldest first.
+    :param last_active: Time of the last activity in seconds since the epoch.
+    :param last_visit: :attr:`Origin.sequence` of the last visit; 0 if there was none.
+    :param versions: The version that profile fetch returns now, and those that it will return later.
     """
 
     keys: list[Key]
@@ -65,11 +65,11 @@ class Profile:
 
     @property
     def attributes(self) -> dict[str, Attribute]:
-        """What is stored, whether fetch shows it already or not."""
+        """The stored attributes, whether profile fetch returns them yet or not."""
         return self.versions[-1].attributes if self.versions else {}
 
     def visible(self, at: float) -> dict[str, Attribute] | None:
-        """Return what fetch shows at a time, or None where it shows no profile yet."""
+        """Return the attributes that profile fetch returns at a time, or None if it returns no profile yet."""
         shown = [version.attributes for version in self.versions if version.visible_at <= at]
         return shown[-1] if shown else None
 
@@ -78,13 +78,13 @@ class Profile:
         return next((value for kind, value in reversed(self.keys) if kind == id_type), None)
 
     def put(self, version: Version, at: float) -> None:
-        """Add a version and drop those that fetch will never show again."""
+        """Add a version and drop those that profile fetch can no longer return."""
         shown = max((i for i, old in enumerate(self.versions) if old.visible_at <= at), default=0)
         self.versions = [*self.versions[shown:], version] if version.visible_at > at else [version]
 
 
 class ProfileStore:
-    """All profiles, by every id they are known under. Not thread-safe by itself."""
+    """All profiles, by each of their ids. Not thread-safe: the caller must hold the lock of the state."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
@@ -95,11 +95,11 @@ class ProfileStore:
         return len({id(profile) for profile in self._profiles.values()})
 
     def origin(self, kind: Kind, at: float, batch_id: str | None = None) -> Origin:
-        """Return the origin of what is about to be written."""
+        """Return the origin of the next write."""
         return Origin(kind, at, next(self._sequence), batch_id)
 
     def find(self, key: Key, at: float) -> Profile | None:
-        """Return the profile of an id, unless there is none or it has been idle for too long."""
+        """Return the profile of an id, or None if there is none or it has expired."""
         profile = self._profiles.get(key)
         if profile is not None and at - profile.last_active > self._settings.lifetime_days * 86_400:
             for known in profile.keys:
@@ -110,10 +110,10 @@ class ProfileStore:
     def write(self, key: Key, values: Mapping[str, str], origin: Origin, *, create: bool) -> Outcome:
         """Write attribute values to the profile of an id.
 
-        :param key: id type and id.
-        :param values: names and values; what is not named stays, unless ``override="replace"`` takes it away.
-        :param origin: where the values come from; its time is the time of writing.
-        :param create: whether an unknown id becomes a profile.
+        :param key: Id type and id.
+        :param values: Names and values. Other attributes are kept, unless ``override="replace"`` removes them.
+        :param origin: Origin of the values, with the time of the write.
+        :param create: Whether to create a profile for an unknown id.
         """
         profile = self.find(key, origin.at)
         if profile is None and not create:
@@ -134,7 +134,7 @@ class ProfileStore:
         return "written"
 
     def _kept(self, profile: Profile, origin: Origin) -> dict[str, Attribute]:
-        """Return what a write leaves: a v2 row may take away what v2 rows wrote since the last visit."""
+        """Return the attributes that a write keeps. A v2 row may remove those of v2 rows since the last visit."""
         if origin.kind != "v2 batch" or self._settings.override == "merge":
             return profile.attributes
         return {
@@ -144,13 +144,13 @@ class ProfileStore:
         }
 
     def link(self, keys: list[Key], at: float) -> None:
-        """Make ids name one profile, the first id's values winning.
+        """Link ids to one profile. In a merge, the values of the first id take precedence.
 
-        A Target id whose profile belongs to another customer is only tied anew: two customers who share a
-        browser stay two.
+        If the profile of a Target id belongs to another customer, only the Target id moves: two customers who share a
+        browser keep separate profiles.
 
-        :param keys: the ids; the customer id first, as its values win on a merge.
-        :param at: seconds since the epoch.
+        :param keys: Ids. The customer id comes first, because its values take precedence.
+        :param at: Time in seconds since the epoch.
         """
         first = keys[0]
         profile = self.find(first, at)
@@ -159,7 +159,7 @@ class ProfileStore:
             if other is None or other is profile:
                 continue
             if profile is None:
-                # Nothing is known of the customer: the visitor's profile becomes his, unless it has an owner.
+                # The customer has no profile yet and gets the visitor's, unless that belongs to another customer.
                 profile = None if other.id_of(first[0]) is not None else other
             elif other.id_of(first[0]) is None:
                 profile.put(Version(at, {**other.attributes, **profile.attributes}), at)

@@ -1,4 +1,4 @@
-"""Every switch of the sandbox, once: its name, default and meaning, and the command line made of them."""
+"""Settings of the sandbox: name, default and meaning, and the command-line options generated from them."""
 
 from __future__ import annotations
 
@@ -16,155 +16,163 @@ def _setting(default: Any, meaning: str) -> Any:
 
 @dataclass(kw_only=True)
 class SandboxSettings:
-    """What the sandbox does where Adobe leaves a choice, and which faults it has.
+    """Behaviour of the sandbox where Adobe's documentation is unclear, and faults to simulate.
 
     Every field may be changed while the sandbox runs. ``decode_order``, ``processing_seconds`` and the status
-    words concern the batches submitted afterwards. A name that is no field is refused, and so is a value that
-    is none of its field's choices.
+    words apply to batches that are submitted afterwards. Unknown names and values outside a field's choices are
+    refused.
     """
 
     client_code: str = _setting("acme", "the client code that paths and ?client= must name")
-    token: str | None = _setting(None, "the profile token that bulk, single update and fetch demand; none: no token")
-    require_token: bool = _setting(True, "whether the token is demanded, once there is one")
+    token: str | None = _setting(
+        None, "the profile token that bulk update, single update and fetch require; none: no token"
+    )
+    require_token: bool = _setting(True, "whether the token is required, if there is one")
     missing_token_status: Literal[403, 401, 200] = _setting(
         403, "HTTP status for a missing or wrong token; 200 comes with success=false"
     )
-    token_seconds: int = _setting(7_775_999, "seconds that a profile token lives, from when it was made or set")
+    token_seconds: int = _setting(
+        7_775_999, "lifetime in seconds of a profile token, from when it was generated or set"
+    )
     expires_in: Literal["remaining", "original"] = _setting(
-        "remaining", "which life of a token the Admin API tells: what is left of it, or all of it"
+        "remaining", "which lifetime of a token the Admin API returns: the remaining or the original one"
     )
     no_token_status: Literal[404, 200] = _setting(
-        404, "HTTP status of the Admin API where there is no token; 200 comes with an empty accessToken"
+        404, "HTTP status of the Admin API if there is no token; 200 comes with an empty accessToken"
     )
-    rotation_invalidates: bool = _setting(True, "whether the making of a profile token ends the life of the one before")
+    rotation_invalidates: bool = _setting(True, "whether a new profile token invalidates the previous one")
     token_scope_parameter: Literal["authorizationScope", "scope"] = _setting(
         "authorizationScope", "the query parameter that names the scope of a token"
     )
 
     tenant_id: str = _setting("acmeinc", "the tenant that paths of the Admin API must name")
-    client_id: str | None = _setting(None, "the OAuth client id that IMS must be told; none: any")
-    client_secret: str | None = _setting(None, "the OAuth client secret that IMS must be told; none: any")
-    ims_token_seconds: int = _setting(86_399, "seconds that a token of IMS lives")
+    client_id: str | None = _setting(None, "the OAuth client id that IMS accepts; none: any")
+    client_secret: str | None = _setting(None, "the OAuth client secret that IMS accepts; none: any")
+    ims_token_seconds: int = _setting(86_399, "lifetime in seconds of an IMS access token")
     ims_tokens_per_minute: int | None = _setting(
-        None, "requests for tokens in any 60 seconds, beyond which IMS answers 429; none: no limit"
+        None, "token requests in any 60 seconds above which IMS answers 429; none: no limit"
     )
     ims_refuse_status: Literal[400, 401] = _setting(400, "HTTP status for a wrong client id or secret")
 
     calls_per_minute: int | None = _setting(
         50,
-        "submits, polls and Admin calls in any 60 seconds, refused ones too; beyond it 503; none: no limit",
+        "submits, polls and Admin calls, refused ones included, in any 60 seconds above which the answer is 503; none:"
+        " no limit",
     )
-    retry_after: int | None = _setting(None, "seconds to name in Retry-After of that 503; none: no such header")
+    retry_after: int | None = _setting(None, "seconds in the Retry-After header of that 503; none: no header")
     reject_content_type: bool = _setting(False, "refuse submits that are not application/x-www-form-urlencoded")
-    max_body_bytes: int = _setting(50_000_000, "a submitted body must be smaller than this")
-    max_rows: int = _setting(500_000, "rows a file may have, the header not counted")
+    max_body_bytes: int = _setting(50_000_000, "size in bytes that a submitted body must stay below")
+    max_rows: int = _setting(500_000, "maximum number of rows of a file, without the header")
     too_large_status: Literal[413, 200] = _setting(413, "HTTP status for a body that is too large")
     refuse_status: Literal[200, 400] = _setting(200, "HTTP status of an answer with success=false")
-    answer_format: Literal["xml", "json"] = _setting("xml", "form of bulk and single update answers")
+    answer_format: Literal["xml", "json"] = _setting("xml", "format of bulk and single update answers")
     noise: bool = _setting(
         False,
-        "awkward answers: blanks, any order, &amp; in the status URL, another batch id prefix",
+        "unusual answers: whitespace, shuffled elements, &amp; in the status URL, another batch id prefix",
     )
     edge_base: str | None = _setting(
-        None, "what status URLs begin with and edgeHost names; none: the host name asked, at the edge port"
+        None, "base of status URLs and edgeHost; none: the host name of the request with the edge port"
     )
     status_on_client_host: bool = _setting(
-        False, "whether the client host answers batch status requests; else only the edge port does, and edge_base"
+        False, "whether the client host answers batch status requests, or only the edge port and edge_base do"
     )
-    cluster: str = _setting(
-        "00", "the edge cluster in Target ids that the sandbox completes, as in 1.00_0; 00 is none of Adobe's"
-    )
+    cluster: str = _setting("00", "the edge cluster in the suffix of Target ids, as in 1.00_0; Adobe has no cluster 00")
 
     decode_order: Literal["split-then-decode", "decode-then-split"] = _setting(
         "decode-then-split", "whether a file is split at commas and lines before or after percent-decoding"
     )
     override: Literal["replace", "merge"] = _setting(
-        "replace", "what a second v2 row does to what the first one wrote, where no visit came between them"
+        "replace", "what a second v2 row does to the values of the first one if there was no visit between them"
     )
     processing_seconds: float = _setting(2.0, "seconds from submit until the rows are applied and the status is final")
-    processing_status: str = _setting("incomplete", "the status word until then")
-    final_status: str = _setting(
-        "complete", "the status word at the end; 'stuck' applies only the first half of the rows"
-    )
-    status_kept_seconds: float = _setting(86_400.0, "seconds from submit after which a batch status is forgotten")
+    processing_status: str = _setting("incomplete", "the status until then")
+    final_status: str = _setting("complete", "the final status; 'stuck' applies only the first half of the rows")
+    status_kept_seconds: float = _setting(86_400.0, "seconds from submit after which a batch status is deleted")
     lost_status: Literal["404", "refusal", "no-status"] = _setting(
-        "404", "answer for an unknown or forgotten batch: HTTP 404, success=false, or a body without a status"
+        "404", "answer for an unknown or deleted batch: HTTP 404, success=false, or a body without a status"
     )
     zero_counters: tuple[str, ...] = _setting(
-        (), f"counters that status answers give as 0 whatever happened, of {', '.join(COUNTERS)}"
+        (), f"counters that are always 0 in status answers, of {', '.join(COUNTERS)}"
     )
-    omit_counters: tuple[str, ...] = _setting((), f"counters left out of status answers, of {', '.join(COUNTERS)}")
-    batch_size_offset: int = _setting(0, "added to the batchSize that the status tells, as if rows were torn or lost")
-    list_failed_rows: bool = _setting(True, "name failed rows as <profile> elements, with and without showDetails")
-    failed_row_word: str = _setting("failed", "the status word of such an element")
+    omit_counters: tuple[str, ...] = _setting((), f"counters to omit from status answers, of {', '.join(COUNTERS)}")
+    batch_size_offset: int = _setting(0, "number to add to batchSize in status answers, as if rows were split or lost")
+    list_failed_rows: bool = _setting(
+        True, "whether status answers list failed rows as <profile> elements, with and without showDetails"
+    )
+    failed_row_word: str = _setting("failed", "the status in such an element")
     fail_ids: tuple[str, ...] = _setting((), "ids whose rows fail")
-    loss_rate: float = _setting(0.0, "share of rows, 0 to 1, that count as successful but are not stored")
-    seed: int = _setting(0, "seed of what happens by chance: loss and noise")
-    keep_profiles: bool = _setting(True, "keep what was sent; off: only count rows and cells, for loads of any size")
-    visible_after_seconds: float = _setting(0.0, "seconds from the writing of a value until fetch shows it")
-    max_profile_bytes: int = _setting(65_536, "bytes of names and values that one profile may hold")
+    loss_rate: float = _setting(0.0, "fraction of rows, 0 to 1, that count as successful but are not stored")
+    seed: int = _setting(0, "seed of the random numbers for loss_rate and noise")
+    keep_profiles: bool = _setting(
+        True, "whether to store bodies and profiles; off: only count rows and cells, for uploads of any size"
+    )
+    visible_after_seconds: float = _setting(0.0, "seconds from the write of a value until profile fetch returns it")
+    max_profile_bytes: int = _setting(65_536, "maximum size in bytes of the names and values of a profile")
 
-    lifetime_days: float = _setting(14.0, "idle days after which a profile is gone")
+    lifetime_days: float = _setting(14.0, "days without activity after which a profile expires")
     batch_resets_idle_clock: bool = _setting(False, "whether a batch or a single update counts as activity")
-    single_get_bytes: int = _setting(8_192, "size of a GET single update, path and query")
-    single_post_bytes: int = _setting(61_440, "size of a POST single update: path, query and body")
+    single_get_bytes: int = _setting(8_192, "maximum size in bytes of a GET single update: path and query")
+    single_post_bytes: int = _setting(61_440, "maximum size in bytes of a POST single update: path, query and body")
 
-    property_tokens: tuple[str, ...] = _setting((), "property tokens that Delivery knows; none named: any is accepted")
-    integration_codes: tuple[str, ...] = _setting(
-        (), "data sources of customerIds that Delivery knows; none named: all are"
-    )
+    property_tokens: tuple[str, ...] = _setting((), "property tokens that Delivery accepts; empty: any")
+    integration_codes: tuple[str, ...] = _setting((), "data sources of customerIds that Delivery accepts; empty: any")
     link_without_mbox: bool = _setting(
-        False, "whether Delivery stores what a request has that executes, prefetches and notifies nothing"
+        False, "whether Delivery stores ids and values of a request without execute, prefetch and notifications"
     )
-    accept_ims_org: bool = _setting(True, "whether Delivery takes imsOrgId, as Adobe's SDKs send it, instead of client")
+    accept_ims_org: bool = _setting(
+        True, "whether Delivery accepts imsOrgId, as sent by Adobe's SDKs, instead of client"
+    )
     ims_org_id: str | None = _setting(
-        None, "the IMS organization that such calls, and the Edge Network's, must name; none: any"
+        None, "the IMS organization that such calls and Edge Network calls must name; none: any"
     )
     delivery_value_length: int = _setting(
-        256, "characters a profile parameter's value may have in Delivery and the Edge Network"
+        256, "maximum length in characters of a profile parameter's value in Delivery and the Edge Network"
     )
-    session_concurrency: int = _setting(100, "Delivery calls of one session at a time, beyond which the answer is 420")
+    session_concurrency: int = _setting(100, "concurrent Delivery calls of one session above which the answer is 420")
 
     datastream_id: str | None = _setting(None, "the datastream that Edge Network calls must name; none: any")
     datastream_enabled: bool = _setting(True, "whether the datastream is enabled")
     third_party_namespace: str | None = _setting(
-        None, "the identity namespace that the datastream hands to Target as thirdPartyId; none: no such"
+        None, "the identity namespace that the datastream passes to Target as thirdPartyId; none: no namespace"
     )
     identity_namespaces: tuple[str, ...] = _setting(
-        ("Email", "Email_LC_SHA256", "Phone", "FPID"), "further namespaces of identityMap that are known, beside ECID"
+        ("Email", "Email_LC_SHA256", "Phone", "FPID"), "namespaces of identityMap that are known in addition to ECID"
     )
     edge_authentication: Literal["by-port", "always", "never"] = _setting(
         "by-port",
-        "which Edge Network calls need an IMS token: those on the client host's port, as on server.adobedc.net, but not"
-        " those on the edge port, as on edge.adobedc.net; all, as where the datastream takes no other; or none",
+        "which Edge Network calls require an IMS token: those on the client host's port, as on server.adobedc.net, but"
+        " not those on the edge port, as on edge.adobedc.net; all of them; or none",
     )
     edge_refusal: Literal["none", "product-context", "scope", "sandbox"] = _setting(
-        "none", "what the OAuth credential lacks for the Edge Network"
+        "none", "what the OAuth credential lacks for calls of the Edge Network"
     )
     ecid_digits: int | None = _setting(
-        None, "digits that an ECID must have in the Edge Network, 38 as Adobe's have; none: any number up to 38"
+        None, "number of digits of an ECID in the Edge Network; Adobe's ECIDs have 38; none: up to 38"
     )
     edge_needs_primary: bool = _setting(True, "whether an event without a primary identity is refused")
     edge_writes: Literal["with-query", "interact", "interact-and-collect"] = _setting(
         "with-query", "which Edge Network calls write profile attributes: interact with a query, any interact, or all"
     )
     target_data: Literal["nested", "flat", "both"] = _setting(
-        "nested", "where in an event's data attributes are found: __adobe: {target: …}, or '__adobe.target': …"
+        "nested", "where the data of an event contains attributes: __adobe: {target: …}, or '__adobe.target': …"
     )
     edge_consent: bool = _setting(
-        True, "whether events have consent; off: they are dropped with a warning and HTTP 200"
+        True, "whether events have user consent; off: they are dropped with a warning and HTTP 200"
     )
-    edge_target_fails: bool = _setting(False, "whether Target fails behind the Edge Network, which answers 207")
+    edge_target_fails: bool = _setting(False, "whether Target fails behind the Edge Network, which then answers 207")
     interact_units_per_second: int | None = _setting(
         4_000,
-        "request units, of 8 KB each, that interact takes in a second, beyond which it answers 429; none: no limit",
+        "request units of 8 KB per second above which interact answers 429; none: no limit",
     )
     collect_units_per_second: int | None = _setting(6_000, "the same for collect")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse what would be ignored in silence or break a later call: a misspelled field or choice, a missing value.
+        """Set a field.
 
-        None for a setting that holds several values means no value, and a text means one.
+        None for a setting with several values means no value, and text means one value.
+
+        :raises AttributeError: If the setting does not exist.
+        :raises ValueError: If the value is not one of the choices, or a required value is None.
         """
         if name not in self.__dataclass_fields__:
             raise AttributeError(f"The sandbox has no setting {name!r}.")
@@ -178,7 +186,7 @@ class SandboxSettings:
         object.__setattr__(self, name, value)
 
     def public(self) -> dict[str, Any]:
-        """Return all settings by name, with only 'set' or 'none' for what is secret."""
+        """Return all settings by name, with 'set' or 'none' instead of secrets."""
         values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
         return {**values, **{name: "none" if values[name] is None else "set" for name in SECRETS}}
 
@@ -191,7 +199,7 @@ def _choices(name: str) -> tuple[Any, ...]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give a parser one option per setting, with the setting's meaning as its help and its default."""
+    """Add one option per setting to a parser, with the setting's meaning as its help and its default."""
     for setting in fields(SandboxSettings):
         option = "--" + setting.name.replace("_", "-")
         about: dict[str, Any] = {
@@ -210,17 +218,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that :func:`add_options` let the command line give, by name."""
+    """Return the settings from the options of :func:`add_options`, by name."""
     chosen = {setting.name: getattr(options, setting.name) for setting in fields(SandboxSettings)}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
 
 
 def _reader(kind: Any) -> Any:
-    """Return what turns an option's text into a value, and 'none' into None where the type has it."""
+    """Return a function that converts an option's text to a value, and 'none' to None if the type allows it."""
     inner = next((choice for choice in get_args(kind) if choice is not type(None)), kind)
 
     def read(text: str) -> Any:
         return None if text == "none" and type(None) in get_args(kind) else inner(text)
 
-    read.__name__ = inner.__name__  # what argparse names in "invalid int value"
+    read.__name__ = inner.__name__  # argparse uses it in "invalid int value"
     return read

@@ -1,4 +1,4 @@
-"""What the sandbox knows, as plain JSON: the page shows it, and ``/state.json`` gives it to programs."""
+"""The state of the sandbox as JSON, for the page and for ``/state.json``."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ CALLS_SHOWN = 50
 
 
 def iso_time(at: float) -> str:
-    """Return seconds since the epoch as Adobe writes times: ISO 8601, milliseconds, offset."""
+    """Return a time as Adobe formats it: ISO 8601 with milliseconds and offset.
+
+    :param at: Seconds since the epoch.
+    """
     return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds")
 
 
 def state_json(state: State, call: Call) -> Answer:
-    """Answer with all facts, and with one profile where ``?id_type=&id=`` asks for it."""
-    return json_answer(200, facts(state, call)) if call.method == "GET" else method_not_allowed("GET")
+    """Return the state, with the profile of ``?id_type=&id=`` if the query names one."""
+    return json_answer(200, snapshot(state, call)) if call.method == "GET" else method_not_allowed("GET")
 
 
-def facts(state: State, call: Call) -> dict[str, Any]:
-    """Return all facts, the newest first; neither the token nor any request header is among them."""
-    now = state.settle()
-    # Looking at the page is no call to Target.
+def snapshot(state: State, call: Call) -> dict[str, Any]:
+    """Return the state, newest entries first. It contains neither the token nor request headers."""
+    now = state.apply_due_batches()
+    # Requests for the page are not calls to Target.
     calls = [known for known in reversed(state.calls) if known.route not in ("page", "state", "reset")]
     return {
         "client_code": state.settings.client_code,

@@ -1,4 +1,4 @@
-"""What the sandbox remembers: batches, profiles, calls, scripts. One lock guards all of it."""
+"""State of the sandbox: batches, profiles, calls and scripts, guarded by one lock."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.sandbox.batch_file import CountedFile
-from airflow_provider_adobe_target.sandbox.issued_tokens import Tokens
+from airflow_provider_adobe_target.sandbox.issued_tokens import IssuedTokens
 from airflow_provider_adobe_target.sandbox.messages import Answer, Call, Moment
 from airflow_provider_adobe_target.sandbox.profile_store import Origin, ProfileStore
-from airflow_provider_adobe_target.sandbox.rate_counter import Meter
+from airflow_provider_adobe_target.sandbox.rate_counter import RateCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,25 +29,25 @@ MAX_ID_LENGTH = {"thirdPartyId": 256, "pcId": 128}
 
 @dataclass
 class Batch:
-    """One accepted file, and what became of it by the time it was asked for.
+    """One accepted file and its processing status.
 
-    :param batch_id: the id that Target gave it.
+    :param batch_id: Id of the batch.
     :param version: ``v1`` or ``v2``.
-    :param call: the call that brought it, which says whether its acknowledgement went out.
-    :param body: the HTTP body.
-    :param file: the body as it was read.
-    :param received_at: seconds since the epoch.
-    :param due_at: when its rows are applied and its status becomes final.
-    :param processing_status: its status until then.
-    :param final_status: its status from then on.
-    :param is_final: whether that time has come.
-    :param consumed: rows taken up.
-    :param successful: rows that count as applied.
-    :param not_found: rows of unknown ids (v1).
-    :param failed: rows that failed.
-    :param failed_ids: the ids of those, in order.
-    :param lost_ids: the ids of rows that count as applied, but were not stored.
-    :param repeated_ids: how many rows came for an id that an earlier row of the file had.
+    :param call: Call that submitted the file. It records whether the acknowledgement was sent.
+    :param body: HTTP body.
+    :param file: Parsed body.
+    :param received_at: Time of arrival in seconds since the epoch.
+    :param due_at: Time at which the rows are applied and the status becomes final.
+    :param processing_status: Status before ``due_at``.
+    :param final_status: Status from ``due_at`` on.
+    :param is_final: Whether the rows have been applied.
+    :param consumed: Number of consumed rows.
+    :param successful: Number of rows that count as applied.
+    :param not_found: Number of rows with unknown ids (v1).
+    :param failed: Number of failed rows.
+    :param failed_ids: Ids of the failed rows, in order.
+    :param lost_ids: Ids of rows that count as applied but were not stored.
+    :param repeated_ids: Number of rows with an id that an earlier row of the file has.
     """
 
     batch_id: str
@@ -70,7 +70,7 @@ class Batch:
 
     @property
     def status(self) -> str:
-        """The status word as of the last time the batches were asked for."""
+        """The status as of the last call of :meth:`State.apply_due_batches`."""
         return self.final_status if self.is_final else self.processing_status
 
     @property
@@ -85,7 +85,7 @@ class Batch:
 
     @property
     def row_count(self) -> int:
-        """The number of rows, good or bad."""
+        """The number of rows, valid or not."""
         return len(self.file)
 
     @cached_property
@@ -99,22 +99,22 @@ class Batch:
         return hashlib.sha256(self.body).hexdigest()
 
     def forget_body(self) -> None:
-        """Keep of the body only its size and hash."""
+        """Drop the body. Its size and hash are kept."""
         self.body_bytes, self.sha256  # noqa: B018 - both are cached
         self.body = b""
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        """The rows as received, decoded: the id under the key's name, and all cells, empty ones too."""
+        """The decoded rows: the id under the name of its column, and all cells, including empty ones."""
         header = [self.key, *self.names]
         return [dict(zip(header, [row.profile_id, *row.cells], strict=False)) for row in self.file]
 
 
 class State:
-    """All that the sandbox remembers. Whoever calls a method holds :attr:`lock`.
+    """State of the sandbox. The caller of a method must hold :attr:`lock`.
 
-    :param settings: the switches.
-    :param clock: gives the seconds since the epoch.
+    :param settings: Settings of the sandbox.
+    :param clock: Function that returns the time in seconds since the epoch.
     """
 
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
@@ -125,7 +125,7 @@ class State:
         self.begin(settings)
 
     def begin(self, settings: SandboxSettings) -> None:
-        """Begin with nothing."""
+        """Start with an empty state."""
         self.settings = settings
         self.profiles = ProfileStore(settings)
         self.batches: dict[str, Batch] = {}
@@ -133,34 +133,34 @@ class State:
         self.warnings: list[str] = []
         self.open_deliveries: Counter[str] = Counter()  # by session id
         self._open_calls: set[int] = set()
-        self.session_uses: dict[tuple[str, str], tuple[str, float]] = {}  # what went with what, and when
-        self.random = Random(settings.seed)  # noqa: S311  # nosec B311  # chance that can be repeated is what is wanted
-        self.tokens = Tokens(settings, self.clock())
-        self.ims_tokens = Meter(60)
-        self.interact_units, self.collect_units = Meter(1), Meter(1)
-        self._limited_calls = Meter(60)
+        self.session_uses: dict[tuple[str, str], tuple[str, float]] = {}  # (subject) -> (its partner, time of the call)
+        self.random = Random(settings.seed)  # noqa: S311  # nosec B311  # must be reproducible
+        self.tokens = IssuedTokens(settings, self.clock())
+        self.ims_tokens = RateCounter(60)
+        self.interact_units, self.collect_units = RateCounter(1), RateCounter(1)
+        self._limited_calls = RateCounter(60)
         self._scripts: dict[str, deque[Answer]] = {}
         self._endless: set[str] = set()
 
     def script(self, route: str, answers: tuple[Answer, ...], *, forever: bool) -> None:
-        """Set the next answers of a route, in place of what was left of earlier ones."""
+        """Set the next answers of a route. They replace the rest of an earlier script."""
         self._scripts[route] = deque(answers)
         (self._endless.add if forever else self._endless.discard)(route)
 
     def scripted(self, route: str) -> Answer:
-        """Return the next scripted answer of a route, which is :meth:`Answer.real` where nothing is left."""
+        """Return the next scripted answer of a route, or :meth:`Answer.real` if the script has ended."""
         answers = self._scripts.get(route)
         if not answers:
             return Answer.real()
         is_endless = len(answers) == 1 and route in self._endless
         return answers[0] if is_endless else answers.popleft()
 
-    def take_call(self) -> bool:
-        """Count a call against the calls of a minute, and tell whether it is within them."""
-        return self._limited_calls.take(self.clock(), self.settings.calls_per_minute)
+    def count_call(self) -> bool:
+        """Count a call against the calls per minute. Return whether it is within the limit."""
+        return self._limited_calls.add(self.clock(), self.settings.calls_per_minute)
 
     def open_delivery(self, call: Call, session: str) -> bool:
-        """Count a Delivery call as open in its session until it is answered, unless there are too many."""
+        """Count a Delivery call as running in its session. Return False if too many are running."""
         if self.open_deliveries[session] >= self.settings.session_concurrency:
             return False
         self.open_deliveries[session] += 1
@@ -168,22 +168,22 @@ class State:
         return True
 
     def close_delivery(self, call: Call) -> None:
-        """Count a call no longer as an open one, if it was."""
+        """Count a Delivery call as ended, if :meth:`open_delivery` counted it."""
         if id(call) in self._open_calls:
             self._open_calls.remove(id(call))
             self.open_deliveries[call.parameter("sessionId") or ""] -= 1
 
     def random_uuid(self) -> str:
-        """Return a UUID by chance."""
+        """Return a random UUID."""
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     def random_id(self) -> str:
-        """Return 32 hex digits by chance."""
+        """Return 32 random hex digits."""
         return f"{self.random.getrandbits(128):032x}"
 
     @contextmanager
-    def other_settings(self, changes: Mapping[str, Any]) -> Iterator[None]:
-        """Let other settings hold for a while."""
+    def overridden_settings(self, changes: Mapping[str, Any]) -> Iterator[None]:
+        """Apply other settings during a ``with`` block."""
         former = {name: getattr(self.settings, name) for name in changes}
         try:
             for name, value in changes.items():
@@ -211,8 +211,8 @@ class State:
         self.batches[batch_id] = batch
         return batch
 
-    def settle(self) -> float:
-        """Apply the batches whose time has come, in the order of those times, and return the present time."""
+    def apply_due_batches(self) -> float:
+        """Apply the batches that are due, in the order of their due times. Return the current time."""
         now = self.clock()
         due = [batch for batch in self.batches.values() if not batch.is_final and batch.due_at <= now]
         for batch in sorted(due, key=lambda batch: batch.due_at):
@@ -221,7 +221,7 @@ class State:
 
     def _apply(self, batch: Batch) -> None:
         origin = self.profiles.origin("v1 batch" if batch.version == "v1" else "v2 batch", batch.due_at, batch.batch_id)
-        # How much of a stuck batch was applied is not documented: half of it keeps both assumptions honest.
+        # How much of a stuck batch is applied is undocumented. Half of it makes both wrong assumptions visible.
         last = batch.row_count // 2 if batch.final_status == "stuck" else batch.row_count
         if isinstance(batch.file, CountedFile):
             batch.consumed = batch.successful = last
@@ -236,7 +236,7 @@ class State:
         batch.is_final = True
         if batch.repeated_ids:
             self.warnings.append(
-                f"Batch {batch.batch_id} repeats ids ({batch.repeated_ids} rows): the last row of an id won."
+                f"Batch {batch.batch_id} repeats ids ({batch.repeated_ids} rows): the last row of an id was kept."
             )
 
     def _apply_row(self, batch: Batch, row: Row, origin: Origin) -> None:
@@ -244,7 +244,7 @@ class State:
         if self._is_bad(batch, row):
             outcome = "failed"
         elif not values:
-            return  # empties are filtered out, and nothing is left of this row
+            return  # empty values are ignored, and the row has no others
         elif self.random.random() < self.settings.loss_rate:
             outcome = "written"
             batch.lost_ids.append(row.profile_id)

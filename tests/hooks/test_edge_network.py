@@ -193,6 +193,6 @@ def test_what_would_not_arrive_is_refused_before_any_call(connect, sandbox, iden
 
 def test_a_withdrawn_access_token_is_asked_for_anew(connect, sandbox):
     connect().interact(PERSON, {"tier": "gold"})
-    sandbox._state.tokens.given.clear()
+    sandbox._state.tokens.access_tokens.clear()
     connect().interact(PERSON, {"tier": "silver"})
     assert [call.route for call in sandbox.calls] == ["ims", "interact", "interact", "ims", "interact"]

@@ -29,7 +29,7 @@ def run_quietly(run_dag, airflow, sandbox, tmp_path):
         places.pop(str(airflow.output))
         places |= {f"{table} {number}": row for number, (table, row) in enumerate(airflow.tables())}
         places |= {str(file): file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*") if file.is_file()}
-        secrets = [SECRET, "t0ken-of-the-tests", sandbox.settings.token, *sandbox._state.tokens.given]
+        secrets = [SECRET, "t0ken-of-the-tests", sandbox.settings.token, *sandbox._state.tokens.access_tokens]
         assert not {place for place, text in places.items() for secret in secrets if secret and secret in text}
         return result
 

@@ -156,7 +156,7 @@ def test_calls_of_a_person_share_a_session_in_order_and_edge_host(sandbox, link)
             assert [int(ecid) for _, ecid, _ in run] == sorted(int(ecid) for _, ecid, _ in run)
             assert [host for _, _, host in run] == [sandbox.url.removeprefix("http://"), *[edge] * 9]
     assert not [
-        warning for warning in warnings(sandbox) if "came in two sessions" in warning and "thirdParty" in warning
+        warning for warning in warnings(sandbox) if "was used in two sessions" in warning and "thirdParty" in warning
     ]
 
 

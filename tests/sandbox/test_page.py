@@ -47,7 +47,7 @@ def test_it_shows_batches_calls_and_settings(target):
     for expected in (
         target.sandbox.batches[0].batch_id,
         "complete",
-        "broken off",
+        "interrupted",
         "In all: submit 2.",
         "decode_order",
         "repeats ids",
@@ -110,7 +110,7 @@ def test_looking_at_it_is_no_call_to_target(target):
 
 
 def test_an_unknown_profile_is_said_to_be_unknown(target):
-    assert "no such profile" in get(target, "/", id="U9").text
+    assert "This profile does not exist" in get(target, "/", id="U9").text
 
 
 def test_it_can_only_be_read(target):

@@ -1,1 +1,1 @@
-"""One module per endpoint, named as in ``client/endpoints``."""
+"""Endpoints of the sandbox, one module each, named as in ``client/endpoints``."""

@@ -1,4 +1,4 @@
-"""The Admin API, as far as it is about tokens: reading and making them, and whether they are demanded."""
+"""Admin API: read and generate tokens, and read whether the profile APIs require one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANY_VERSION = "application/vnd.adobe.target."
 
 
 def authentication_token(state: State, call: Call) -> Answer:
-    """Answer with the token of a scope: GET the existing one, POST a new one."""
+    """Return the token of a scope: the current one (GET) or a new one (POST)."""
     if call.method not in ("GET", "POST"):
         return method_not_allowed("GET", "POST")
     refused = _check(state, call)
@@ -31,7 +31,7 @@ def authentication_token(state: State, call: Call) -> Answer:
         names = f"{PROFILE_SCOPE} or {DEBUGGER_SCOPE}"
         return _error(state, 400, f"{settings.token_scope_parameter} must be {names}")
     if call.method == "POST":
-        token = state.tokens.make(scope, state.random_uuid(), now)
+        token = state.tokens.issue(scope, state.random_uuid(), now)
     else:
         known = state.tokens.current(scope)
         if known is None or known.expires_at <= now:
@@ -48,15 +48,15 @@ def authentication_token(state: State, call: Call) -> Answer:
 
 
 def client_settings(state: State, call: Call) -> Answer:
-    """Answer whether the profile APIs demand a token."""
+    """Return whether the profile APIs require a token."""
     if call.method != "GET":
         return method_not_allowed("GET")
-    demands_token = state.settings.require_token and state.settings.token is not None
-    return _check(state, call) or _answer(200, {"enableProfileApiAuthentication": demands_token})
+    requires_token = state.settings.require_token and state.settings.token is not None
+    return _check(state, call) or _answer(200, {"enableProfileApiAuthentication": requires_token})
 
 
 def _check(state: State, call: Call) -> Answer | None:
-    """Return the refusal of a call to another tenant, without rights, of another version or too many, or None."""
+    """Return an error answer for a wrong tenant, token or version or an exceeded rate limit, otherwise None."""
     if call.segments[0] != state.settings.tenant_id:
         return _error(state, 404, "Unknown tenant")
     fault = token_fault(state, call)
@@ -64,7 +64,7 @@ def _check(state: State, call: Call) -> Answer | None:
         return _error(state, 401, f"The access token is {fault}")
     version = call.headers.get("accept" if call.method == "GET" else "content-type", "")
     if ANY_VERSION in version and MEDIA_TYPE not in version:
-        return _error(state, 406, f"Only {MEDIA_TYPE} can be had")
+        return _error(state, 406, f"Only {MEDIA_TYPE} is supported")
     return check_rate(state)
 
 

@@ -1,4 +1,4 @@
-"""Answer batch status requests."""
+"""Batch status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import (
 
 
 def status(state: State, call: Call) -> Answer:
-    """Answer a batch status poll, with counters where ``showDetails=true`` asks for them."""
+    """Return the status of a batch, with counters if the query has ``showDetails=true``."""
     if call.method != "GET":
         return method_not_allowed("GET")
     if not _is_edge_host(state, call):
@@ -28,7 +28,7 @@ def status(state: State, call: Call) -> Answer:
     refused = check_client(state, call.segments[1]) or check_token(state, call) or check_rate(state)
     if refused is not None:
         return refused
-    now = state.settle()
+    now = state.apply_due_batches()
     batch_id = call.parameter("batchId") or ""
     batch = state.batches.get(batch_id)
     if batch is None or now - batch.received_at > state.settings.status_kept_seconds:
@@ -37,7 +37,7 @@ def status(state: State, call: Call) -> Answer:
 
 
 def _is_edge_host(state: State, call: Call) -> bool:
-    """Tell whether a status is answered at the place that was called: the edge host, or any as the settings say."""
+    """Return whether the called host answers batch status requests: the edge host, or any if the settings allow it."""
     named = urlsplit(state.settings.edge_base or "").netloc
     return call.port == state.edge_port or call.host == named or state.settings.status_on_client_host
 

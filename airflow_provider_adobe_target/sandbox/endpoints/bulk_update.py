@@ -1,11 +1,11 @@
-"""Bulk submit and batch status."""
+"""Bulk profile update, and the checks and answers that it shares with other endpoints."""
 
 from __future__ import annotations
 
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape  # nosec B406  # writes XML, and reads none
+from xml.sax.saxutils import escape  # nosec B406  # writes XML, does not parse it
 
 from airflow_provider_adobe_target.sandbox.batch_file import BatchFile, CountedFile, RefusedFileError
 from airflow_provider_adobe_target.sandbox.messages import Answer, Call, bearer, method_not_allowed, text_answer
@@ -13,13 +13,13 @@ from airflow_provider_adobe_target.sandbox.messages import Answer, Call, bearer,
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.state import Batch, State
 
-NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 cannot hold
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 does not allow
 FORM = "application/x-www-form-urlencoded"
 UNKNOWN_CLIENT = "Unknown client"
 
 
 def submit(state: State, call: Call) -> Answer:
-    """Answer a bulk profile update, v1 or v2: check it, queue it, name its status URL."""
+    """Check and queue a bulk profile update, v1 or v2, and return its status URL."""
     settings = state.settings
     if call.method != "POST":
         return method_not_allowed("POST")
@@ -54,22 +54,22 @@ def content_type(call: Call) -> str:
 
 
 def check_client(state: State, client_code: str) -> Answer | None:
-    """Return the refusal of a wrong client code in the path, or None."""
+    """Return an error answer for a wrong client code in the path, otherwise None."""
     return None if client_code == state.settings.client_code else text_answer(404, UNKNOWN_CLIENT)
 
 
 def check_token(state: State, call: Call) -> Answer | None:
-    """Return the refusal of a missing or wrong profile token, or None where all is well."""
-    demands_token = state.settings.require_token and state.settings.token is not None
-    if not demands_token or state.tokens.opens_profiles(bearer(call), state.clock()):
+    """Return an error answer for a missing or wrong profile token, otherwise None."""
+    requires_token = state.settings.require_token and state.settings.token is not None
+    if not requires_token or state.tokens.is_valid_profile_token(bearer(call), state.clock()):
         return None
     message = "The profile authentication token is missing or not valid"
     return refusal(state, call, message, state.settings.missing_token_status)
 
 
 def check_rate(state: State) -> Answer | None:
-    """Return the refusal of a call beyond those of a minute, or None."""
-    if state.take_call():
+    """Return a 503 answer if the rate limit is exceeded, otherwise None."""
+    if state.count_call():
         return None
     retry_after = state.settings.retry_after
     return text_answer(503, "Service Unavailable", {} if retry_after is None else {"Retry-After": str(retry_after)})
@@ -78,7 +78,7 @@ def check_rate(state: State) -> Answer | None:
 def refusal(state: State, call: Call, message: str, status: int | None = None) -> Answer:
     """Return an answer with ``success=false``, under ``refuse_status`` unless another status is given.
 
-    Its elements are those of the success: a single update has ``pcId`` where a batch has ``batchStatus``.
+    Its elements are those of a successful answer: ``pcId`` for a single update, ``batchStatus`` for a batch.
     """
     place = "pcId" if call.route == "single" else "batchStatus"
     fields = [("success", "false"), (place, ""), ("message", message)]
@@ -86,7 +86,7 @@ def refusal(state: State, call: Call, message: str, status: int | None = None) -
 
 
 def edge_base(state: State, call: Call) -> str:
-    """Return scheme, host and port of the edge: as set, or the host name that was asked at the edge port."""
+    """Return scheme, host and port of the edge: the setting, or the host name of the call with the edge port."""
     return state.settings.edge_base or f"http://{call.host.partition(':')[0]}:{state.edge_port}"
 
 
@@ -97,10 +97,10 @@ def _status_url(state: State, call: Call, batch: Batch) -> str:
 
 
 def response(state: State, fields: list[tuple[str, Any]], status: int = 200) -> Answer:
-    """Return a ``<response>`` of fields, or the same as JSON.
+    """Return a ``<response>`` element with fields, or the same as JSON.
 
-    :param state: has the settings.
-    :param fields: names and values in order; a value is text, a number or again a list of fields.
+    :param state: State of the sandbox, with its settings.
+    :param fields: Names and values in order. A value is text, a number or a list of fields.
     :param status: HTTP status.
     """
     if state.settings.noise:

@@ -1,4 +1,4 @@
-"""The Delivery API, as far as it links ids and writes profile attributes."""
+"""Delivery API: link ids and write profile attributes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SESSION_ID = re.compile(r"[!-~]{1,128}")
 
 
 def deliver(state: State, call: Call) -> Answer:
-    """Answer a Delivery call: check it, link the ids it names, write its profile parameters at once."""
+    """Check a Delivery call, link its ids and write its profile parameters immediately."""
     if call.method != "POST":
         return method_not_allowed("POST")
     refused = _check_account(state, call)
@@ -41,7 +41,7 @@ def deliver(state: State, call: Call) -> Answer:
     _note_session(state, session, request.ids)
     if request.names_two_customers:
         state.warnings.append(
-            "One Delivery request has a thirdPartyId and another customerIds: Target may merge wrongly."
+            "A Delivery request has a thirdPartyId and other customerIds: Target may merge profiles incorrectly."
         )
     ids = {"tntId": target_id(state, request.ids), **_without_target_id(request.ids)}
     if request.parts or state.settings.link_without_mbox:
@@ -59,7 +59,7 @@ def deliver(state: State, call: Call) -> Answer:
 
 
 def _check_account(state: State, call: Call) -> Answer | None:
-    """Return the refusal of a call for nobody, or for somebody else, or None."""
+    """Return an error answer for a call without an account or for another account, otherwise None."""
     settings = state.settings
     client_code, organization = call.parameter("client"), call.parameter("imsOrgId")
     if client_code is not None:
@@ -75,15 +75,15 @@ def _without_target_id(ids: dict[str, str]) -> dict[str, str]:
 
 
 def _note_session(state: State, session: str, ids: dict[str, str]) -> None:
-    """Warn of one id in two sessions, and of two ids in one session, within 30 minutes."""
+    """Warn if one id is used in two sessions, or two ids in one session, within 30 minutes."""
     now = state.clock()
     for name, value in ids.items():
-        mixtures = (
-            ((name, value), session, f"One {name} came in two sessions"),
-            ((session, name), value, f"One session came with two {name}"),
+        conflicts = (
+            ((name, value), session, f"One {name} was used in two sessions"),
+            ((session, name), value, f"One session was used with two {name}"),
         )
-        for subject, other, warning in mixtures:
+        for subject, other, warning in conflicts:
             before, at = state.session_uses.get(subject, (other, now))
             if before != other and now - at < SESSION_SECONDS:
-                state.warnings.append(f"{warning} within 30 minutes: Target's changes are then inconsistent.")
+                state.warnings.append(f"{warning} within 30 minutes: Target may apply the changes inconsistently.")
             state.session_uses[subject] = (other, now)

@@ -1,4 +1,4 @@
-"""Reading of a Delivery request body, as far as it is about ids and profile parameters."""
+"""Parse and validate a Delivery request body: ids and profile parameters."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ OBJECTS = ("context", "id", "property", "execute", "prefetch", "experienceCloud"
 
 
 class InvalidRequestError(Exception):
-    """A request that Delivery refuses; the text is the answer's message."""
+    """Delivery refuses a request. The text is the message of its answer."""
 
 
 @dataclass(frozen=True)
 class DeliveryRequest:
-    """What a request says.
+    """A parsed Delivery request.
 
-    :param request_id: the caller's, or None.
-    :param ids: ids by their Delivery names; an authenticated ``customerIds`` entry is a ``thirdPartyId``.
-    :param names_two_customers: whether it has a ``thirdPartyId`` and, as first of ``customerIds``, another.
-    :param values: the profile parameters of all its parts that are not empty.
-    :param is_beacon: whether no answer is wanted.
-    :param parts: the answers to ``execute``, ``prefetch`` and ``notifications``, as far as it has these.
+    :param request_id: Request id from the caller, or None.
+    :param ids: Ids by their Delivery names. An authenticated ``customerIds`` entry is a ``thirdPartyId``.
+    :param names_two_customers: Whether ``thirdPartyId`` differs from the first of ``customerIds``.
+    :param values: Non-empty profile parameters of all parts of the request.
+    :param is_beacon: Whether the answer has no body.
+    :param parts: Answers to ``execute``, ``prefetch`` and ``notifications``, for those that the request contains.
     """
 
     request_id: str | None
@@ -43,11 +43,11 @@ class DeliveryRequest:
 
 
 def read_request(body: bytes, settings: SandboxSettings) -> DeliveryRequest:
-    """Read and check a body.
+    """Parse and validate a body.
 
-    :param body: the HTTP body.
-    :param settings: known property tokens and data sources, and the length a value may have.
-    :raises InvalidRequestError: if Delivery would refuse it.
+    :param body: HTTP body.
+    :param settings: Settings with property tokens, data sources and the maximum length of a value.
+    :raises InvalidRequestError: If Delivery would refuse the request.
     """
     try:
         request = json.loads(body)
@@ -137,7 +137,7 @@ def _ids(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _customer_ids(given: dict[str, Any], known_codes: tuple[str, ...]) -> list[str]:
-    """Return the customer ids that count: authenticated ones of known data sources."""
+    """Return the authenticated customer ids of known data sources."""
     customer_ids = given.get("customerIds") or []
     is_list = isinstance(customer_ids, list) and len(customer_ids) <= 50
     _require(is_list, "id.customerIds: size must be between 0 and 50")
@@ -173,7 +173,7 @@ def _profile_parameters(request: dict[str, Any], value_length: int) -> dict[str,
 
 
 def _items(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Go through the objects that may hold profile parameters."""
+    """Yield the objects that may contain profile parameters."""
     notifications = request.get("notifications", [])
     places: list[Any] = [notifications]
     for part in (request.get("execute") or {}, request.get("prefetch") or {}):
@@ -201,7 +201,7 @@ def _check_mboxes(mboxes: object) -> None:
 
 
 def _parts(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the answers to what is executed, prefetched and notified: no content, as there are no activities."""
+    """Return the answers to execute, prefetch and notifications. They are empty, because there are no activities."""
     parts: dict[str, Any] = {}
     for name in ("execute", "prefetch"):
         asked = request.get(name) or {}

@@ -1,4 +1,4 @@
-"""Reading of Edge Network events, as far as they are about ids and Target's profile attributes."""
+"""Parse and validate Edge Network events: ids and Target's profile attributes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SAVE_SWITCHES = ("__save", "_save")
 
 
 class EdgeError(Exception):
-    """A request that the Edge Network refuses.
+    """The Edge Network refuses a request.
 
-    :param code: its number and HTTP status, such as ``0104-422``.
-    :param detail: what is wrong.
-    :param errors: the report's list, where there is one.
+    :param code: Error number and HTTP status, such as ``0104-422``.
+    :param detail: Description of the error.
+    :param errors: List of errors for the report, if any.
     """
 
     def __init__(self, code: str, detail: str, errors: list[str] | None = None) -> None:
@@ -33,10 +33,10 @@ class EdgeError(Exception):
 
 @dataclass(frozen=True)
 class EdgeEvent:
-    """What an event says to Target.
+    """The data of an event that is passed to Target.
 
-    :param ids: ids by their Delivery names; none if it has only ids that Target does not know.
-    :param values: the profile attributes to store, by their stored names.
+    :param ids: Ids by their Delivery names. Empty if the event has only ids of namespaces that Target does not use.
+    :param values: Profile attributes to store, by their stored names.
     """
 
     ids: dict[str, str]
@@ -44,9 +44,9 @@ class EdgeEvent:
 
 
 def read_body(body: bytes, root: str) -> tuple[Any, dict[str, Any]]:
-    """Return what a request has at its root, ``event`` or ``events``, and its query.
+    """Return a request's root element, ``event`` or ``events``, and its query.
 
-    :raises EdgeError: if it is not there.
+    :raises EdgeError: If the body is not valid JSON or the root element is missing.
     """
     try:
         request = json.loads(body)
@@ -61,9 +61,9 @@ def read_body(body: bytes, root: str) -> tuple[Any, dict[str, Any]]:
 
 
 def read_query(query: dict[str, Any]) -> bool:
-    """Tell whether a query asks for personalization.
+    """Return whether a query requests personalization.
 
-    :raises EdgeError: if it names too many decision scopes.
+    :raises EdgeError: If it has too many decision scopes.
     """
     personalization = query.get("personalization")
     if not isinstance(personalization, dict):
@@ -74,12 +74,12 @@ def read_query(query: dict[str, Any]) -> bool:
 
 
 def read_event(event: object, number: int, settings: SandboxSettings) -> EdgeEvent:
-    """Read and check one event.
+    """Parse and validate one event.
 
-    :param event: the event as it came.
-    :param number: its place in the request, from 0.
-    :param settings: the namespaces, and how the datastream is set up.
-    :raises EdgeError: if the Edge Network would refuse the request for it.
+    :param event: Event from the request.
+    :param number: Index of the event in the request, from 0.
+    :param settings: Settings with namespaces and the configuration of the datastream.
+    :raises EdgeError: If the Edge Network would refuse the request because of this event.
     """
     if not isinstance(event, dict):
         raise EdgeError("0104-422", "Invalid request", [f"event #{number} must be an object"])
@@ -146,7 +146,7 @@ def _target_data(event: dict[str, Any], settings: SandboxSettings) -> dict[str, 
 
 
 def _values(target: dict[str, Any]) -> dict[str, str]:
-    """Return profile attributes without their prefix, and entity attributes with it; the rest are mbox parameters."""
+    """Return profile attributes without their prefix and entity attributes with it. Others are mbox parameters."""
     if any(target.get(name) is False for name in SAVE_SWITCHES):
         return {}
     values = {}

@@ -1,4 +1,4 @@
-"""Experience Platform's Edge Network: interact and collect, as far as they bring ids and attributes to Target."""
+"""Experience Platform Edge Network: interact and collect, which pass ids and attributes to Target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_adobe_target.sandbox.messages import Answer, bearer, json_
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.endpoints.edge_event import EdgeEvent
     from airflow_provider_adobe_target.sandbox.messages import Call
-    from airflow_provider_adobe_target.sandbox.rate_counter import Meter
+    from airflow_provider_adobe_target.sandbox.rate_counter import RateCounter
     from airflow_provider_adobe_target.sandbox.state import State
 
 MAX_BODY_BYTES = 64 * 1_024
@@ -52,7 +52,7 @@ REFUSALS = {"product-context": "0504-401", "scope": "0505-401", "sandbox": "0506
 
 
 def interact(state: State, call: Call) -> Answer:
-    """Answer one event, with what the Edge Network would hand back."""
+    """Answer an interact call, which contains one event."""
     if call.method != "POST":
         return method_not_allowed("POST")
     settings, request_id = state.settings, _request_id(state, call)
@@ -72,7 +72,7 @@ def interact(state: State, call: Call) -> Answer:
 
 
 def collect(state: State, call: Call) -> Answer:
-    """Answer a list of events, which may be of different people."""
+    """Answer a collect call, which contains events of one or several people."""
     if call.method != "POST":
         return method_not_allowed("POST")
     settings, request_id = state.settings, _request_id(state, call)
@@ -91,12 +91,15 @@ def collect(state: State, call: Call) -> Answer:
     return json_answer(202, {"requestId": request_id, **_warnings(state)})
 
 
-def _check(state: State, call: Call, units: Meter, units_per_second: int | None) -> None:
-    """Refuse a call that is of a wrong form, has no rights, is one too many or names no good datastream."""
+def _check(state: State, call: Call, units: RateCounter, units_per_second: int | None) -> None:
+    """Check the authorization, rate, format and datastream of a call.
+
+    :raises EdgeError: If the Edge Network would refuse the call.
+    """
     settings = state.settings
     _check_rights(state, call)
-    if not units.take(state.clock(), units_per_second, max(1, 1 + (len(call.body) - 1) // UNIT_BYTES)):
-        raise EdgeError("0000-429", "There are too many request units in one second")
+    if not units.add(state.clock(), units_per_second, max(1, 1 + (len(call.body) - 1) // UNIT_BYTES)):
+        raise EdgeError("0000-429", "The limit of request units per second is exceeded")
     if not call.body:
         raise EdgeError("0109-408", "The request body is empty")
     if content_type(call) not in MEDIA_TYPES:
@@ -121,7 +124,7 @@ def _check_rights(state: State, call: Call) -> None:
         return
     organization = call.headers.get("x-gw-ims-org-id")
     if not (bearer(call) and call.headers.get("x-api-key") and organization):
-        raise EdgeError("0500-401", "Authorization, x-api-key and x-gw-ims-org-id are needed")
+        raise EdgeError("0500-401", "Authorization, x-api-key and x-gw-ims-org-id are required")
     fault = token_fault(state, call)
     if fault is not None:
         raise EdgeError(FAULTS[fault], f"The token is {fault}")
@@ -132,7 +135,7 @@ def _check_rights(state: State, call: Call) -> None:
 
 
 def _to_target(state: State, event: EdgeEvent, *, is_written: bool) -> list[str]:
-    """Hand an event on to Target, and return the codes of what failed there."""
+    """Pass an event to Target. Return the codes of the errors that occurred there."""
     settings = state.settings
     if not settings.edge_consent:
         return []
@@ -147,7 +150,7 @@ def _to_target(state: State, event: EdgeEvent, *, is_written: bool) -> list[str]
 
 
 def _request_id(state: State, call: Call) -> str:
-    """Return the caller's request id with something random at its end, or a new one."""
+    """Return the caller's request id with a random suffix, or a new id."""
     given = call.parameter("requestId")
     return f"{given}-{state.random_id()[:8]}" if given else state.random_uuid()
 

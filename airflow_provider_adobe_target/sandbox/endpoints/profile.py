@@ -27,10 +27,10 @@ PREFIX = "profile."
 
 
 def update(state: State, call: Call) -> Answer:
-    """Answer a single profile update, which tells that it was taken, not whether the profile exists."""
+    """Answer a single profile update. The answer does not reveal whether the profile exists."""
     if call.method not in ("GET", "POST"):
         return method_not_allowed("GET", "POST")
-    # Adobe's page prints the word "client" where every other path has the client code.
+    # Adobe's documentation has the literal word "client" where other paths have the client code.
     is_literal = call.segments[1] == "client"
     refused = (None if is_literal else check_client(state, call.segments[1])) or check_token(state, call)
     if refused is not None:
@@ -48,13 +48,13 @@ def update(state: State, call: Call) -> Answer:
         if name.startswith(PREFIX) and name != PREFIX and value
     }
     if values:
-        origin = state.profiles.origin("single update", state.settle())
+        origin = state.profiles.origin("single update", state.apply_due_batches())
         state.profiles.write(key, values, origin, create=False)
     return response(state, [("success", "true"), ("pcId", ""), ("message", "Request successfully submitted")])
 
 
 def _parameters(call: Call) -> dict[str, str]:
-    """Return the pairs of the query and of a form body; where both have a name, the query's."""
+    """Return the parameters of the query and of a form body. The query takes precedence."""
     pairs = parse_qsl(call.query, keep_blank_values=True)
     if call.method == "POST" and content_type(call) == FORM:
         pairs += parse_qsl(call.body.decode("utf-8", errors="replace"), keep_blank_values=True)
@@ -62,7 +62,7 @@ def _parameters(call: Call) -> dict[str, str]:
 
 
 def fetch(state: State, call: Call) -> Answer:
-    """Answer a profile fetch by Target id, customer id or Experience Cloud id."""
+    """Return a profile by Target id, customer id or Experience Cloud id."""
     if call.method != "GET":
         return method_not_allowed("GET")
     if call.parameter("client") != state.settings.client_code:
@@ -73,7 +73,7 @@ def fetch(state: State, call: Call) -> Answer:
     key = _key(call)
     if key is None:
         return error_answer(404, "Not found")
-    now = state.settle()
+    now = state.apply_due_batches()
     profile = state.profiles.find(key, now)
     attributes = None if profile is None else profile.visible(now)
     client_code = state.settings.client_code
@@ -95,7 +95,7 @@ def fetch(state: State, call: Call) -> Answer:
 
 
 def _key(call: Call) -> tuple[str, str] | None:
-    """Return the id type and id that a fetch path names, the id being one segment."""
+    """Return the id type and id of a fetch path, in which the id is one segment, or None."""
     first, *more = call.segments[3:]
     if not more:
         return ("pcId", first)

@@ -1,4 +1,4 @@
-"""What a call of a visitor, through Delivery or the Edge Network, does to profiles."""
+"""Effects of a visit, through Delivery or the Edge Network, on profiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.profile_store import Key
     from airflow_provider_adobe_target.sandbox.state import State
 
-# The customer id comes first: on a merge, its values win.
+# The customer id comes first, because its values take precedence in a merge.
 ID_TYPES = {
     "thirdPartyId": "thirdPartyId",
     "tntId": "pcId",
@@ -19,27 +19,27 @@ ID_TYPES = {
 
 
 def target_id(state: State, ids: Mapping[str, str]) -> str:
-    """Return the Target id of a visitor, with its suffix: the one given, the one known, or a new one.
+    """Return the Target id of a visitor, with its suffix: from the call, from the profile, or a new one.
 
-    :param state: has the profiles.
-    :param ids: the visitor's ids by their Delivery names.
+    :param state: State of the sandbox, with its profiles.
+    :param ids: Ids of the visitor by their Delivery names.
     """
-    found = ids.get("tntId") or _known_target_id(state, _keys(ids), state.settle()) or state.random_id()
+    found = ids.get("tntId") or _known_target_id(state, _keys(ids), state.apply_due_batches()) or state.random_id()
     return found if "." in found else f"{found}.{state.settings.cluster}_0"
 
 
 def visit(
     state: State, ids: Mapping[str, str], values: Mapping[str, str], kind: Literal["delivery", "edge event"]
 ) -> None:
-    """Link ids with each other, and write values to their profile at once.
+    """Link ids to each other and write values to their profile immediately.
 
-    :param state: has the profiles.
-    :param ids: the visitor's ids by their Delivery names, at least one.
-    :param values: attribute names, without prefix, and values.
-    :param kind: the origin that the values get.
+    :param state: State of the sandbox, with its profiles.
+    :param ids: Ids of the visitor by their Delivery names, at least one.
+    :param values: Attribute names, without prefix, and values.
+    :param kind: Kind of the origin of the values.
     """
     keys = _keys(ids)
-    origin = state.profiles.origin(kind, state.settle())
+    origin = state.profiles.origin(kind, state.apply_due_batches())
     state.profiles.link(keys, origin.at)
     state.profiles.write(keys[0], values, origin, create=True)
 

@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_trusted_is_not_used(sandbox, ask, own_folder, d
 
 def test_an_access_token_that_was_withdrawn_is_asked_for_anew(sandbox, ask):
     ask(access_token)
-    sandbox._state.tokens.given.clear()
+    sandbox._state.tokens.access_tokens.clear()
     assert ask(profile_token).value == "profile-token-1"
     assert routes(sandbox) == ["ims", "admin", "ims", "admin"]
     forget_all_tokens()
