@@ -67,12 +67,16 @@ class SpillFile:
                     yield reader.get_batch(number)
 
     def blocks(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """Read the batches written so far, put together to blocks of at least ``rows`` where their schemas agree."""
-        waiting: list[pa.RecordBatch] = []
+        """Yield the batches written so far, concatenated.
+
+        :param rows: Minimum number of rows of a block. The last block, and the last before a change of schema, may
+            have fewer.
+        """
+        pending: list[pa.RecordBatch] = []
         for batch in self.record_batches():
-            if waiting and (batch.schema != waiting[0].schema or sum(map(len, waiting)) >= rows):
-                yield pa.concat_batches(waiting)
-                waiting = []
-            waiting.append(batch)
-        if waiting:
-            yield pa.concat_batches(waiting)
+            if pending and (batch.schema != pending[0].schema or sum(map(len, pending)) >= rows):
+                yield pa.concat_batches(pending)
+                pending = []
+            pending.append(batch)
+        if pending:
+            yield pa.concat_batches(pending)

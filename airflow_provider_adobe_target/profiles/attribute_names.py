@@ -58,15 +58,14 @@ def check_attribute_names(names: Sequence[tuple[str, str]], id_type: str) -> Non
         if problem := _problem(name, id_type):
             raise ProfileDataError(
                 f"Column {column!r} cannot be the attribute {name!r}: {problem}. Rename it with "
-                f"attributes={{{column!r}: '…'}}, "
-                "or leave it out of attributes."
+                f"attributes={{{column!r}: '…'}}, or remove it from attributes."
             )
         columns_of[name].append(column)
     for name, columns in columns_of.items():
         if len(columns) > 1:
             raise ProfileDataError(
-                f"The attribute name {name!r} comes up twice, from the columns {', '.join(map(repr, columns))}. "
-                "Give each its own name in attributes."
+                f"The attribute name {name!r} is used twice, by the columns {', '.join(map(repr, columns))}. "
+                "Give each column its own name in attributes."
             )
 
 
@@ -76,9 +75,9 @@ def _problem(name: str, id_type: str) -> str | None:
     if name in _BUILT_IN or name.startswith(_BUILT_IN_PREFIXES):
         return "it is built into Adobe Target, or belongs to its scripts, customer attributes or Recommendations"
     if name == id_type:
-        return "it is the name of the id, and so comes up twice"
+        return "it is also the name of the id column"
     if not _NAME.fullmatch(name):
-        return "a name is a letter or underscore, then at most 127 letters, digits, '_', '.' or '-'"
+        return "a name must be a letter or underscore, then at most 127 letters, digits, '_', '.' or '-'"
     return None
 
 

@@ -48,16 +48,18 @@ def audience_names(audiences: Sequence[str] | Mapping[str, str]) -> dict[str, st
     """
     if isinstance(audiences, str) or not audiences:
         raise ProfileDataError(f"audiences={audiences!r} must be a list of at least one audience.")
-    asked = dict(audiences) if isinstance(audiences, Mapping) else {str(name): str(name) for name in audiences}
-    unfit = pc.invert(pc.match_substring_regex(pa.array(map(str, asked.values()), pa.string()), _NAME))
-    for audience in np.array(list(asked), object)[unfit.to_numpy(zero_copy_only=False)]:
+    names = dict(audiences) if isinstance(audiences, Mapping) else {str(name): str(name) for name in audiences}
+    invalid = pc.invert(pc.match_substring_regex(pa.array(map(str, names.values()), pa.string()), _NAME))
+    for audience in np.array(list(names), object)[invalid.to_numpy(zero_copy_only=False)]:
         raise ProfileDataError(
-            f"The audience {audience!r} cannot be the attribute {PREFIX + str(asked[audience])!r}: a name has letters, "
-            f"digits, '_', '.' and '-', 119 at most. Choose one with audiences={{{audience!r}: '…'}}."
+            f"The audience {audience!r} cannot be the attribute {PREFIX + str(names[audience])!r}: a name must have at "
+            f"most 119 letters, digits, '_', '.' and '-'. Set one with audiences={{{audience!r}: '…'}}."
         )
-    if len(set(asked.values())) < len(audiences):
-        raise ProfileDataError("Two audiences have one name, or one comes up twice. Give each its own in audiences.")
-    return {str(audience): PREFIX + name for audience, name in asked.items()}
+    if len(set(names.values())) < len(audiences):
+        raise ProfileDataError(
+            "Two audiences have the same name, or an audience is listed twice. Give each its own name in audiences."
+        )
+    return {str(audience): PREFIX + name for audience, name in names.items()}
 
 
 class AudienceRows:
@@ -109,40 +111,38 @@ class AudienceRows:
         self.members = Counter(dict.fromkeys(self._attributes, 0))
         with tempfile.TemporaryDirectory(prefix="audiences-", dir=self._folder) as folder:
             members = _HashPartitions(Path(folder) / "members")
-            self._deal_memberships(members)
-            everybody = _HashPartitions(Path(folder) / "everybody")
+            self._partition_memberships(members)
+            universe = _HashPartitions(Path(folder) / "universe")
             count = 0
             for batch in self._universe.record_batches():
-                everybody.write(_ids(batch, self._universe_ids(batch.schema)))
+                universe.write(_ids(batch, self._universe_ids(batch.schema)))
                 count += len(batch)
             if not count:
                 raise ProfileDataError(
-                    "The universe has no rows, so that former members would keep true. Check its source."
+                    "The universe has no rows, so former members would keep the value true. Check its source."
                 )
-            for member_pile, universe_pile in zip(members.spools, everybody.spools, strict=True):
-                yield from self._join(_read(member_pile), _read(universe_pile))
+            for member_file, universe_file in zip(members.files, universe.files, strict=True):
+                yield from self._join(_read(member_file), _read(universe_file))
         log.info("Members: %s", ", ".join(f"{name} {count:,}" for name, count in self.members.items()))
 
-    def _deal_memberships(self, partitions: _HashPartitions) -> None:
-        passed_over = dealt = 0
+    def _partition_memberships(self, partitions: _HashPartitions) -> None:
+        skipped = written = 0
         for batch in self._memberships.record_batches():
             mapping = map_columns(
                 batch.schema, id_column=self._id_column, attributes={self._audience_column: "audience"}, complete=False
             )
             self._id_column = mapping.id_column
             codes = pc.index_in(to_text(LeafReader(batch).read(mapping.attributes[0])).text, value_set=self._known)
-            asked_for = codes.is_valid()
-            ids = _ids(batch, mapping.id_column).filter(asked_for)
-            partitions.write(ids, codes.filter(asked_for))
-            dealt, passed_over = dealt + len(ids), passed_over + len(batch) - len(ids)
-        if passed_over:
-            log.warning(
-                "%s rows name an audience that is not among audiences: they are passed over.", f"{passed_over:,}"
-            )
-        if not dealt and not self._allow_no_members:
+            is_selected = codes.is_valid()
+            ids = _ids(batch, mapping.id_column).filter(is_selected)
+            partitions.write(ids, codes.filter(is_selected))
+            written, skipped = written + len(ids), skipped + len(batch) - len(ids)
+        if skipped:
+            log.warning("%s rows name an audience that is not in audiences. They are skipped.", f"{skipped:,}")
+        if not written and not self._allow_no_members:
             raise ProfileDataError(
-                "Nobody is a member of any of the audiences, so that everybody would be written false. Look at the "
-                "table, or set allow_no_members=True if that is so."
+                "The audiences have no members, so every id would be written as false. Check the table of memberships, "
+                "or set allow_no_members=True if this is correct."
             )
 
     def _universe_ids(self, schema: pa.Schema) -> str:
@@ -180,15 +180,16 @@ class _HashPartitions:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self.spools = [SpillFile(folder / f"{number:02d}") for number in range(1 << _PARTITION_BITS)]
+        self.files = [SpillFile(folder / f"{number:02d}") for number in range(1 << _PARTITION_BITS)]
 
     def write(self, ids: pa.StringArray, audiences: pa.Int32Array | None = None) -> None:
+        """Append rows to their partitions. Sorting by partition makes the rows of each partition one slice."""
         rows = record_batch({"id": ids} | ({} if audiences is None else {"audience": audiences}), len(ids))
         partitions = hash_strings(ids.fill_null("")) >> np.uint64(64 - _PARTITION_BITS)
         order = np.argsort(partitions, kind="stable")
         rows = rows.take(pa.array(order))
-        ends = np.searchsorted(partitions[order], np.arange(len(self.spools)), side="right")
-        for spill, start, end in zip(self.spools, [0, *ends], ends, strict=False):
+        ends = np.searchsorted(partitions[order], np.arange(len(self.files)), side="right")
+        for spill, start, end in zip(self.files, [0, *ends], ends, strict=False):
             if end > start:
                 spill.write(rows.slice(start, end - start))
 

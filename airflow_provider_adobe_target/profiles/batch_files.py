@@ -96,8 +96,8 @@ class _OpenFile:
         :return: Index of the first row that was not appended.
         """
         start = int(lines.starts[row])
-        budget = start + max_bytes - self._size
-        fitting = int(np.searchsorted(lines.starts, budget, side="right")) - 1
+        limit = start + max_bytes - self._size
+        fitting = int(np.searchsorted(lines.starts, limit, side="right")) - 1
         end = max(row, min(fitting, row + max_rows - self.rows))
         self._append(lines.data[start : int(lines.starts[end])].data)
         self.rows += end - row

@@ -29,9 +29,9 @@ import pyarrow.compute as pc
 from airflow_provider_adobe_target.profiles.encoding import cell_starts, string_bytes
 from airflow_provider_adobe_target.spill import SpillFile
 
-_FILTER_WORDS = 2**22  # of 64 bits: 32 MiB
-_WAITING_BLOCK_ROWS = 65_536
-_NOTED_BLOCK_ROWS = 262_144
+_FILTER_WORDS = 2**22  # 64-bit words: 32 MiB
+_CANDIDATE_BLOCK_ROWS = 65_536
+_KNOWN_BLOCK_ROWS = 262_144
 
 
 def first_of_each_id(
@@ -43,15 +43,15 @@ def first_of_each_id(
     :param folder: Existing folder for spill files.
     :param reject: Function that is called with the other rows.
     """
-    seen, waiting = BloomFilter(folder), SpillFile(folder / "waiting")
+    seen, candidates = BloomFilter(folder), SpillFile(folder / "candidates")
     for batch in batches:
         new = seen.add_if_absent(batch.column("id"))
         if new.all():
             yield batch
             continue
-        waiting.write(batch.filter(pa.array(~new)))
+        candidates.write(batch.filter(pa.array(~new)))
         yield batch.filter(pa.array(new))
-    for block in waiting.blocks(_WAITING_BLOCK_ROWS):
+    for block in candidates.blocks(_CANDIDATE_BLOCK_ROWS):
         first = seen.resolve_candidates(block.column("id"))
         reject(block.filter(pa.array(~first)))
         yield block.filter(pa.array(first))
@@ -82,9 +82,9 @@ def last_of_each_id(
     for batch in first_of_each_id(backwards, folder, reject=lambda _: None):
         _set_bits(last, batch.column("row_number").to_numpy())
     for batch in rows.record_batches():
-        wins = _read_bits(last, batch.column("row_number").to_numpy())
-        reject(batch.filter(pa.array(~wins)))
-        yield batch.filter(pa.array(wins))
+        is_last = _read_bits(last, batch.column("row_number").to_numpy())
+        reject(batch.filter(pa.array(~is_last)))
+        yield batch.filter(pa.array(is_last))
 
 
 class BloomFilter:
@@ -95,7 +95,7 @@ class BloomFilter:
 
     def __init__(self, folder: Path) -> None:
         self._bits = np.zeros(_FILTER_WORDS, np.uint64)
-        self._noted = SpillFile(folder / "ids")
+        self._known = SpillFile(folder / "ids")
 
     def add_if_absent(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
         """Add the ids that are certainly new.
@@ -108,19 +108,19 @@ class BloomFilter:
             was added before or occurs earlier in ``ids``.
         """
         hashes = hash_strings(ids)
-        order = np.argsort(hashes)  # so that the field is walked from its begin to its end
-        again = hashes[order[1:]] == hashes[order[:-1]]
-        if again.any():
-            order = np.argsort(hashes, kind="stable")  # slower, but the first row of equals comes first
+        order = np.argsort(hashes)
+        repeats = hashes[order[1:]] == hashes[order[:-1]]
+        if repeats.any():
+            order = np.argsort(hashes, kind="stable")  # slower, but keeps the order of rows with equal hashes
         hashes = hashes[order]
         words = hashes // np.uint64(2**64 // _FILTER_WORDS)
         bits = np.uint64(1) << (hashes & np.uint64(63)) | np.uint64(1) << (hashes >> np.uint64(6) & np.uint64(63))
         unset = self._bits[words] & bits != bits
-        unset[1:] &= ~again
+        unset[1:] &= ~repeats
         self._set(words, bits)
         new = np.empty(len(ids), bool)
         new[order] = unset
-        self._note(ids if new.all() else ids.filter(pa.array(new)))
+        self._write(ids if new.all() else ids.filter(pa.array(new)))
         return new
 
     def resolve_candidates(self, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
@@ -131,13 +131,13 @@ class BloomFilter:
         """
         encoded = ids.dictionary_encode()
         known = np.zeros(len(encoded.dictionary), bool)
-        for block in self._noted.blocks(_NOTED_BLOCK_ROWS):
+        for block in self._known.blocks(_KNOWN_BLOCK_ROWS):
             hits = pc.index_in(block.column("id"), value_set=encoded.dictionary).drop_null()
             known[hits.to_numpy()] = True
         first_rows = np.unique(encoded.indices.to_numpy(), return_index=True)[1]
         first = np.zeros(len(ids), bool)
         first[first_rows[~known]] = True
-        self._note(ids.filter(pa.array(first)))
+        self._write(ids.filter(pa.array(first)))
         return first
 
     def _set(self, words: npt.NDArray[np.uint64], bits: npt.NDArray[np.uint64]) -> None:
@@ -150,8 +150,8 @@ class BloomFilter:
         starts = np.flatnonzero(np.diff(words, prepend=words[:1] + np.uint64(1)))
         self._bits[words[starts]] |= np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
 
-    def _note(self, ids: pa.StringArray) -> None:
-        self._noted.write(pa.record_batch([ids], names=["id"]))
+    def _write(self, ids: pa.StringArray) -> None:
+        self._known.write(pa.record_batch([ids], names=["id"]))
 
 
 def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
@@ -183,10 +183,10 @@ def hash_strings(strings: pa.StringArray) -> npt.NDArray[np.uint64]:
     return hashes * np.uint64(0xD6E8FEB86659FD93)
 
 
-def _read_bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    bits: npt.NDArray[np.bool_] = (field[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1
+def _read_bits(bitmap: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    bits: npt.NDArray[np.bool_] = (bitmap[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 1
     return bits
 
 
-def _set_bits(field: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> None:
-    np.bitwise_or.at(field, positions >> 3, np.uint8(1) << (positions & 7).astype(np.uint8))
+def _set_bits(bitmap: npt.NDArray[np.uint8], positions: npt.NDArray[np.integer]) -> None:
+    np.bitwise_or.at(bitmap, positions >> 3, np.uint8(1) << (positions & 7).astype(np.uint8))

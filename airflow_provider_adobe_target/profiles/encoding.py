@@ -79,7 +79,7 @@ def encode_lines(columns: Sequence[pa.Array]) -> Lines:
     lines = pc.binary_join_element_wise(*encoded, ",", null_handling="replace", null_replacement="")
     starts = cell_starts(lines).astype(np.int64)
     if starts[-1] != sum(len(string_bytes(column)) for column in encoded) + len(lines) * (len(columns) - 1):
-        raise RuntimeError("the number of separators is not what it must be")
+        raise RuntimeError("the number of separators is wrong")
     return Lines(string_bytes(lines), starts)
 
 

@@ -30,8 +30,8 @@ from airflow_provider_adobe_target.profiles.validation import (
 )
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
-_KINDS = ("thirdPartyId", "pcId")
-_ID, _LINKED_ID, _TYPE = "id", "linked_id", "linked_id_type"
+_TYPES = ("thirdPartyId", "pcId")
+_ID, _LINKED_ID, _LINKED_TYPE = "id", "linked_id", "linked_id_type"
 
 
 class IdMap:
@@ -44,10 +44,10 @@ class IdMap:
     * one column named as a ``thirdPartyId`` and one named as a ``pcId``, as written by ``IdentityLinkOperator``. These
       links apply in both directions.
 
-    :param rows: read here
-    :param max_linked_ids: how many links of one id count; those that come later are dropped
-    :param on_risky_value: links with a comma in an id are dropped, unless this is ``encode``
-    :raises ProfileDataError: naming the column and the way out
+    :param rows: Links. They are read by the constructor.
+    :param max_linked_ids: Maximum number of links per id. Further links are dropped.
+    :param on_risky_value: ``encode`` keeps links with a comma in an id. Otherwise they are dropped.
+    :raises ProfileDataError: If ``max_linked_ids`` or the columns are invalid.
     """
 
     def __init__(self, rows: Rows, max_linked_ids: int, on_risky_value: RiskyValue = "replace") -> None:
@@ -58,63 +58,69 @@ class IdMap:
         self._warnings = Warnings()
         self._is_pairs = False
         parts = [self._part(batch) for batch in rows.record_batches() if len(batch)]
-        ids, linked, kinds = zip(*parts, strict=True) if parts else ((), (), ())
-        self._left, self._right = _joined(ids), _joined(linked)
-        self._kinds = np.concatenate(kinds) if kinds else np.empty(0, np.int8)
-        self._indexed_for: str | None = None
+        ids, linked, types = zip(*parts, strict=True) if parts else ((), (), ())
+        self._left, self._right = _concatenated(ids), _concatenated(linked)
+        self._types = np.concatenate(types) if types else np.empty(0, np.int8)
+        self._indexed_type: str | None = None
 
     def __len__(self) -> int:
         return len(self._left)
 
-    def kinds(self, key: str) -> list[str]:
-        """Return which types of ids rows get, whose own are of the type ``key``."""
-        if self._is_pairs:
-            return [kind for kind in _KINDS if kind != key] if len(self) else []
-        numbers = set(np.unique(self._kinds).tolist())
-        return [kind for number, kind in enumerate(_KINDS) if number in numbers or (-1 in numbers and kind == key)]
+    def linked_types(self, id_type: str) -> list[str]:
+        """Return the types of the linked ids.
 
-    def links(self, ids: pa.StringArray, key: str, kind: str) -> tuple[npt.NDArray[np.int64], pa.StringArray]:
-        """Find the linked ids of one type.
-
-        :param ids: of rows, without nulls
-        :param key: their type
-        :param kind: the type that is looked for
-        :returns: for each link the place in ``ids``, growing, and the linked id
+        :param id_type: Type of the rows' own ids.
         """
-        self._index(key)
+        if self._is_pairs:
+            return [linked_type for linked_type in _TYPES if linked_type != id_type] if len(self) else []
+        codes = set(np.unique(self._types).tolist())
+        return [name for code, name in enumerate(_TYPES) if code in codes or (-1 in codes and name == id_type)]
+
+    def links(
+        self, ids: pa.StringArray, id_type: str, linked_type: str
+    ) -> tuple[npt.NDArray[np.int64], pa.StringArray]:
+        """Return the linked ids of one type. Links of an id to itself are omitted.
+
+        :param ids: Ids of rows, without nulls.
+        :param id_type: Type of ``ids``.
+        :param linked_type: Type of the linked ids.
+        :return: For each link, the index in ``ids`` (ascending) and the linked id; arrays of the same length.
+        """
+        self._index(id_type)
         hashes = hash_strings(ids)
         first = np.searchsorted(self._hashes, hashes, "left")
         counts = np.searchsorted(self._hashes, hashes, "right") - first
         # Expand the ranges [first, first + count) of all ids into one array of positions in the index.
         rows = np.repeat(np.arange(len(ids)), counts)
-        places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
-        candidates = self._order[places]
+        positions = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+        candidates = self._order[positions]
         own = ids.cast(pa.large_string()).take(pa.array(rows))
         is_link = pc.equal(self._ids.take(pa.array(candidates)), own).to_numpy(zero_copy_only=False)
         linked = self._linked.take(pa.array(candidates))
-        kinds = self._kinds[candidates] if not self._is_pairs else np.full(len(rows), _KINDS.index(kind))
-        kinds = np.where(kinds == -1, _KINDS.index(key), kinds)
-        is_itself = pc.equal(linked, own).to_numpy(zero_copy_only=False) & (kinds == _KINDS.index(key))
+        types = self._types[candidates] if not self._is_pairs else np.full(len(rows), _TYPES.index(linked_type))
+        types = np.where(types == -1, _TYPES.index(id_type), types)
+        is_itself = pc.equal(linked, own).to_numpy(zero_copy_only=False) & (types == _TYPES.index(id_type))
         is_link &= ~is_itself
-        rows, kinds, linked = rows[is_link], kinds[is_link], linked.filter(pa.array(is_link))
-        starts = np.searchsorted(rows, rows, "left")
+        rows, types, linked = rows[is_link], types[is_link], linked.filter(pa.array(is_link))
+        starts = np.searchsorted(rows, rows, "left")  # of the links of each id, as rows are sorted
         within = np.arange(len(rows)) - starts < self.max_linked_ids
-        wanted = kinds == _KINDS.index(kind)
-        self.dropped["over_max_linked_ids"] += int((wanted & ~within).sum())
-        chosen = wanted & within
-        return rows[chosen], linked.filter(pa.array(chosen)).cast(pa.string())
+        has_type = types == _TYPES.index(linked_type)
+        self.dropped["over_max_linked_ids"] += int((has_type & ~within).sum())
+        selected = has_type & within
+        return rows[selected], linked.filter(pa.array(selected)).cast(pa.string())
 
-    def _index(self, key: str) -> None:
-        if self._indexed_for == key:
+    def _index(self, id_type: str) -> None:
+        """Sort the hashes of the ids of one type, unless they are the current index."""
+        if self._indexed_type == id_type:
             return
-        is_turned = self._is_pairs and key == "pcId"
-        self._ids, self._linked = (self._right, self._left) if is_turned else (self._left, self._right)
-        step = 1 << 20  # the bytes of so many ids are few enough for 32-bit offsets
+        is_reversed = self._is_pairs and id_type == "pcId"
+        self._ids, self._linked = (self._right, self._left) if is_reversed else (self._left, self._right)
+        step = 1 << 20  # ids whose bytes fit 32-bit offsets
         parts = [hash_strings(self._ids.slice(at, step).cast(pa.string())) for at in range(0, len(self), step)]
         hashes = np.concatenate(parts) if parts else np.empty(0, np.uint64)
         self._order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._order]
-        self._indexed_for = key
+        self._indexed_type = id_type
 
     def _part(self, batch: pa.RecordBatch) -> tuple[pa.StringArray, pa.StringArray, npt.NDArray[np.int8]]:
         """Return the ids, the linked ids and the types of the linked ids of valid rows.
@@ -124,45 +130,47 @@ class IdMap:
         names = batch.schema.names
         if _ID in names and _LINKED_ID in names:
             columns = {_ID: "thirdPartyId", _LINKED_ID: "thirdPartyId"}
-            kinds = _kinds(batch.column(_TYPE)) if _TYPE in names else np.full(len(batch), -1, np.int8)
+            has_types = _LINKED_TYPE in names
+            types = _type_codes(batch.column(_LINKED_TYPE)) if has_types else np.full(len(batch), -1, np.int8)
         else:
             self._is_pairs = True
-            columns = {_named(names, kind): kind for kind in _KINDS}
-            kinds = np.ones(len(batch), np.int8)
+            columns = {_column_of_type(names, id_type): id_type for id_type in _TYPES}
+            types = np.ones(len(batch), np.int8)
         verdicts = Verdicts(len(batch))
         texts = []
-        for column, kind in columns.items():
+        for column, id_type in columns.items():
             refuse_unfit_ids(batch.column(column), column)
             values = batch.column(column)
-            texts.append(check_ids(values, column, kind, self._on_risky_value, verdicts, self._warnings))
+            texts.append(check_ids(values, column, id_type, self._on_risky_value, verdicts, self._warnings))
         is_long = pc.fill_null(pc.greater(pc.utf8_length(texts[1]), 128), False).to_numpy(zero_copy_only=False)
-        verdicts.reject(is_long & (kinds == _KINDS.index("pcId")), "id_too_long", _LINKED_ID)
+        verdicts.reject(is_long & (types == _TYPES.index("pcId")), "id_too_long", _LINKED_ID)
         self.dropped.update(verdicts.reasons.values())
         good = pa.array(verdicts.good)
-        return texts[0].filter(good), texts[1].filter(good), kinds[verdicts.good]
+        return texts[0].filter(good), texts[1].filter(good), types[verdicts.good]
 
 
-def _named(names: list[str], kind: str) -> str:
-    found = [name for name in names if id_type_of(name) == kind]
+def _column_of_type(names: list[str], id_type: str) -> str:
+    """Return the only column with a name of an id type."""
+    found = [name for name in names if id_type_of(name) == id_type]
     if len(found) != 1:
         raise ProfileDataError(
-            f"The id map is to have the columns {_ID}, {_LINKED_ID} and {_TYPE}, or one that is named as a "
-            f"thirdPartyId and one that is named as a pcId; its columns are {', '.join(map(repr, names))}. Rename them "
-            "(in SQL with AS)."
+            f"The id map must have the columns {_ID}, {_LINKED_ID} and {_LINKED_TYPE}, or one column that is named as "
+            f"a thirdPartyId and one that is named as a pcId; its columns are {', '.join(map(repr, names))}. Rename "
+            "them (in SQL with AS)."
         )
     return found[0]
 
 
-def _kinds(values: pa.Array) -> npt.NDArray[np.int8]:
-    """Return the types that a column names, as numbers of ``_KINDS``, and -1 for none."""
-    words = to_text(values).text.dictionary_encode()
-    numbers = [_KINDS.index(ID_TYPES[word]) if word in ID_TYPES else None for word in words.dictionary.to_pylist()]
-    if None in numbers:
-        raise ProfileDataError(f"The id map has a {_TYPE} that is none of {', '.join(ID_TYPES)}.")
-    table = np.array([*numbers, -1], np.int8)  # null is the last
-    kinds: npt.NDArray[np.int8] = table[words.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)]
-    return kinds
+def _type_codes(values: pa.Array) -> npt.NDArray[np.int8]:
+    """Return the types in a column as indices of ``_TYPES``, and -1 for null."""
+    names = to_text(values).text.dictionary_encode()
+    codes = [_TYPES.index(ID_TYPES[name]) if name in ID_TYPES else None for name in names.dictionary.to_pylist()]
+    if None in codes:
+        raise ProfileDataError(f"The id map has a {_LINKED_TYPE} that is not one of {', '.join(ID_TYPES)}.")
+    table = np.array([*codes, -1], np.int8)  # the last element is for null
+    types: npt.NDArray[np.int8] = table[names.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)]
+    return types
 
 
-def _joined(parts: tuple[pa.StringArray, ...]) -> pa.LargeStringArray:
+def _concatenated(parts: tuple[pa.StringArray, ...]) -> pa.LargeStringArray:
     return pa.concat_arrays([pa.array([], pa.large_string()), *(part.cast(pa.large_string()) for part in parts)])

@@ -35,8 +35,8 @@ ID_NAMES = {  # recognised names of id columns, and their id types
     **ID_TYPES,
     **dict.fromkeys(["ECID", "ecid", "MCID", "mcid", "marketingCloudVisitorId", "marketing_cloud_visitor_id"], ECID),
 }
-_KINDS_IN_LOWER_CASE = {name.lower(): kind for name, kind in ID_NAMES.items()}
-MAX_ATTRIBUTES = 50  # Adobe's limits page, of a Delivery call
+_TYPES_BY_LOWER_NAME = {name.lower(): id_type for name, id_type in ID_NAMES.items()}
+MAX_ATTRIBUTES = 50  # per Delivery call; Adobe's limits page
 MAX_VALUE_CHARACTERS = 256
 _MAX_CUSTOMER_IDS = 50
 _MAX_CODE_CHARACTERS = 50
@@ -86,31 +86,32 @@ class Identity:
 
     @property
     def together(self) -> str:
-        """All ids of the row, with their kinds, in an order of their own."""
+        """All ids of the row with their types, sorted by type."""
         return " ".join(f"{kind} {id_}" for kind, id_ in sorted({**self.customer_ids, **self.ids}.items()))
 
 
 class IdentityPipeline:
     """Pipeline from rows of ids to identities. Use each instance once.
 
-    :param rows: the source
-    :param rules: what the user decided
-    :param folder: an existing, private folder for what has to wait; the caller removes it
-    :param keep_rejects: whether bad rows are kept for :attr:`rejects` to write, or only counted
+    :param rows: Source of the rows.
+    :param options: Options.
+    :param folder: Existing private folder for spill files. The caller removes it.
+    :param keep_rejects: Whether rejected rows are spilled for :attr:`rejects` to write. Otherwise they are only
+        counted.
     """
 
-    def __init__(self, rows: Rows, rules: IdentityOptions, folder: Path, *, keep_rejects: bool = False) -> None:
+    def __init__(self, rows: Rows, options: IdentityOptions, folder: Path, *, keep_rejects: bool = False) -> None:
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
         self.rows_read = 0
         self._rows = rows
-        self._rules = rules
+        self._options = options
         self._folder = folder
         self._warnings = Warnings()
         self._lock = threading.Lock()
         self._columns: dict[str, str] = {}  # column name to id type, or to integration code
         self._attributes: tuple[Attribute, ...] = ()
-        self._mapped: pa.Schema | None = None
-        _check_codes(rules.customer_id_columns)
+        self._mapped_schema: pa.Schema | None = None
+        _check_codes(options.customer_id_columns)
         if rows.schema:
             self._map(rows.schema, complete=True)
 
@@ -126,13 +127,13 @@ class IdentityPipeline:
             False, or more rows than ``max_invalid_pct``. In that case, it is raised before the first row is yielded.
         """
         for batch in self._rows_to_link():
-            yield from self._cut(batch)
+            yield from self._split(batch)
 
     def rounds(self) -> Iterator[Generator[Identity, None, None]]:
-        """Hand out the same rows in rounds, none of which has an id twice; errors as :meth:`identities`.
+        """Yield the rows of :meth:`identities` in rounds, in each of which an id occurs once.
 
-        The next round begins where the one before was read to its end. A row waits on disk while its customer or
-        browser is in an earlier one.
+        Each round must be read to its end before the next one. A row is spilled to disk while its customer or browser
+        is part of an earlier round.
         """
         rows, later = self._rows_to_link(), SpillFile(self._folder / "later0")
         for number in count(1):
@@ -147,39 +148,39 @@ class IdentityPipeline:
             folder.mkdir()
             rows = first_of_each_id(self._keyed(rows, kind), folder, later.write)
         for batch in rows:
-            yield from self._cut(batch)
+            yield from self._split(batch)
 
     def _keyed(self, rows: Iterable[pa.RecordBatch], kind: str) -> Iterator[pa.RecordBatch]:
-        """Set ``id`` to a row's id of one kind, customer ids included; a row without one differs from all others."""
-        customers = self._rules.customer_id_columns
+        """Set ``id`` to a row's id of one type, customer ids included. A row without one gets a unique value."""
+        customers = self._options.customer_id_columns
         for batch in rows:
             columns = [c for c in self._columns if (THIRD_PARTY_ID if c in customers else self._columns[c]) == kind]
             ids = [pc.binary_join_element_wise(c, batch.column(f"id.{c}"), _SEPARATOR) for c in columns]
-            if kind == PC_ID:  # without its location
+            if kind == PC_ID:  # without its location hint
                 ids = [pc.replace_substring_regex(text, r"\.[^.]*$", "") for text in ids]
             number = batch.column("row_number").cast(pa.string())
             own = pc.binary_join_element_wise("row_number", number, _SEPARATOR)
             yield batch.set_column(batch.num_columns - 1, "id", pc.coalesce(*ids, own))
 
     def _rows_to_link(self) -> Iterator[pa.RecordBatch]:
-        good = first_of_each_id(self._good_rows(), self._folder, self._reject_repeated)
-        if self._rules.skip_invalid_records and self._rules.max_invalid_pct is None:
+        good = first_of_each_id(self._good_rows(), self._folder, self._reject_duplicates)
+        if self._options.skip_invalid_records and self._options.max_invalid_pct is None:
             return good
         checked = SpillFile(self._folder / "checked")
         for batch in good:
             checked.write(batch)
-        check_share_of_bad_rows(self.rejects, self.rows_read, self._rules.max_invalid_pct)
+        check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
         return iter(checked.record_batches())
 
     def refuse(self, identity: Identity) -> None:
-        """Count a row among the bad ones, from any thread: Adobe Target would not have it."""
-        self._reject(identity.row, ["refused_by_target"], ["Adobe Target does not take these ids or attributes"])
+        """Reject a row that Adobe Target refused. May be called from any thread."""
+        self._reject(identity.row, ["refused_by_target"], ["Adobe Target does not accept these ids or attributes"])
 
     def _map(self, schema: pa.Schema, *, complete: bool) -> None:
-        if schema == self._mapped:
+        if schema == self._mapped_schema:
             return
-        customer_columns = self._rules.customer_id_columns
-        self._columns = {**_id_columns(schema, self._rules.id_columns, customer_columns), **customer_columns}
+        customer_columns = self._options.customer_id_columns
+        self._columns = {**_id_columns(schema, self._options.id_columns, customer_columns), **customer_columns}
         for column in self._columns:
             if column not in schema.names:
                 raise ProfileDataError(
@@ -188,15 +189,15 @@ class IdentityPipeline:
                 )
         if customer_columns and ECID not in self._columns.values():
             raise ProfileDataError(
-                "customer_id_columns needs a column of ECIDs beside it: Adobe Target takes customer ids with an ECID "
-                "only. Name it in id_columns, or give the customer's id as thirdPartyId."
+                "customer_id_columns needs a column of ECIDs: Adobe Target accepts customer ids only with an ECID. "
+                "Name it in id_columns, or give the customer's id as thirdPartyId."
             )
-        if self._rules.attributes:
+        if self._options.attributes:
             mapping = map_columns(
-                schema, id_column=next(iter(self._columns)), attributes=self._rules.attributes, complete=complete
+                schema, id_column=next(iter(self._columns)), attributes=self._options.attributes, complete=complete
             )
             self._attributes = mapping.attributes
-        self._mapped = schema
+        self._mapped_schema = schema
 
     def _good_rows(self) -> Iterator[pa.RecordBatch]:
         """Yield the valid rows as text.
@@ -204,8 +205,8 @@ class IdentityPipeline:
         Columns: ``row_number``, ``id.`` and the name of each id column, ``profile.`` and the name of each attribute,
         and ``id``, the concatenation of all ids, which is the key for deduplication.
         """
-        needed = {*self._columns, *(attribute.path[0] for attribute in self._attributes)} if self._mapped else None
-        for batch in self._rows.record_batches(needed):
+        columns = {*self._columns, *(attribute.path[0] for attribute in self._attributes)}
+        for batch in self._rows.record_batches(columns if self._mapped_schema else None):
             if len(batch):
                 self._map(batch.schema, complete=False)
                 yield self._check(batch)
@@ -229,30 +230,30 @@ class IdentityPipeline:
         self.rows_read += len(batch)
         names = ["row_number", *(f"id.{column}" for column in ids), *values, "id"]
         rows = pa.record_batch([numbers, *ids.values(), *values.values(), joined], names)
-        return self._without_bad_rows(rows, verdicts)
+        return self._without_invalid_rows(rows, verdicts)
 
     def _ids(self, values: pa.Array, column: str, verdicts: Verdicts) -> pa.StringArray:
         """Check one id column and return its ids as text. A row may have no id in the column."""
         refuse_unfit_ids(values, column)
-        kind = self._columns[column]
-        is_third_party = kind == THIRD_PARTY_ID and column not in self._rules.customer_id_columns
+        id_type = self._columns[column]
+        is_third_party = id_type == THIRD_PARTY_ID and column not in self._options.customer_id_columns
         own = Verdicts(len(values))
-        limits_of = THIRD_PARTY_ID if is_third_party else PC_ID  # 128 characters, as have ECIDs and customer ids
-        text = check_ids(values, column, limits_of, None, own, self._warnings)
+        limit_type = THIRD_PARTY_ID if is_third_party else PC_ID  # ECIDs and customer ids have 128 characters as well
+        text = check_ids(values, column, limit_type, None, own, self._warnings)
         absent = np.zeros(len(values), bool)
         for row, reason in own.reasons.items():
             if reason == "missing_id":
                 absent[row] = True
             elif row not in verdicts.reasons:
                 verdicts.reasons[row], verdicts.details[row] = reason, own.details[row]
-        if kind == PC_ID:
+        if id_type == PC_ID:
             dots = marks(pc.greater(pc.count_substring(text, "."), 1))
-            verdicts.reject(dots, "id_forbidden_character", f"{column}: a dot, and not before the location")
+            verdicts.reject(dots, "id_forbidden_character", f"{column}: a dot that is not before the location hint")
         return nulled(text, pa.array(absent)) if absent.any() else text
 
     def _check_together(self, ids: Mapping[str, pa.StringArray], verdicts: Verdicts) -> None:
-        """Mark rows without an id, and those whose ids Adobe Target does not take together."""
-        customers = self._rules.customer_id_columns
+        """Reject rows without an id, and rows with a combination of ids that Adobe Target does not accept."""
+        customers = self._options.customer_id_columns
         none = np.zeros(verdicts.rows, bool)
         has: dict[str, Mask] = {THIRD_PARTY_ID: none, PC_ID: none, ECID: none}
         has_customer_id = none
@@ -269,22 +270,22 @@ class IdentityPipeline:
         )
         verdicts.reject(has_customer_id & ~has[ECID], "missing_ecid", "a customer id without an ECID")
 
-    def _without_bad_rows(self, rows: pa.RecordBatch, verdicts: Verdicts) -> pa.RecordBatch:
+    def _without_invalid_rows(self, rows: pa.RecordBatch, verdicts: Verdicts) -> pa.RecordBatch:
         if not verdicts.reasons:
             return rows
         bad = sorted(verdicts.reasons)
         reason, detail = verdicts.reasons[bad[0]], verdicts.details[bad[0]]
-        if not self._rules.skip_invalid_records:
+        if not self._options.skip_invalid_records:
             raise ProfileDataError(
-                f"Row {rows.column('row_number')[bad[0]].as_py()} cannot be sent: {reason} ({detail}). Mend it at its "
-                "source, or set skip_invalid_records=True to go on without such rows."
+                f"Row {rows.column('row_number')[bad[0]].as_py()} cannot be sent: {reason} ({detail}). Fix it at its "
+                "source, or set skip_invalid_records=True to skip such rows."
             )
         self._reject(
             rows.take(pa.array(bad)), [verdicts.reasons[row] for row in bad], [verdicts.details[row] for row in bad]
         )
         return rows.filter(pa.array(verdicts.good))
 
-    def _reject_repeated(self, rows: pa.RecordBatch) -> None:
+    def _reject_duplicates(self, rows: pa.RecordBatch) -> None:
         self._reject(rows, ["duplicate_id"] * len(rows), ["an earlier row has the same ids"] * len(rows))
 
     def _reject(self, rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
@@ -292,9 +293,9 @@ class IdentityPipeline:
         with self._lock:
             self.rejects.add(columns, rows.select(rows.schema.names[:-1]), reasons, details)
 
-    def _cut(self, batch: pa.RecordBatch) -> Iterator[Identity]:
-        customers = self._rules.customer_id_columns
-        plain = [(f"id.{column}", kind) for column, kind in self._columns.items() if column not in customers]
+    def _split(self, batch: pa.RecordBatch) -> Iterator[Identity]:
+        customers = self._options.customer_id_columns
+        plain = [(f"id.{column}", id_type) for column, id_type in self._columns.items() if column not in customers]
         coded = [(f"id.{column}", code) for column, code in customers.items()]
         named = [(f"profile.{attribute.name}", attribute.name) for attribute in self._attributes]
         for number, row in enumerate(batch.to_pylist()):
@@ -313,30 +314,31 @@ def _id_columns(
     :raises ProfileDataError: If a type is invalid or ambiguous, or there is no id column.
     """
     columns = {
-        name: _KINDS_IN_LOWER_CASE[name.lower()]
+        name: _TYPES_BY_LOWER_NAME[name.lower()]
         for name in schema.names
-        if name.lower() in _KINDS_IN_LOWER_CASE and name not in customer_columns
+        if name.lower() in _TYPES_BY_LOWER_NAME and name not in customer_columns
     }
     columns = dict(given) if given is not None else columns
-    for column, kind in columns.items():
-        if kind not in (THIRD_PARTY_ID, PC_ID, ECID):
+    for column, id_type in columns.items():
+        if id_type not in (THIRD_PARTY_ID, PC_ID, ECID):
             raise ProfileDataError(
-                f"id_columns has {kind!r} for {column!r}, which is none of {THIRD_PARTY_ID!r}, {PC_ID!r}, {ECID!r}. "
-                "Other ids of customers go into customer_id_columns."
+                f"id_columns has {id_type!r} for {column!r}, which is not one of {THIRD_PARTY_ID!r}, {PC_ID!r}, "
+                f"{ECID!r}. Put other customer ids into customer_id_columns."
             )
         if column in customer_columns:
             raise ProfileDataError(
-                f"Column {column!r} is in id_columns and in customer_id_columns. Take it out of one."
+                f"Column {column!r} is in id_columns and in customer_id_columns. Remove it from one of them."
             )
-        alike = [other for other in columns if columns[other] == kind]
-        if len(alike) > 1:
+        same_type = [other for other in columns if columns[other] == id_type]
+        if len(same_type) > 1:
             raise ProfileDataError(
-                f"The columns {', '.join(map(repr, alike))} could each be the {kind}. Say which with id_columns."
+                f"The columns {', '.join(map(repr, same_type))} could each be the {id_type}. Select one with "
+                "id_columns."
             )
     if not columns and not customer_columns:
         raise ProfileDataError(
-            f"No column is named as an id ({', '.join(ID_NAMES)}); the columns are "
-            f"{', '.join(map(repr, schema.names))}. Say which they are with id_columns."
+            f"No id column was found ({', '.join(ID_NAMES)}). The columns are "
+            f"{', '.join(map(repr, schema.names))}. Set id_columns."
         )
     return columns
 
@@ -344,10 +346,10 @@ def _id_columns(
 def _check_codes(customer_columns: Mapping[str, str]) -> None:
     codes = list(customer_columns.values())
     if len(codes) > _MAX_CUSTOMER_IDS or len(set(codes)) < len(codes):
-        raise ProfileDataError(f"customer_id_columns has a code twice, or more than {_MAX_CUSTOMER_IDS} of them.")
+        raise ProfileDataError(f"customer_id_columns has a duplicate code, or more than {_MAX_CUSTOMER_IDS} codes.")
     for column, code in customer_columns.items():
         if not isinstance(code, str) or not 1 <= len(code) <= _MAX_CODE_CHARACTERS:
             raise ProfileDataError(
-                f"customer_id_columns is to hold the integration code of the data source for {column!r}, a text of 1 "
+                f"customer_id_columns must have the integration code of the data source for {column!r}, a text of 1 "
                 f"to {_MAX_CODE_CHARACTERS} characters."
             )

@@ -86,19 +86,18 @@ def map_columns(
         _refuse_further_ids(schema, id_column)
         chosen = [Attribute(path, ".".join(path)) for path in leaves if path != (id_column,)]
     else:
-        asked = attributes if isinstance(attributes, Mapping) else {column: column for column in attributes}
+        names = attributes if isinstance(attributes, Mapping) else {column: column for column in attributes}
         below = _paths_below(leaves)
         chosen = [
-            attribute for column, name in asked.items() for attribute in _chosen(column, name, below, schema, complete)
+            attribute for column, name in names.items() for attribute in _select(column, name, below, schema, complete)
         ]
-        if not isinstance(attributes, Mapping) and len(asked) != len(attributes):
-            raise ProfileDataError("A column comes up twice in attributes. Name each once.")
+        if not isinstance(attributes, Mapping) and len(names) != len(attributes):
+            raise ProfileDataError("A column is listed twice in attributes. List each column once.")
     if attribute_case == "lower" and not isinstance(attributes, Mapping):
         chosen = [Attribute(attribute.path, attribute.name.lower()) for attribute in chosen]
     if not chosen:
         raise ProfileDataError(
-            f"There is no attribute column beside the id {id_column!r}, so there is nothing to write. Select at "
-            "least one."
+            f"There is no attribute column besides the id {id_column!r}. Select at least one more column."
         )
     check_attribute_names([(attribute.column, attribute.name) for attribute in chosen], id_type)
     _refuse_columns_without_text_form(schema, chosen)
@@ -110,7 +109,7 @@ def _refuse_float_ids(field: pa.Field) -> None:
     if source:
         raise ProfileDataError(
             f"The ids in {field.name!r} became floats in {source} (12345 would be 12345.0): write the column as text, "
-            f"for example with dtype={{{field.name!r}: 'string'}} where pandas reads it."
+            f"for example with dtype={{{field.name!r}: 'string'}} if pandas reads it."
         )
 
 
@@ -171,25 +170,25 @@ def _index_hint(schema: pa.Schema) -> str:
     index: bytes | None = (schema.metadata or {}).get(_INDEX)
     if index is None:
         return ""
-    return f" The DataFrame's index (names: {index.decode()}) is not a column: if it holds the ids, call reset_index()."
+    names = index.decode()
+    return f" The DataFrame's index (names: {names}) is not a column. If it contains the ids, call reset_index()."
 
 
 def _refuse_further_ids(schema: pa.Schema, id_column: str) -> None:
     further = [name for name in schema.names if name != id_column and id_type_of(name)]
     if further:
         raise ProfileDataError(
-            f"{_listed(further)} beside the id {id_column!r} would become an attribute, but has the name of an id. "
-            "Leave it out of the rows, or list the columns to send in attributes."
+            f"{_listed(further)} besides the id {id_column!r} would become an attribute, but has the name of an id. "
+            "Remove it from the rows, or list the columns to send in attributes."
         )
 
 
 def _refuse_columns_without_text_form(schema: pa.Schema, attributes: Sequence[Attribute]) -> None:
     for attribute in attributes:
-        kind = _leaf_type(schema, attribute)
-        if name := name_without_text_form(kind):
+        if name := name_without_text_form(_leaf_type(schema, attribute)):
             raise ProfileDataError(
                 f"Column {attribute.column!r} is of type {name}, which has no text form and can never be sent. Convert "
-                "it to text where it is read (in SQL with CAST), or leave it out of attributes."
+                "it to text where it is read (in SQL with CAST), or remove it from attributes."
             )
 
 
@@ -208,10 +207,10 @@ def _find_id_column(schema: pa.Schema) -> str:
     if len(found) == 1:
         return str(found[0])
     if found:
-        raise ProfileDataError(f"The columns {_listed(found)} could each be the id. Say which with id_column.")
+        raise ProfileDataError(f"The columns {_listed(found)} could each be the id. Set id_column.")
     raise ProfileDataError(
-        f"No column is named as an id ({', '.join(ID_TYPES)}); the columns are {_listed(schema.names)}. "
-        f"Say which it is with id_column.{_index_hint(schema)}"
+        f"No id column was found ({', '.join(ID_TYPES)}). The columns are {_listed(schema.names)}. "
+        f"Set id_column.{_index_hint(schema)}"
     )
 
 
@@ -234,17 +233,21 @@ def _paths_below(leaves: Sequence[tuple[str, ...]]) -> dict[str, list[tuple[str,
     return below
 
 
-def _chosen(
+def _select(
     column: str, name: str, below: Mapping[str, Sequence[tuple[str, ...]]], schema: pa.Schema, complete: bool
 ) -> Iterator[Attribute]:
+    """Yield the attributes that an item of ``attributes`` selects.
+
+    :raises ProfileDataError: If there is no such column.
+    """
     for path in below.get(column, ()):
         yield Attribute(path, name + ".".join(path)[len(column) :])
     if column in below:
         return
     path = tuple(column.split("."))
     index = schema.get_field_index(path[0])
-    known = index < 0 or (complete and not pa.types.is_null(schema.field(index).type))
-    if known:
+    is_missing = index < 0 or (complete and not pa.types.is_null(schema.field(index).type))
+    if is_missing:
         raise ProfileDataError(
             f"There is no column {column!r} for attributes; the columns are {_listed(schema.names)}."
         )

@@ -54,8 +54,8 @@ class BadRowError(ProfileDataError):
 
     def __init__(self, row_number: int, reason: str, detail: str) -> None:
         super().__init__(
-            f"Row {row_number} cannot be sent: {reason} ({detail}). Mend it at its source, or set "
-            "skip_invalid_records=True to go on without such rows."
+            f"Row {row_number} cannot be sent: {reason} ({detail}). Fix it at its source, or set "
+            "skip_invalid_records=True to skip such rows."
         )
         self.reason = reason
         self.detail = detail
@@ -64,20 +64,22 @@ class BadRowError(ProfileDataError):
 class ProfilePipeline:
     """Pipeline from a source of rows to checked profiles or to batch files. Use each instance once.
 
-    :param rows: the source
-    :param rules: what the user decided
-    :param folder: an existing, private folder for batch files and for what has to wait; the caller removes it
-    :param keep_rejects: whether bad rows are kept for :attr:`rejects` to write, or only counted
-    :param refused_ids: ids whose rows, as they were sent, are among the bad rows, too: Adobe Target refused them
-    :param max_update_bytes: where each profile is sent by itself, the bytes it may have, encoded: no comma and no line
-        break parts anything there, and so none is risky. None: profiles are rows of a file
-    :param id_map: further ids that files have a row's attributes for
+    :param rows: Source of the rows.
+    :param options: Options.
+    :param folder: Existing private folder for batch files and spill files. The caller removes it.
+    :param keep_rejects: Whether rejected rows are spilled for :attr:`rejects` to write. Otherwise they are only
+        counted.
+    :param refused_ids: Ids that Adobe Target refused in an earlier upload. Their rows are sent and also added to the
+        rejects.
+    :param max_update_bytes: Maximum encoded size of a profile in bytes, if profiles are sent as single updates. Commas
+        and line breaks are not delimiters there, so they are not checked. None for rows of batch files.
+    :param id_map: Linked ids, to which the attributes of a row are also written.
     """
 
     def __init__(
         self,
         rows: Rows,
-        rules: ProfileOptions,
+        options: ProfileOptions,
         folder: Path,
         *,
         keep_rejects: bool = False,
@@ -88,38 +90,38 @@ class ProfilePipeline:
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
         self.rows_read = self.rows_sent = self.rows_empty = self.rows_extended = self.values_replaced = 0
         self._rows = rows
-        self._rules = rules
+        self._options = options
         self._folder = folder
         self._refused_ids = pa.array(refused_ids, pa.string()) if refused_ids else None
         self._max_update_bytes = max_update_bytes
-        self._risky_value = rules.on_risky_value if max_update_bytes is None else None
+        self._risky_value = options.on_risky_value if max_update_bytes is None else None
         self._id_map = id_map
-        if id_map and rules.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
+        if id_map and options.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
             raise ProfileDataError(f"With id_map, max_bytes_per_file must be {_MIN_BYTES_WITH_MAP:,} or more.")
-        self._own = SpillFile(folder / "own")
+        self._spilled_profiles = SpillFile(folder / "own")
         self._warnings = Warnings()
         self._mapping: ProfileMapping | None = None
-        self._mapped: pa.Schema | None = None
-        # Attribute name to the column it comes from, in the order of the file's columns.
+        self._mapped_schema: pa.Schema | None = None
+        # Attribute name to source column, in the order of the columns of the file.
         self._columns: dict[str, str] = {}
         if rows.schema:
             self._map(rows.schema, complete=True)
 
     @property
     def id_type(self) -> str:
-        """What the ids are to Adobe Target: ``thirdPartyId`` or ``pcId``; known once the columns are."""
-        return self._mapping.id_type if self._mapping else self._rules.id_type or "thirdPartyId"
+        """Type of the ids: ``thirdPartyId`` or ``pcId``. It is final once the columns are mapped."""
+        return self._mapping.id_type if self._mapping else self._options.id_type or "thirdPartyId"
 
     @property
     def id_types(self) -> list[str]:
-        """What all ids that files have are to Adobe Target, those of the map, too."""
-        linked = self._id_map.kinds(self.id_type) if self._id_map else []
+        """Types of all ids in the files, including those of the id map."""
+        linked = self._id_map.linked_types(self.id_type) if self._id_map else []
         return list(dict.fromkeys([self.id_type, *linked]))
 
     @property
     def checks_all_rows_first(self) -> bool:
-        """Whether no file may leave before the last row was checked."""
-        return self._rules.checks_all_rows_first
+        """Whether all rows must be checked before the first file is sent."""
+        return self._options.checks_all_rows_first
 
     @property
     def rows_rejected(self) -> int:
@@ -137,11 +139,11 @@ class ProfilePipeline:
             "rows_unchanged": 0,
             "rejected_by_reason": dict(self.rejects.by_reason),
             "values_replaced": self.values_replaced,
-            **self._account_of_links,
+            **self._link_counts,
         }
 
     @property
-    def _account_of_links(self) -> dict[str, Any]:
+    def _link_counts(self) -> dict[str, Any]:
         if self._id_map is None:
             return {}
         dropped = {reason: links for reason, links in self._id_map.dropped.items() if links}
@@ -159,12 +161,12 @@ class ProfilePipeline:
             :attr:`ProfileOptions.checks_all_rows_first`, it may be raised after the last file was yielded; the caller
             must not send any file before.
         """
-        blocks = map(self._encode, self._set_aside(self.profiles(batches)))
-        limits = {"max_rows": self._rules.max_rows_per_file, "max_bytes": self._rules.max_bytes_per_file}
+        blocks = map(self._encode, self._spill_profiles(self.profiles(batches)))
+        limits = {"max_rows": self._options.max_rows_per_file, "max_bytes": self._options.max_bytes_per_file}
         for file in cut_files(blocks, self._folder, id_type=lambda: self.id_type, **limits):
             self.rows_sent += file.rows
             yield file
-        for id_type in self._id_map.kinds(self.id_type) if self._id_map else ():
+        for id_type in self._id_map.linked_types(self.id_type) if self._id_map else ():
             folder = self._folder / f"linked-{id_type}"
             folder.mkdir()
             blocks = map(self._encode, self._linked_profiles(id_type, folder))
@@ -172,11 +174,11 @@ class ProfilePipeline:
                 self.rows_extended += file.rows
                 yield file
 
-    def _set_aside(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Keep what is sent, where it is also to be sent to linked ids."""
+    def _spill_profiles(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the profiles. With an id map, also spill them to disk, to write them to linked ids later."""
         for batch in profiles:
             if self._id_map is not None and len(batch):
-                self._own.write(batch)
+                self._spilled_profiles.write(batch)
             yield batch
 
     def _linked_profiles(self, id_type: str, folder: Path) -> Iterator[pa.RecordBatch]:
@@ -191,14 +193,14 @@ class ProfilePipeline:
             id_map.dropped["duplicate_id"] += len(profiles)
 
         def all_rows() -> Iterator[pa.RecordBatch]:
-            for batch in self._own.record_batches() if id_type == self.id_type else ():
+            for batch in self._spilled_profiles.record_batches() if id_type == self.id_type else ():
                 yield batch.append_column("is_linked", pa.repeat(False, len(batch)))
             step = max(1, MAX_ROWS // id_map.max_linked_ids)
-            for batch in self._own.record_batches():
+            for batch in self._spilled_profiles.record_batches():
                 for start in range(0, len(batch), step):
                     rows = batch.slice(start, step)
-                    places, ids = id_map.links(rows.column("id"), self.id_type, id_type)
-                    linked = rows.take(pa.array(places)).set_column(1, "id", ids)
+                    indices, ids = id_map.links(rows.column("id"), self.id_type, id_type)
+                    linked = rows.take(pa.array(indices)).set_column(1, "id", ids)
                     yield linked.append_column("is_linked", pa.repeat(True, len(linked)))
 
         for batch in first_of_each_id(all_rows(), folder, drop):
@@ -210,10 +212,10 @@ class ProfilePipeline:
         The columns are ``row_number``, ``id``, and the attributes as text, named ``profile.`` and their name. Null
         means that the attribute is not changed. Parameters and errors as :meth:`files`.
         """
-        one_of_each = last_of_each_id if self._rules.on_duplicate_id == "last" else first_of_each_id
+        one_of_each = last_of_each_id if self._options.on_duplicate_id == "last" else first_of_each_id
         good = self._good_profiles(self.record_batches() if batches is None else batches)
         yield from one_of_each(good, self._folder, self._reject_duplicates)
-        check_share_of_bad_rows(self.rejects, self.rows_read, self._rules.max_invalid_pct)
+        check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
 
     def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str) -> None:
         """Reject rows of :meth:`profiles` that Adobe Target refused.
@@ -225,25 +227,25 @@ class ProfilePipeline:
         self._reject(profiles, [reason] * len(profiles), [detail] * len(profiles))
 
     def _map(self, schema: pa.Schema, *, complete: bool) -> ProfileMapping:
-        """Map the columns; names that came up in earlier batches stay, so that files have as few headers as can be."""
-        if self._mapping and schema == self._mapped:
+        """Map the columns of a batch. Attributes of earlier batches are kept, to minimise the number of headers."""
+        if self._mapping and schema == self._mapped_schema:
             return self._mapping
-        rules = self._rules
+        options = self._options
         mapping = map_columns(
             schema,
-            id_column=rules.id_column,
-            id_type=rules.id_type,
-            attributes=rules.attributes,
-            attribute_case=rules.attribute_case,
+            id_column=options.id_column,
+            id_type=options.id_type,
+            attributes=options.attributes,
+            attribute_case=options.attribute_case,
             complete=complete,
         )
         columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}
-        for id_type in self._id_map.kinds(mapping.id_type) if self._id_map else ():
+        for id_type in self._id_map.linked_types(mapping.id_type) if self._id_map else ():
             check_attribute_names([(attribute.column, attribute.name) for attribute in mapping.attributes], id_type)
         if len(columns) > len(self._columns):
             warn_of_case(list(columns))
         self._columns = columns
-        self._mapping, self._mapped = mapping, schema
+        self._mapping, self._mapped_schema = mapping, schema
         return mapping
 
     def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -253,40 +255,44 @@ class ProfilePipeline:
                 yield self._check(batch, self._map(batch.schema, complete=False))
 
     def _check(self, batch: pa.RecordBatch, mapping: ProfileMapping) -> pa.RecordBatch:
-        rules = self._rules
+        options = self._options
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
         ids = check_ids(values, mapping.id_column, mapping.id_type, self._risky_value, verdicts, self._warnings)
         leaves = LeafReader(batch)
-        of_name = {attribute.name: attribute for attribute in mapping.attributes}
+        attributes = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
         for name, column in self._columns.items():
-            if name not in of_name:
+            if name not in attributes:
                 texts[name] = pa.nulls(len(batch), pa.string())
                 continue
-            text = to_text(leaves.read(of_name[name]))
+            text = to_text(leaves.read(attributes[name]))
             texts[name] = check_values(
-                text, column, rules.max_value_length, self._risky_value, verdicts, self._warnings
+                text, column, options.max_value_length, self._risky_value, verdicts, self._warnings
             )
         if self._max_update_bytes is None:
-            check_sizes(ids, texts, room_for_a_row(mapping.id_type, list(texts), rules.max_bytes_per_file), verdicts)
+            check_sizes(ids, texts, room_for_a_row(mapping.id_type, list(texts), options.max_bytes_per_file), verdicts)
         else:
             check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
         self.values_replaced += verdicts.values_replaced
         names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]
-        return self._sort_out(pa.record_batch([self._number(batch), ids, *texts.values()], names), verdicts)
+        profiles = pa.record_batch([self._row_numbers(batch), ids, *texts.values()], names)
+        return self._without_skipped_rows(profiles, verdicts)
 
-    def _number(self, batch: pa.RecordBatch) -> pa.Array:
+    def _row_numbers(self, batch: pa.RecordBatch) -> pa.Array:
         numbers = np.arange(self.rows_read, self.rows_read + len(batch))
         self.rows_read += len(batch)
         return pa.array(numbers)
 
-    def _sort_out(self, profiles: pa.RecordBatch, verdicts: Verdicts) -> pa.RecordBatch:
-        """Part with bad rows and with those that say nothing."""
+    def _without_skipped_rows(self, profiles: pa.RecordBatch, verdicts: Verdicts) -> pa.RecordBatch:
+        """Remove invalid rows and rows in which every attribute is null, and count them.
+
+        :raises BadRowError: If a row is invalid and ``skip_invalid_records`` is False.
+        """
         if verdicts.reasons:
             bad = sorted(verdicts.reasons)
-            if not self._rules.skip_invalid_records:
+            if not self._options.skip_invalid_records:
                 number = profiles.column("row_number")[bad[0]].as_py()
                 raise BadRowError(number, verdicts.reasons[bad[0]], verdicts.details[bad[0]])
             self._reject(
@@ -298,10 +304,10 @@ class ProfilePipeline:
         attributes = profiles.columns[2:]
         nulls = [column for column in attributes if column.null_count]
         if len(nulls) < len(attributes):
-            return profiles  # one attribute at least has a value in every row
-        says_nothing = functools.reduce(pc.and_, (column.is_null() for column in nulls))
-        self.rows_empty += says_nothing.true_count
-        return profiles.filter(pc.invert(says_nothing)) if says_nothing.true_count else profiles
+            return profiles  # at least one attribute has no nulls
+        is_empty = functools.reduce(pc.and_, (column.is_null() for column in nulls))
+        self.rows_empty += is_empty.true_count
+        return profiles.filter(pc.invert(is_empty)) if is_empty.true_count else profiles
 
     def _reject(self, profiles: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
         assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
@@ -311,11 +317,11 @@ class ProfilePipeline:
     def _reject_duplicates(self, profiles: pa.RecordBatch) -> None:
         if not len(profiles):
             return
-        kept = self._rules.on_duplicate_id
+        kept = self._options.on_duplicate_id
         if kept == "fail":
             raise ProfileDataError(
-                f"Row {profiles.column('row_number')[0].as_py()} has an id that an earlier row has too. "
-                "Make ids unique at their source, or choose with on_duplicate_id which row is sent."
+                f"Row {profiles.column('row_number')[0].as_py()} has the same id as an earlier row. "
+                "Make ids unique at their source, or set on_duplicate_id to choose which row is sent."
             )
         detail = "an earlier row has this id" if kept == "first" else "a later row has this id"
         self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles))
@@ -323,7 +329,7 @@ class ProfilePipeline:
     def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
         if self._refused_ids is not None:
             refused = profiles.filter(pc.is_in(profiles.column("id"), self._refused_ids))
-            self.refuse(refused, "refused_by_target", "Adobe Target took the row, and lists it as failed")
+            self.refuse(refused, "refused_by_target", "Adobe Target accepted the row, and lists it as failed")
         return _attributes(profiles), encode_lines(profiles.columns[1:])
 
 

@@ -14,7 +14,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.reject_columns import REJECT_COLUMNS
 from airflow_provider_adobe_target.spill import SpillFile
 
-_OWN_NAME = re.compile(f"({'|'.join(REJECT_COLUMNS)})_*")
+_RESERVED_NAME = re.compile(f"({'|'.join(REJECT_COLUMNS)})_*")
 
 
 class Rejects:
@@ -40,15 +40,15 @@ class Rejects:
         with self._lock:
             self.by_reason.update(reasons)
             if self._spill is not None and reasons:
-                self._spill.write(self._kept(columns, rows, reasons, details))
+                self._spill.write(self._output(columns, rows, reasons, details))
 
     @staticmethod
-    def _kept(columns: list[str], rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> pa.RecordBatch:
-        kept = {"row_number": rows.column(0)}
+    def _output(columns: list[str], rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> pa.RecordBatch:
+        output = {"row_number": rows.column(0)}
         for name, texts in zip(columns, rows.columns[1:], strict=True):
-            kept.setdefault(f"{name}_" if _OWN_NAME.fullmatch(name) else name, texts)
-        kept |= {"reject_reason": pa.array(reasons, pa.string()), "reject_detail": pa.array(details, pa.string())}
-        return pa.record_batch(kept)
+            output.setdefault(f"{name}_" if _RESERVED_NAME.fullmatch(name) else name, texts)
+        output |= {"reject_reason": pa.array(reasons, pa.string()), "reject_detail": pa.array(details, pa.string())}
+        return pa.record_batch(output)
 
     def write_parquet(self, file: IO[bytes]) -> None:
         """Write the spilled rows as one Parquet file. Columns that a batch does not have are null.
@@ -71,12 +71,15 @@ class Rejects:
 def check_share_of_bad_rows(rejects: Rejects, rows_read: int, limit: float | None) -> None:
     """Check the rejected rows, without duplicates, against ``max_invalid_pct``.
 
-    :raises ProfileDataError: if they are more than ``limit`` per cent of the rows read.
+    :param rejects: Rejected rows.
+    :param rows_read: Number of rows read.
+    :param limit: Maximum percentage of rejected rows. None for no limit.
+    :raises ProfileDataError: If more than ``limit`` percent of the rows were rejected.
     """
     reasons = {reason: rows for reason, rows in rejects.by_reason.items() if reason != "duplicate_id"}
     bad = sum(reasons.values())
     if limit is not None and bad * 100 > limit * rows_read:
         raise ProfileDataError(
-            f"{bad} of {rows_read} rows cannot be sent, more than max_invalid_pct={limit} per cent: "
+            f"{bad} of {rows_read} rows cannot be sent, more than max_invalid_pct={limit} percent: "
             f"{reasons}. Nothing was sent."
         )

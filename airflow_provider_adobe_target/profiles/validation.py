@@ -78,12 +78,16 @@ class Warnings:
     """Log warnings, each one once per column."""
 
     def __init__(self) -> None:
-        self._said: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
 
     def once(self, column: str, message: str) -> None:
-        """Log ``message``, which has one ``%s`` for the column, unless that was done before."""
-        if (column, message) not in self._said:
-            self._said.add((column, message))
+        """Log a warning unless it was logged for this column before.
+
+        :param column: Name of the column.
+        :param message: Message with one ``%s`` for the column.
+        """
+        if (column, message) not in self._logged:
+            self._logged.add((column, message))
             log.warning(message, column)
 
 
@@ -111,13 +115,13 @@ def check_ids(
     text = ids.text
     if ids.unsupported is not None:
         broken = _mask(ids.unsupported) & _is_string(values)
-        verdicts.reject(broken, "id_forbidden_character", f"{column}: half a surrogate pair, or not UTF-8")
+        verdicts.reject(broken, "id_forbidden_character", f"{column}: an unpaired surrogate, or not UTF-8")
         verdicts.reject(_mask(ids.unsupported), "unsupported_value", f"{column}: its type has no text form")
     if text.null_count:
         verdicts.reject(_mask(text.is_null()), "missing_id", column)
     suspect = not ids.plain and bool(string_bytes(text).tobytes().translate(None, _FINE_IN_ID))
     if suspect:
-        verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only blanks")
+        verdicts.reject(_mask(pc.equal(pc.utf8_trim_whitespace(text), "")), "missing_id", f"{column}: only white space")
     _check_length(text, MAX_ID_CHARACTERS[id_type], _WARN_ID_CHARACTERS, "id_too_long", column, verdicts, warnings)
     if not suspect:
         return text
@@ -130,7 +134,7 @@ def check_ids(
         if (commas & verdicts.good).any():
             warnings.once(
                 column,
-                "Ids in %s hold commas; they are sent as %%2C, and Adobe Target may take them for separators.",
+                "Ids in %s contain commas. They are sent as %%2C, which Adobe Target may interpret as separators.",
             )
     else:
         verdicts.reject(commas, "id_forbidden_character", f"{column}: a comma in an id")
@@ -141,8 +145,8 @@ def _is_string(values: pa.Array) -> Mask:
     """Return a mask of the values that are text, whether or not it is valid UTF-8."""
     if isinstance(values.type, TextCells):
         return _mask(values.storage.field("text").is_valid())
-    kind = value_type(values.type)
-    is_string = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    value = value_type(values.type)
+    is_string = pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
     return np.full(len(values), is_string)
 
 
@@ -179,7 +183,7 @@ def check_values(
         else:
             warnings.once(
                 column,
-                "Values in %s hold commas or line breaks and are sent percent-encoded. Adobe Target very likely "
+                "Values in %s contain commas or line breaks and are sent percent-encoded. Adobe Target very likely "
                 "decodes a file before it splits it: a comma shifts columns, a line break writes to another profile.",
             )
     _check_length(text, max_value_length, _WARN_VALUE_CHARACTERS, "value_too_long", column, verdicts, warnings)
@@ -240,7 +244,7 @@ def check_sizes(
     verdicts.reject(
         profiles > _MAX_PROFILE_BYTES, "profile_too_large", f"more than {_MAX_PROFILE_BYTES} bytes of attributes"
     )
-    verdicts.reject(sizes(ids, texts) > room, "profile_too_large", f"longer than {container} may be")
+    verdicts.reject(sizes(ids, texts) > room, "profile_too_large", f"does not fit into {container}")
 
 
 def _text_sizes(text: pa.StringArray, extra: int) -> Sizes:
@@ -265,7 +269,7 @@ def _check_length(
     if ((lengths > warn_above) & (lengths <= limit)).any():
         warnings.once(
             column,
-            f"Some texts in %s have more than {warn_above} characters; other parts of Adobe Target take no more.",
+            f"Some texts in %s have more than {warn_above} characters, the limit of other parts of Adobe Target.",
         )
 
 
@@ -292,15 +296,15 @@ def refuse_unfit_ids(ids: pa.Array, column: str) -> None:
     """
     if ids.null_count == len(ids):
         return
-    kind = value_type(ids.type)
+    value = value_type(ids.type)
     became_floats = isinstance(ids.type, TextCells) and ids.type.has_floats
-    if became_floats or pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0):
+    if became_floats or pa.types.is_floating(value) or (pa.types.is_decimal(value) and value.scale != 0):
         raise ProfileDataError(
-            f"The ids in {column!r} became {'floats' if became_floats else kind} (12345 would be 12345.0): cast the "
+            f"The ids in {column!r} became {'floats' if became_floats else value} (12345 would be 12345.0): cast the "
             f"column to text where it is read, for example CAST({column} AS VARCHAR) in SQL or "
             f"dtype={{{column!r}: 'string'}} in pandas."
         )
-    if pa.types.is_boolean(kind) or pa.types.is_nested(kind) or name_without_text_form(ids.type):
+    if pa.types.is_boolean(value) or pa.types.is_nested(value) or name_without_text_form(ids.type):
         raise ProfileDataError(
-            f"The ids in {column!r} are of type {kind}, which cannot be an id. Choose another id_column."
+            f"The ids in {column!r} are of type {value}, which cannot be an id. Choose another id_column."
         )

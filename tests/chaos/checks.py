@@ -21,9 +21,9 @@ _REASONS = {
     "status lost": r"status lost",
     "limit": r"max_failed_pct|max_not_found_pct",
     "refused": r"Target refused the batch",
-    "unavailable": r"Target gave no usable answer",
-    "timeout": r"No final status at the timeout|The time for .* is over|Sensor has timed out",
-    "bad rows": r"cannot be sent|Every row was rejected|has an id that an earlier row has|max_invalid_pct",
+    "unavailable": r"Target returned no usable response",
+    "timeout": r"No final status at the timeout|The deadline for .* has passed|Sensor has timed out",
+    "bad rows": r"cannot be sent|Every row was rejected|has the same id as an earlier row|max_invalid_pct",
 }
 
 

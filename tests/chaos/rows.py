@@ -237,7 +237,7 @@ def expected(table: Table, id_type: str, arguments: Mapping[str, Any]) -> Expect
     if bad and not arguments["skip_invalid_records"]:
         refusal = "cannot be sent"
     elif repeated and arguments["on_duplicate_id"] == "fail":
-        refusal = "an id that an earlier row has"
+        refusal = "the same id as an earlier row"
     elif arguments["max_invalid_pct"] is not None and bad * 100 > arguments["max_invalid_pct"] * len(table.rows):
         refusal = "max_invalid_pct"
     elif bad and bad == len(table.rows):

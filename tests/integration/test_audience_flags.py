@@ -53,7 +53,7 @@ AudienceFlagOperator.partial(task_id="expanded", data=gold, **common).expand(uni
     ("arguments", "words"),
     [
         ("data=gold, universe_data=everybody, audiences=['lapsed']", "allow_no_members"),
-        ("data=gold, universe_data=everybody, audiences=['Big Spender']", "Choose one with audiences="),
+        ("data=gold, universe_data=everybody, audiences=['Big Spender']", "Set one with audiences="),
     ],
 )
 def test_what_would_go_wrong_in_silence_fails_before_any_call(run_dag, sandbox, arguments, words):

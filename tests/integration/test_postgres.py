@@ -339,5 +339,5 @@ def test_a_json_column_of_objects_and_texts_is_refused(upload, monkeypatch, inst
     if not installed:
         monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     home = f"""CASE WHEN {texts_at} THEN '"x"'::jsonb ELSE '{{"a": 1}}' END"""
-    with pytest.raises(AirflowFailException, match="'home' holds nested fields in some rows and plain values"):
+    with pytest.raises(AirflowFailException, match="'home' has nested fields in some rows and plain values"):
         upload(f"""SELECT 'J' || n AS "thirdPartyId", {home} AS home FROM generate_series(1, 20000) AS n""")

@@ -17,7 +17,7 @@ def test_an_expected_failure_shows_its_sentence_once(run_dag):
     run = run_dag(DAG)
     assert set(run.states.values()) == {"failed"}
     sentences = {
-        "no_id": "No column is named as an id",
+        "no_id": "No id column was found",
         "no_batches": "batches is text that is neither",
         "no_file": "There is no file",
     }

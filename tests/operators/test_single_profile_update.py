@@ -224,7 +224,7 @@ def test_a_dry_run_makes_no_call(sandbox):
         ({"attributes": {"profile.tier": "GOLDEN"}}, "profile.tier"),
         ({"attributes": {"user.level": "GOLDEN"}}, "user.level"),
         ({"attributes": {"a b": "GOLDEN"}}, "a b"),
-        ({"attributes": {"a.b": "GOLDEN", "a": {"b": "GOLDEN"}}}, "comes up twice"),
+        ({"attributes": {"a.b": "GOLDEN", "a": {"b": "GOLDEN"}}}, "is used twice"),
         ({"attributes": {"tier": b"GOLDEN"}}, "'tier' is of type bytes"),
         ({"attributes": {"tier": ["GOLDEN", b"GOLDEN"]}}, r"unsupported_value \(tier"),
         ({"attributes": {"tier": "GOLDEN" * 1_000}}, "value_too_long"),

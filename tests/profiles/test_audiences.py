@@ -91,7 +91,7 @@ def test_an_audience_may_be_called_otherwise():
 
 def test_rows_of_other_audiences_are_passed_over_with_a_word(caplog):
     flags(members(("U1", "gold"), ("U2", "unknown")), pa.table({"id": ["U1"]}))
-    assert "1 rows name an audience that is not among audiences" in caplog.text
+    assert "1 rows name an audience that is not in audiences" in caplog.text
 
 
 def test_nothing_is_left_on_disk(tmp_path):

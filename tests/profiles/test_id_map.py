@@ -113,7 +113,7 @@ def test_an_empty_map_adds_nothing(tmp_path):
     [
         ([{"a": "1"}], 10, "rename|Rename them"),
         ([{"thirdPartyId": "1", "mboxPC": "2", "pcId": "3"}], 10, "Rename them"),
-        (typed(("U1", "2", "email")), 10, "linked_id_type that is none"),
+        (typed(("U1", "2", "email")), 10, "linked_id_type that is not one of"),
         ([{"id": "U1", "linked_id": 1.5}], 10, "became double"),
         (typed(("U1", "2", "pcId")), 0, "max_linked_ids must be"),
         (typed(("U1", "2", "pcId")), 1_001, "max_linked_ids must be"),

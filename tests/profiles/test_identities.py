@@ -121,13 +121,13 @@ def test_without_skip_invalid_records_all_rows_are_checked_first(tmp_path):
 @pytest.mark.parametrize(
     ("data", "rules", "words"),
     [
-        ([{"tier": "a"}], {}, "No column is named as an id"),
+        ([{"tier": "a"}], {}, "No id column was found"),
         ([{"thirdPartyId": "a", "mbox3rdPartyId": "b"}], {}, "could each be the thirdPartyId"),
         ([{"a": "1"}], {"id_columns": {"b": "ECID"}}, "no column 'b'"),
         ([{"a": "1"}], {"id_columns": {"a": "email"}}, "'email'"),
         ([{"thirdPartyId": "1", "c": "1"}], {"customer_id_columns": {"c": "crm"}}, "needs a column of ECIDs"),
         ([{"ECID": "1", "c": "1"}], {"customer_id_columns": {"c": ""}}, "integration code"),
-        ([{"ECID": "1", "c": "1", "d": "1"}], {"customer_id_columns": {"c": "x", "d": "x"}}, "a code twice"),
+        ([{"ECID": "1", "c": "1", "d": "1"}], {"customer_id_columns": {"c": "x", "d": "x"}}, "a duplicate code"),
         ([{"ECID": "1"}], {"customer_id_columns": {"ECID": "x"}}, "needs a column of ECIDs"),
         ([{"ECID": "1", "profile.a": 1}], {"attributes": ["profile.a"]}, "adds 'profile.' itself"),
         (pd.DataFrame({"ECID": [1.0, None]}), {}, "became double"),

@@ -87,7 +87,7 @@ def test_only_the_columns_that_are_sent_are_needed():
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        (["customer", "tier"], {}, "No column is named as an id.*'customer', 'tier'.*id_column"),
+        (["customer", "tier"], {}, "No id column was found.*'customer', 'tier'.*id_column"),
         (["pcId", "thirdPartyId", "tier"], {}, "'pcId', 'thirdPartyId' could each be the id.*id_column"),
         (["customer", "tier"], {"id_column": "client"}, "no column 'client' for id_column.*'customer', 'tier'"),
         (["thirdPartyId"], {}, "no attribute column"),
@@ -116,7 +116,7 @@ def test_only_the_columns_that_are_sent_are_needed():
         (["thirdPartyId", ""], {}, "a letter or underscore"),
         (["thirdPartyId", "x" * 129], {}, "at most 127"),
         (["customer", "thirdPartyId"], {"id_column": "customer", "attributes": ["thirdPartyId"]}, "the name of the id"),
-        (["thirdPartyId", "a", "b"], {"attributes": {"a": "x", "b": "x"}}, "'x' comes up twice, from.*'a', 'b'"),
+        (["thirdPartyId", "a", "b"], {"attributes": {"a": "x", "b": "x"}}, "'x' is used twice, by.*'a', 'b'"),
     ],
 )  # fmt: skip
 def test_invalid_columns_are_refused_with_the_remedy(columns, options, message):
@@ -133,7 +133,7 @@ def test_names_that_adobe_target_takes_pass(name):
 
 def test_a_nested_field_and_a_dotted_column_of_one_name_clash():
     both = NESTED.append(pa.field("address.city", TEXT))
-    with pytest.raises(ProfileDataError, match=r"'address\.city' comes up twice"):
+    with pytest.raises(ProfileDataError, match=r"'address\.city' is used twice"):
         map_columns(both)
 
 
@@ -169,7 +169,7 @@ def test_two_id_columns_that_differ_by_case_need_an_exact_match():
 @pytest.mark.parametrize("further", ["pc_id", "PCID", "tntId", "mbox3rdPartyId"])
 def test_a_second_id_column_is_refused_unless_in_attributes(further):
     columns = schema("third_party_id", further, "tier")
-    with pytest.raises(ProfileDataError, match=f"'{further}' beside the id 'third_party_id'.*attributes"):
+    with pytest.raises(ProfileDataError, match=f"'{further}' besides the id 'third_party_id'.*attributes"):
         map_columns(columns, id_column="third_party_id")
     asked = map_columns(columns, id_column="third_party_id", attributes={further: "other", "tier": "tier"})
     assert [attribute.name for attribute in asked.attributes] == ["other", "tier"]
@@ -188,7 +188,7 @@ def test_attribute_names_are_lowered_where_they_come_from_columns():
     assert names(attribute_case="lower") == ["tier", "home.city"]
     assert names(attribute_case="lower", attributes=["TIER"]) == ["tier"]
     assert names(attribute_case="lower", attributes={"TIER": "Tier"}) == ["Tier"]
-    with pytest.raises(ProfileDataError, match="'tier' comes up twice"):
+    with pytest.raises(ProfileDataError, match="'tier' is used twice"):
         map_columns(schema("thirdPartyId", "tier", "TIER"), attribute_case="lower")
 
 

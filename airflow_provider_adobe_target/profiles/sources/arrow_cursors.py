@@ -37,7 +37,7 @@ def arrow_batches(cursor: Any) -> _Batches | None:
     if not job:
         return None
     batches = call_driver(lambda: job.result().to_arrow_iterable(), "before the first row")
-    return map(_plain, map(_shortened_decimals, read_driver(batches)))
+    return map(_plain, map(_normalized_decimals, read_driver(batches)))
 
 
 def _bigquery_job(cursor: Any) -> Any | None:
@@ -50,8 +50,8 @@ def _bigquery_job(cursor: Any) -> Any | None:
     return None
 
 
-def _shortened_decimals(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Write NUMERIC with the places it needs, as BigQuery does itself: in Arrow 12.5 is 12.500000000."""
+def _normalized_decimals(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Remove trailing zeros of NUMERIC, as BigQuery's text form does: in Arrow, 12.5 is 12.500000000."""
     columns = [
         from_objects([None if value is None else value.normalize() for value in column.to_pylist()])
         if pa.types.is_decimal(column.type)

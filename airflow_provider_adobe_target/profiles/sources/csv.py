@@ -102,7 +102,7 @@ class CsvRows:
         found = [text for mark, text in _OTHER_DELIMITERS.items() if len(header) == 1 and mark in header[0]]
         if found:
             raise ProfileDataError(
-                f"No column is named as an id: {self._file} has one column, whose name holds {found[0]}. Name the "
+                f"No id column was found: {self._file} has one column, whose name contains {found[0]}. Set the "
                 f"delimiter: csv_options={{'delimiter': {found[0]}}}."
             )
 
@@ -116,10 +116,8 @@ class CsvRows:
         if not count:
             return batch
         self._headers += count
-        return record_batch(
-            {name: _marked(column, header) for name, column in zip(batch.schema.names, batch.columns, strict=True)},
-            len(batch),
-        )
+        columns = [_with_unsupported(column, header) for column in batch.columns]
+        return record_batch(dict(zip(batch.schema.names, columns, strict=True)), len(batch))
 
     def _check_quotes(self, quotes: QuoteChecker) -> None:
         """Parse the file strictly if a quote is misplaced, because pyarrow would merge the rows up to the next quote.
@@ -149,7 +147,7 @@ class CsvRows:
         :return: The error; None if Python's parser accepts the file.
         """
         line = 1
-        usual_limit = csv.field_size_limit(_CSV_BLOCK_BYTES)
+        default_limit = csv.field_size_limit(_CSV_BLOCK_BYTES)
         with opened(self._file, self._encoding) as stream:
             rows = csv.reader(self._lines(stream), delimiter=self._delimiter, strict=strict)
             try:
@@ -157,19 +155,19 @@ class CsvRows:
                     if cells and len(cells) != len(self.schema):
                         return ProfileDataError(
                             f"{self._file}, line {line}: the row has {len(cells)} cells, the header "
-                            f"{len(self.schema)}. Quote cells that hold the delimiter, and write the file again."
+                            f"{len(self.schema)}. Quote cells that contain the delimiter, and write the file again."
                         )
                     line = rows.line_num + 1
             except UnicodeDecodeError:
                 return self._not_utf8()
             except csv.Error:
                 return ProfileDataError(
-                    f"{self._file}, line {line} or after it: a quoted cell is not closed or has text behind its quote, "
-                    "or a row has more or fewer cells than the header. Quote cells that hold the delimiter, double "
-                    "their quotes."
+                    f"{self._file}, line {line} or after it: a quoted cell is not closed or has text after its closing "
+                    "quote, or a row has more or fewer cells than the header. Quote cells that contain the delimiter, "
+                    "and double the quotes in them."
                 )
             finally:
-                csv.field_size_limit(usual_limit)
+                csv.field_size_limit(default_limit)
         return None
 
     def _lines(self, stream: LineBytes) -> Iterator[str]:
@@ -184,11 +182,11 @@ class CsvRows:
             yield line
 
     def _long_row(self) -> ProfileDataError:
-        return ProfileDataError(f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Leave it out.")
+        return ProfileDataError(f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Remove it.")
 
     def _not_utf8(self) -> ProfileDataError:
         return ProfileDataError(
-            f"{self._file} is not UTF-8. Write it again in UTF-8, or name its encoding: "
+            f"{self._file} is not UTF-8. Write it again in UTF-8, or set its encoding: "
             "csv_options={'encoding': 'cp1252'}."
         )
 
@@ -199,8 +197,8 @@ def _equals(column: pa.Array, name: str) -> pa.BooleanArray:
     return pc.fill_null(pc.equal(cells, name.strip(f"{_BOM} \t").lower()), False)
 
 
-def _marked(column: pa.Array, unsupported: pa.BooleanArray) -> pa.Array:
-    """Write a column of text as cells of which some have no text form."""
+def _with_unsupported(column: pa.Array, unsupported: pa.BooleanArray) -> pa.Array:
+    """Convert a string column to ``TextCells`` in which the masked cells have no text form."""
     texts = pc.if_else(unsupported, None, column)
     missing = pc.and_(texts.is_null(), pc.invert(unsupported))
     storage = pa.StructArray.from_arrays([texts, unsupported], fields=list(TextCells.STORAGE), mask=missing)

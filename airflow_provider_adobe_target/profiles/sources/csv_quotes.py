@@ -23,20 +23,20 @@ class QuoteChecker(io.RawIOBase):
 
     def __init__(self, stream: io.RawIOBase, delimiter: str = ",") -> None:
         self._stream = stream
-        self._beside_quotes = np.isin(np.arange(256), np.frombuffer(f'{delimiter}"\r\n'.encode(), np.uint8))
-        self._tail = b"\n"  # what is not judged before its neighbour is there, and the byte before it
-        self._within = False
-        self._is_content = False
-        self._odd = False
+        self._is_neighbour = np.isin(np.arange(256), np.frombuffer(f'{delimiter}"\r\n'.encode(), np.uint8))
+        self._tail = b"\n"  # the last byte, which is checked with the next block, and its predecessor
+        self._is_quoted = False
+        self._is_stopped = False
+        self._is_misplaced = False
 
     @property
     def is_malformed(self) -> bool:
-        """Whether any quote was elsewhere, or the last is not closed; nothing more is odd to who is content."""
-        return self._odd and not self._is_content
+        """Whether a quote is misplaced or not closed. Always False after :meth:`stop`."""
+        return self._is_misplaced and not self._is_stopped
 
     def stop(self) -> None:
-        """Look at no more quotes."""
-        self._is_content = True
+        """Stop checking."""
+        self._is_stopped = True
 
     def readable(self) -> bool:
         """Return True."""
@@ -45,18 +45,19 @@ class QuoteChecker(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read bytes into a buffer; see ``io.RawIOBase.readinto``."""
         count = self._stream.readinto(buffer)
-        if not (self._odd or self._is_content):
-            self._look(bytes(buffer[:count]))
+        if not (self._is_misplaced or self._is_stopped):
+            self._check(bytes(buffer[:count]))
         return count
 
-    def _look(self, data: bytes) -> None:
+    def _check(self, data: bytes) -> None:
+        """Check the quotes up to the last byte of ``data``, exclusive. Empty data is the end of the file."""
         at_start = self._tail == b"\n"
         window = self._tail + (data.removeprefix(codecs.BOM_UTF8) if at_start else data or b"\n")
         self._tail = window[-2:]
         octets = np.frombuffer(window, np.uint8)
-        places = np.flatnonzero(octets[1:-1] == ord('"')) + 1
-        openings, closings = places[self._within :: 2], places[not self._within :: 2]
-        beside = self._beside_quotes
-        self._odd = not (beside[octets[openings - 1]].all() and beside[octets[closings + 1]].all())
-        self._within ^= bool(len(places) % 2)
-        self._odd |= self._within and not data
+        quotes = np.flatnonzero(octets[1:-1] == ord('"')) + 1
+        openings, closings = quotes[self._is_quoted :: 2], quotes[not self._is_quoted :: 2]
+        is_neighbour = self._is_neighbour
+        self._is_misplaced = not (is_neighbour[octets[openings - 1]].all() and is_neighbour[octets[closings + 1]].all())
+        self._is_quoted ^= bool(len(quotes) % 2)
+        self._is_misplaced |= self._is_quoted and not data

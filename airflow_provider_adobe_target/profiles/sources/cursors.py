@@ -75,7 +75,7 @@ class CursorRows:
                 yield from recut(chosen)
 
     def _fetched(self, cursor: Any, columns: Collection[str] | None) -> Iterator[pa.RecordBatch]:
-        pace = AdaptiveBatchSize()
+        size = AdaptiveBatchSize()
         rows, number = self._fetch(cursor, 0, ()), 0
         # psycopg2's named cursors have no description before the first fetch.
         names = _column_names(cursor)
@@ -85,12 +85,12 @@ class CursorRows:
             values = dict(zip(names, _transposed(rows, names), strict=True))
             fetched = {name: values[name] for name in chosen}
             only = _types_without_text_form(fetched, known)
-            yield from pace.record_batches(len(rows), partial(_convert, fetched, only))
+            yield from size.record_batches(len(rows), partial(_convert, fetched, only))
             number += len(rows)
             rows = self._fetch(cursor, number, names)
 
     def _fetch(self, cursor: Any, number: int, names: Sequence[str]) -> Sequence[Any]:
-        step = f"while it read rows, at row {number:,} (counted from 0) or one of the {self._fetch_size:,} after it"
+        step = f"while reading rows, at row {number:,} (counted from 0) or one of the {self._fetch_size:,} after it"
         fetched: Sequence[Any] = call_driver(lambda: cursor.fetchmany(self._fetch_size), step, names)
         return fetched
 
@@ -120,10 +120,10 @@ def _types_without_text_form(values: Mapping[str, Sequence[object]], known: set[
     """
     only = {}
     for name in [name for name in values if name not in known]:
-        if kinds := value_kinds(values[name]):
+        if types := value_kinds(values[name]):
             known.add(name)
-            only[name] = type_without_text_form(kinds)
-    return {name: kind for name, kind in only.items() if kind}
+            only[name] = type_without_text_form(types)
+    return {name: type_name for name, type_name in only.items() if type_name}
 
 
 def _convert(values: Mapping[str, Sequence[object]], only: Mapping[str, str], start: int, stop: int) -> pa.RecordBatch:
@@ -133,7 +133,7 @@ def _convert(values: Mapping[str, Sequence[object]], only: Mapping[str, str], st
 
 def _column_names(cursor: Any) -> list[str]:
     if cursor.description is None:
-        raise ProfileDataError("The statement has no result. Its last, or only, part has to be a SELECT.")
+        raise ProfileDataError("The statement has no result. Its last part must be a SELECT.")
     names = [column[0] for column in cursor.description]
     check_column_names(names, "The statement's result")
     return names

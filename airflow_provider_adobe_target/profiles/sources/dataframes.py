@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _ACCEPTED = (
     "a pandas or polars DataFrame, an Arrow table, record batch or reader, a list of dicts, "
-    "or anything that has __arrow_c_stream__"
+    "or any object with __arrow_c_stream__"
 )
 # Results of pandas' infer_dtype that exclude dicts.
 _NO_DICTS = frozenset({"string", "integer", "floating", "boolean", "decimal", "date", "datetime", "time", "empty"})
@@ -116,8 +116,8 @@ class PandasRows:
     def _column_type(self, name: str) -> pa.DataType:
         series = self._frame[name]
         if series.dtype != object:
-            kind = _series_array(series.iloc[:0]).type
-            return kind if not pa.types.is_null(kind) else objects_type(name, series.astype(object))
+            arrow_type = _series_array(series.iloc[:0]).type
+            return arrow_type if not pa.types.is_null(arrow_type) else objects_type(name, series.astype(object))
         parts = (series.iloc[start : start + _PART_ROWS] for start in range(0, len(series), _PART_ROWS))
         if all(pd.api.types.infer_dtype(part) in _NO_DICTS for part in parts):
             return pa.null()  # infer_dtype is ten times as fast as objects_type
@@ -225,7 +225,7 @@ class StreamRows:
             self._opened: pa.RecordBatchReader | None = self._open()
         except pa.ArrowInvalid:
             raise ProfileDataError(
-                f"Rows cannot be read from {type(stream).__name__}, which hands out no table. Give {_ACCEPTED}."
+                f"Rows cannot be read from {type(stream).__name__}, which is not a table. Give {_ACCEPTED}."
             ) from None
         self._schema = self._opened.schema
         check_schema(self._schema, "The Arrow stream")

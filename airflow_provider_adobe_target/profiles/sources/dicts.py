@@ -36,7 +36,7 @@ def note_names(names: Names, record: Mapping[Any, Any], depth: int = 1) -> None:
         deep.
     """
     if depth > _MAX_DEPTH:
-        raise ProfileDataError(f"Its fields are nested more than {_MAX_DEPTH} levels deep. Leave them out.")
+        raise ProfileDataError(f"Its fields are nested more than {_MAX_DEPTH} levels deep. Remove or flatten them.")
     for key, value in record.items():
         if depth == 1 and not isinstance(key, str):
             key = column_label(key)
@@ -48,11 +48,11 @@ def note_names(names: Names, record: Mapping[Any, Any], depth: int = 1) -> None:
 
 def _checked_key(key: object) -> str:
     if not isinstance(key, str):
-        raise ProfileDataError(f"A key is {type(key).__name__}, not text. Name every value by a str.")
+        raise ProfileDataError(f"A key is {type(key).__name__}, not text. Use str keys only.")
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise ProfileDataError(f"The key {key!r} holds half a surrogate pair. Rename it.") from None
+        raise ProfileDataError(f"The key {key!r} contains an unpaired surrogate. Rename it.") from None
     return key
 
 
@@ -81,9 +81,9 @@ def objects_type(name: str, values: Collection[object]) -> pa.DataType:
     :raises ProfileDataError: If a key of a dict is invalid.
     """
     names: Names = {}
-    kinds = value_kinds(values)
-    if not any(issubclass(kind, dict) for kind in kinds):
-        only = type_without_text_form(kinds)
+    types = value_kinds(values)
+    if not any(issubclass(python_type, dict) for python_type in types):
+        only = type_without_text_form(types)
         return TextCells(only=only) if only else pa.null()
     try:
         for value in values:

@@ -32,10 +32,10 @@ def call_driver(call: Callable[[], _T], step: str, columns: Collection[str] = ()
     except AdobeTargetError:
         raise
     except Exception as error:
-        log.debug("The driver's own message: %s", error)
+        log.debug("The driver's message: %s", error)
         failure = SourceReadError(
             f"The database driver failed {step}: {_described(error)}{_column_named(error, columns)}. Its message is "
-            "logged at level DEBUG only, since it can hold a value of a row."
+            "logged at level DEBUG only, because it may contain values of a row."
         )
     raise failure  # outside of the except block, so that the driver's error is not its context
 
@@ -50,7 +50,7 @@ def read_driver(batches: Iterable[_T], columns: Collection[str] = ()) -> Iterato
     rows = 0
     iterator = call_driver(lambda: iter(batches), "before the first row", columns)
     while True:
-        step = f"while it read rows, at row {rows:,} (counted from 0) or after it"
+        step = f"while reading rows, at or after row {rows:,} (counted from 0)"
         batch: Any = call_driver(lambda: next(iterator, _END), step, columns)
         if batch is _END:
             return
@@ -59,8 +59,8 @@ def read_driver(batches: Iterable[_T], columns: Collection[str] = ()) -> Iterato
 
 
 def _described(error: Exception) -> str:
-    kind = type(error)
-    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+    error_type = type(error)
+    name = f"{error_type.__module__.partition('.')[0]}.{error_type.__qualname__}"
     code = next(filter(None, (getattr(error, attribute, None) for attribute in _CODE_ATTRIBUTES)), None)
     return f"{name} ({code})" if _CODE.fullmatch(str(code)) and code is not None else name
 

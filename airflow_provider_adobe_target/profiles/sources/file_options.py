@@ -41,7 +41,7 @@ class FileOptions:
             raise ProfileDataError(f"csv_options is {type(csv_options).__name__}, not a dict: {_EXAMPLE}.")
         unknown = [repr(name) for name in csv_options if name not in ("delimiter", "encoding")]
         if unknown:
-            raise ProfileDataError(f"csv_options has {', '.join(unknown)}. It takes 'delimiter' and 'encoding'.")
+            raise ProfileDataError(f"csv_options has {', '.join(unknown)}. It accepts 'delimiter' and 'encoding'.")
         options = cls(file_format, **csv_options)
         options._check_delimiter()
         options._check_encoding()

@@ -53,8 +53,8 @@ def read_files(files: Sequence[File], options: FileOptions | None = None) -> Row
 
 
 def _file_rows(file: File, options: FileOptions) -> FileRows:
-    kind = _FORMATS[options.file_format or _format_of(file)]
-    rows = RejectedRows(kind(file, options), str(file))
+    read = _READERS[options.file_format or _format_of(file)]
+    rows = RejectedRows(read(file, options), str(file))
     return RowsInFolders(rows, file.folder_values) if isinstance(file, DatasetFile) else rows
 
 
@@ -67,8 +67,8 @@ def _format_of(file: File) -> str:
         if name.endswith(suffixes) and not (is_compressed and file_format == "parquet"):
             return file_format
     raise ProfileDataError(
-        f"{file} is of no known kind. Give files that end in {_ACCEPTED}, or name the format of all files with "
-        "file_format: 'parquet', 'csv' or 'ndjson'."
+        f"{file} has an unknown suffix. Use files that end in {_ACCEPTED}, or set file_format to the format of all "
+        "files: 'parquet', 'csv' or 'ndjson'."
     )
 
 
@@ -103,7 +103,7 @@ class FilesRows:
                 yield conform(batch, schema)
 
 
-_FORMATS: dict[str, Callable[[File, FileOptions], FileRows]] = {
+_READERS: dict[str, Callable[[File, FileOptions], FileRows]] = {
     "parquet": lambda file, _: ParquetRows(file),
     "csv": lambda file, options: CsvRows(file, options),
     "ndjson": lambda file, _: NdjsonRows(file),

@@ -72,7 +72,7 @@ class NdjsonRows:
             for number, line in enumerate(iter(partial(lines.readline, _LINE_BYTES), b""), start=1):
                 if len(line) == _LINE_BYTES:
                     raise ProfileDataError(
-                        f"{self._file}, line {number}: it has more than {_LINE_BYTES >> 20} MiB. Leave it out."
+                        f"{self._file}, line {number}: it has more than {_LINE_BYTES >> 20} MiB. Remove it."
                     )
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
@@ -115,7 +115,7 @@ def _record(line: bytes) -> dict[str, Any]:
     try:
         record = _JSON.decode(line.decode())
     except _DuplicateKeyError:
-        raise ProfileDataError("a key comes up twice in one object. Rename or drop one.") from None
+        raise ProfileDataError("an object has a duplicate key. Rename or remove one of the keys.") from None
     except json.JSONDecodeError as error:
         raise ProfileDataError(_layout(line, error)) from None
     except (ValueError, RecursionError):
@@ -137,8 +137,8 @@ def _layout(line: bytes, error: json.JSONDecodeError | None = None) -> str:
         if error.msg == "Extra data":
             layout = ", but several on one line"
         elif error.pos >= len(line.decode().rstrip()):
-            layout = ": the object does not end on this line. It is pretty-printed or cut short"
+            layout = ": the object does not end on this line. It is pretty-printed or truncated"
     return (
-        f"this is no JSON object in UTF-8{layout}. NDJSON is one JSON object a line: write the file again, for example "
-        f"with jq -c {program} FILE."
+        f"this is not a JSON object in UTF-8{layout}. NDJSON has one JSON object per line: write the file again, for "
+        f"example with jq -c {program} FILE."
     )

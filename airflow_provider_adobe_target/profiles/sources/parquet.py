@@ -50,8 +50,8 @@ class ParquetRows:
         """Columns of the footer. Columns of floats are marked."""
         with _parquet(self._file) as parquet:
             check_schema(parquet.schema_arrow, str(self._file))
-            pointed = [field.name for field in parquet.schema_arrow if has_point(field.type)]
-            floats = set(pointed) - _empty_columns(parquet.metadata, pointed)
+            fractional = [field.name for field in parquet.schema_arrow if has_point(field.type)]
+            floats = set(fractional) - _empty_columns(parquet.metadata, fractional)
             texts = text_columns(parquet)
             return pa.schema(
                 [
@@ -69,8 +69,8 @@ class ParquetRows:
         """
         names = wanted(self.schema.names, columns)
         with _parquet(self._file) as parquet:
-            # Without read-ahead and threads, memory does not grow with the file.
-            rows = _rows_a_batch(parquet.metadata)
+            # Without read-ahead and threads, memory is independent of the file size.
+            rows = _rows_per_batch(parquet.metadata)
             missing = parquet.metadata.num_rows
             texts = text_columns(parquet)
             batches = parquet.iter_batches(rows, columns=names, use_threads=False)
@@ -136,7 +136,7 @@ def _empty_columns(metadata: pq.FileMetaData, names: Collection[str]) -> set[str
     return empty
 
 
-def _rows_a_batch(metadata: pq.FileMetaData) -> int:
+def _rows_per_batch(metadata: pq.FileMetaData) -> int:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     widest = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=0)
     return max(1, min(MAX_ROWS, int(MAX_BYTES / max(widest, 1))))

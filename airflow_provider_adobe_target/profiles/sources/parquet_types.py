@@ -41,20 +41,20 @@ def without_overflow(array: pa.Array, check: pa.Array) -> pa.Array:
     :param array: Timestamps in microseconds, or structs, lists and maps of them.
     :param check: The same values in milliseconds.
     """
-    kind = array.type
-    if pa.types.is_timestamp(kind) and check.type != kind:
+    array_type = array.type
+    if pa.types.is_timestamp(array_type) and check.type != array_type:
         ticks = check.view(pa.int64())
         limit = _BEYOND // _TICKS
         overflow = pc.or_(pc.greater(ticks, limit), pc.less(ticks, -limit))
         if not pc.any(overflow).as_py():
             return array
-        return pc.if_else(overflow, pa.scalar(_BEYOND, pa.int64()), array.view(pa.int64())).cast(kind)
-    if pa.types.is_struct(kind):
+        return pc.if_else(overflow, pa.scalar(_BEYOND, pa.int64()), array.view(pa.int64())).cast(array_type)
+    if pa.types.is_struct(array_type):
         children = [without_overflow(*pair) for pair in zip(array.flatten(), check.flatten(), strict=True)]
-        return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.StructArray.from_arrays(children, fields=list(array_type), mask=array.is_null())
+    if pa.types.is_list(array_type) or pa.types.is_large_list(array_type):
         values = without_overflow(array.values, check.values)
-        return type(array).from_arrays(array.offsets, values, type=kind, mask=array.is_null())
+        return type(array).from_arrays(array.offsets, values, type=array_type, mask=array.is_null())
     return array
 
 

@@ -64,11 +64,11 @@ def dataset_files(folder: Any, pattern: str = "**/*") -> list[DatasetFile]:
     :raises ProfileDataError: If a folder name is not UTF-8.
     """
     depth = len(folder.parts)
-    also_hidden = _is_hidden(pattern.split("/"))
+    include_hidden = _is_hidden(pattern.split("/"))
     found = []
     for path in sorted(folder.glob(pattern), key=str):
         below = path.parts[depth:]
-        if (also_hidden or not _is_hidden(below)) and path.is_file():
+        if (include_hidden or not _is_hidden(below)) and path.is_file():
             found.append(DatasetFile(path, _folder_values(below[:-1])))
     return found
 

@@ -31,9 +31,9 @@ def _register_psycopg2(connection: Any) -> None:
 
     for oid, array_oid in (_TIMES | _DURATION).items():
         name = f"ADOBE_TARGET_{oid}"
-        kind = extensions.new_type((oid,), name, _guarded(extensions.string_types[oid], oid))
-        extensions.register_type(kind, connection)
-        extensions.register_type(extensions.new_array_type((array_oid,), f"{name}_ARRAY", kind), connection)
+        caster = extensions.new_type((oid,), name, _guarded(extensions.string_types[oid], oid))
+        extensions.register_type(caster, connection)
+        extensions.register_type(extensions.new_array_type((array_oid,), f"{name}_ARRAY", caster), connection)
     texts = extensions.new_array_type(_TEXT_ARRAYS, "ADOBE_TARGET_TEXT_ARRAY", extensions.UNICODE)
     extensions.register_type(texts, connection)
     extras.register_default_json(connection, loads=json_value)

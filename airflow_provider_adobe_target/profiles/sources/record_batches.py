@@ -52,15 +52,15 @@ def _byte_size(batch: pa.RecordBatch) -> int:
 
 
 def _array_bytes(array: pa.Array) -> int:
-    """Tell the bytes that an array's own rows take: ``nbytes`` counts what slices share again and again."""
-    kind = array.type
-    if isinstance(kind, pa.BaseExtensionType):
+    """Return the size in bytes of the rows of an array. Unlike ``nbytes``, buffers shared by slices do not count."""
+    array_type = array.type
+    if isinstance(array_type, pa.BaseExtensionType):
         return _array_bytes(array.storage)
-    if pa.types.is_struct(kind):
+    if pa.types.is_struct(array_type):
         return sum(_array_bytes(child) for child in array.flatten())
-    if pa.types.is_dictionary(kind):
+    if pa.types.is_dictionary(array_type):
         return _dictionary_bytes(array)
-    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+    if pa.types.is_string_view(array_type) or pa.types.is_binary_view(array_type):
         return _view_bytes(array)
     return int(array.nbytes)
 
@@ -117,8 +117,8 @@ def wanted(names: Iterable[str], columns: Collection[str] | None) -> list[str]:
     """
     if columns is None:
         return list(names)
-    asked_for = set(columns)
-    return [name for name in names if name in asked_for]
+    selected = set(columns)
+    return [name for name in names if name in selected]
 
 
 def project(schema: pa.Schema, columns: Collection[str] | None) -> pa.Schema:
@@ -181,7 +181,7 @@ def _merge_types(first: pa.DataType, second: pa.DataType, path: str) -> pa.DataT
     if pa.types.is_null(second) or not (pa.types.is_struct(first) or pa.types.is_struct(second)):
         return first
     if not (pa.types.is_struct(first) and pa.types.is_struct(second)):
-        raise _half_nested(path)
+        raise _mixed_nesting(path)
     children = {field.name: field.type for field in first}
     _merge_into(children, second, f"{path}.")
     return pa.struct(list(children.items()))
@@ -201,28 +201,30 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return record_batch(columns, rows)
 
 
-def conformed(array: pa.Array | None, kind: pa.DataType, rows: int, path: str) -> pa.Array:
-    """Give one column the nested fields of its type; see :func:`conform`.
+def conformed(array: pa.Array | None, target_type: pa.DataType, rows: int, path: str) -> pa.Array:
+    """Return a column with the nested fields of a type; see :func:`conform`.
 
-    :param array: the column, None where the batch has none.
-    :param path: the column's name, for messages.
+    :param array: Column; None if the batch does not have it.
+    :param target_type: Type with all nested fields.
+    :param rows: Number of rows of the batch.
+    :param path: Name of the column, for messages.
     """
-    if array is not None and array.type == kind:
+    if array is not None and array.type == target_type:
         return array
-    if not pa.types.is_struct(kind):
-        # A struct can stand here only without a field: empty dicts say nothing.
+    if not pa.types.is_struct(target_type):
+        # If the array is a struct, it has no fields: all its dicts are empty.
         return pa.nulls(rows) if array is None or pa.types.is_struct(array.type) else array
     if array is None or pa.types.is_null(array.type):
-        return pa.nulls(rows, kind)
+        return pa.nulls(rows, target_type)
     if not pa.types.is_struct(array.type):
-        raise _half_nested(path)
+        raise _mixed_nesting(path)
     own = dict(zip([field.name for field in array.type], array.flatten(), strict=True))
-    children = [conformed(own.get(field.name), field.type, rows, f"{path}.{field.name}") for field in kind]
-    return pa.StructArray.from_arrays(children, names=[field.name for field in kind], mask=array.is_null())
+    children = [conformed(own.get(field.name), field.type, rows, f"{path}.{field.name}") for field in target_type]
+    return pa.StructArray.from_arrays(children, names=[field.name for field in target_type], mask=array.is_null())
 
 
-def _half_nested(path: str) -> ProfileDataError:
+def _mixed_nesting(path: str) -> ProfileDataError:
     return ProfileDataError(
-        f"Column {path!r} holds nested fields in some rows and plain values in others. "
-        "Give the two different names, or leave the column out."
+        f"Column {path!r} has nested fields in some rows and plain values in others. "
+        "Give the two different names, or remove the column."
     )

@@ -44,7 +44,7 @@ class RejectedRows:
         names = self._rows.schema.names
         if not set(REJECT_COLUMNS) <= set(names):
             return {name: name for name in names}
-        log.info("%s holds rejects: the columns %s are left out.", self._file, ", ".join(REJECT_COLUMNS))
+        log.info("%s is a rejects file: the columns %s are removed.", self._file, ", ".join(REJECT_COLUMNS))
         kept = (name for name in names if name not in REJECT_COLUMNS)
         return {name[:-1] if _RENAMED.fullmatch(name) else name: name for name in kept}
 

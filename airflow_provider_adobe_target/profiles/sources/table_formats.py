@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MARKERS = {"_delta_log": "Delta Lake", ".hoodie": "Apache Hudi"}
-_WAYS_OUT = {
+_ALTERNATIVES = {
     "Delta Lake": "in an upstream task deltalake.DeltaTable(...), in sql DuckDB's delta_scan",
     "Apache Hudi": "in sql Spark, Trino or Athena",
     "Apache Iceberg": "in an upstream task pyiceberg, in sql DuckDB's iceberg_scan",
@@ -28,19 +28,20 @@ def refuse_tables(paths: Iterable[Any]) -> None:
         well.
     :raises ProfileDataError: If a file belongs to such a table.
     """
-    folders = {str(folder): folder for path in paths for place in _places(path) for folder in (place, *place.parents)}
+    folders = {str(folder): folder for path in paths for real in _real_paths(path) for folder in (real, *real.parents)}
     for folder in folders.values():
-        kind = _table_format(folder)
-        if kind:
+        table_format = _table_format(folder)
+        if table_format:
             raise ProfileDataError(
-                f"{str(folder)!r} is a table of {kind}. Its files also hold rows that were deleted or replaced in the "
-                f"table, so that they are not read as they are. Read the table through its log: {_WAYS_OUT[kind]}, and "
-                "give the rows as sql, or as files that an upstream task writes to another folder."
+                f"{str(folder)!r} is a table of {table_format}. Its files also have rows that were deleted or replaced "
+                "in the table, so they cannot be read directly. Read the table through its log: "
+                f"{_ALTERNATIVES[table_format]}, and give the rows as sql, or as files that an upstream task writes to "
+                "another folder."
             )
 
 
-def _places(path: Any) -> list[Any]:
-    """Return the path and, of a local one, the path that symbolic links lead to."""
+def _real_paths(path: Any) -> list[Any]:
+    """Return the path; for a local path, also the path with symbolic links resolved."""
     if getattr(path, "protocol", "") in ("", "file"):
         local = str(getattr(path, "path", path))
         return [Path(os.path.abspath(local)), Path(os.path.realpath(local))]  # abspath() does not resolve links
@@ -48,9 +49,9 @@ def _places(path: Any) -> list[Any]:
 
 
 def _table_format(folder: Any) -> str | None:
-    for marker, kind in _MARKERS.items():
+    for marker, table_format in _MARKERS.items():
         if _exists(folder / marker):
-            return kind
+            return table_format
     if folder.name == "data" and _is_iceberg(folder.parent / "metadata"):
         return "Apache Iceberg"
     return "Apache Iceberg" if folder.name == "metadata" and _is_iceberg(folder) else None

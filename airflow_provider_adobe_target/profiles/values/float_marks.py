@@ -9,10 +9,10 @@ from airflow_provider_adobe_target.profiles.values.to_text import value_type
 _FLOATS_IN = b"adobe_target_floats_in"
 
 
-def has_point(kind: pa.DataType) -> bool:
-    """Tell whether values of a type may be written with a point, so that an id of it may have been another number."""
-    kind = value_type(kind)
-    return bool(pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale != 0))
+def has_point(data_type: pa.DataType) -> bool:
+    """Return whether the text of a type may have a decimal point, so that ids of the type may have been altered."""
+    value = value_type(data_type)
+    return bool(pa.types.is_floating(value) or (pa.types.is_decimal(value) and value.scale != 0))
 
 
 def mark_floats(field: pa.Field, source: str) -> pa.Field:

@@ -82,10 +82,10 @@ def javascript_number(shortest: str) -> str:
 
 
 def _widened(array: pa.Array) -> pa.Array:
-    """Give each float16 the float64 that is written in the same digits; there are 65,536 at most."""
-    distinct, where = np.unique(filled(array.view(pa.uint16())), return_inverse=True)
+    """Convert float16 to the float64 with the same shortest digits, once per distinct value (65,536 at most)."""
+    distinct, indices = np.unique(filled(array.view(pa.uint16())), return_inverse=True)
     doubles = np.array([float(str(half)) for half in distinct.view(np.float16)], dtype=np.float64)
-    return pc.if_else(array.is_valid(), pa.array(doubles[where]), None)
+    return pc.if_else(array.is_valid(), pa.array(doubles[indices]), None)
 
 
 def _whole_text(array: pa.Array) -> pa.Array:
@@ -95,12 +95,12 @@ def _whole_text(array: pa.Array) -> pa.Array:
 def _without_exponents(text: pa.Array, cells: npt.NDArray[np.bool_]) -> pa.Array:
     """Rewrite the masked cells, which pyarrow wrote with an exponent, in plain digits."""
 
-    def written_out(mask: pa.Array) -> pa.Array:
+    def plain_digits(mask: pa.Array) -> pa.Array:
         distinct = text.filter(mask).dictionary_encode()
         digits = [format(Decimal(value), "f") for value in distinct.dictionary.to_pylist()]
         return pa.array(digits, pa.string()).take(distinct.indices)
 
-    return _replaced(text, cells, written_out)
+    return _replaced(text, cells, plain_digits)
 
 
 def _replaced(text: pa.Array, cells: npt.NDArray[np.bool_], replacement: Any) -> pa.Array:

@@ -38,8 +38,8 @@ _NATIVE: dict[type, pa.DataType] = {
     time: pa.time64("us"),
 }
 _EXACT_INTEGERS_UP_TO = 2**53
-# What pyarrow raises for an int beyond 64 bits, a lone surrogate, a float that is not a missing value.
-_REFUSED = (pa.ArrowException, OverflowError, TypeError, ValueError)
+# Raised by pyarrow for ints beyond 64 bits, lone surrogates, and floats that are not missing values.
+_CONVERSION_ERRORS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
 def from_objects(values: Sequence[object]) -> pa.Array:
@@ -52,43 +52,44 @@ def from_objects(values: Sequence[object]) -> pa.Array:
 
     :param values: Values of a pandas object column, of one key in a list of dicts, or of one column of a cursor.
     """
-    kinds = value_kinds(values)
-    if not kinds:
+    types = value_kinds(values)
+    if not types:
         return pa.nulls(len(values))
     try:
-        column = _native_column(values, kinds)
-    except _REFUSED:
+        column = _native_column(values, types)
+    except _CONVERSION_ERRORS:
         column = None
-    return _text_cells(values, kinds) if column is None else column
+    return _text_cells(values, types) if column is None else column
 
 
 def value_kinds(values: Collection[object]) -> set[type]:
     """Return the types of the values that are not missing."""
-    kinds = set(map(type, values)) - _MISSING
-    if float in kinds and all(value != value for value in values if type(value) is float):
-        kinds.discard(float)
-    return kinds
+    types = set(map(type, values)) - _MISSING
+    if float in types and all(value != value for value in values if type(value) is float):
+        types.discard(float)
+    return types
 
 
-def _native_column(values: Sequence[Any], kinds: set[type]) -> pa.Array | None:
-    if all(issubclass(kind, dict) for kind in kinds):
+def _native_column(values: Sequence[Any], types: set[type]) -> pa.Array | None:
+    """Return an array of an Arrow type; None if no Arrow type represents all values without loss."""
+    if all(issubclass(value_type, dict) for value_type in types):
         return _struct_column(values)
-    if all(issubclass(kind, LIST_TYPES) for kind in kinds):
+    if all(issubclass(value_type, LIST_TYPES) for value_type in types):
         return _list_column(values)
-    if kinds == {int, float}:
+    if types == {int, float}:
         exact = all(abs(value) <= _EXACT_INTEGERS_UP_TO for value in values if type(value) is int)
         return pa.array(values, pa.float64(), from_pandas=True) if exact else None
-    (kind, *others) = kinds
-    if others or kind not in _NATIVE:
+    (value_type, *others) = types
+    if others or value_type not in _NATIVE:
         return None
-    if kind in (datetime, time) and any(type(value) is kind and value.tzinfo for value in values):
+    if value_type in (datetime, time) and any(type(value) is value_type and value.tzinfo for value in values):
         return None
-    return pa.array(values, _NATIVE[kind], from_pandas=True)
+    return pa.array(values, _NATIVE[value_type], from_pandas=True)
 
 
 def _struct_column(values: Sequence[Any]) -> pa.Array | None:
     present = np.array([isinstance(value, dict) for value in values], dtype=bool)
-    dicts = [value if here else {} for value, here in zip(values, present, strict=True)]
+    dicts = [value if is_dict else {} for value, is_dict in zip(values, present, strict=True)]
     names = list(dict.fromkeys(chain.from_iterable(dicts)))
     if not names:
         return pa.nulls(len(values))
@@ -101,20 +102,20 @@ def _struct_column(values: Sequence[Any]) -> pa.Array | None:
 def _list_column(values: Sequence[Any]) -> pa.Array | None:
     rows = [list_elements(value) if isinstance(value, LIST_TYPES) else None for value in values]
     elements = list(chain.from_iterable(filter(None, rows)))
-    if any(issubclass(kind, (dict, *LIST_TYPES)) for kind in set(map(type, elements))):
+    if any(issubclass(value_type, (dict, *LIST_TYPES)) for value_type in set(map(type, elements))):
         return None
     offsets = np.cumsum([0, *(len(row) if row else 0 for row in rows)], dtype=np.int32)
     mask = pa.array([row is None for row in rows], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets), from_objects(elements), mask=mask)
 
 
-def _text_cells(values: Sequence[Any], kinds: set[type]) -> pa.Array:
-    write = {kind: cell_text.dispatch(kind) for kind in kinds | _MISSING | {float}}
+def _text_cells(values: Sequence[Any], types: set[type]) -> pa.Array:
+    converters = {value_type: cell_text.dispatch(value_type) for value_type in types | _MISSING | {float}}
     texts: list[str | None] = []
     unsupported: list[bool] = []
     for value in values:
         try:
-            texts.append(None if type(value) is dict and not value else write[type(value)](value))
+            texts.append(None if type(value) is dict and not value else converters[type(value)](value))
             unsupported.append(False)
         except NoTextFormError:
             texts.append("" if isinstance(value, str) else None)
@@ -125,11 +126,11 @@ def _text_cells(values: Sequence[Any], kinds: set[type]) -> pa.Array:
         fields=list(TextCells.STORAGE),
         mask=pa.array(missing, pa.bool_()),
     )
-    return pa.ExtensionArray.from_storage(TextCells(_has_floats(values, kinds)), storage)
+    return pa.ExtensionArray.from_storage(TextCells(_has_floats(values, types)), storage)
 
 
-def _has_floats(values: Sequence[Any], kinds: set[type]) -> bool:
-    floats = tuple(kind for kind in kinds if issubclass(kind, (float, np.floating, Decimal)))
+def _has_floats(values: Sequence[Any], types: set[type]) -> bool:
+    floats = tuple(value_type for value_type in types if issubclass(value_type, (float, np.floating, Decimal)))
     return bool(floats) and any(isinstance(value, floats) and _has_point(value) for value in values)
 
 

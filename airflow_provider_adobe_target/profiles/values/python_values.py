@@ -94,17 +94,19 @@ def _beyond_python_text(value: BeyondPython) -> None:
     raise NoTextFormError
 
 
-def type_without_text_form(kinds: Iterable[type]) -> str:
-    """Return the name of the first type if no value of any of the types has a text form, otherwise empty text.
+def type_without_text_form(types: Iterable[type]) -> str:
+    """Return the name of the first type if no value of any of the types has a text form; otherwise empty text.
 
-    :param kinds: types of Python values, without those of missing values. Dicts are not among those without a text
-        form, as they are flattened.
+    :param types: Types of Python values, without those of missing values. Dicts count as having a text form, because
+        they are flattened.
     """
-    kinds = list(kinds)
+    types = list(types)
     never = (cell_text.dispatch(object), _numpy_duration_text)
-    if not kinds or any(issubclass(kind, dict) or cell_text.dispatch(kind) not in never for kind in kinds):
+    if not types or any(
+        issubclass(value_type, dict) or cell_text.dispatch(value_type) not in never for value_type in types
+    ):
         return ""
-    return kinds[0].__name__
+    return types[0].__name__
 
 
 @cell_text.register(type(None))

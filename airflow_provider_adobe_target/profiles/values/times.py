@@ -171,6 +171,10 @@ def _offsets(zone: str, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 def _offsets_by_step(
     zone: str, seconds: npt.NDArray[np.int64], steps: tuple[tuple[int, int], ...]
 ) -> npt.NDArray[np.int64]:
+    """Look up offsets in cached tables, one table per block of steps, and recurse for steps with a change of offset.
+
+    :param steps: Remaining levels; see ``_STEPS``.
+    """
     (step, steps_per_block), *finer = steps
     indices = seconds // step
     blocks = pa.array(indices // steps_per_block).dictionary_encode()
@@ -210,6 +214,6 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ProfileDataError(
-            f"The time zone {name!r} of a timestamp column is not known here; "
-            "install the package tzdata, or convert the column to UTC in the query."
+            f"The time zone {name!r} of a timestamp column was not found. "
+            "Install the package tzdata, or convert the column to UTC in the query."
         ) from error

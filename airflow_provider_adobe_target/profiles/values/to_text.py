@@ -54,22 +54,22 @@ def _rendered(array: pa.Array) -> TextColumn:
     return _without_text_form(array)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+def _is_text(data_type: pa.DataType) -> bool:
+    return bool(types.is_string(data_type) or types.is_large_string(data_type) or types.is_string_view(data_type))
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def _is_list(data_type: pa.DataType) -> bool:
     return bool(
-        types.is_list(kind)
-        or types.is_large_list(kind)
-        or types.is_fixed_size_list(kind)
-        or types.is_list_view(kind)
-        or types.is_large_list_view(kind)
+        types.is_list(data_type)
+        or types.is_large_list(data_type)
+        or types.is_fixed_size_list(data_type)
+        or types.is_list_view(data_type)
+        or types.is_large_list_view(data_type)
     )
 
 
-def _is_extension(kind: pa.DataType) -> bool:
-    return isinstance(kind, pa.BaseExtensionType)
+def _is_extension(data_type: pa.DataType) -> bool:
+    return isinstance(data_type, pa.BaseExtensionType)
 
 
 def _cast(array: pa.Array) -> TextColumn:
@@ -116,32 +116,32 @@ def _lists(array: pa.Array) -> TextColumn:
     return TextColumn.without(pc.binary_join(kept, LIST_SEPARATOR), unsupported, plain=False)
 
 
-def value_type(kind: pa.DataType) -> pa.DataType:
-    """Tell what a type's values are, once dictionaries, runs and extensions are looked through."""
-    if _is_extension(kind):
-        return pa.string() if kind.extension_name == TEXT_CELLS else value_type(kind.storage_type)
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return value_type(kind.value_type)
-    return kind
+def value_type(data_type: pa.DataType) -> pa.DataType:
+    """Return the type of the values, without dictionary encoding, run-end encoding and extension types."""
+    if _is_extension(data_type):
+        return pa.string() if data_type.extension_name == TEXT_CELLS else value_type(data_type.storage_type)
+    if types.is_dictionary(data_type) or types.is_run_end_encoded(data_type):
+        return value_type(data_type.value_type)
+    return data_type
 
 
-def name_without_text_form(kind: pa.DataType) -> str | None:
-    """Return the name of a type none of whose values has a text form; None for all other types."""
-    if isinstance(kind, TextCells):
-        return kind.only or None
-    if _is_extension(kind) and kind.extension_name in ("arrow.uuid", "arrow.bool8"):
+def name_without_text_form(data_type: pa.DataType) -> str | None:
+    """Return the name of a type if none of its values has a text form; None for all other types."""
+    if isinstance(data_type, TextCells):
+        return data_type.only or None
+    if _is_extension(data_type) and data_type.extension_name in ("arrow.uuid", "arrow.bool8"):
         return None
-    if _is_extension(kind):
-        is_pandas = kind.extension_name.startswith("pandas.")
-        return str(kind.extension_name) if is_pandas else name_without_text_form(kind.storage_type)
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return name_without_text_form(kind.value_type)
-    if _is_list(kind):
-        is_flat = not types.is_nested(value_type(kind.value_type))
-        return str(kind) if not is_flat or name_without_text_form(kind.value_type) else None
-    if types.is_struct(kind) or any(applies(kind) for applies, _ in _RENDERERS):
+    if _is_extension(data_type):
+        is_pandas = data_type.extension_name.startswith("pandas.")
+        return str(data_type.extension_name) if is_pandas else name_without_text_form(data_type.storage_type)
+    if types.is_dictionary(data_type) or types.is_run_end_encoded(data_type):
+        return name_without_text_form(data_type.value_type)
+    if _is_list(data_type):
+        is_flat = not types.is_nested(value_type(data_type.value_type))
+        return str(data_type) if not is_flat or name_without_text_form(data_type.value_type) else None
+    if types.is_struct(data_type) or any(applies(data_type) for applies, _ in _RENDERERS):
         return None
-    return str(kind)
+    return str(data_type)
 
 
 def _dictionary(array: pa.Array) -> TextColumn:
@@ -156,15 +156,15 @@ def _dictionary(array: pa.Array) -> TextColumn:
 
 
 def _extension(array: pa.Array) -> TextColumn:
-    kind = array.type
-    if kind.extension_name == TEXT_CELLS:
+    data_type = array.type
+    if data_type.extension_name == TEXT_CELLS:
         text, unsupported = array.storage.flatten()
         return TextColumn.without(text, marks(unsupported), plain=False)
-    if kind.extension_name == "arrow.uuid":
+    if data_type.extension_name == "arrow.uuid":
         return TextColumn(_uuid_text(array.storage), None, plain=True)
-    if kind.extension_name == "arrow.bool8":
+    if data_type.extension_name == "arrow.bool8":
         return _cast(array.storage.cast(pa.bool_()))
-    if kind.extension_name.startswith("pandas."):  # periods are counted from 1970 there, intervals are two numbers
+    if data_type.extension_name.startswith("pandas."):  # the storage of periods and intervals has another meaning
         return _without_text_form(array)
     return _rendered(array.storage)
 

@@ -259,7 +259,7 @@ def test_a_column_of_dicts_with_other_keys_than_text_is_named(frame):
 
 def test_a_column_that_is_nested_in_some_batches_only_is_refused():
     records = [{"s": {"x": 1}}] * 256 + [{"s": "plain-value"}]
-    with pytest.raises(ProfileDataError, match="'s' holds nested fields in some rows") as caught:
+    with pytest.raises(ProfileDataError, match="'s' has nested fields in some rows") as caught:
         records_of(read_data(records))
     assert "plain-value" not in str(caught.value)
 
