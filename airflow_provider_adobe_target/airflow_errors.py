@@ -31,9 +31,9 @@ _REQUIREMENTS = {  # what to install for a package or scheme that an error names
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise this provider's errors as what Airflow knows: no retry where none can help.
+    """Translate this provider's errors to Airflow's exceptions, so that permanent errors are not retried.
 
-    The message holds all there is to know. The original error is not chained, so that the task log has it once.
+    The original error is not chained, so that the task log contains the message once.
     """
     try:
         yield
@@ -51,7 +51,7 @@ def translate_errors() -> Iterator[None]:
 
 
 def _missing_package(error: ImportError | ValueError) -> str | None:
-    """Say what to install if an optional package is missing, otherwise None."""
+    """Return a message with the package to install if an optional package is missing, otherwise None."""
     if isinstance(error, ImportError):
         text = f"{error.name} {error}"
     elif str(error).startswith(_NO_FILESYSTEM):

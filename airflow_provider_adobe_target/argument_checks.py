@@ -1,4 +1,4 @@
-"""Checks of arguments against choices and bounds. Imports nothing heavy: operators call it when the DAG is parsed."""
+"""Check arguments against choices and bounds. Operators call it at DAG parse time, so it has no heavy imports."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ _OPTIONAL = (
 def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Check the arguments that have choices, bounds or a plain type. Others are ignored.
 
-    :raises ProfileDataError: naming the argument and what it must be.
+    :param arguments: Arguments by name.
+    :raises ProfileDataError: If an argument is invalid. The message names it and its valid values.
     """
     for name, value in arguments.items():
         if value is None and name in _OPTIONAL:
@@ -88,9 +89,12 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    """Check that a value is one of several.
+    """Check that a value is one of several choices.
 
-    :raises ProfileDataError: if it is not.
+    :param name: Name of the argument.
+    :param value: Value of the argument.
+    :param choices: Valid values.
+    :raises ProfileDataError: If the value is not one of them.
     """
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         listed = ", ".join(repr(choice) for choice in choices if choice is not None)
@@ -100,21 +104,25 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
 def check_number(
     name: str,
     value: object,
-    least: float,
-    most: float,
+    minimum: float,
+    maximum: float,
     *,
     whole: bool = False,
     error: type[AdobeTargetError] = ProfileDataError,
 ) -> None:
     """Check that a value is a number within bounds.
 
-    :param whole: whether it must be a whole number.
-    :param error: what to raise.
-    :raises AdobeTargetError: if it is not, of the type ``error``.
+    :param name: Name of the argument.
+    :param value: Value of the argument.
+    :param minimum: Lower bound, inclusive.
+    :param maximum: Upper bound, inclusive.
+    :param whole: Whether the value must be a whole number.
+    :param error: Class of the exception.
+    :raises AdobeTargetError: If the value is not a number or out of bounds. The class is ``error``.
     """
     is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not is_number:
         kind = "a whole number" if whole else "a number"
-        raise error(f"{name} must be {kind} between {least:,} and {most:,}.")
-    if not least <= value <= most:  # type: ignore[operator]
-        raise error(f"{name} must be between {least:,} and {most:,}.")
+        raise error(f"{name} must be {kind} between {minimum:,} and {maximum:,}.")
+    if not minimum <= value <= maximum:  # type: ignore[operator]
+        raise error(f"{name} must be between {minimum:,} and {maximum:,}.")

@@ -61,11 +61,9 @@ class ExtraField:
 
 STANDARD_FIELDS = (
     StandardField("login", "Client code", placeholder="acme"),
-    StandardField(
-        "password", "Profile API token", placeholder="empty where the Profile API asks for no authentication"
-    ),
+    StandardField("password", "Profile API token", placeholder="empty if the Profile API requires no authentication"),
     StandardField("host", "Base URL (other than Adobe's)", placeholder="empty for https://<client code>.tt.omtrdc.net"),
-    StandardField("port", placeholder="where the base URL has none"),
+    StandardField("port", placeholder="if the base URL has no port"),
     StandardField("schema", hidden=True),
 )
 
@@ -73,7 +71,7 @@ EXTRA_FIELDS = (
     ExtraField(
         "uses_ecid",
         "Site uses ECID",
-        "Whether the site identifies visitors by Experience Cloud ID: 'true' refuses pcId with version 2 of "
+        "Whether the site identifies visitors by Experience Cloud ID. If 'true', pcId is refused with version 2 of "
         "the bulk API. Default: true.",
         placeholder="true",
         # Text, because the check box of Airflow 2.11 loses a stored false each time the form is opened.
@@ -81,8 +79,8 @@ EXTRA_FIELDS = (
     ),
     ExtraField(
         "calls_per_minute",
-        "Calls a minute",
-        "The share of Target's 50 calls a minute that the tasks of one machine may use together, polls included. "
+        "Calls per minute",
+        "The share of Target's 50 calls per minute that all tasks of one machine use together, polls included. "
         "Default: 30.",
         placeholder="30",
         json_type="integer",
@@ -92,19 +90,19 @@ EXTRA_FIELDS = (
     ExtraField(
         "allowed_status_hosts",
         "Allowed status hosts",
-        "Host names, comma-separated, that a status URL may name beside *.tt.omtrdc.net and the base URL's.",
+        "Comma-separated host names that a status URL may have, besides *.tt.omtrdc.net and the host of the base URL.",
         placeholder="target.example.com, edge.example.com",
     ),
     ExtraField(
         "timeout",
         "Timeout",
-        "Seconds to connect and to read, or one number for both. Default: 10, 300.",
+        "Connect timeout and read timeout in seconds, or one number for both. Default: 10, 300.",
         placeholder="10, 300",
     ),
     ExtraField(
         "verify",
         "Verify certificates",
-        "'true', 'false', or the path of a file with certificates. Default: true.",
+        "'true', 'false', or the path of a certificate file. Default: true.",
         placeholder="true",
     ),
     ExtraField(
@@ -116,26 +114,26 @@ EXTRA_FIELDS = (
     ExtraField(
         "tenant_id",
         "Tenant",
-        "The tenant in the Admin API's URLs; not the client code.",
+        "The tenant in the URLs of the Admin API. It is not the client code.",
         placeholder="acmeinc",
     ),
-    ExtraField("client_id", "OAuth client ID", "Of an OAuth server-to-server credential of Adobe's."),
-    ExtraField("client_secret", "OAuth client secret", "Of the same credential.", secret=True),
+    ExtraField("client_id", "OAuth client ID", "The client ID of an Adobe OAuth server-to-server credential."),
+    ExtraField("client_secret", "OAuth client secret", "The client secret of the same credential.", secret=True),
     ExtraField(
         "ims_scope",
         "OAuth scopes",
-        "Scopes to ask for, comma-separated, as the credential's page in Adobe Developer Console lists them.",
+        "Comma-separated scopes to request, as listed on the credential's page in Adobe Developer Console.",
     ),
     ExtraField(
         "ims_host",
         "IMS host",
-        "Another place that issues access tokens. Default: ims-na1.adobelogin.com.",
+        "The host that issues access tokens. Default: ims-na1.adobelogin.com.",
         placeholder="ims-na1.adobelogin.com",
     ),
     ExtraField(
         "admin_host",
         "Admin API host",
-        "Another place that answers for the Admin API. Default: mc.adobe.io.",
+        "The host of the Admin API. Default: mc.adobe.io.",
         placeholder="mc.adobe.io",
     ),
     ExtraField("datastream_id", "Datastream", "Experience Platform Edge Network: the datastream's ID."),

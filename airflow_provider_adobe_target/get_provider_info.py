@@ -18,8 +18,8 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-adobe-target",
         "name": _INTEGRATION,
         "description": (
-            "`Adobe Target <https://business.adobe.com/products/target.html>`__: get customer profiles from "
-            "a warehouse into Target, and know what became of them."
+            "`Adobe Target <https://business.adobe.com/products/target.html>`__: bulk profile updates from a "
+            "warehouse, with verified outcomes."
         ),
         "versions": [__version__],
         "integrations": [

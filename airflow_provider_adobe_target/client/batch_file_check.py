@@ -42,7 +42,7 @@ class CheckedBatchFile:
 
 
 def check_batch_file(body: bytes) -> CheckedBatchFile:
-    """Check that Adobe Target can read a batch file as its author wrote it.
+    """Check that Adobe Target interprets a batch file as intended.
 
     Source: "URL-encoding requirements" and "Batch file" of Adobe's Bulk Profile Update page.
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
-_MIN_CALL_SECONDS = 60.0  # of a call that starts shortly before, or after, the deadline
+_MIN_CALL_SECONDS = 60.0  # minimum duration that is allowed for a call that starts close to the deadline
 log = logging.getLogger(__name__)
 
 
@@ -85,12 +85,12 @@ def call_with_retry(
         wait = policy.wait(failed_attempts, clock.monotonic() - first_failure)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target gave no usable answer to {subject} in {len(failed_attempts)} tries. The last: {reason}. "
-                "Try later.",
+                f"Target returned no usable response to {subject} in {len(failed_attempts)} attempts. Last failure: "
+                f"{reason}. Retry later.",
                 retry_after=outcome.wait if outcome.throttled else None,
             )
         level = logging.WARNING if len(failed_attempts) > policy.silent_attempts else logging.DEBUG
-        log.log(level, "No usable answer to %s: %s. Next try in %.0f seconds.", subject, reason, wait)
+        log.log(level, "No usable response to %s: %s. Next attempt in %.0f seconds.", subject, reason, wait)
         yield wait_within(wait, clock, deadline, subject, reason)
 
 
@@ -118,5 +118,5 @@ def wait_within(seconds: float, clock: Clock, deadline: float, subject: str, rea
     :raises BatchTimeoutError: If it would end after the deadline.
     """
     if clock.now() + seconds > deadline:
-        raise BatchTimeoutError(f"The time for {subject} is over; the last try: {reason}.")
+        raise BatchTimeoutError(f"The deadline for {subject} has passed. Last attempt: {reason}.")
     return Wait(seconds)

@@ -58,7 +58,7 @@ class CallDeadline:
         self._release()
 
     def watch(self, connection: Any) -> None:
-        """Watch a socket, instead of the one before.
+        """Watch a socket instead of the previous one.
 
         The duplicate of its descriptor stays valid when TLS replaces the socket object, and when the call closes it.
         """
@@ -90,7 +90,7 @@ class CallDeadline:
 
     def _shut_down(self) -> None:
         if self._socket is not None:
-            with suppress(OSError):  # not connected any more
+            with suppress(OSError):  # no longer connected
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _release(self) -> None:
@@ -131,7 +131,7 @@ class _WatchedConnection:
         return connection
 
     def putrequest(self, *arguments: Any, **options: Any) -> None:
-        """Begin a request, perhaps over the open socket of an earlier call."""
+        """Start a request, possibly over the open socket of an earlier call."""
         if self.sock is not None:  # type: ignore[attr-defined]
             _watch(self.sock)  # type: ignore[attr-defined]
         super().putrequest(*arguments, **options)  # type: ignore[misc]

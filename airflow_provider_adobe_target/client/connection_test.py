@@ -36,9 +36,9 @@ def check_connection(settings: TargetSettings, authenticator: Authenticator, clo
     secrets = (settings.token, settings.property_token, settings.oauth and settings.oauth.client_secret)
     if PLACEHOLDER in secrets:
         return False, (
-            "Airflow handed over *** in place of a saved token or client secret, so it cannot be tested from here. "
-            "Type the token again before testing, and the client secret where there is one, or run `airflow "
-            "connections test` where the connection is saved."
+            "Airflow submitted *** instead of the saved token or client secret, so the connection cannot be tested "
+            "from this form. Enter the token and the client secret again before the test, or run `airflow connections "
+            "test` on a machine that can read the saved connection."
         )
     try:
         if settings.oauth is None:
@@ -46,69 +46,72 @@ def check_connection(settings: TargetSettings, authenticator: Authenticator, clo
         if settings.tenant_id is None:
             yield from authenticator.access_token()  # raises if IMS refuses the credential
             return (yield from _check_target(settings))
-        is_demanded = yield from authenticator.demands_token()
+        is_required = yield from authenticator.demands_token()
         token = yield from authenticator.read_profile_token()
-        works, words = yield from authenticator.with_profile_token(_look_up(settings))
+        works, message = yield from authenticator.with_profile_token(_look_up(settings))
     except AdobeTargetError as error:
         return False, str(error)
-    return works, f"{words} {_about(settings, token, is_demanded, clock.now())}"
+    return works, f"{message} {_token_report(settings, token, is_required, clock.now())}"
 
 
 def _check_target(settings: TargetSettings) -> Flow[tuple[bool, str]]:
-    """Look up without the Admin API's help, with the token, and without: the difference tells whether it counts."""
-    works, words = yield from _look_up(settings)
+    """Look up a profile with and without the token. The difference shows whether the token is required and valid."""
+    works, message = yield from _look_up(settings)
     if not works:
-        return False, words
+        return False, message
     if settings.token is None:
-        return True, f"{words} Authentication is not required."
+        return True, f"{message} Authentication is not required."
     answer = yield Send(check_request(replace(settings, token=None), str(uuid.uuid4())))
     if isinstance(answer, Response) and answer.status in (401, 403):
-        return True, f"{words} Authentication is required, and the token is valid."
+        return True, f"{message} Authentication is required, and the token is valid."
     if isinstance(answer, Response) and answer.status == 404:
-        return True, f"{words} Authentication is not required, so whether the token is valid cannot be seen."
-    return True, f"{words} Whether authentication is required cannot be seen."
+        return True, f"{message} Authentication is not required, so the token could not be validated."
+    return True, f"{message} It is unknown whether authentication is required."
 
 
 def _look_up(settings: TargetSettings) -> Flow[tuple[bool, str]]:
     answer = yield Send(check_request(settings, str(uuid.uuid4())))
     if isinstance(answer, Response):
-        return _judge(settings, answer)
+        return _evaluate(settings, answer)
     if isinstance(answer, TransportFailure):
         return False, _unreachable(settings, answer)
     raise TypeError("a flow must be resumed with the result of its request")
 
 
-def _about(settings: TargetSettings, token: Token, is_demanded: bool, now: float) -> str:
-    """Say what the Admin API knows of the token."""
-    demand = "Authentication is required" if is_demanded else "Authentication is not required"
+def _token_report(settings: TargetSettings, token: Token, is_required: bool, now: float) -> str:
+    """Return sentences about the token, from the data of the Admin API."""
+    requirement = "Authentication is required" if is_required else "Authentication is not required"
     if not token.value:
-        return f"{demand}, and there is no token in force."
-    rest = f"{demand}; the token in force has {days_left(token, now):.0f} days left at most."
+        return f"{requirement}. There is no valid token."
+    report = f"{requirement}. The current token expires in at most {days_left(token, now):.0f} days."
     if settings.token not in (None, token.value):
-        return f"{rest} The connection's password is another token: replace it, or empty it to have the right one read."
-    return rest
+        return (
+            f"{report} The connection's password is a different token: replace it, or clear it to read the current "
+            "token from the Admin API."
+        )
+    return report
 
 
-def _judge(settings: TargetSettings, response: Response) -> tuple[bool, str]:
+def _evaluate(settings: TargetSettings, response: Response) -> tuple[bool, str]:
     if response.status in (429, 503):
         return False, (
-            f"{settings.base_url} answers HTTP {response.status}: the account's 50 calls a minute are used "
-            "up, or Target is out of service. Test again in a minute."
+            f"{settings.base_url} returned HTTP {response.status}: the limit of 50 calls per minute of the account is "
+            "reached, or Target is unavailable. Test again in a minute."
         )
     try:
         parse_profile_response(settings, response)
     except AdobeTargetError as error:
         return False, str(error)
     token = "with the token" if settings.token or settings.reads_token else "without a token"
-    return True, f"Target answers at {settings.base_url} for client code {settings.client_code}, {token}."
+    return True, f"Target responds at {settings.base_url} for client code {settings.client_code}, {token}."
 
 
 def _unreachable(settings: TargetSettings, failure: TransportFailure) -> str:
     place = settings.base_url
     if failure.kind == "name" and settings.base_host.endswith(TARGET_DOMAIN):
-        return f"{place} does not exist: check the client code (login), or this machine's DNS."
+        return f"{place} does not exist. Check the client code (login) and the DNS of this machine."
     if failure.kind == "name":
-        return f"{place} cannot be resolved: check the host of the connection, or this machine's DNS."
+        return f"{place} cannot be resolved. Check the host of the connection and the DNS of this machine."
     if failure.kind == "tls":
-        return f"{place}: {failure.message}. Where a proxy opens TLS, name its certificates in verify."
+        return f"{place}: {failure.message}. If a proxy intercepts TLS, set verify to the path of its certificates."
     return f"{place} cannot be reached: {failure.message}. Check host, port, proxies and the firewall."

@@ -7,7 +7,7 @@ import re
 
 _AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-# Some parsers read a name with such a last label as an IPv4 address: 127.1, 0x7f000001, 0177.1
+# Some parsers read a name with such a last label as an IPv4 address: 127.1, 0x7f000001, 0177.1.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -19,10 +19,10 @@ def parse_authority(text: str) -> tuple[str, int | None]:
     :raises ValueError: If the text is invalid. The message does not contain the text.
     """
     if "@" in text:
-        raise ValueError("it holds a user part")
+        raise ValueError("it contains a user part")
     match = _AUTHORITY.fullmatch(text)
     if match is None:
-        raise ValueError("its host is not a plain host name")
+        raise ValueError("its host is not a valid host name")
     port = None if match["port"] is None else parse_port(int(match["port"]))
     return parse_host(match["host"]), port
 
@@ -38,7 +38,7 @@ def parse_host(text: str) -> str:
     host = text.lower()
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("its host is not a plain host name")
+        raise ValueError("its host is not a valid host name")
     if _NUMBER.fullmatch(labels[-1]):
         return str(ipaddress.IPv4Address(host))
     return host
@@ -50,7 +50,7 @@ def parse_port(number: int) -> int:
     :raises ValueError: If it is not between 1 and 65535.
     """
     if not 1 <= number <= 65535:
-        raise ValueError("its port is not within 1 to 65535")
+        raise ValueError("its port is not between 1 and 65535")
     return number
 
 

@@ -16,10 +16,10 @@ _WHITE_SPACE = re.compile(r"[ \t\n\r]*")
 class JsonReader:
     """Parser that returns a document in pieces, from a window of the body.
 
-    :mod:`json` parses a document at once: it blocks all threads meanwhile, and needs several times its size in memory.
+    :mod:`json` parses a document at once, which blocks all threads and needs several times its size in memory.
 
-    :param body: UTF-8 text. A value that is read as a whole has at most 262,144 characters.
-    :param make_object: Function that makes an object of its pairs.
+    :param body: UTF-8 text. A value that :meth:`value` reads has at most 262,144 characters.
+    :param make_object: Function that builds an object from its pairs.
     """
 
     def __init__(self, body: bytes, make_object: Callable[[list[tuple[str, Any]]], Any]) -> None:
@@ -44,9 +44,9 @@ class JsonReader:
             self._decode_block()
 
     def value(self) -> Any:
-        """Read a value as a whole.
+        """Read the next value.
 
-        :raises ValueError: If there is none, or if it is too long.
+        :raises ValueError: If it is missing or too long.
         """
         self.peek()
         value, self._position = self._json.raw_decode(self._window, self._position)
@@ -60,7 +60,7 @@ class JsonReader:
         for _ in self._parts("{", "}"):
             name = self.value()
             if not isinstance(name, str):
-                raise ValueError("the name is not text")
+                raise ValueError("a name is not text")
             self._skip(":")
             yield name
 

@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import ParseError  # nosec B405  # the error only: the parser is the defused one
+from xml.etree.ElementTree import ParseError  # nosec B405  # the exception only; the parser is from defusedxml
 
 from airflow_provider_adobe_target.client.batch import BatchStatus
 from airflow_provider_adobe_target.client.json_reader import JsonReader
@@ -84,7 +84,7 @@ class _Fields:
 
     def note(self, name: str, text: str) -> None:
         if self.values.setdefault(name, text) != text:
-            raise ResponseParseError(f"it says two things in {name}")
+            raise ResponseParseError(f"it has conflicting values of {name}")
 
     def success(self) -> bool | None:
         word = self.values.get("success", "").lower()
@@ -93,7 +93,7 @@ class _Fields:
     def counter(self, name: str) -> int | None:
         text = self.values.get(name, "")
         if text and not _COUNTER.fullmatch(text):
-            raise ResponseParseError(f"its {name} is no plain number")
+            raise ResponseParseError(f"its {name} is not a number")
         return int(text) if text else None
 
 
@@ -168,18 +168,20 @@ def _read(body: bytes) -> _Fields:
     parser.parser.StartNamespaceDeclHandler = lambda prefix, uri: collector.note_tags([prefix])
     try:
         for start in range(0, len(text), _FEED_BYTES):
-            collector.moved = False
+            collector.has_progress = False
             parser.feed(text[start : start + _FEED_BYTES])
-            if not collector.moved:  # one tag or comment that long; the parser would begin it anew at each block
-                raise ValueError("not an answer of Target's")
+            if (
+                not collector.has_progress
+            ):  # one very long tag or comment, which the parser would scan again for each block
+                raise ValueError("not a response of Target")
         parser.close()
-    except (ParseError, ValueError, LookupError):  # all of defusedxml's refusals are ValueErrors
-        raise ResponseParseError("it is neither XML nor JSON of Target's") from None
+    except (ParseError, ValueError, LookupError):  # defusedxml's exceptions are ValueErrors
+        raise ResponseParseError("it is neither XML nor JSON in Target's format") from None
     return collector.fields
 
 
 def _read_json(body: bytes) -> _Fields:
-    reader = JsonReader(body, _one_meaning)
+    reader = JsonReader(body, _reject_conflicts)
     try:
         fields = _json_fields(reader, is_root=True)
         if reader.peek():
@@ -220,10 +222,10 @@ def _note_json_rows(reader: JsonReader, fields: _Fields) -> None:
             fields.add_row(_text(row.get("id", "")), _text(row.get("status")))
 
 
-def _one_meaning(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_conflicts(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs) and any(name in _CHECKED and values[name] != value for name, value in pairs):
-        raise ResponseParseError("it says two things in one name")
+        raise ResponseParseError("it has conflicting values of one name")
     return values
 
 
@@ -239,7 +241,7 @@ class _Collector:
 
     def __init__(self) -> None:
         self.fields = _Fields()
-        self.moved = False
+        self.has_progress = False
         self._path: list[str] = []
         self._text: list[str] = []
         self._text_length = 0
@@ -254,17 +256,17 @@ class _Collector:
         self._text, self._text_length = [], 0
         self._parts += 1
         if len(self._path) > _MAX_DEPTH or self._parts > _MAX_PARTS or self._path[0].lower() == "html":
-            raise ValueError("not an answer of Target's")
+            raise ValueError("not a response of Target")
 
     def note_tags(self, tags: Iterable[str]) -> None:
-        """Count different names: the parser keeps each for good."""
-        self.moved = True
+        """Limit the number of distinct names, because the parser stores each of them until its end."""
+        self.has_progress = True
         self._tags.update(tags)
         if len(self._tags) > _MAX_TAGS:
-            raise ValueError("not an answer of Target's")
+            raise ValueError("not a response of Target")
 
     def data(self, text: str) -> None:
-        self.moved = True
+        self.has_progress = True
         self._text.append(text)
         self._text_length += len(text)
         if self._text_length > _MAX_TEXT:
@@ -273,7 +275,7 @@ class _Collector:
     def end(self, tag: str) -> None:
         text = "".join(self._text).strip()
         self._text, self._text_length = ["?"], 0  # an element with children has no text value
-        self.moved = True
+        self.has_progress = True
         match self._path:
             case [_, "profile"]:
                 self.fields.add_row(self._row.get("id", ""), self._row.get("status", ""))

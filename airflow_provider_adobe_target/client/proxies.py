@@ -35,7 +35,7 @@ def proxy_for(settings: TargetSettings, url: str) -> str | None:
     if no_proxy is not None and is_excluded(no_proxy, url):
         return None
     proxy = _select(settings.proxies, url)
-    if proxy is None and not (url.startswith("http://") and _environment_sees_clear_text(settings)):
+    if proxy is None and not (url.startswith("http://") and _environment_exposes_clear_text(settings)):
         proxy = _environment_proxy(url, no_proxy)
     return _checked(proxy) if proxy else None
 
@@ -91,8 +91,8 @@ def _environment_proxy(url: str, no_proxy: str | None = None) -> str | None:
     return _select(getproxies(), url)
 
 
-def _environment_sees_clear_text(settings: TargetSettings) -> bool:
-    """Return whether a proxy on another machine would get the clear text that is sent to this machine."""
+def _environment_exposes_clear_text(settings: TargetSettings) -> bool:
+    """Return whether a proxy on another machine would receive the plain http requests for this machine."""
     proxies = [_select(settings.proxies, url) or _environment_proxy(url) for url in settings.clear_text_urls]
     return any(proxy and not is_loopback(urlsplit(_with_scheme(proxy)).hostname or "") for proxy in proxies)
 
@@ -109,7 +109,7 @@ def _checked(proxy: str) -> str:
     scheme, separator, rest = _with_scheme(proxy).partition("://")
     scheme = scheme.lower()
     if scheme not in _SCHEMES:
-        raise ConnectionSettingsError(f"The URL of a proxy must begin with one of {', '.join(_SCHEMES)}.")
+        raise ConnectionSettingsError(f"The URL of a proxy must start with one of {', '.join(_SCHEMES)}.")
     if scheme.startswith("socks") and not (find_spec("socks") and find_spec("socksio")):
         raise ConnectionSettingsError("A SOCKS proxy requires: pip install 'requests[socks]' 'httpx[socks]'.")
     return scheme + separator + rest

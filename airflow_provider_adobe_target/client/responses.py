@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Other media types are not shown in messages, because a header may contain any text.
 _MEDIA_TYPE = re.compile(r"(?:text|application)/(?:html|xhtml\+xml|xml|json|plain)\b")
 _HINTS = {
-    404: "Check the client code (login) and, where one is set, the host of the connection.",
+    404: "Check the client code (login) and the host of the connection.",
     413: "Lower max_bytes_per_file.",
 }
 
@@ -29,20 +29,19 @@ def raise_for_auth(settings: TargetSettings, response: Response) -> None:
         return
     if settings.reads_token:
         raise TokenRefusedError(
-            f"Target refused the token that the Admin API gives for tenant {settings.tenant_id}, or there is none "
-            f"(HTTP {response.status}). Check that the tenant is the client code's, and that a Profile API token was "
+            f"Target refused the token from the Admin API for tenant {settings.tenant_id}, or there is no token (HTTP "
+            f"{response.status}). Check that the tenant matches the client code, and that a Profile API token was "
             "generated under Administration > Implementation > Profile API."
         )
     if settings.token is None:
         raise TokenRefusedError(
-            f"Target demands a token (HTTP {response.status}): 'Require Authentication' is on. Generate a "
-            "token under Administration > Implementation > Profile API, and save it as the "
-            "connection's password."
+            f"Target requires a token (HTTP {response.status}), because 'Require Authentication' is on. Generate a "
+            "token under Administration > Implementation > Profile API, and save it as the connection's password."
         )
     raise TokenRefusedError(
-        f"Target refused the token (HTTP {response.status}). It may have expired, or a newer one may have "
-        "been generated under Administration > Implementation > Profile API, where 'Require Authentication' "
-        "is switched. The Debugger token on the same page is another one, and does not do."
+        f"Target refused the token (HTTP {response.status}). It may have expired or been replaced by a newer one. "
+        "Save the current token from Administration > Implementation > Profile API as the connection's password, or "
+        "turn 'Require Authentication' off there. The Debugger token on the same page cannot be used."
     )
 
 
@@ -72,13 +71,13 @@ def raise_for_response(
     """
     if 300 <= response.status <= 399:
         raise TargetRefusedError(
-            f"Target's answer to {subject} is a redirect (HTTP {response.status}), and redirects are never "
-            "followed: the token would go along. Check the host of the connection."
+            f"Target's response to {subject} is a redirect (HTTP {response.status}). Redirects are not followed, "
+            "because the token would be sent along. Check the host of the connection."
         )
     what = f"HTTP {response.status} with {_kind(response)}"
-    hint = _HINTS.get(response.status, "") if not response.ok else "A proxy may have answered in Target's place."
+    hint = _HINTS.get(response.status, "") if not response.ok else "A proxy may have responded instead of Target."
     text = scrub(settings, said)
-    raise error(" ".join(filter(None, (f"Target refused {subject}: {what}.", hint, text and f"It says: {text}"))))
+    raise error(" ".join(filter(None, (f"Target refused {subject}: {what}.", hint, text and f"Response: {text}"))))
 
 
 def _kind(response: Response) -> str:

@@ -79,19 +79,19 @@ def _reached(count: int, limit: int | None) -> bool:
     return limit is not None and count >= limit
 
 
-# A file that Target may have queued is sent once more only: each upload may queue another batch.
+# A file that Target may have queued is sent only once more, because each upload may queue another batch.
 SUBMIT_POLICY = RetryPolicy(max_tries=5, max_lost_answers=2)
 POLL_POLICY = RetryPolicy()
 # Profile calls are idempotent and numerous.
 PROFILE_POLICY = RetryPolicy(first_wait=1.0, silent_attempts=1)
 
-_GATEWAY_HAS_NO_ANSWER = (502, 504)
+_GATEWAY_ERRORS = (502, 504)
 _DEFAULT_WAITS = {429: 10.0, 503: 65.0}
 
 
 def attempt_from_failure(failure: TransportFailure) -> FailedAttempt:
-    """Return the attempt that a request without an answer is."""
-    sent = "; the whole body had been sent, so Target may act on it" if failure.after_body_sent else ""
+    """Return the failed attempt for a request without a response."""
+    sent = "; the whole body had been sent, so Target may have processed it" if failure.after_body_sent else ""
     return FailedAttempt(f"{failure.message}{sent}", maybe_accepted=failure.after_body_sent)
 
 
@@ -105,11 +105,9 @@ def attempt_from_response(response: Response, now: float) -> FailedAttempt | Non
     if response.status != 429 and not 500 <= response.status <= 599:
         return None
     default = _DEFAULT_WAITS.get(response.status)
-    asked = _retry_after(response.headers.get("retry-after", ""), now)
-    wait = default if asked is None else asked
-    return FailedAttempt(
-        f"HTTP {response.status}", wait, default is not None, response.status in _GATEWAY_HAS_NO_ANSWER
-    )
+    retry_after = _retry_after(response.headers.get("retry-after", ""), now)
+    wait = default if retry_after is None else retry_after
+    return FailedAttempt(f"HTTP {response.status}", wait, default is not None, response.status in _GATEWAY_ERRORS)
 
 
 def _retry_after(text: str, now: float) -> float | None:

@@ -22,9 +22,9 @@ from airflow_provider_adobe_target.client.settings_fields import (
     _choice,
     _client_code,
     _hosts,
+    _keeps_clear_text_local,
     _oauth,
     _proxies,
-    _sees_no_clear_text,
     _timeout,
     _token,
     _verify,
@@ -60,27 +60,27 @@ _EXTRA_KEYS = frozenset(
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """Where Adobe Target is, who asks, and how patiently. Its ``repr`` shows no secret.
+    """Settings of a connection. The ``repr`` contains no secret.
 
-    :param client_code: the account's client code: a path segment, and the first label of the default host.
-    :param base_url: ``scheme://host[:port]``, without a slash at the end.
-    :param token: the Profile API authentication token, or None to send no ``Authorization`` header.
-    :param uses_ecid: whether the site identifies visitors by ECID.
-    :param calls_per_minute: calls, polls included, that one task, and all of a machine together, may make in any 60
-        seconds: 1 to 50.
-    :param allowed_status_hosts: hosts a status URL may name beside Target's and the base URL's own.
-    :param timeout: seconds to connect, and to wait for the next byte of an answer.
-    :param verify: whether server certificates are checked, or the path of those to trust.
-    :param proxies: as in ``requests``.
-    :param property_token: the Target property, if any.
-    :param oauth: the OAuth server-to-server credential, if any.
-    :param tenant_id: the tenant in the Admin API's paths, if known.
-    :param admin_url: where the Admin API answers: ``scheme://host[:port]``.
-    :param datastream_id: Experience Platform's datastream, if any.
-    :param ims_org_id: the organization that it belongs to, if known.
-    :param edge_url: another place that answers for the Edge Network: ``scheme://host[:port]``.
-    :param update_path_segment: the path segment after ``/m2/`` of a single update: ``client_code`` for the account's,
-        or the word ``client``.
+    :param client_code: Client code of the account: a path segment, and the first label of the default host.
+    :param base_url: Base URL, ``scheme://host[:port]``, without a slash at the end.
+    :param token: Profile API authentication token, or None to send no ``Authorization`` header.
+    :param uses_ecid: Whether the site identifies visitors by ECID.
+    :param calls_per_minute: Maximum number of calls in any 60 seconds, polls included, of all tasks on a machine: 1 to
+        50.
+    :param allowed_status_hosts: Hosts of status URLs that are allowed in addition to those of Target and the base URL.
+    :param timeout: Connect timeout, and read timeout for the next byte of a response, in seconds.
+    :param verify: Whether server certificates are verified, or the path of trusted certificates.
+    :param proxies: Proxies, in the format of ``requests``.
+    :param property_token: Token of the Target property, if any.
+    :param oauth: OAuth server-to-server credential, if any.
+    :param tenant_id: Tenant in the paths of the Admin API, if known.
+    :param admin_url: Base URL of the Admin API, ``scheme://host[:port]``.
+    :param datastream_id: ID of the Experience Platform datastream, if any.
+    :param ims_org_id: ID of the organization that owns the datastream, if known.
+    :param edge_url: Base URL of the Edge Network, ``scheme://host[:port]``, if not Adobe's default.
+    :param update_path_segment: Path segment after ``/m2/`` of a single update: ``client_code`` for the client code, or
+        the word ``client``.
     """
 
     client_code: str
@@ -120,15 +120,15 @@ class TargetSettings:
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
             ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
             ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id``, ``edge_host`` and
-            ``update_path_segment``; a warning names other keys.
-        :param schema: ``http`` or ``https`` for a bare host name, as a connection's URI form gives it.
-        :raises ConnectionSettingsError: naming the field that cannot be used.
+            ``update_path_segment``. Other keys are ignored with a warning.
+        :param schema: ``http`` or ``https`` for a host name without a scheme, as in the URI form of a connection.
+        :raises ConnectionSettingsError: If a field is invalid. The message names it.
         """
         if extra is not None and not isinstance(extra, Mapping):
             raise ConnectionSettingsError("extra must be a JSON object.")
         fields = dict(extra or {})
         if unknown := sorted(str(key) for key in fields.keys() - _EXTRA_KEYS):
-            log.warning("%s: not known in the connection's extra, and not used.", ", ".join(map(repr, unknown)))
+            log.warning("%s in the connection's extra is unknown and ignored.", ", ".join(map(repr, unknown)))
         client_code = _client_code(login)
         scheme, authority = _base(client_code, host, port, schema)
         token, oauth = _token("password", password), _oauth(fields)
@@ -136,8 +136,8 @@ class TargetSettings:
         has_token = token is not None or (oauth is not None and tenant_id is not None)
         if has_token and scheme == "http" and not is_loopback(parse_authority(authority)[0]):
             raise ConnectionSettingsError(
-                f"host is http://{authority}: the token would travel in clear text. Use https, or take the "
-                "token out of password, or tenant_id, with which a token is read, out of extra."
+                f"host must not be http://{authority}, because the token would be sent in clear text. Use https, or "
+                "remove the token from password and tenant_id, with which a token is read, from extra."
             )
         settings = cls(
             client_code=client_code,
@@ -158,10 +158,10 @@ class TargetSettings:
             edge_url=_adobe_url("edge_host", fields.get("edge_host"), "") or None,
             update_path_segment=_choice("update_path_segment", fields.get("update_path_segment"), UPDATE_PATH_SEGMENTS),
         )
-        if settings.clear_text_urls and not all(map(_sees_no_clear_text, settings.proxies.items())):
+        if settings.clear_text_urls and not all(map(_keeps_clear_text_local, settings.proxies.items())):
             raise ConnectionSettingsError(
-                f"proxies names another machine for http, and {settings.clear_text_urls[0]} is plain http: the token "
-                "or the client secret would travel in clear text to the proxy. Leave that proxy out."
+                f"proxies must not name another machine for http, because {settings.clear_text_urls[0]} is plain http "
+                "and the proxy would receive the token or the client secret in clear text. Remove that proxy."
             )
         return settings
 
@@ -172,11 +172,11 @@ class TargetSettings:
 
     @property
     def clear_text_urls(self) -> list[str]:
-        """The places that get a token or the client secret in plain http; all are on this machine, or are refused."""
-        places = [self.base_url] if self.token is not None or self.reads_token else []
+        """The plain http URLs that receive a token or the client secret. URLs of other machines are refused."""
+        urls = [self.base_url] if self.token is not None or self.reads_token else []
         if self.oauth:
-            places += [self.oauth.ims_url, self.admin_url, self.edge_url or ""]
-        return [url for url in places if url.startswith("http://")]
+            urls += [self.oauth.ims_url, self.admin_url, self.edge_url or ""]
+        return [url for url in urls if url.startswith("http://")]
 
     @property
     def plain_http(self) -> bool:

@@ -62,12 +62,12 @@ def _client_code(login: str | None) -> str:
     code = _present(login)
     if code is None:
         raise ConnectionSettingsError(
-            "login is empty: put the client code there, as Target shows it in Account Details."
+            "login must be the client code. Target shows it under Administration > Implementation > Account Details."
         )
     if not isinstance(code, str) or not _CLIENT_CODE.fullmatch(code):
         raise ConnectionSettingsError(
-            "login is not a client code: one has letters, digits, '_' and '-' only. Target shows it under "
-            "Administration > Implementation > Account Details."
+            "login must be a client code: letters, digits, '_' and '-' only. Target shows it under Administration > "
+            "Implementation > Account Details."
         )
     return code
 
@@ -81,16 +81,18 @@ def _base(client_code: str, host: str | None, port: int | str | None, schema: st
         raise ConnectionSettingsError("host and schema must be text.")
     match = _BASE_URL.fullmatch(text)
     if match is None:
-        raise ConnectionSettingsError("host has a path, a query or a fragment: give scheme, host name and port only.")
+        raise ConnectionSettingsError(
+            "host must not have a path, a query or a fragment. Set scheme, host name and port only."
+        )
     scheme = (match["scheme"] or given_scheme or "https").lower()
     if scheme not in ("http", "https"):
-        raise ConnectionSettingsError("host must begin with https:// or http:// (as schema must be one of the two).")
+        raise ConnectionSettingsError("host must start with https:// or http:// (schema: https or http).")
     try:
         name, url_port = parse_authority(match["authority"])
         number = url_port or _port(port)
     except ValueError as error:
         raise ConnectionSettingsError(
-            f"host or port cannot be used: {error}. Example: https://target.example.com:8443"
+            f"host or port is invalid: {error}. Example: https://target.example.com:8443"
         ) from None
     if number is None or number == {"http": 80, "https": 443}[scheme]:
         return scheme, name
@@ -107,19 +109,19 @@ def _token(name: str, value: Any) -> str | None:
     if token is None:
         return None
     if not isinstance(token, str) or not _VISIBLE_ASCII.fullmatch(token):
-        raise ConnectionSettingsError(f"{name} holds white space or characters that no token has: paste it again.")
+        raise ConnectionSettingsError(f"{name} must not contain white space or non-ASCII characters. Paste it again.")
     return token
 
 
 def _word(name: str, value: Any) -> str | None:
     word = _present(value)
     if word is not None and not (isinstance(word, str) and _WORD.fullmatch(word)):
-        raise ConnectionSettingsError(f"{name} is to have letters, digits, '_' and '-' only.")
+        raise ConnectionSettingsError(f"{name} must have letters, digits, '_' and '-' only.")
     return word
 
 
 def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """Return one of the choices; absent means the first."""
+    """Return one of the choices. The default is the first."""
     choice = _present(value)
     if choice is None:
         return choices[0]
@@ -135,7 +137,7 @@ def _oauth(fields: Mapping[str, Any]) -> OAuthCredential | None:
         return None
     if client_id is None or secret is None:
         missing = "client_id" if client_id is None else "client_secret"
-        raise ConnectionSettingsError(f"{missing} is empty: an OAuth credential is client_id and client_secret.")
+        raise ConnectionSettingsError(f"{missing} must be set: an OAuth credential needs client_id and client_secret.")
     scopes = [_token("ims_scope", scope) for scope in _items("ims_scope", _present(fields.get("ims_scope")))]
     return OAuthCredential(
         client_id,
@@ -154,10 +156,10 @@ def _adobe_url(name: str, value: Any, default: str) -> str:
     try:
         host, port = parse_authority(match["authority"] if match else "")
     except ValueError as error:
-        raise ConnectionSettingsError(f"{name} cannot be used: {error}. Example: https://proxy.example.com") from None
+        raise ConnectionSettingsError(f"{name} is invalid: {error}. Example: https://proxy.example.com") from None
     scheme = ((match and match["scheme"]) or "https").lower()
     if scheme != "https" and not (scheme == "http" and is_loopback(host)):
-        raise ConnectionSettingsError(f"{name} must begin with https://: secrets would travel in clear text.")
+        raise ConnectionSettingsError(f"{name} must start with https://, because secrets are sent to it.")
     return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
 
@@ -211,7 +213,7 @@ def _hosts(value: Any) -> frozenset[str]:
         return frozenset(parse_host(str(item)) for item in _items("allowed_status_hosts", _present(value)))
     except ValueError:
         raise ConnectionSettingsError(
-            "allowed_status_hosts must hold host names only, without scheme, port or path: "
+            "allowed_status_hosts must be host names without scheme, port and path, such as "
             "'status.example.com, other.example.com'."
         ) from None
 
@@ -221,7 +223,9 @@ def _timeout(value: Any) -> tuple[float, float]:
     if not numbers:
         return DEFAULT_TIMEOUT
     if len(numbers) > 2 or not all(0 < number < math.inf for number in numbers):
-        raise ConnectionSettingsError("timeout must be seconds to connect and to read, as in '10, 300', both above 0.")
+        raise ConnectionSettingsError(
+            "timeout must be one or two positive numbers of seconds (connect, read), such as '10, 300'."
+        )
     return numbers[0], numbers[-1]
 
 
@@ -229,7 +233,9 @@ def _verify(value: Any) -> bool | str:
     value = _present(value)
     if isinstance(value, str) and value.lower() not in _TRUE | _FALSE:
         if not os.path.exists(value):
-            raise ConnectionSettingsError("verify names a file or folder of certificates that is not there.")
+            raise ConnectionSettingsError(
+                "verify must be true, false, or the path of an existing file or folder of certificates."
+            )
         return value
     return _boolean("verify", value, default=True)
 
@@ -242,20 +248,20 @@ def _proxies(value: Any) -> dict[str, str]:
         return {}
     if not isinstance(value, Mapping):
         raise ConnectionSettingsError(
-            'proxies must be a JSON object, as in {"https": "http://proxy.example.com:3128"}.'
+            'proxies must be a JSON object, such as {"https": "http://proxy.example.com:3128"}.'
         )
     present = {key: _present(proxy) for key, proxy in value.items()}
     return {key: _proxy(key, proxy) for key, proxy in present.items() if proxy is not None}
 
 
 def _proxy(key: str, proxy: Any) -> str:
-    """Return a proxy's URL with its scheme. No message contains the user part, which may hold a password."""
+    """Return a proxy's URL with its scheme. No message contains the user part, which may contain a password."""
     if not _PROXY_KEY.fullmatch(key):
         raise ConnectionSettingsError(
-            "proxies has a key that is not http, https, all, a URL of one of these, or no_proxy."
+            "proxies has an invalid key. Keys must be http, https, all, a URL with one of these schemes, or no_proxy."
         )
     if not isinstance(proxy, str):
-        raise ConnectionSettingsError(f"proxies must hold text for {key}.")
+        raise ConnectionSettingsError(f"proxies must have text for {key}.")
     if key == "no_proxy":
         return proxy
     url = proxy if "://" in proxy else f"http://{proxy}"
@@ -263,11 +269,13 @@ def _proxy(key: str, proxy: Any) -> str:
     try:
         parse_authority(match["authority"] if match else "")
     except ValueError:
-        raise ConnectionSettingsError(f"proxies must hold a URL as http://proxy.example.com:3128 for {key}.") from None
+        raise ConnectionSettingsError(
+            f"proxies must have a URL for {key}, such as http://proxy.example.com:3128."
+        ) from None
     return url
 
 
-def _sees_no_clear_text(entry: tuple[str, str]) -> bool:
+def _keeps_clear_text_local(entry: tuple[str, str]) -> bool:
     key, proxy = entry
     return key == "no_proxy" or key.startswith("https") or is_loopback(urlsplit(proxy).hostname or "")
 

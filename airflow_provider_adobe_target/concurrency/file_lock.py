@@ -18,8 +18,9 @@ from pathlib import Path
 FOLDER_VARIABLE = "ADOBE_TARGET_SHARED_FOLDER"
 """Environment variable with the path of the shared folder. Default: a folder in the system's temporary folder."""
 
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_TRIES, _PAUSE = 20, 0.002
+_OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCK_ATTEMPTS = 20
+_LOCK_PAUSE = 0.002  # seconds between two attempts
 
 
 def shared_folder() -> Path:
@@ -28,13 +29,13 @@ def shared_folder() -> Path:
     :raises OSError: If the folder cannot be created, has another owner, or is writable by other users.
     """
     user = os.geteuid()
-    named = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(named) if named else Path(tempfile.gettempdir(), f"adobe-target-{user}")
+    configured = os.environ.get(FOLDER_VARIABLE)
+    folder = Path(configured) if configured else Path(tempfile.gettempdir(), f"adobe-target-{user}")
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022:
-        raise PermissionError(f"{folder} is not a folder that only its owner, the user {user}, may write to")
+        raise PermissionError(f"{folder} must be a folder that user {user} owns and no other user can write to")
     return folder
 
 
@@ -49,7 +50,7 @@ def lock(path: Path) -> int:
     :return: The file descriptor. Closing it releases the lock.
     :raises BlockingIOError: If the file is already locked.
     """
-    descriptor = os.open(path, _OPEN, 0o600)
+    descriptor = os.open(path, _OPEN_FLAGS, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
@@ -63,7 +64,7 @@ def lock_shared(path: Path, group: str) -> int | None:
 
     :return: The file descriptor. Closing it releases this share of the lock. None if another group holds the lock.
     """
-    descriptor = os.open(path, _OPEN, 0o600)
+    descriptor = os.open(path, _OPEN_FLAGS, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,14 +88,14 @@ def locked(path: Path) -> Iterator[int]:
 
     :raises BlockingIOError: If the file is still locked then.
     """
-    for tries_left in reversed(range(_TRIES)):
+    for attempts_left in reversed(range(_LOCK_ATTEMPTS)):
         try:
             descriptor = lock(path)
             break
         except BlockingIOError:
-            if not tries_left:
+            if not attempts_left:
                 raise
-            time.sleep(_PAUSE)
+            time.sleep(_LOCK_PAUSE)
     try:
         yield descriptor
     finally:
@@ -131,5 +132,5 @@ def write_line(descriptor: int, line: bytes) -> None:
     """
     data = line + b"\n"
     if os.pwrite(descriptor, data, 0) != len(data):
-        raise OSError("the file could not be written as a whole")
+        raise OSError("the file was not written completely")
     os.ftruncate(descriptor, len(data))

@@ -15,8 +15,8 @@ from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledE
 
 T = TypeVar("T")
 
-_AHEAD = 100
-_LOOK = 0.2  # seconds after which one who waits looks whether the task has ended
+_QUEUE_SIZE = 100
+_POLL_SECONDS = 0.2  # how often a blocked thread checks whether the task was cancelled
 
 _END: Any = object()
 log = logging.getLogger(__name__)
@@ -41,13 +41,13 @@ def run_keyed(
     :param workers: Number of worker threads.
     :param stop: Event that is set after an error, so that ``work`` can end a wait.
     """
-    queues: list[Queue[T]] = [Queue(_AHEAD) for _ in range(workers)]
+    queues: list[Queue[T]] = [Queue(_QUEUE_SIZE) for _ in range(workers)]
     errors: list[BaseException] = []
 
     def run(queue: Queue[T]) -> None:
         try:
             with cancelled_by(stop):
-                work(_taken(queue, stop))
+                work(_queued_items(queue, stop))
         except TaskCancelledError:
             pass
         except BaseException as error:
@@ -68,7 +68,7 @@ def run_keyed(
             cancel(stop, error)
             raise
     for other in errors[1:]:
-        log.error("This failed, too: %s", other)
+        log.error("Another worker also failed: %s", other)
     if errors:
         raise errors[0]
 
@@ -76,17 +76,17 @@ def run_keyed(
 def _put(queue: Queue[T], item: T, stop: threading.Event) -> bool:
     while not stop.is_set():
         try:
-            queue.put(item, timeout=_LOOK)
+            queue.put(item, timeout=_POLL_SECONDS)
         except Full:
             continue
         return True
     return False
 
 
-def _taken(queue: Queue[T], stop: threading.Event) -> Iterator[T]:
+def _queued_items(queue: Queue[T], stop: threading.Event) -> Iterator[T]:
     while not stop.is_set():
         try:
-            item = queue.get(timeout=_LOOK)
+            item = queue.get(timeout=_POLL_SECONDS)
         except Empty:
             continue
         if item is _END:

@@ -15,11 +15,15 @@ from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledE
 
 T = TypeVar("T")
 
-_AHEAD = 2
+_QUEUE_SIZE = 2
 
 
 def read_and_process(
-    items: Generator[T, None, None], work: Callable[[Iterator[T]], None], stop: threading.Event, *, ahead: int = _AHEAD
+    items: Generator[T, None, None],
+    work: Callable[[Iterator[T]], None],
+    stop: threading.Event,
+    *,
+    ahead: int = _QUEUE_SIZE,
 ) -> None:
     """Read items in the calling thread and process them in a second thread, until both have ended.
 
@@ -34,25 +38,25 @@ def read_and_process(
         ``execution_timeout``.
     :param ahead: Size of the queue, in items.
     """
-    waiting: Queue[T | _End] = Queue(ahead)
+    queue: Queue[T | _End] = Queue(ahead)
     ended = threading.Event()
 
-    def worked() -> None:
+    def run() -> None:
         try:
-            work(_taken(waiting, stop))
+            work(_queued_items(queue, stop))
         finally:
             ended.set()
-            _empty(waiting)  # so that no reader is stuck who finds no room
+            _drain(queue)  # unblocks the reader if the queue is full
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="adobe-target-files") as thread:
-        working = thread.submit(worked)
+        running = thread.submit(run)
         try:
-            waiting.put(_read(items, waiting, ended))
-            working.result()
+            queue.put(_read(items, queue, ended))
+            running.result()
         except BaseException as error:
             cancel(stop, error)
-            _empty(waiting)
-            waiting.put(_End())
+            _drain(queue)
+            queue.put(_End())
             raise
 
 
@@ -66,11 +70,11 @@ class _End:
     error: Exception | None = None
 
 
-def _read(items: Generator[T, None, None], waiting: Queue[T | _End], ended: threading.Event) -> _End:
+def _read(items: Generator[T, None, None], queue: Queue[T | _End], ended: threading.Event) -> _End:
     try:
         with closing(items):
             for item in items:
-                waiting.put(item)
+                queue.put(item)
                 if ended.is_set():
                     break
     except Exception as error:
@@ -78,8 +82,8 @@ def _read(items: Generator[T, None, None], waiting: Queue[T | _End], ended: thre
     return _End()
 
 
-def _taken(waiting: Queue[T | _End], stop: threading.Event) -> Iterator[T]:
-    while not isinstance(item := waiting.get(), _End):
+def _queued_items(queue: Queue[T | _End], stop: threading.Event) -> Iterator[T]:
+    while not isinstance(item := queue.get(), _End):
         if stop.is_set():
             raise TaskCancelledError
         yield item
@@ -87,9 +91,9 @@ def _taken(waiting: Queue[T | _End], stop: threading.Event) -> Iterator[T]:
         raise item.error
 
 
-def _empty(waiting: Queue[Any]) -> None:
+def _drain(queue: Queue[Any]) -> None:
     try:
         while True:
-            waiting.get_nowait()
+            queue.get_nowait()
     except Empty:
         pass

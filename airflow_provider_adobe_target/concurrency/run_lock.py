@@ -40,7 +40,7 @@ def run_lock(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clo
         descriptor = _acquire(account, dag_id, task_id, run_id, clock)
     except OSError as error:
         log.warning(
-            "Whether other runs of this task send rows at the same time cannot be known: %s. Set max_active_runs=1.",
+            "Overlapping runs of this task cannot be detected on this machine: %s. Set max_active_runs=1.",
             error,
         )
     try:
@@ -53,19 +53,19 @@ def run_lock(account: str, *, dag_id: str, task_id: str, run_id: str, clock: Clo
 def _acquire(account: str, dag_id: str, task_id: str, run_id: str, clock: Clock) -> int:
     folder = file_lock.shared_folder()
     file = folder / f"{file_lock.digest(account, dag_id, task_id)}.turn"
-    is_told = False
+    has_warned = False
     while True:
         with suppress(BlockingIOError), file_lock.locked(folder / "turns"):
             descriptor = file_lock.lock_shared(file, file_lock.digest(run_id))
             if descriptor is not None:
                 return descriptor
-            if not is_told:
+            if not has_warned:
                 log.warning(
-                    "Another run of task %s of DAG %s sends rows from this machine, and this one waits for its end: "
-                    "Adobe Target knows no order between two batches that write the same ids. Set max_active_runs=1 "
-                    "on the DAG or max_active_tis_per_dag=1 on the task, or a pool of one slot.",
+                    "Another run of task %s of DAG %s sends rows from this machine. This run waits until it ends, "
+                    "because Adobe Target does not keep the order of batches that write the same ids. Set "
+                    "max_active_runs=1 on the DAG, max_active_tis_per_dag=1 on the task, or a pool with one slot.",
                     task_id,
                     dag_id,
                 )
-                is_told = True
+                has_warned = True
         clock.sleep(_PAUSE)

@@ -61,7 +61,7 @@ def run_pool(
     :param stop: Event that is set after an error. If the caller sets it, this function returns without an error.
     """
     errors: list[BaseException] = []
-    room = threading.Semaphore(max_workers)
+    free_workers = threading.Semaphore(max_workers)
 
     def fail(error: BaseException) -> None:
         errors.append(error)
@@ -73,30 +73,30 @@ def run_pool(
                 send(number, file, CancellableClock(stop))
         except TaskCancelledError:
             log.warning(
-                "A file of %s rows is not tried again, as the task ends. Whether Adobe Target took it is unknown.",
+                "A file of %s rows is not retried, because the task ends. Adobe Target may have accepted it.",
                 f"{file.rows:,}",
             )
         except BaseException as error:
             fail(error)
         finally:
-            room.release()
+            free_workers.release()
 
     with ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="adobe-target-upload") as threads:
         try:
             for number, file in enumerate(files):
-                room.acquire()
+                free_workers.acquire()
                 if stop.is_set():
-                    room.release()
+                    free_workers.release()
                     break
                 threads.submit(upload, number, file)
             for _ in range(max_workers):  # wait here, where an exception cancels the workers
-                room.acquire()
+                free_workers.acquire()
         except TaskCancelledError:
             pass
         except BaseException as error:
             fail(error)
     for other in errors[1:]:
-        log.error("This failed, too: %s", other)
+        log.error("Another worker also failed: %s", other)
     if errors:
         raise errors[0]
 

@@ -12,8 +12,8 @@ try:
     from airflow.sdk import RetryDecision, RetryPolicy
 except ImportError as error:
     raise ImportError(
-        "AdobeTargetRetryPolicy needs retry_policy=, which Airflow has from 3.3 on. Leave it out here: operator and "
-        "sensor fail a task that no retry can help by themselves. Set retries, and a retry_delay of 65 seconds or more."
+        "AdobeTargetRetryPolicy requires Airflow 3.3 or later. Remove it: operators and sensors do not retry permanent "
+        "errors in any case. Set retries, and a retry_delay of at least 65 seconds."
     ) from error
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ class AdobeTargetRetryPolicy(RetryPolicy):
         """Return the retry decision. Airflow limits the number of retries to the task's ``retries``."""
         if isinstance(exception, AdobeTargetUnavailableError):
             if exception.retry_after is None:
-                return RetryDecision.retry(reason="Adobe Target gave no usable answer")
+                return RetryDecision.retry(reason="Adobe Target returned no usable response")
             delay = min(timedelta(seconds=exception.retry_after), _MAX_DELAY)
-            return RetryDecision.retry(delay, f"Adobe Target asked for patience: {delay.total_seconds():.0f} seconds")
+            return RetryDecision.retry(
+                delay, f"Adobe Target throttled the request; retry after {delay.total_seconds():.0f} seconds"
+            )
         if isinstance(exception, (AdobeTargetError, AirflowFailException)):
-            return RetryDecision.fail(f"No retry can help after {type(exception).__name__}")
+            return RetryDecision.fail(f"{type(exception).__name__} is permanent; a retry cannot succeed")
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:

@@ -43,9 +43,12 @@ def test_no_profile_found_means_success(server, check):
     ("without", "words"),
     [
         ({"status": 403}, "Authentication is required, and the token is valid."),
-        ({"status": 404, "body": '{"status": 404}'}, "Authentication is not required, so whether the token is valid"),
-        ({"status": 500}, "Whether authentication is required cannot be seen."),
-        ({"reset": True}, "Whether authentication is required cannot be seen."),
+        (
+            {"status": 404, "body": '{"status": 404}'},
+            "Authentication is not required, so the token could not be validated.",
+        ),
+        ({"status": 500}, "It is unknown whether authentication is required."),
+        ({"reset": True}, "It is unknown whether authentication is required."),
     ],
 )
 def test_a_call_without_the_token_tells_whether_it_counts(server, check, without, words):
@@ -70,8 +73,8 @@ def test_without_a_token_one_call_tells_that_none_is_needed(server, check):
         ({"status": 401}, "Require Authentication"),
         ({"status": 403}, "Debugger token"),
         ({"status": 302, "headers": {"Location": "/"}}, "redirect"),
-        ({"status": 503}, "50 calls a minute"),
-        ({"status": 429}, "50 calls a minute"),
+        ({"status": 503}, "50 calls per minute"),
+        ({"status": 429}, "50 calls per minute"),
         ({"status": 500, "body": json.dumps({"status": 404})}, "HTTP 500"),
         ({"reset": True}, "cannot be reached"),
     ],
@@ -87,7 +90,7 @@ def test_every_other_answer_says_what_to_do(server, check, clock, reply, words):
 
 def test_a_demanded_token_is_told_from_a_refused_one(server, check):
     server.reply(401)
-    assert "demands a token" in check(token=None)[1]
+    assert "requires a token" in check(token=None)[1]
 
 
 @pytest.mark.parametrize("host", [None, "https://proxy.example.com"])

@@ -96,7 +96,7 @@ def test_a_file_that_would_make_orphans_is_refused_before_any_call(connect, sand
     (tmp_path / "batch.txt").write_bytes(b"batch=pcId,tier\n1.01_00,gold")
     calls = len(sandbox.calls)
 
-    with pytest.raises(ConnectionSettingsError, match="pcId with v2"):
+    with pytest.raises(ConnectionSettingsError, match="pcId with api_version='v2'"):
         connect().upload_batch(tmp_path / "batch.txt")
     with pytest.raises(ProfileDataError, match="api_version='v3'"):
         connect().upload_batch(tmp_path / "batch.txt", "v3")
@@ -113,8 +113,8 @@ def test_a_file_that_would_make_orphans_is_refused_before_any_call(connect, sand
         ({"password": "another"}, False, "token"),
         ({"login": "acmee"}, False, "client code"),
         ({"host": "http://127.0.0.1:9"}, False, "cannot be reached"),
-        ({"password": "***"}, False, "Type the token again"),
-        ({"login": ""}, False, "login is empty"),
+        ({"password": "***"}, False, "Enter the token and the client secret again"),
+        ({"login": ""}, False, "login must be the client code"),
     ],
     ids=["good", "refused token", "wrong client code", "unreachable", "placeholder", "not set"],
 )
@@ -151,15 +151,20 @@ def test_a_token_is_read_if_the_connection_has_a_credential(oauth, sandbox, tmp_
 @pytest.mark.parametrize(
     ("fields", "demanded", "good", "words"),
     [
-        ({}, True, True, "Authentication is required; the token in force has 90 days left at most."),
-        ({"password": "t0ken-of-the-tests"}, True, True, "Authentication is required; the token in force has 90"),
-        ({}, False, True, "Authentication is not required; the token in force"),
-        ({"password": "another"}, False, True, "The connection's password is another token"),
-        ({"password": "another"}, True, False, "The connection's password is another token"),
+        ({}, True, True, "Authentication is required. The current token expires in at most 90 days."),
+        (
+            {"password": "t0ken-of-the-tests"},
+            True,
+            True,
+            "Authentication is required. The current token expires in at most 90",
+        ),
+        ({}, False, True, "Authentication is not required. The current token"),
+        ({"password": "another"}, False, True, "The connection's password is a different token"),
+        ({"password": "another"}, True, False, "The connection's password is a different token"),
         ({"client_id": "other"}, True, False, "IMS refused the OAuth credential"),
         ({"tenant_id": "other"}, True, False, "tenant_id"),
         ({"client_secret": "***"}, True, False, "client secret"),
-        ({"tenant_id": None}, True, False, "Target demands a token"),
+        ({"tenant_id": None}, True, False, "Target requires a token"),
         ({"tenant_id": None, "password": "t0ken-of-the-tests"}, True, True, "the token is valid"),
     ],
 )
@@ -184,7 +189,7 @@ def test_without_a_token_in_force_the_connection_test_says_so(oauth, sandbox):
     sandbox.settings.token = None
     works, words = oauth().test_connection()
     assert works
-    assert "there is no token in force" in words
+    assert "There is no valid token" in words
 
 
 def test_a_token_is_rotated_only_with_the_explicit_argument(oauth, sandbox):

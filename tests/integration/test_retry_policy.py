@@ -46,9 +46,9 @@ def test_retry_after_delays_a_retry_and_final_errors_get_none(airflow, run_dag, 
         )
     }
     assert tasks["patient"][:2] == ["success", 2]
-    assert "Adobe Target asked for patience: 2 seconds" in dag.log("patient")
+    assert "Adobe Target throttled the request; retry after 2 seconds" in dag.log("patient")
     assert tasks["upload"][:2] == ["success", 1]
     assert tasks["refused"] == ["failed", 1, None]
-    assert "No retry can help after TokenRefusedError" in dag.log("refused")
+    assert "TokenRefusedError is permanent; a retry cannot succeed" in dag.log("refused")
     [(stored,)] = airflow.query("SELECT data FROM serialized_dag WHERE dag_id = ?", dag.dag_id)
     assert json.dumps(json.loads(stored)).count('"has_retry_policy": true') == 3

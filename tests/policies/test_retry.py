@@ -26,7 +26,7 @@ def decide():
 def test_before_airflow_3_3_the_import_says_what_to_do():
     program = "import airflow_provider_adobe_target.policies.retry"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "ImportError: AdobeTargetRetryPolicy needs" in run.stderr
+    assert "ImportError: AdobeTargetRetryPolicy requires Airflow 3.3" in run.stderr
     assert "retry_delay" in run.stderr
 
 

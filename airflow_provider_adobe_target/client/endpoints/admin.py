@@ -36,7 +36,7 @@ def client_settings_request(settings: TargetSettings) -> Request:
 def _admin_request(settings: TargetSettings, method: Literal["GET", "POST"], path: str, body: bytes | None) -> Request:
     if settings.oauth is None or settings.tenant_id is None:
         raise ConnectionSettingsError(
-            "The Admin API needs client_id, client_secret and tenant_id of the connection; one is not set."
+            "The Admin API requires client_id, client_secret and tenant_id. Set all three in the connection's extra."
         )
     headers = {
         **plain_headers(_ADMIN_MEDIA_TYPE),

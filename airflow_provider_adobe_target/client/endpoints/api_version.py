@@ -21,8 +21,7 @@ def check_version(api_version: str, key: str, uses_ecid: bool) -> None:
     check_arguments({"api_version": api_version})
     if key == "pcId" and api_version == "v2" and uses_ecid:
         raise ConnectionSettingsError(
-            "pcId with v2 creates profiles that no visit meets where visitors are identified by ECID (Adobe, "
-            "August 2025). "
-            "Send thirdPartyId instead, or use api_version='v1'; for a site without ECID set uses_ecid to false "
+            "pcId with api_version='v2' creates profiles that no visitor is matched with, if visitors are identified "
+            "by ECID. Send thirdPartyId or set api_version='v1'. If the site does not use ECID, set uses_ecid to false "
             "in the connection."
         )

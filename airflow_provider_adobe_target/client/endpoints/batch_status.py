@@ -49,7 +49,7 @@ OnFinal = Callable[[int, Batch], None]
 def status_request(settings: TargetSettings, status_url: str) -> Request:
     """Return the request for a batch's status and counters.
 
-    :raises TargetRefusedError: where the URL is not one to send a token to.
+    :raises TargetRefusedError: If the token must not be sent to the URL.
     """
     url = status_request_url(settings, status_url)
     return Request("GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_RESPONSE_LIMIT)
@@ -58,14 +58,14 @@ def status_request(settings: TargetSettings, status_url: str) -> Request:
 def batch_status(
     settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch, deadline: float = math.inf
 ) -> Flow[BatchStatus]:
-    """Ask for a batch's status and counters; a failed poll is tried again within 30 minutes.
+    """Poll a batch's status and counters once. A failed poll is retried for up to 30 minutes.
 
-    :param deadline: seconds since the epoch beyond which nothing is waited for.
-    :raises TokenRefusedError: where Target does not take the token.
-    :raises StatusLostError: where Target says repeatedly that it does not know the batch.
-    :raises TargetRefusedError: where the status URL is not to be called, or the answer is another refusal.
-    :raises AdobeTargetUnavailableError: naming the batch and the last failure, after 30 minutes of them.
-    :raises BatchTimeoutError: where the next try would begin after the deadline.
+    :param deadline: Time in seconds since the epoch after which no attempt starts.
+    :raises TokenRefusedError: If Target refuses the token.
+    :raises StatusLostError: If Target repeatedly returns no status for the batch.
+    :raises TargetRefusedError: If the status URL must not be called, or Target refuses the request otherwise.
+    :raises AdobeTargetUnavailableError: After 30 minutes without a usable response.
+    :raises BatchTimeoutError: If the next attempt would start after the deadline.
     """
     known = [replace(batch, status=SUBMITTED)]
     yield from _poll_round(settings, rate_limiter, clock, known, deadline, None)
@@ -82,12 +82,12 @@ def poll_once(
     deadline: float = math.inf,
     on_final: OnFinal | None = None,
 ) -> Flow[list[Batch]]:
-    """Ask once for each batch that is not final; again only for those of which Target gives no status.
+    """Poll each batch that is not final once, and again only those for which Target returns no status.
 
-    :param on_final: called with the index of each batch that has become final, and the batch, as soon as it has.
-    :return: all batches in their order, with what is known now.
-    :raises BatchTimeoutError: naming the batches that are not final, where the deadline has passed.
-    :raises AdobeTargetError: as :func:`batch_status`, except that a lost status is an end like others.
+    :param on_final: Function that is called with the index and the batch as soon as a batch becomes final.
+    :return: All batches, in order, with their current status.
+    :raises BatchTimeoutError: If the deadline has passed. The message names the batches that are not final.
+    :raises AdobeTargetError: As :func:`batch_status`, except that a lost status is a final status here.
     """
     polled = list(batches)
     yield from _poll_round(settings, rate_limiter, clock, polled, deadline, on_final)
@@ -104,16 +104,16 @@ def wait_for_batches(
     deadline: float,
     on_final: OnFinal | None = None,
 ) -> Flow[list[Batch]]:
-    """Poll until all batches are final, first after ``poll_interval``, then ever later, up to 5 times that.
+    """Poll until all batches are final. The interval grows from ``poll_interval`` to 5 times that (back-off).
 
-    Where the deadline has passed already, each batch is asked for once all the same.
+    Each batch is polled at least once, even if the deadline has already passed.
 
-    :param poll_interval: seconds.
-    :param deadline: seconds since the epoch.
-    :param on_final: as for :func:`poll_once`.
-    :return: all batches in their order, each final.
-    :raises BatchTimeoutError: naming the batches that are not final at the deadline.
-    :raises AdobeTargetError: as :func:`poll_once`.
+    :param poll_interval: First interval in seconds.
+    :param deadline: Deadline in seconds since the epoch.
+    :param on_final: As for :func:`poll_once`.
+    :return: All batches, in order, each final.
+    :raises BatchTimeoutError: If the deadline passes. The message names the batches that are not final.
+    :raises AdobeTargetError: As :func:`poll_once`.
     """
     current = list(batches)
     interval = poll_interval
@@ -127,7 +127,9 @@ def wait_for_batches(
         unfinished = sum(not batch.final for batch in current)
         if unfinished:
             _check_deadline(current, clock, deadline)
-            log.info("%s of %s batches are not finished; asking again in %.0f s.", unfinished, len(current), interval)
+            log.info(
+                "%s of %s batches are not finished. Next poll in %.0f seconds.", unfinished, len(current), interval
+            )
     return current
 
 
@@ -139,15 +141,15 @@ def _poll_round(
     deadline: float,
     on_final: OnFinal | None,
 ) -> Flow[None]:
-    """Ask for each batch that is not final, and put what is known into ``current``.
+    """Poll each batch that is not final and update ``current``.
 
-    A batch of which Target gives no status is asked for again after the others: it is lost when all attempts say so.
+    A batch without a status in the response is polled again after the others. It is lost if all attempts fail so.
     """
     indices = [index for index, batch in enumerate(current) if not batch.final]
     for attempt in range(1, _LOST_ATTEMPTS + 1):
         unknown = []
         for index in indices:
-            status = yield from _ask(settings, rate_limiter, clock, current[index], deadline)
+            status = yield from _poll(settings, rate_limiter, clock, current[index], deadline)
             if status is None and attempt < _LOST_ATTEMPTS:
                 unknown.append(index)
                 continue
@@ -159,15 +161,15 @@ def _poll_round(
         if not unknown:
             return
         ids = ", ".join(str(current[index].batch_id) for index in unknown)
-        log.warning("Target gives no status for batch %s; asking again in %.0f s.", ids, _LOST_PAUSE)
+        log.warning("Target returned no status for batch %s. Next poll in %.0f seconds.", ids, _LOST_PAUSE)
         yield wait_within(_LOST_PAUSE, clock, deadline, f"the status of batch {ids}", "a response without a status")
         indices = unknown
 
 
-def _ask(
+def _poll(
     settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch, deadline: float
 ) -> Flow[BatchStatus | None]:
-    """Ask once for a batch's status; None where Target does not know the batch."""
+    """Poll a batch's status once. Return None if Target does not know the batch."""
     status = yield from call_with_retry(
         rate_limiter,
         clock,
@@ -179,14 +181,14 @@ def _ask(
     )
     if status:
         level = logging.INFO if status.final else logging.DEBUG
-        log.log(level, "Batch %s is %s: %s of %s rows taken up.", batch.batch_id, status.status, *_progress(status))
+        log.log(level, "Batch %s is %s: %s of %s rows consumed.", batch.batch_id, status.status, *_progress(status))
     return status
 
 
 def failed_ids(settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch) -> Flow[set[str]]:
-    """Ask once more for a batch's status, for the ids that it lists as failed: they are never logged.
+    """Poll a batch's status once more and return the ids that it lists as failed. They are never logged.
 
-    :raises AdobeTargetError: as :func:`batch_status`.
+    :raises AdobeTargetError: As :func:`batch_status`.
     """
     return (
         yield from call_with_retry(
@@ -202,9 +204,9 @@ def failed_ids(settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock
 
 def _lost_message(batch: Batch) -> str:
     return (
-        f"status lost: Target no longer knows batch {batch.batch_id}, or answers without a status for it, in "
-        f"{_LOST_ATTEMPTS} attempts over {_LOST_PAUSE * (_LOST_ATTEMPTS - 1) / 60:.0f} minutes. It keeps statuses for "
-        "about a day. What became of the rows is unknown; sending the same rows again is safe."
+        f"status lost: Target returned no status for batch {batch.batch_id} in {_LOST_ATTEMPTS} attempts over "
+        f"{_LOST_PAUSE * (_LOST_ATTEMPTS - 1) / 60:.0f} minutes. Target keeps statuses for about a day. It is unknown "
+        "whether the rows were applied. Sending the same rows again is safe."
     )
 
 
@@ -226,16 +228,16 @@ def _progress(status: BatchStatus) -> tuple[int | str, int | str]:
 def parse_status_response(
     settings: TargetSettings, response: Response, batch_id: str | None
 ) -> BatchStatus | FailedAttempt | None:
-    """Read the answer to a status request, one that is final or a failed poll.
+    """Parse the response to a status request.
 
-    :return: the status; None where Target does not know the batch: ``success`` false or no status, also with 404 or
-        410; a failed attempt for HTML, for what is neither XML nor JSON, and for a 404 or 410 that is not Target's.
-    :raises TokenRefusedError: for 401 and 403.
-    :raises TargetRefusedError: for redirects and other refusals, and for a batch of another client code.
+    :return: Status. None if Target does not know the batch: ``success`` is false or there is no status, with HTTP 200,
+        404 or 410. A failed attempt for HTML, other formats, and a 404 or 410 from a gateway.
+    :raises TokenRefusedError: For HTTP 401 and 403.
+    :raises TargetRefusedError: For redirects and other refusals, and for a batch of another client code.
     """
     raise_for_auth(settings, response)
     is_gone = response.status in (404, 410)
-    reason = "it is not Target's form"
+    reason = "it is not in Target's format"
     try:
         answer = parse_status(response.body)
     except ResponseParseError as error:
@@ -252,11 +254,11 @@ def parse_status_response(
 
 
 def _check_batch_id(settings: TargetSettings, answered: str, asked: str | None) -> None:
-    """Compare the batch that an answer names with the one that was asked for.
+    """Compare the batch id of a response with the requested one.
 
-    Adobe's own sample answers ``demo4-…`` for ``demo-…``: only another client code cannot be right.
+    In Adobe's own sample, the response for ``demo-…`` names ``demo4-…``. Only another client code is an error.
 
-    :raises TargetRefusedError: where the answer is about a batch of another client code.
+    :raises TargetRefusedError: If the response is about a batch of another client code.
     """
     if not answered or answered == unquote(asked or ""):
         return
@@ -264,7 +266,7 @@ def _check_batch_id(settings: TargetSettings, answered: str, asked: str | None) 
     if parts and not re.fullmatch(rf"{re.escape(settings.client_code)}[0-9]*", parts[1], re.IGNORECASE):
         raise TargetRefusedError(
             f"The response for the status of batch {asked} is about a batch of another client code. Check the status "
-            "URL, and whether a proxy answers in Target's place."
+            "URL, and whether a proxy responds instead of Target."
         )
     log.warning("The response for the status of batch %s names another batch.", asked)
 
@@ -272,7 +274,7 @@ def _check_batch_id(settings: TargetSettings, answered: str, asked: str | None) 
 def parse_failed_ids_response(
     settings: TargetSettings, response: Response, batch_id: str | None
 ) -> set[str] | FailedAttempt:
-    """Read which ids a status answer lists as failed; an answer without a status is a failed attempt."""
+    """Return the ids that a status response lists as failed, or a failed attempt for a response without a status."""
     status = parse_status_response(settings, response, batch_id)
     if status is None:
         return FailedAttempt(f"HTTP {response.status} without a status")

@@ -106,12 +106,12 @@ def parse_submit_response(settings: TargetSettings, response: Response, now: flo
         error = UnclearAnswerError if response.ok else TargetRefusedError
         raise_for_response(settings, response, "the batch", answer.message if answer else excerpt(response.body), error)
     if answer.success is not True:
-        said = scrub(settings, answer.message) or "nothing more"
-        raise TargetRefusedError(f"Target refused the batch (success is not true). It says: {said}")
+        said = scrub(settings, answer.message) or "no message"
+        raise TargetRefusedError(f"Target refused the batch (success is not true). Response: {said}")
     try:
         status_url = checked_status_url(settings, answer.status_url)
     except TargetRefusedError as error:
         raise UnclearAnswerError(
-            f"Target accepted the batch, so its rows may have been queued, but gave no usable status URL. {error}"
+            f"Target accepted the batch, so its rows may have been queued, but returned no usable status URL. {error}"
         ) from None
     return BatchReceipt(batch_id_of(status_url), status_url, utc_time(now))

@@ -99,9 +99,9 @@ class RampUpLimiter:
         with self._lock:
             now = self._clock.monotonic()
             ramp = _RAMP * (1 + (now - self._start) // _MINUTE)
-            begin = max(now, self._next)
-            self._next = begin + 1 / min(self._calls_per_second, ramp)
-            return begin - now
+            start = max(now, self._next)
+            self._next = start + 1 / min(self._calls_per_second, ramp)
+            return start - now
 
     def hold(self, seconds: float) -> None:
         """Pause all calls after Adobe Target throttled one.
@@ -144,7 +144,7 @@ def link_person(
     :raises AdobeTargetUnavailableError: After 30 minutes without a usable response.
     """
     failed_attempts: list[FailedAttempt] = []
-    began = clock.monotonic()
+    first_failure = clock.monotonic()
     while True:
         if pause := limiter.take():
             yield Wait(pause)
@@ -156,17 +156,17 @@ def link_person(
             edge_url = None  # a firewall may allow the base URL only
         if outcome.throttled:
             limiter.hold(outcome.wait or 0.0)
-        began = began if failed_attempts else clock.monotonic()
+        first_failure = first_failure if failed_attempts else clock.monotonic()
         failed_attempts.append(outcome)
-        wait = _POLICY.wait(failed_attempts, clock.monotonic() - began)
+        wait = _POLICY.wait(failed_attempts, clock.monotonic() - first_failure)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target gave no usable answer to a Delivery call in {len(failed_attempts)} tries. The last: "
-                f"{outcome.reason}. Try later.",
+                f"Target returned no usable response to a Delivery call in {len(failed_attempts)} attempts. Last "
+                f"failure: {outcome.reason}. Retry later.",
                 retry_after=outcome.wait if outcome.throttled else None,
             )
         level = logging.WARNING if len(failed_attempts) > _SILENT_ATTEMPTS else logging.DEBUG
-        log.log(level, "No usable answer to a Delivery call: %s. Next try in %.0f seconds.", outcome.reason, wait)
+        log.log(level, "No usable response to a Delivery call: %s. Next attempt in %.0f seconds.", outcome.reason, wait)
         yield Wait(wait)
 
 
@@ -214,21 +214,22 @@ def _outcome(settings: TargetSettings, answer: SendResult | None, now: float) ->
     if not isinstance(answer, Response):
         raise TypeError("a flow must be resumed with the result of its request")
     if answer.status == _BUSY_SESSION:
-        return FailedAttempt("HTTP 420, too many requests of one session", _BUSY_WAIT, throttled=True)
+        return FailedAttempt("HTTP 420: too many requests of one session", _BUSY_WAIT, throttled=True)
     if attempt := attempt_from_response(answer, now):
-        is_asked = "retry-after" in answer.headers or answer.status == 429
-        return attempt if is_asked else FailedAttempt(attempt.reason)  # no call of Delivery's counts among 50 a minute
+        is_throttled = "retry-after" in answer.headers or answer.status == 429
+        # A 503 is not the limit of 50 calls per minute, because Delivery calls do not count against it.
+        return attempt if is_throttled else FailedAttempt(attempt.reason)
     try:
         content = parse_json_object(answer.body)
     except ResponseParseError as error:
         if answer.ok:
-            return FailedAttempt(f"HTTP {answer.status}, and {error}")
+            return FailedAttempt(f"HTTP {answer.status}, but {error}")
         content = {}
     if not answer.ok:
         _refuse(answer, content)
     tnt_id = _tnt_id(content)
     if tnt_id is None and not all(isinstance(content.get(name), str) for name in ("client", "requestId")):
-        return FailedAttempt(f"HTTP {answer.status}, and JSON that is not Delivery's")  # a gateway's, say
+        return FailedAttempt(f"HTTP {answer.status} with JSON in another format")  # probably from a gateway
     return Link(tnt_id, _edge_url(settings, content))
 
 
@@ -240,12 +241,12 @@ def _refuse(answer: Response, content: dict[str, Any]) -> NoReturn:
     """
     if answer.status != 400:
         raise TargetRefusedError(
-            f"Target refused a Delivery call (HTTP {answer.status}), and would refuse the others. Check the client "
-            "code (login) and, where one is set, the host of the connection."
+            f"Target refused a Delivery call (HTTP {answer.status}) for a reason that applies to all calls. Check the "
+            "client code (login) and the host of the connection."
         )
     if "property token" in str(content.get("message", "")).lower():
         raise TargetRefusedError(
-            "Target refused a Delivery call: the connection's property_token is none of this account's."
+            "Target refused a Delivery call: property_token of the connection is not a token of this account."
         )
     raise PersonRefusedError("Target refused a Delivery call (HTTP 400).")
 
@@ -264,11 +265,11 @@ def _edge_url(settings: TargetSettings, content: dict[str, Any]) -> str | None:
     scheme = "http" if settings.plain_http else "https"
     try:
         if set(edge_host) & set("/?#"):
-            raise TargetRefusedError("It is no host name.")
+            raise TargetRefusedError("The edge host is not a host name.")
         return checked_status_url(settings, f"{scheme}://{edge_host}")
     except TargetRefusedError:
         log.warning(
-            "An answer of Target's names an edge host that is none of Target's: it is not called. If it is right, name "
-            "it in allowed_status_hosts of the connection."
+            "A response names an edge host outside Target's domain. It is not called. If it is correct, add it to "
+            "allowed_status_hosts of the connection."
         )
         return None

@@ -41,7 +41,7 @@ SCOPE = "airflow-profile-update"
 """Decision scope of the query, without which Target does not receive the event. No offer may use this scope."""
 
 _POLICY = RetryPolicy(max_tries=5)
-_WORTH_ANOTHER_TRY = (429, 502, 503, 504)
+_RETRIED_STATUSES = (429, 502, 503, 504)
 _HINT = re.compile(r"[a-z]{2,4}[0-9]{1,2}")
 _ERROR = re.compile(r"EXEG-([0-9]{4}-[0-9]{3})")
 _NO_CONSENT = "0301-200"
@@ -49,9 +49,9 @@ _HINTS = {
     "0002-400": "Set datastream_id in the connection.",
     "0003-400": "Check datastream_id of the connection.",
     "0004-422": "The datastream is disabled: enable it.",
-    "0013-422": "An identity namespace is unknown: check its spelling, and letter case.",
+    "0013-422": "An identity namespace is unknown: check its spelling and letter case.",
     "0306-400": "The event has no primary identity.",
-    _NO_CONSENT: "The event was dropped, as consent is missing.",
+    _NO_CONSENT: "The event was dropped because consent is missing.",
 }
 
 
@@ -123,18 +123,18 @@ def send_event(
 def event_request(
     settings: TargetSettings, event: EdgeEvent, at: float, *, authenticated: bool, location_hint: str | None
 ) -> Request:
-    """Return the request that sends an event; parameters and errors as :func:`send_event`.
+    """Return the request that sends an event. Parameters and errors are those of :func:`send_event`.
 
-    :param at: when the event happened, in seconds since the epoch.
+    :param at: Time of the event in seconds since the epoch.
     """
     if settings.datastream_id is None:
-        raise ConnectionSettingsError("The Edge Network needs datastream_id of the connection, which is not set.")
+        raise ConnectionSettingsError("The Edge Network requires datastream_id. Set it in the connection's extra.")
     headers = {**plain_headers("application/json"), "Content-Type": "application/json"}
     if authenticated:
         if settings.oauth is None or settings.ims_org_id is None:
             raise ConnectionSettingsError(
-                "Authenticated calls of the Edge Network need client_id, client_secret and ims_org_id of the "
-                "connection; one is not set."
+                "Authenticated Edge Network calls require client_id, client_secret and ims_org_id. Set all three in "
+                "the connection's extra."
             )
         headers |= {
             "Authorization": ACCESS_TOKEN,
@@ -147,8 +147,8 @@ def event_request(
     body = json.dumps(_content(event, at), separators=(",", ":"), ensure_ascii=False).encode()
     if len(body) > MAX_EVENT_BYTES:
         raise ProfileDataError(
-            f"profile_too_large: the event has {len(body):,} bytes, and the Edge Network takes {MAX_EVENT_BYTES:,}. "
-            "Leave attributes out, or use BulkProfileUpdateOperator."
+            f"profile_too_large: the event has {len(body):,} bytes, but the Edge Network accepts at most "
+            f"{MAX_EVENT_BYTES:,}. Remove attributes, or use BulkProfileUpdateOperator."
         )
     return Request("POST", f"{base_url}/{path}/interact?{query}", headers, body, settings.timeout)
 
@@ -194,24 +194,24 @@ def parse_event_response(response: Response) -> EdgeReceipt | FailedAttempt:
     if response.status in (401, 403):
         raise TokenRefusedError(
             f"The Edge Network refused the credential (HTTP {response.status}{_said([content])}). Check ims_org_id, "
-            "and that the credential has the Experience Platform API with write access to the datastream's sandbox; a "
-            "datastream may also take authenticated calls only."
+            "and that the credential has the Experience Platform API with write access to the datastream's sandbox. "
+            "If the datastream accepts only authenticated calls, set authenticated=True."
         )
     if not response.ok or not isinstance(content.get("requestId"), str):
         raise TargetRefusedError(f"The Edge Network refused the event (HTTP {response.status}{_said([content])}).")
     errors, warnings = _list(content, "errors"), _list(content, "warnings")
     if response.status == 207 or errors:
         failure = f"a partial failure (HTTP {response.status}{_said(errors)})"
-        if errors and all(error.get("status") in _WORTH_ANOTHER_TRY for error in errors):
+        if errors and all(error.get("status") in _RETRIED_STATUSES for error in errors):
             return FailedAttempt(failure)
-        raise TargetRefusedError(f"The Edge Network took the event, and did not hand it on to Target: {failure}.")
+        raise TargetRefusedError(f"The Edge Network accepted the event, but did not forward it to Target: {failure}.")
     if _NO_CONSENT in _codes(warnings):
-        raise TargetRefusedError(f"The Edge Network took the event{_said(warnings)}.")
+        raise TargetRefusedError(f"The Edge Network did not forward the event to Target{_said(warnings)}.")
     return EdgeReceipt(printable(content["requestId"], 128), _location_hint(content), tuple(_codes(warnings)))
 
 
 def _failed_attempt(response: Response, now: float) -> FailedAttempt | None:
-    return attempt_from_response(response, now) if response.status in _WORTH_ANOTHER_TRY else None
+    return attempt_from_response(response, now) if response.status in _RETRIED_STATUSES else None
 
 
 def _location_hint(content: dict[str, Any]) -> str | None:
@@ -235,6 +235,6 @@ def _codes(problems: list[dict[str, Any]]) -> list[str]:
 
 
 def _said(problems: list[dict[str, Any]]) -> str:
-    """Return the codes of problems and what to do about them, to stand after something."""
+    """Return the codes of problems with their remedies, as a suffix for a message."""
     codes = _codes(problems)
     return "".join(f", EXEG-{code}{': ' + _HINTS[code].rstrip('.') if code in _HINTS else ''}" for code in codes)

@@ -186,12 +186,12 @@ def parse_update_response(settings: TargetSettings, response: Response) -> None:
     """
     raise_for_auth(settings, response)
     try:
-        taken = parse_submit(response.body).success
+        is_accepted = parse_submit(response.body).success
     except ResponseParseError:
-        taken = response.body.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(b"true")
-    if response.ok and taken is False:
+        is_accepted = response.body.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(b"true")
+    if response.ok and is_accepted is False:
         raise TargetRefusedError("Target refused the single update (success is false).")
-    if not (response.ok and taken):
+    if not (response.ok and is_accepted):
         raise_for_response(settings, response, "the single update", "")
 
 

@@ -26,16 +26,16 @@ def checked_status_url(settings: TargetSettings, url: str) -> str:
     """
     match = _STATUS_URL.fullmatch(url) if _VISIBLE_ASCII.fullmatch(url) else None
     if match is None:
-        raise TargetRefusedError("The status URL is not a plain http or https URL: it is not called.")
+        raise TargetRefusedError("The status URL is not a valid http or https URL. It is not called.")
     try:
         host, port = parse_authority(match["authority"])
     except ValueError as error:
-        raise TargetRefusedError(f"The status URL is not called: {error}.") from None
+        raise TargetRefusedError(f"The status URL is invalid and not called: {error}.") from None
     own = host == settings.base_host
     if not (own or host.endswith(TARGET_DOMAIN) or host in settings.allowed_status_hosts):
         raise TargetRefusedError(
-            f"The status URL names the host {host}, which is none of Target's: it is not called. If it is "
-            "right, name it in allowed_status_hosts of the connection."
+            f"The status URL names the host {host}, which is outside Target's domain. It is not called. If it is "
+            "correct, add it to allowed_status_hosts of the connection."
         )
     scheme, authority = match["scheme"], match["authority"]
     if scheme.lower() == "http" and not (own and settings.plain_http):

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 _MAX_PAUSE = 30 * 60.0
-_RETRY_AFTER = 0.1  # seconds, where others have the call_log
-_MIN_WAIT = 0.001  # seconds: added to a large time, much less would be rounded away, and nobody would get on
-_ABANDONED_AFTER = 10.0  # seconds after which one who does not ask again is taken to have gone
+_LOCK_RETRY_INTERVAL = 0.1  # seconds before the next attempt if another process has the call log open
+_MIN_WAIT = 0.001  # seconds; a much shorter wait would be lost in rounding when it is added to a large time
+_ABANDONED_AFTER = 10.0  # seconds after its due time at which a queued permit is removed
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +85,8 @@ class QueuedPermit:
         self._rate_limiter = limiter
         self._store = limiter.store
         self._name = uuid.uuid4().hex[:12]
-        self._asked = False
-        self._begun: float | None = None
+        self._is_queued = False
+        self._started_at: float | None = None
 
     def __enter__(self) -> QueuedPermit:
         return self
@@ -108,17 +108,17 @@ class QueuedPermit:
         :return: 0 if the permit is acquired, otherwise the seconds to wait before the next attempt.
         """
         try:
-            wait = self._ask()
+            wait = self._request()
         except BlockingIOError:
-            return _RETRY_AFTER * random.uniform(0.5, 1.5)  # noqa: S311  # nosec B311  # no secret
+            return _LOCK_RETRY_INTERVAL * random.uniform(0.5, 1.5)  # noqa: S311  # nosec B311  # no secret
         except OSError as error:
             _warn_once(error)
             self._store.unlock(self._name)
             self._store = self._rate_limiter.store = MemoryStore()
-            wait = self._ask()
-        if wait and not self._asked:
-            log.info("No call to Target is left for this minute. The next can begin in %.0f seconds.", wait)
-        self._asked = True
+            wait = self._request()
+        if wait and not self._is_queued:
+            log.info("The limit of calls per minute is reached. The next call can start in %.0f seconds.", wait)
+        self._is_queued = True
         return wait
 
     def back_off(self, seconds: float) -> None:
@@ -127,44 +127,46 @@ class QueuedPermit:
         :param seconds: How long to pause all calls.
         """
         with suppress(OSError), self._store.open(self._rate_limiter.clock) as call_log:
-            if (
-                self._begun is not None and self._begun >= call_log.paused_until
-            ):  # else it belongs to what is known already
+            # A call that started before the current pause gives no new information about the limit.
+            if self._started_at is not None and self._started_at >= call_log.paused_until:
                 call_log.reduced_limit = max(1, _limit(call_log, self._rate_limiter.calls_per_minute) // 2)
             call_log.paused_until = max(call_log.paused_until, call_log.at + min(seconds, _MAX_PAUSE))
 
-    def _ask(self) -> float:
+    def _request(self) -> float:
         calls_per_minute = self._rate_limiter.calls_per_minute
         with self._store.open(self._rate_limiter.clock) as call_log:
-            ahead = self._ahead(call_log)
+            ahead = self._count_ahead(call_log)
             call_log.ended = [end for end in call_log.ended if call_log.at - end < WINDOW]
             if not ahead:
                 self._release_dead_permits(call_log)
             free = _limit(call_log, calls_per_minute) - len(call_log.running) - len(call_log.ended)
-            hold = max(0.0, call_log.paused_until - call_log.at)
-            if ahead < free and not hold:
+            pause = max(0.0, call_log.paused_until - call_log.at)
+            if ahead < free and not pause:
                 self._leave_queue(call_log)
                 self._store.lock(self._name)
                 call_log.running.append(self._name)
-                self._begun = call_log.at
+                self._started_at = call_log.at
                 return 0.0
-            wait = max(_MIN_WAIT, _time_until_free(call_log, ahead - free, hold))
+            wait = max(_MIN_WAIT, _time_until_free(call_log, ahead - free, pause))
             call_log.queue.setdefault(str(calls_per_minute), {})[self._name] = math.ceil(call_log.at + wait)
             return wait
 
-    def _ahead(self, call_log: CallLog) -> int:
-        """Count who comes first, without those who are gone: whoever may make more calls a minute, or came before."""
+    def _count_ahead(self, call_log: CallLog) -> int:
+        """Return the number of permits ahead in the queue, and remove abandoned ones.
+
+        Permits with a higher ``calls_per_minute`` come first, then earlier ones with the same.
+        """
         ahead = 0
-        for key, line in call_log.queue.items():
-            present = [
-                name for name, due in line.items() if due + _ABANDONED_AFTER >= call_log.at or name == self._name
+        for key, queue in call_log.queue.items():
+            active = [
+                name for name, due in queue.items() if due + _ABANDONED_AFTER >= call_log.at or name == self._name
             ]
-            if len(present) < len(line):
-                call_log.queue[key] = {name: line[name] for name in present}
+            if len(active) < len(queue):
+                call_log.queue[key] = {name: queue[name] for name in active}
             if int(key) > self._rate_limiter.calls_per_minute:
-                ahead += len(present)
+                ahead += len(active)
             elif int(key) == self._rate_limiter.calls_per_minute:
-                ahead += present.index(self._name) if self._name in line else len(present)
+                ahead += active.index(self._name) if self._name in queue else len(active)
         return ahead
 
     def _leave_queue(self, call_log: CallLog) -> None:
@@ -183,14 +185,14 @@ def _limit(call_log: CallLog, calls_per_minute: int) -> int:
     return min(calls_per_minute, call_log.reduced_limit + int(minutes))
 
 
-def _time_until_free(call_log: CallLog, more: int, hold: float) -> float:
-    """Return the seconds, at the least, until a permit is free beside so many more."""
+def _time_until_free(call_log: CallLog, more: int, pause: float) -> float:
+    """Return a lower bound, in seconds, of the wait until ``more`` + 1 further permits are free."""
     if more < 0:
-        return hold
+        return pause
     if more < len(call_log.ended):
-        return max(hold, WINDOW - (call_log.at - call_log.ended[more]))
-    # It is the permit of a call that has not ended, or not begun. Who waits for these is not to ask all at once.
-    return hold + WINDOW * random.uniform(0.5, 1)  # noqa: S311  # nosec B311  # no secret
+        return max(pause, WINDOW - (call_log.at - call_log.ended[more]))
+    # The permit belongs to a call that has not ended yet. The jitter spreads the attempts of all waiting permits.
+    return pause + WINDOW * random.uniform(0.5, 1)  # noqa: S311  # nosec B311  # no secret
 
 
 _warned = threading.Event()
@@ -201,8 +203,8 @@ def _warn_once(error: OSError) -> None:
         return
     _warned.set()
     log.warning(
-        "The tasks of this machine cannot share one limiter of calls (%s), so each has its own. Let the environment "
-        "variable %s name a folder of this user's on this machine, or lower calls_per_minute.",
+        "The tasks of this machine cannot share one rate limiter (%s), so each has its own. Set the environment "
+        "variable %s to a local folder that only this user can write to, or lower calls_per_minute.",
         error,
         file_lock.FOLDER_VARIABLE,
     )

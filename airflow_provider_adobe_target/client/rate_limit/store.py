@@ -110,7 +110,7 @@ class FileStore:
         with file_lock.locked(self._folder / f"{self._name}.calls") as descriptor:
             # Read the clock under the lock, so that the times in the log never decrease.
             now = clock.monotonic()
-            call_log = _call_log(file_lock.read_line(descriptor), now)
+            call_log = _parse_call_log(file_lock.read_line(descriptor), now)
             call_log.at = now
             yield call_log
             file_lock.write_line(descriptor, json.dumps(vars(call_log), separators=(",", ":")).encode())
@@ -139,7 +139,7 @@ class FileStore:
         return self._folder / f"{self._name}.{permit}.call"
 
 
-def _call_log(line: bytes, now: float) -> CallLog:
+def _parse_call_log(line: bytes, now: float) -> CallLog:
     if not line:
         return CallLog()
     try:
@@ -147,6 +147,6 @@ def _call_log(line: bytes, now: float) -> CallLog:
         if call_log.at <= now:
             return call_log
     except (ValueError, TypeError):
-        # The writer was killed during the write. After one window, none of the lost calls count any more.
+        # The writer was killed during the write. After one window, the lost calls no longer count.
         return CallLog(paused_until=now + WINDOW)
     return CallLog()  # written before a reboot: the monotonic clock has restarted
