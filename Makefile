@@ -1,6 +1,6 @@
-# Everything is set up in .local/, which may be removed at any time (make clean).
+# All environments are in .local/, which may be removed at any time (make clean).
 
-# The first Python that is new enough and really runs; name another with: make PYTHON=/path/to/python3.12 demo
+# The first Python that is recent enough and works. Select another one with: make PYTHON=/path/to/python3.12 demo
 PYTHON_IS_USABLE = -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
     $$python $(PYTHON_IS_USABLE) && echo $$python && break; done)
@@ -14,7 +14,7 @@ VENV = $(LOCAL)/venv
 BIN = $(VENV)/bin
 AUDIT = $(LOCAL)/audit
 
-# The Python found above is the one to use. The package index is the one pip is told to use, if uv is told of none.
+# uv must use the Python found above, and pip's package index unless it has a setting of its own.
 export UV_PYTHON_DOWNLOADS = never
 WITH_INDEX = index="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$$($(LOCAL)/bootstrap/bin/pip config get global.index-url 2>/dev/null)}}"; \
     $${index:+env UV_DEFAULT_INDEX="$$index"}
@@ -35,56 +35,57 @@ demo: $(VENV)/demo.stamp ## Run the day's example on real Airflow against a loca
 test: $(VENV)/test.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
 
-test-matrix: $(UV) ## Run the wheel on each Airflow, with real schedulers, kills and Celery (VERSIONS=..., PARTS=...)
+test-matrix: $(UV) ## Test the wheel on each Airflow, with schedulers, killed processes and Celery (VERSIONS=..., PARTS=...)
 	@$(WITH_INDEX) $(LOCAL)/bootstrap/bin/python scripts/matrix.py --versions $(VERSIONS) --parts $(PARTS)
 
 RUNS ?= 1000
 
-chaos: $(VENV)/test.stamp ## Upload RUNS=1000 times while everything fails; repeat with SEED= and ONLY=
+chaos: $(VENV)/test.stamp ## Upload RUNS=1000 times with random failures; repeat a run with SEED= and ONLY=
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos --runs $(RUNS) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
-lint: $(VENV)/test.stamp ## Check style, types and the direction of imports
+lint: $(VENV)/test.stamp ## Check style, types, language and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/check_language.py
 
-audit: $(AUDIT)/audit.stamp ## Look for insecure code, and ask PyPI and OSV for known flaws of what is needed
+audit: $(AUDIT)/audit.stamp ## Check for insecure code, and for known vulnerabilities of dependencies (PyPI, OSV)
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target
 	@$(UV) pip compile --quiet --python $(AUDIT)/bin/python --no-header --no-annotate \
 	    --all-extras --output-file $(AUDIT)/requirements.txt pyproject.toml
 	@for service in pypi osv; do \
-	    echo "Asking $$service ..."; \
+	    echo "Querying $$service ..."; \
 	    $(AUDIT)/bin/pip-audit --strict --vulnerability-service $$service --disable-pip --no-deps \
 	        --requirement $(AUDIT)/requirements.txt 2>$(AUDIT)/$$service.log || { \
 	        grep -v '^  File\|^Traceback\|^    ' $(AUDIT)/$$service.log | tail -n 3 >&2; \
-	        echo "No clean answer from $$service: either it names flaws above, or it cannot be asked from here." >&2; \
+	        echo "$$service listed the vulnerabilities above, or cannot be reached." >&2; \
 	        exit 1; }; \
 	done
 
-format: $(VENV)/test.stamp ## Format the code, and mend what can be mended
+format: $(VENV)/test.stamp ## Format the code and apply automatic fixes
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-# Each candidate is a fresh process, which is to find its modules compiled.
+# Each candidate runs in a new process, which must find compiled modules.
 bench: export PYTHONDONTWRITEBYTECODE =
 bench: export PYTHONPATH = tests
 bench: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(LOCAL)/pycache
-bench: $(VENV)/bench.stamp ## Measure speed and memory, and draw docs/performance.svg
+bench: $(VENV)/bench.stamp ## Measure speed and memory, and plot docs/performance.svg
 	@for benchmark in parsing encoding wide growth sql end_to_end account waiting; do \
 	    echo; echo "== $$benchmark"; \
 	    $(BIN)/python benchmarks/$$benchmark.py --json $(LOCAL)/bench/$$benchmark.json || exit 1; \
 	done
 	@$(BIN)/python benchmarks/plots.py $(LOCAL)/bench docs/performance.svg
-	@echo "The figures: $(LOCAL)/bench/*.json"
+	@echo "Results: $(LOCAL)/bench/*.json"
 
-clean: ## Remove everything that was set up
+clean: ## Remove all environments
 	rm -rf $(LOCAL)
 
 $(UV):
 	@"$(PYTHON)" $(PYTHON_IS_USABLE) || { \
-	    echo "Python 3.10 or newer, with its venv module, is needed, and '$(PYTHON)' is not that." >&2; \
-	    echo "Name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	    echo "'$(PYTHON)' is not Python 3.10 or newer with the venv module." >&2; \
+	    echo "Select one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up uv in $(LOCAL)/bootstrap ..."
 	@rm -rf $(LOCAL)/bootstrap
 	@"$(PYTHON)" -m venv $(LOCAL)/bootstrap
@@ -97,19 +98,19 @@ $(VENV)/demo.stamp: pyproject.toml Makefile | $(UV)
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp
-	@echo "Installing what tests and checks need ..."
+	@echo "Installing test and lint dependencies ..."
 	@$(INSTALL) --group test --group lint
 	@touch $@
 
-# Of its own: what audits is not to be among what is audited.
+# A separate environment, so that the audit does not include its own tools.
 $(AUDIT)/audit.stamp: VENV = $(AUDIT)
 $(AUDIT)/audit.stamp: pyproject.toml Makefile | $(UV)
-	@echo "Installing what audits in $(AUDIT) ..."
+	@echo "Installing the audit tools in $(AUDIT) ..."
 	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(AUDIT)
 	@$(UV_INSTALL) --group audit
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/demo.stamp
-	@echo "Installing what benchmarks need ..."
+	@echo "Installing benchmark dependencies ..."
 	@$(INSTALL) --group bench
 	@touch $@
