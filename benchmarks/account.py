@@ -1,10 +1,10 @@
-"""Ten million rows end to end: from a Parquet file through the operator to the sandbox, and an account of every row.
+"""Upload ten million rows end to end, from a Parquet file to the sandbox, and reconcile the counts of every row.
 
     python benchmarks/account.py [--rows 10000000]
 
-The sandbox (``adobe-target-sandbox``) takes Adobe Target's part in a process of its own, over loopback: it reads each
-file, counts its rows, answers each poll, and refuses more than 50 calls a minute. The operator reads, checks, encodes,
-uploads and waits. What it reports, what the batches' statuses say and what the sandbox counted has to be the same.
+The sandbox (``adobe-target-sandbox``) runs in a separate process, over loopback: it reads each file, counts its rows,
+answers each poll, and refuses more than 50 calls per minute. The operator reads, checks, encodes, uploads and waits.
+The counts of the report, of the batch statuses and of the sandbox must be equal.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 
 from measuring import Figures, Report, airflow_environment, apart, measured, options
 
-MAX_ROWS = 499_999  # so that files end at max_bytes_per_file: each costs calls, of which there are 50 a minute
+MAX_ROWS = 499_999  # files end at max_bytes_per_file, because each one costs some of the 50 calls per minute
 POLL_INTERVAL = 5.0
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Send a file's rows and wait for what becomes of them, in this process."""
+    """Upload the rows of a file in this process and wait for the batches."""
     from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
     operator = BulkProfileUpdateOperator(
@@ -39,7 +39,7 @@ def measure(path: Path) -> dict[str, Any]:
 
 
 def serve() -> None:
-    """Be Adobe Target until standard input ends, then tell what came."""
+    """Run the sandbox until standard input ends, then print its counts."""
     from airflow_provider_adobe_target.sandbox import Sandbox
 
     with Sandbox(keep_profiles=False) as sandbox:
@@ -51,7 +51,7 @@ def serve() -> None:
 
 @contextmanager
 def sandbox(counted: dict[str, int]) -> Iterator[str]:
-    """Run the sandbox, and take what it counted."""
+    """Run the sandbox during a ``with`` block and collect its counts."""
     command = [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
@@ -64,7 +64,7 @@ def sandbox(counted: dict[str, int]) -> Iterator[str]:
 
 
 def checked(rows: int, figures: Any, counted: dict[str, int]) -> dict[str, Any]:
-    """Put the account together, which has to be the same from all sides."""
+    """Return the counts of all sides after a check that they are equal."""
     report = figures.pop("report")
     batches = report["batches"]
     record = {
@@ -84,7 +84,7 @@ def checked(rows: int, figures: Any, counted: dict[str, int]) -> dict[str, Any]:
         or record["files"] != counted["files"]
         or {batch["status"] for batch in batches} != {"complete"}
     ):
-        raise SystemExit(f"The rows are not all accounted for: {record}")
+        raise SystemExit(f"The counts differ: {record}")
     return record
 
 
@@ -103,7 +103,7 @@ COLUMNS = {
 
 
 def main() -> None:
-    """Print the table, or one run's figures as JSON."""
+    """Print the table, or the results of one run as JSON."""
     parser = options(__doc__, rows=10_000_000, runs=1)
     parser.add_argument("--serve", action="store_true", help="run the sandbox")
     arguments = parser.parse_args()
@@ -122,7 +122,7 @@ def main() -> None:
         tables.write(path, arguments.rows)
         with sandbox(counted) as url:
             figures: Figures = apart(__file__, "--one", path, **airflow_environment(folder, url))
-    report.add("account", "Every row accounted for", COLUMNS, [checked(arguments.rows, figures, counted)])
+    report.add("account", "Counts of every row", COLUMNS, [checked(arguments.rows, figures, counted)])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What it costs to turn columns into batch files, beside what the same columns cost as plain CSV.
+"""Compare the cost of converting columns to batch files with that of writing the same columns as plain CSV.
 
     python benchmarks/encoding.py [--rows 1000000] [--runs 3] [--only NAME]
 
-Each figure is the median of several runs, the candidates in turn, each run a process of its own, on one core: CPU
-seconds (user and system, all threads) of the work alone, without imports and making the data, and the peak of the
-process's memory. The machine may be shared: trust the ratios, which compare runs of one turn, more than the seconds.
+Each result is the median of several runs on one core. Candidates take turns, and each run is a separate process.
+Measured are the CPU seconds (user and system, all threads) without imports and data generation, and the peak memory of
+the process. On a shared machine, the ratios within one turn are more reliable than the seconds.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ from measuring import (
 from airflow_provider_adobe_target.profiles.encoding import encode_lines, string_bytes
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
-LOOP_ROWS = 100_000  # what a loop over rows does of the rows: it would take minutes for all
-DICT_ROWS = 250_000  # a dict takes a hundred times the memory of its columns
-FEW_ROWS = 1_000  # what each candidate does before it is measured: much is imported only then
+LOOP_ROWS = 100_000  # rows for the loop over rows, which would take minutes for all of them
+DICT_ROWS = 250_000  # a list of dicts takes a hundred times the memory of its columns
+FEW_ROWS = 1_000  # rows of the warm-up run, which triggers lazy imports
 ROWS_A_BATCH = 16_384
 
 BASE = "Arrow, pyarrow.csv.write_csv (no encoding)"
 LOOP = "pandas, itertuples and urllib.parse.quote (no checks)"
-PANDAS = "pandas, whole walk"
+PANDAS = "pandas, full pipeline"
 
 
 def write_csv(data: pa.Table, folder: Path) -> None:
-    """Do what the work is compared with: the same columns as text, without any encoding."""
+    """Write the same columns as text without encoding: the baseline."""
     pa.csv.write_csv(data, folder / "plain.csv")
 
 
 def encode_only(data: pa.Table, folder: Path) -> None:
-    """Text, encoding and a file, without a check and a checksum, as ``write_csv`` has none."""
+    """Convert to text, encode and write a file, without checks and checksum, like ``write_csv``."""
     with (folder / "encoded.txt").open("wb") as file:
         for batch in data.to_batches(max_chunksize=ROWS_A_BATCH):
             file.write(encode_lines([to_text(column).text for column in batch.columns]).data)
 
 
-def whole_walk(folder: Path, **rows: object) -> None:
-    """All that the operator does in a dry run, as it is by default."""
+def full_pipeline(folder: Path, **rows: object) -> None:
+    """Run the operator's dry run with its defaults."""
     from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
     tempfile.tempdir = str(folder)
@@ -72,7 +72,7 @@ def whole_walk(folder: Path, **rows: object) -> None:
 
 
 def loop(frame: pd.DataFrame, folder: Path) -> None:
-    """Do what one would write in an hour: a loop over rows, each value written and quoted by itself."""
+    """Loop over rows and quote each value separately: the naive implementation."""
     with (folder / "loop.txt").open("w") as file:
         file.write("batch=" + ",".join(frame.columns))
         for row in frame.itertuples(index=False):
@@ -80,7 +80,7 @@ def loop(frame: pd.DataFrame, folder: Path) -> None:
 
 
 def written(value: Any) -> str:
-    """Write a value; ``str(value)`` alone writes None, nan, True, 42.0 and '2026-01-31 23:59:59', which are wrong."""
+    """Return the text of a value. ``str(value)`` alone would return None, nan, True, 42.0 and '2026-01-31 23:59:59'."""
     if isinstance(value, str):
         return value
     if pd.isna(value):
@@ -95,7 +95,7 @@ def written(value: Any) -> str:
 
 
 def duckdb_lines(path: Path, folder: Path) -> None:
-    """Let DuckDB read a Parquet file and encode each value."""
+    """Read a Parquet file and encode each value with DuckDB."""
     import duckdb
 
     def text(field: pa.Field) -> str:
@@ -136,11 +136,11 @@ def polars(folder: Path, rows: int) -> Any:
 
 
 def given(data: Any, folder: Path) -> None:
-    whole_walk(folder, data=data)
+    full_pipeline(folder, data=data)
 
 
 def in_path(path: Path, folder: Path) -> None:
-    whole_walk(folder, path=str(path))
+    full_pipeline(folder, path=str(path))
 
 
 ALL = 10**12
@@ -148,20 +148,20 @@ CANDIDATES: dict[str, Input] = {
     BASE: (arrow, write_csv, ALL),
     "polars, write_csv (no encoding)": (polars, lambda data, folder: data.write_csv(folder / "polars.csv"), ALL),
     "Arrow, encoder alone": (arrow, encode_only, ALL),
-    "Arrow, whole walk": (arrow, given, ALL),
+    "Arrow, full pipeline": (arrow, given, ALL),
     PANDAS: (lambda _, rows: tables.table(rows).to_pandas(), given, ALL),
-    "polars, whole walk": (polars, given, ALL),
-    "Parquet, whole walk": (in_file("parquet"), in_path, ALL),
-    "CSV, whole walk": (in_file("csv"), in_path, ALL),
-    "list of dicts, whole walk": (lambda _, rows: tables.table(rows).to_pylist(), given, DICT_ROWS),
+    "polars, full pipeline": (polars, given, ALL),
+    "Parquet, full pipeline": (in_file("parquet"), in_path, ALL),
+    "CSV, full pipeline": (in_file("csv"), in_path, ALL),
+    "list of dicts, full pipeline": (lambda _, rows: tables.table(rows).to_pylist(), given, DICT_ROWS),
     "Parquet, DuckDB url_encode (no checks)": (in_file("parquet"), duckdb_lines, ALL),
     LOOP: (lambda _, rows: tables.table(rows).to_pandas(), loop, LOOP_ROWS),
 }
 
 
 def measure(name: str, rows: int) -> Figures:
-    """Run one candidate in this process, with as many rows as it can have."""
-    import airflow.providers.common.compat.sdk  # noqa: F401 - so that all candidates begin with the same memory
+    """Run one candidate in this process, with at most as many rows as it can handle."""
+    import airflow.providers.common.compat.sdk  # noqa: F401 - so that all candidates start with the same memory
 
     keep_to_one_core()
     make, work, most = CANDIDATES[name]
@@ -174,7 +174,7 @@ def measure(name: str, rows: int) -> Figures:
 
 
 def measured_apart(name: str, rows: int, environment: dict[str, str]) -> Figures:
-    """Run one candidate in a fresh process, and tell what all rows would take."""
+    """Run one candidate in a new process and extrapolate to all rows."""
     figures = apart(__file__, "--one", name, "--rows", rows, **environment)
     return {**figures, **{key: figures[key] * figures["scale"] for key in ("cpu", "wall")}}
 
@@ -190,21 +190,21 @@ COLUMNS = {
 
 
 def compare(names: list[str], rows: int, runs: int) -> list[dict[str, Any]]:
-    """Measure the candidates, and how many times the CPU of ``write_csv`` each takes."""
+    """Measure the candidates, and their CPU time as a multiple of that of ``write_csv``."""
     with tempfile.TemporaryDirectory() as home:
-        environment = airflow_environment(home, "https://adobe.invalid")  # which a dry run never calls
+        environment = airflow_environment(home, "https://adobe.invalid")  # never called in a dry run
         figures = in_turn(names, runs, partial(measured_apart, rows=rows, environment=environment))
     for name in figures:
         for run, base in zip(figures[name], figures[BASE], strict=True):
             run["times"] = run["cpu"] / base["cpu"]
     if LOOP in names and PANDAS in names:
         less = statistics.median(a["cpu"] / b["cpu"] for a, b in zip(figures[LOOP], figures[PANDAS], strict=True))
-        print(f"\nThe loop takes {less:.1f} times the CPU of the whole walk from the same DataFrame.")
+        print(f"\nThe loop takes {less:.1f} times the CPU of the full pipeline from the same DataFrame.")
     return [{"name": name, **medians(figures[name])} for name in figures]
 
 
 def sizes() -> str:
-    """Tell what the rows are like, after a look whether all who encode write the same bytes."""
+    """Return a description of the rows, after a check that all encoders write the same bytes."""
     data = tables.table(FEW_ROWS)
     lines = encode_lines([to_text(column.combine_chunks()).text for column in data.columns])
     with tempfile.TemporaryDirectory() as name:
@@ -214,7 +214,7 @@ def sizes() -> str:
         duckdb_lines(folder / "few.parquet", folder)
         by_loop = (folder / "loop.txt").read_bytes().partition(b"\n")[2]
         if not by_loop == (folder / "duckdb.txt").read_bytes().removesuffix(b"\n") == lines.data.tobytes()[1:]:
-            raise SystemExit("The candidates do not write the same bytes.")
+            raise SystemExit("The candidates write different bytes.")
     plain = sum(len(string_bytes(to_text(column.combine_chunks()).text)) for column in data.columns)
     separators = len(data) * data.num_columns
     share = (len(lines.data) - separators - plain) / 2 / plain
@@ -225,7 +225,7 @@ def sizes() -> str:
 
 
 def main() -> None:
-    """Print the table, or one run's figures as JSON."""
+    """Print the table, or the results of one run as JSON."""
     parser = options(__doc__, rows=1_000_000, runs=3)
     parser.add_argument("--only", action="append", choices=CANDIDATES)
     arguments = parser.parse_args()

@@ -1,12 +1,11 @@
-"""What a whole upload takes, beside what each of its stages takes alone.
+"""Compare the time of a whole upload with the time of each of its stages.
 
     python benchmarks/end_to_end.py [--rows 1000000] [--runs 3] [--delay 0.5] [--json FILE]
 
-A Parquet file goes through the operator to a sink on this machine (``sink.py``), once as fast as it takes the files and
-once with a delay before each answer. Reading, encoding and uploading proceed side by side: the whole should take hardly
-more than the slowest of them. Each figure is the median of several runs, each run a process of its own, without making
-the data, and after a small run of the same that imports what is imported late. The machine may be shared: the ratio
-compares runs of one turn.
+The operator uploads a Parquet file to a sink on this machine (``sink.py``), once without and once with a delay before
+each answer. Reading, encoding and uploading run in parallel, so the whole should take little more time than the slowest
+stage. Each result is the median of several runs in separate processes, without data generation, and after a small
+warm-up run that triggers lazy imports. On a shared machine, the ratio compares runs of the same turn.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.files import read_files
 
-MAX_ROWS = 499_999  # so that files end at max_bytes_per_file, and no call has to wait for the budget
+MAX_ROWS = 499_999  # files end at max_bytes_per_file, so that no call waits for the rate limiter
 AT_ONCE = 2
 
 
@@ -47,7 +46,7 @@ def read(path: Path, folder: Path) -> Callable[[], object]:
 
 
 def encode(path: Path, folder: Path) -> Callable[[], object]:
-    """Check and encode rows that are in memory, and write the files."""
+    """Check and encode rows in memory and write the files."""
     run = ProfilePipeline(read_data(pq.read_table(path)), ProfileOptions(max_rows_per_file=MAX_ROWS), folder)
 
     def work() -> None:
@@ -58,7 +57,7 @@ def encode(path: Path, folder: Path) -> Callable[[], object]:
 
 
 def upload(path: Path, folder: Path) -> Callable[[], object]:
-    """Send files that are there."""
+    """Send existing files."""
     from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
     from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
@@ -75,7 +74,7 @@ def upload(path: Path, folder: Path) -> Callable[[], object]:
 
 
 def whole(path: Path, folder: Path) -> Callable[[], object]:
-    """All of it, as a task does it."""
+    """Run the operator, with all stages."""
     from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
     operator = BulkProfileUpdateOperator(
@@ -98,17 +97,17 @@ WORKS = {**STAGES, "whole": whole}
 
 
 def measure(name: str, path: Path) -> dict[str, float]:
-    """Run one of the works in this process, first with few rows."""
+    """Run one candidate in this process, first with few rows."""
     folders = (tempfile.TemporaryDirectory() for _ in range(3))
     with next(folders) as small_folder, next(folders) as folder, next(folders) as shared:
-        os.environ["ADOBE_TARGET_SHARED_FOLDER"] = shared  # no run is to wait for the calls of the one before
+        os.environ["ADOBE_TARGET_SHARED_FOLDER"] = shared  # a run must not wait for the calls of the previous one
         WORKS[name](small(path), Path(small_folder))()
         return measured(WORKS[name](path, Path(folder)))
 
 
 @contextmanager
 def sink(delay: float) -> Iterator[str]:
-    """Start a sink, and end it."""
+    """Run a sink during a ``with`` block."""
     command = [sys.executable, str(Path(__file__).with_name("sink.py")), "--delay", str(delay)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -119,7 +118,7 @@ def sink(delay: float) -> Iterator[str]:
 
 
 def compare(report: Report, path: Path, rows: int, runs: int, delay: float) -> None:
-    """Add the table that compares the whole with its stages."""
+    """Add a table that compares the whole with its stages."""
     with sink(delay) as url:
         environment = airflow_environment(path.parent, url)
         figures = in_turn(WORKS, runs, lambda name: apart(__file__, "--one", name, "--path", path, **environment))
@@ -143,7 +142,7 @@ def compare(report: Report, path: Path, rows: int, runs: int, delay: float) -> N
 
 
 def main() -> None:
-    """Print both tables, or one run's figures as JSON."""
+    """Print both tables, or the results of one run as JSON."""
     parser = options(__doc__, runs=3, rows=1_000_000)
     parser.add_argument("--delay", type=float, default=0.5, help="seconds before each answer of the slow sink")
     parser.add_argument("--path", type=Path, help="with --one")

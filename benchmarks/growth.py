@@ -1,11 +1,11 @@
-"""What CPU and memory a run takes as rows become more: the operator's dry run, from three sources.
+"""Measure CPU and memory of the operator's dry run for a growing number of rows, from three sources.
 
     python benchmarks/growth.py [--rows 10000000] [--only Parquet]
 
-A tenth of a million rows, a million, half of all and all; from Parquet, from PostgreSQL with a server-side cursor, and
-from it through ADBC. Repeated ids are looked for over all of the rows. Each run is a process of its own, of which the
-peak of memory counts imports and all else, measured from outside; beside it stands an Airflow process whose operator
-does nothing. Runs of up to a million rows are made three times, longer ones once.
+The numbers of rows are 100,000, one million, half of all and all. The sources are Parquet, PostgreSQL with a
+server-side cursor, and PostgreSQL through ADBC. Ids are deduplicated over all rows. Each run is a separate process,
+whose peak memory is measured from outside and includes imports. It is compared with an Airflow process with an idle
+operator. Runs of up to a million rows are repeated three times.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SOURCES = ("Parquet", "PostgreSQL, server-side cursor", "PostgreSQL, ADBC")
 
 
 def measure(source: str, rows: int, folder: Path) -> Figures:
-    """Run one candidate in this process, first with few rows, so that what is imported late is not counted as CPU."""
+    """Run one candidate in this process, after a run with few rows, so that lazy imports do not count as CPU time."""
     from airflow.providers.common.compat.sdk import BaseOperator
 
     if source == NOTHING:
@@ -35,10 +35,10 @@ def measure(source: str, rows: int, folder: Path) -> Figures:
 
     from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
-    def walk(some: int) -> None:
+    def run(some: int) -> None:
         if source == "Parquet":
             arguments: dict[str, Any] = {"path": str(folder / f"{some}.parquet")}
-        else:  # what has parameters, even none of them, is read by a cursor where ADBC could read it
+        else:  # a statement with parameters is read with a cursor, even if ADBC is available
             arguments = {"sql": f"SELECT * FROM profiles LIMIT {some}", "sql_conn_id": "postgresql"}
             if "cursor" in source:
                 arguments["parameters"] = ()
@@ -46,12 +46,12 @@ def measure(source: str, rows: int, folder: Path) -> Figures:
         report = operator.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
         assert report["rows_read"] == report["rows_sent"] == some
 
-    walk(FEW_ROWS)
-    return measured(lambda: walk(rows))
+    run(FEW_ROWS)
+    return measured(lambda: run(rows))
 
 
 def compare(sources: list[str], most: int) -> list[dict[str, Any]]:
-    """Make the rows, and measure all sources."""
+    """Generate the rows and measure all sources."""
     sizes = [100_000, 1_000_000, most // 2, most]
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
@@ -72,7 +72,7 @@ def compare(sources: list[str], most: int) -> list[dict[str, Any]]:
             return medians([apart(__file__, *options, **environment) for _ in range(runs)])
 
         idle = median(NOTHING, 0, RUNS)["peak"]
-        print(f"\nAn Airflow process that does nothing has {idle:.0f} MiB.", flush=True)
+        print(f"\nAn idle Airflow process has {idle:.0f} MiB.", flush=True)
         records = []
         for source in sources:
             for rows in sizes:
@@ -86,15 +86,15 @@ def compare(sources: list[str], most: int) -> list[dict[str, Any]]:
 COLUMNS = {
     "source": ("from", "{}"),
     "rows": ("rows", "{:,}"),
-    "microseconds": ("CPU µs a row", "{:.2f}"),
+    "microseconds": ("CPU µs per row", "{:.2f}"),
     "wall": ("wall s", "{:.1f}"),
     "peak": ("peak MiB", "{:.0f}"),
-    "above": ("above one that does nothing", "{:.0f}"),
+    "above": ("above the idle process", "{:.0f}"),
 }
 
 
 def main() -> None:
-    """Print the table, or one run's figures as JSON."""
+    """Print the table, or the results of one run as JSON."""
     parser = options(__doc__, rows=10_000_000, runs=RUNS)
     parser.add_argument("--only", action="append", choices=SOURCES)
     parser.add_argument("--folder", type=Path, help="with --one")
@@ -104,7 +104,7 @@ def main() -> None:
         return
     report = Report(arguments.json, "apache-airflow", "pyarrow", "psycopg")
     records = compare(arguments.only or list(SOURCES), arguments.rows)
-    report.add("growth", "The operator's dry run as rows become more", COLUMNS, records)
+    report.add("growth", "The operator's dry run by number of rows", COLUMNS, records)
 
 
 if __name__ == "__main__":

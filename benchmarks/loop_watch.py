@@ -1,4 +1,4 @@
-"""A trigger that notes how late the triggerer's event loop calls it: that is what all other triggers feel."""
+"""A trigger that records how late the triggerer's event loop calls it, which affects all other triggers as well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEP = 0.05
 
 
 class LoopWatch(BaseTrigger):
-    """Sleep 50 ms at a time for ever, and write a line each: the time, and how late it was, in seconds."""
+    """Sleep 50 ms repeatedly. After each sleep, write a line with the time and the delay in seconds."""
 
     def __init__(self, path: str) -> None:
         super().__init__()

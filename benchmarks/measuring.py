@@ -1,4 +1,4 @@
-"""What all benchmarks share: a candidate in a process of its own, what it took, and where the figures go."""
+"""Shared parts of all benchmarks: run a candidate in its own process, measure it, and print or save the results."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def cpu_seconds() -> float:
 
 
 def peak_mib() -> float:
-    """The most memory this process has had."""
+    """Return the peak memory of this process."""
     try:
-        # Not ru_maxrss: that begins with the memory of the process that started this one.
+        # Not ru_maxrss, which starts with the memory of the parent process.
         fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) / 1024
     except FileNotFoundError:
@@ -38,17 +38,17 @@ def peak_mib() -> float:
 
 
 def keep_to_one_core() -> None:
-    """Have all threads of this process take turns on one core.
+    """Restrict all threads of this process to one core.
 
-    What a machine calls two cores may share the parts of one: two busy threads then take more CPU seconds than the same
-    work one after the other.
+    Two logical cores may share one physical core. Two busy threads then take more CPU seconds than the same work
+    in sequence.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def measured(work: Callable[[], object]) -> Figures:
-    """Do some work in this process, and return the seconds it took and the memory there was before and at most."""
+    """Run a function in this process. Return its seconds, the memory before it and the peak memory."""
     memory, cpu, wall = peak_mib(), cpu_seconds(), time.perf_counter()
     work()
     return {
@@ -59,7 +59,7 @@ def measured(work: Callable[[], object]) -> Figures:
     }
 
 
-# Stands between this process and the candidate, as the most memory that the system counts begins with the starter's.
+# Runs between this process and the candidate, because ru_maxrss starts with the memory of the parent process.
 _WATCH = """
 import json, os, sys
 process = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
@@ -71,10 +71,9 @@ _OUTSIDE_MAY_DIFFER = 0.05
 
 
 def apart(script: str, *arguments: object, **environment: str) -> Figures:
-    """Run one candidate in a fresh process, whose last line of output is its figures as JSON.
+    """Run one candidate in a new process, whose last line of output is its results as JSON.
 
-    What the system counts of the process from outside, as ``/usr/bin/time -v`` does, has to agree with what it counts
-    of itself.
+    Its own measurements must agree with those of the operating system, as ``/usr/bin/time -v`` shows them.
     """
     command = [sys.executable, "-IS", "-c", _WATCH, sys.executable, script, *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
@@ -83,15 +82,15 @@ def apart(script: str, *arguments: object, **environment: str) -> Figures:
     inside, outside = map(json.loads, result.stdout.splitlines()[-2:])
     peak = outside["peak_outside"] / _MAXRSS_A_MIB
     if abs(peak / inside["peak"] - 1) > _OUTSIDE_MAY_DIFFER or inside.get("cpu", 0) > outside["cpu_outside"]:
-        raise SystemExit(f"{' '.join(command[4:])} counts {inside}, and the system {outside}.")
+        raise SystemExit(f"{' '.join(command[4:])} measured {inside}, but the operating system {outside}.")
     return {**inside, "peak_outside": peak}
 
 
 def airflow_environment(home: Path | str, host: str) -> dict[str, str]:
-    """Return an environment in which Airflow is quiet, and its connection to Adobe Target leads to ``host``.
+    """Return environment variables for an Airflow with little logging and a connection to Adobe Target at ``host``.
 
-    :param home: a folder for what Airflow writes
-    :param host: a URL
+    :param home: Folder for the files of Airflow.
+    :param host: Base URL of the connection.
     """
     connection = {"conn_type": "adobe_target", "login": "acme", "host": host, "extra": {"calls_per_minute": 50}}
     return {
@@ -102,7 +101,7 @@ def airflow_environment(home: Path | str, host: str) -> dict[str, str]:
 
 
 def in_turn(candidates: Iterable[str], runs: int, run: Callable[[str], Figures]) -> dict[str, list[Figures]]:
-    """Run the candidates one after the other, and that several times, so that a busy minute hits them all."""
+    """Run all candidates in turn, several times, so that a change of the machine's load affects all of them."""
     names = list(candidates)
     figures: dict[str, list[Figures]] = {name: [] for name in names}
     for _ in range(runs):
@@ -112,15 +111,15 @@ def in_turn(candidates: Iterable[str], runs: int, run: Callable[[str], Figures])
 
 
 def medians(runs: Sequence[Figures]) -> Figures:
-    """Return the median of each figure."""
+    """Return the median of each measurement."""
     return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
 class Report:
-    """Tables, printed as they come, and kept as JSON where a file is named.
+    """Tables that are printed, and saved as JSON if a file is given.
 
-    :param path: the file, or None
-    :param packages: distributions whose versions matter
+    :param path: Path of the file, or None.
+    :param packages: Distributions whose versions are printed.
     """
 
     def __init__(self, path: Path | None, *packages: str) -> None:
@@ -134,9 +133,9 @@ class Report:
     def add(self, key: str, title: str, columns: Mapping[str, tuple[str, str]], records: list[dict[str, Any]]) -> None:
         """Add a table.
 
-        :param key: its name in the JSON
-        :param columns: a record's key to the column's heading and how a figure is written
-        :param records: the rows
+        :param key: Name of the table in the JSON.
+        :param columns: Heading and number format of each column, by key of the records.
+        :param records: Rows of the table.
         """
         self._content[key] = records
         print(f"\n{title}\n\n| {' | '.join(heading for heading, _ in columns.values())} |")
@@ -150,11 +149,11 @@ class Report:
 
 
 def options(description: str | None, *, runs: int, rows: int | None = None) -> argparse.ArgumentParser:
-    """Return a parser of what all benchmarks have: how many runs, of how many rows, and a file for the figures."""
+    """Return a parser for the options of all benchmarks: number of runs, number of rows, and a file for the results."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=runs)
     if rows is not None:
         parser.add_argument("--rows", type=int, default=rows)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to this file")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser

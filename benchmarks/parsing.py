@@ -1,10 +1,9 @@
-"""What importing the hook, the operators and the sensors adds to what Airflow itself has loaded.
+"""Measure the import time of the hook, the operators and the sensors, in addition to Airflow's own imports.
 
     python benchmarks/parsing.py [--runs 5]
 
-A DAG file is parsed over and over, and pays for its imports in each fresh process. Each candidate is imported in a
-process of its own that has loaded Airflow's base classes, the candidates in turn, from compiled files as an installed
-package has them.
+A DAG file is parsed repeatedly, and each new process imports its modules again. Candidates take turns. Each is imported
+in a separate process that has loaded Airflow's base classes, from compiled files as in an installed package.
 """
 
 from __future__ import annotations
@@ -66,12 +65,12 @@ COLUMNS = {
     "wall_ms": ("adds ms", "{:.0f}"),
     "cpu_ms": ("CPU ms", "{:.0f}"),
     "modules": ("modules", "{:.0f}"),
-    "heavy": ("heavy ones among them", "{}"),
+    "heavy": ("of these, heavy", "{}"),
 }
 
 
 def main() -> None:
-    """Print the table, or one run's figures as JSON."""
+    """Print the table, or the results of one run as JSON."""
     arguments = options(__doc__, runs=5).parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one)))

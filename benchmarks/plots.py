@@ -1,9 +1,9 @@
-"""Draw what the benchmarks found.
+"""Plot the results of the benchmarks.
 
     python benchmarks/plots.py FOLDER docs/performance.svg
 
-FOLDER holds ``encoding.json``, ``growth.json`` and, unless it was left out, ``sql.json``, as the benchmarks write them
-with ``--json``.
+FOLDER contains ``encoding.json``, ``growth.json`` and optionally ``sql.json``, as written by the benchmarks with
+``--json``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from matplotlib.figure import Figure
 
 OURS, OTHERS = "#1f6f8b", "#b9c4c9"
 LINES = (OURS, "#c8553d", "#e0a030")
-PARTS_OF_OURS = ("encoder", "whole walk", "operator's source")
+PARTS_OF_OURS = ("encoder", "full pipeline", "operator's source")
 
 
 def bars(
     axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit: str, most: float = float("inf")
 ) -> None:
-    """Draw one bar for each candidate, those of this package in colour, with its figure at its end.
+    """Draw a labelled bar for each candidate. Those of this package are coloured.
 
-    :param most: where longer bars are cut off
+    :param most: Value at which longer bars are cut off.
     """
     figures = [record[key] for record in records]
     colours = [OURS if any(part in record["name"] for part in PARTS_OF_OURS) else OTHERS for record in records]
@@ -39,7 +39,7 @@ def bars(
 
 
 def lines(axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit: str) -> None:
-    """Draw one line for each source over the rows, with its last figure at its end."""
+    """Draw a line for each source over the number of rows, labelled with its last value."""
     for source, colour in zip(dict.fromkeys(record["source"] for record in records), LINES, strict=True):
         own = [record for record in records if record["source"] == source]
         figures = [record[key] for record in own]
@@ -49,7 +49,7 @@ def lines(axes: Axes, records: list[dict[str, Any]], key: str, title: str, unit:
 
 
 def main() -> None:
-    """Write the drawing."""
+    """Write the plot."""
     folder, target = Path(sys.argv[1]), Path(sys.argv[2])
     found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
     heights = (1.6, 1, 1, 1.4) if "sql" in found else (1.6, 1, 1)
@@ -62,17 +62,17 @@ def main() -> None:
         found["encoding"]["encoding"],
         "times",
         "Columns to batch files",
-        "CPU, multiples of writing the same as plain CSV with pyarrow (the loop goes beyond the edge)",
+        "CPU, multiples of writing the same as plain CSV with pyarrow (the bar of the loop is cut off)",
         most=20,
     )
     growth = found["growth"]["growth"]
-    lines(cpu, growth, "microseconds", "CPU as rows become more (the operator's dry run)", "CPU, µs a row")
-    lines(memory, growth, "peak", "Memory as rows become more", "peak of the process, MiB")
+    lines(cpu, growth, "microseconds", "CPU by number of rows (the operator's dry run)", "CPU, µs per row")
+    lines(memory, growth, "peak", "Memory by number of rows", "peak of the process, MiB")
     for axes in below:
         bars(axes, found["sql"]["sql"], "cpu", "Rows from a database", "CPU seconds of the reading process")
     figure.text(0.01, -0.01, f"{found['encoding']['machine']}, a shared virtual machine", color="#777777", fontsize=7)
     figure.savefig(target, bbox_inches="tight", metadata={"Date": None})
-    print(f"Drawn: {target}")
+    print(f"Written: {target}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A hundred thousand single updates, though one call in twenty fails: none lost, at a steady pace, in flat memory.
+"""Send 100,000 single updates while one call in twenty fails: none is lost, and rate and memory are constant.
 
     python benchmarks/single_updates.py [--rows 100000] [--per-second 250]
 
-The sandbox takes Adobe Target's part in a process of its own, over loopback. One call in twenty, drawn with a seed, is
-answered 500 or 502, or its connection breaks before the body is read, or after the update was applied. Memory is that
-of the process that sends, at most; run it with a tenth of the rows to compare.
+The sandbox runs in a separate process, over loopback. One call in twenty, selected with a seed, gets a 500 or 502, or
+its connection is reset before the body is read or after the update was applied. The memory is the peak of the sending
+process. Run the benchmark with a tenth of the rows to compare.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def measure(rows: int, per_second: float) -> dict[str, Any]:
 
 
 def serve(rows: int) -> None:
-    """Be Adobe Target until standard input ends, then tell what came."""
+    """Run the sandbox until standard input ends, then print its counts."""
     from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 
     faults = [Answer(500), Answer(502), Answer.real(reset="before"), Answer.real(reset="after")]
@@ -66,7 +66,7 @@ def serve(rows: int) -> None:
 
 @contextmanager
 def sandbox(rows: int, counted: dict[str, int]) -> Iterator[str]:
-    """Run the sandbox, and take what it counted."""
+    """Run the sandbox during a ``with`` block and collect its counts."""
     command = [sys.executable, __file__, "--serve", "--rows", str(rows)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
@@ -84,7 +84,7 @@ COLUMNS = {
     "lost": ("lost", "{:,}"),
     "calls": ("calls", "{:,}"),
     "failed": ("of them failed", "{:,}"),
-    "busiest": ("most in a second", "{}"),
+    "busiest": ("maximum per second", "{}"),
     "cpu": ("CPU s", "{:.1f}"),
     "wall": ("wall s", "{:.1f}"),
     "peak": ("peak MiB", "{:.0f}"),
@@ -92,7 +92,7 @@ COLUMNS = {
 
 
 def main() -> None:
-    """Print the table, or one run's figures as JSON."""
+    """Print the table, or the results of one run as JSON."""
     parser = options(__doc__, rows=100_000, runs=1)
     parser.add_argument("--per-second", type=float, default=250)
     parser.add_argument("--serve", action="store_true", help="run the sandbox")

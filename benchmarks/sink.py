@@ -1,9 +1,9 @@
-"""A stand-in for Adobe Target that takes batch files as fast as they come and throws them away.
+"""A stand-in for Adobe Target that accepts batch files at full speed and discards them.
 
     python benchmarks/sink.py [--port 0] [--delay 0]
 
-Prints its URL, then serves until it is ended. Every batch is complete at once, with as many rows as its file had. The
-sandbox (``adobe-target-sandbox``) reads and keeps what it gets, which takes longer than making it.
+It prints its URL and serves until it is terminated. Every batch is complete immediately, with all rows of its file. The
+sandbox (``adobe-target-sandbox``) parses and stores the files, which takes more time than generating them.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
-    parser.add_argument("--delay", type=float, default=0.0, help="seconds before a file's answer")
+    parser.add_argument("--port", type=int, default=0, help="port; 0: any free port")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before the answer to a file")
     arguments = parser.parse_args()
     Handler.delay = arguments.delay
     with ThreadingHTTPServer(("127.0.0.1", arguments.port), Handler) as server:

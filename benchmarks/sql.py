@@ -1,10 +1,10 @@
-"""What it costs to read rows from a database, and to turn them into batch files.
+"""Measure the cost of reading rows from a database and of converting them to batch files.
 
     python benchmarks/sql.py [--rows 1000000] [--runs 2] [--only PostgreSQL]
 
-A real PostgreSQL server and SQLite hold an id and ten attributes of mixed types. Each candidate reads all of them
-through Airflow's hook, in a process of its own, the candidates in turn: CPU seconds of that process (not the server's),
-and its memory, which begins with what Airflow and the imports need.
+A PostgreSQL server and SQLite have a table with an id and ten attributes of mixed types. Candidates take turns, and
+each reads the whole table through Airflow's hook in a separate process. Measured are the CPU seconds of that process,
+without those of the server, and its memory, which includes Airflow and all imports.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHUNK = 50_000
 
 
 def fetch_all(hook: Any) -> None:
-    """Do what most code does."""
+    """Read with ``hook.get_df``, the usual way."""
     with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute(SQL)
         rows = cursor.fetchall()
@@ -35,7 +35,7 @@ def fetch_all(hook: Any) -> None:
 
 
 def pandas_chunks(hook: Any) -> None:
-    """Do what is recommended instead; SQLAlchemy streams where it is told to."""
+    """Read in chunks, the recommended way. SQLAlchemy streams only if it is configured to."""
     import pandas as pd
 
     with hook.get_sqlalchemy_engine().connect().execution_options(stream_results=True) as connection:
@@ -44,15 +44,15 @@ def pandas_chunks(hook: Any) -> None:
 
 
 def source(hook: Any, parameters: Any) -> None:
-    """Read only, as the operator reads."""
+    """Read as the operator does, without conversion."""
     from airflow_provider_adobe_target.inputs.row_source import read_sql
 
     for batch in read_sql(hook, SQL, parameters).record_batches():
         assert batch.num_rows > 0
 
 
-def whole_walk(hook: Any, parameters: Any) -> None:
-    """All that the operator does in a dry run."""
+def full_pipeline(hook: Any, parameters: Any) -> None:
+    """Run the operator's dry run."""
     from airflow_provider_adobe_target.inputs.row_source import read_sql
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
@@ -63,22 +63,22 @@ def whole_walk(hook: Any, parameters: Any) -> None:
             file.path.unlink()
 
 
-# A statement with parameters, even with none of them, is read by a cursor where ADBC could read it.
+# A statement with parameters is read with a cursor, even if ADBC is available.
 WORKS = {
     "cursor.fetchall": fetch_all,
     "pandas.read_sql in chunks": pandas_chunks,
     "operator's source": partial(source, parameters=None),
     "operator's source, by a cursor": partial(source, parameters=()),
-    "whole walk": partial(whole_walk, parameters=None),
-    "whole walk, by a cursor": partial(whole_walk, parameters=()),
+    "full pipeline": partial(full_pipeline, parameters=None),
+    "full pipeline, by a cursor": partial(full_pipeline, parameters=()),
 }
 ADBC = "adbc_driver_postgresql"
 
 
 def candidates(databases: list[str]) -> Iterator[str]:
-    """Name what is measured: a cursor by the side only where the operator could choose something better."""
+    """Return the candidates. Those with a cursor are added if the operator would otherwise use ADBC."""
     has_adbc = find_spec(ADBC) is not None
-    print(f"{ADBC} is {'' if has_adbc else 'not '}installed, with which the operator reads PostgreSQL through ADBC")
+    print(f"{ADBC}, with which the operator reads PostgreSQL through ADBC, is {'' if has_adbc else 'not '}installed")
     for database in databases:
         for name in WORKS:
             if not name.endswith("by a cursor") or (has_adbc and database == "PostgreSQL"):
@@ -87,7 +87,7 @@ def candidates(databases: list[str]) -> Iterator[str]:
 
 def measure(name: str) -> Figures:
     """Run one candidate in this process."""
-    import pyarrow.compute  # noqa: F401 - all candidates begin with the same memory
+    import pyarrow.compute  # noqa: F401 - all candidates start with the same memory
     from airflow.providers.common.compat.sdk import BaseHook
 
     import airflow_provider_adobe_target.profiles.pipeline  # noqa: F401
@@ -102,7 +102,7 @@ def measure(name: str) -> Figures:
 
 
 def compare(rows: int, runs: int, databases: list[str]) -> list[dict[str, Any]]:
-    """Set the databases up, and measure all candidates."""
+    """Create the databases and measure all candidates."""
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         tables.write(folder / "rows.csv", rows)
@@ -126,7 +126,7 @@ TABLE_COLUMNS = {
 
 
 def main() -> None:
-    """Print the table, or one run's figures as JSON."""
+    """Print the table, or the results of one run as JSON."""
     parser = options(__doc__, rows=1_000_000, runs=2)
     parser.add_argument("--only", action="append", choices=["PostgreSQL", "SQLite"])
     arguments = parser.parse_args()

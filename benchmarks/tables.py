@@ -1,6 +1,6 @@
-"""The customers that all benchmarks send: an id and ten attributes of mixed types.
+"""The rows of all benchmarks: customers with an id and ten attributes of mixed types.
 
-173 bytes a row as plain CSV, of which an eighth has to be percent-encoded.
+A row has 173 bytes as plain CSV, of which one eighth must be percent-encoded.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ROW_GROUP_ROWS = 100_000
 
 
 def table(rows: int, seed: int = 7, first: int = 0) -> pa.Table:
-    """Make an id and ten attributes of mixed types, some of them null.
+    """Return a batch with an id and ten attributes of mixed types, some of them null.
 
-    :param first: the number of the first customer
+    :param first: Number of the first customer.
     """
     rng = np.random.default_rng(seed)
 
@@ -59,13 +59,13 @@ def table(rows: int, seed: int = 7, first: int = 0) -> pa.Table:
 
 
 def parts(rows: int) -> Iterator[pa.Table]:
-    """Make rows, never all of them at once; no two have the same id."""
+    """Yield batches of rows with unique ids."""
     for first in range(0, rows, PART_ROWS):
         yield table(min(PART_ROWS, rows - first), seed=7 + first, first=first)
 
 
 def write(path: Path, rows: int) -> None:
-    """Write rows to a Parquet or CSV file, in a process of its own, so that this one's memory does not count them."""
+    """Write rows to a Parquet or CSV file in a separate process, so that they do not affect this one's memory."""
     subprocess.run([sys.executable, __file__, str(path), str(rows)], check=True)
 
 

@@ -1,15 +1,15 @@
-"""What a triggerer pays for sensors that wait.
+"""Measure the cost of deferred sensors in a triggerer.
 
     python benchmarks/waiting.py [--sensors 1000]
 
-A real triggerer of Airflow's runs with a real database, in which that many mapped tasks are deferred, each with the
-trigger that a deferred sensor hands over. They poll a server in another process, over TLS and with the certificates
-that a machine trusts. One more trigger sleeps 50 ms at a time and notes how late it is called (``loop_watch.py``):
-that is what all other triggers of the process feel.
+Airflow's triggerer runs with a database in which that many mapped tasks are deferred, each with the trigger of a
+deferred sensor. They poll a server in another process, over TLS, with the usual number of trusted certificates. One
+more trigger sleeps 50 ms repeatedly and records how late it is called (``loop_watch.py``), which shows the delay of all
+triggers.
 
-A triggerer is two processes: a runner, in whose event loop triggers live, and its parent, which speaks with the
-database. Both are measured from outside: first with no sensor, then until each has begun and polled once, then while
-they poll.
+A triggerer has two processes: a runner, whose event loop runs the triggers, and its parent, which uses the database.
+Both are measured from outside: without sensors, then until each trigger has started and polled once, then while they
+poll.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ ANSWER = (
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make the server a key and a certificate, and a bundle of that beside all others that are trusted."""
+    """Create a key and a certificate for the server, and a bundle of it with the certificates trusted by default."""
     import requests
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -79,7 +79,7 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 async def serve(certificate: str, counted: Path) -> None:
-    """Answer each call with 'not yet', until the process is ended; ``counted`` gets a byte for each."""
+    """Answer each call with an incomplete status until the process ends. Write one byte per call to ``counted``."""
     count = counted.open("wb", buffering=0)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,7 +102,7 @@ async def serve(certificate: str, counted: Path) -> None:
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[dict[str, str]]:
-    """Run the server in a process of its own, and give the environment in which a connection leads to it."""
+    """Run the server in a separate process and yield environment variables with a connection to it."""
     private, bundle = write_certificate(folder)
     command = [sys.executable, __file__, "--serve", str(private)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -120,28 +120,28 @@ def server(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def airflow_in(folder: Path) -> dict[str, str]:
-    """Return the environment of an Airflow that has its home, its database and a DAG in a folder."""
+    """Return the environment variables of an Airflow with its home, database and a DAG in a folder."""
     dags = folder / "dags"
     dags.mkdir()
     (dags / "waiting.py").write_text(DAG)
     here = Path(__file__).parent
     return {
-        # No folder, so that each sensor has a budget of calls by itself: else a thousand polls take half an hour.
+        # Without a usable folder, each sensor has its own rate limiter. Otherwise 1,000 polls would take half an hour.
         "ADOBE_TARGET_SHARED_FOLDER": os.devnull,
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-        "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),  # where the triggers are
+        "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]),  # folder of the triggers' modules
     }
 
 
 def defer(sensors: int, watch: str | None) -> None:
-    """Leave in the database what tasks leave there that defer.
+    """Insert deferred tasks and their triggers into the database.
 
-    :param sensors: how many of them wait for a batch
-    :param watch: if not None, the file of one more trigger, that watches the loop
+    :param sensors: Number of sensors that wait for a batch.
+    :param watch: Output file of an additional trigger that measures the delay of the event loop; None for no trigger.
     """
     from airflow import settings
     from airflow.models.dagbag import DBDagBag
@@ -191,7 +191,7 @@ def defer(sensors: int, watch: str | None) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a triggerer had taken at a time: seconds, and the runner's memory in MiB."""
+    """Resources used by a triggerer up to a time: CPU seconds, and the runner's memory in MiB."""
 
     time: float
     cpu: float
@@ -202,7 +202,7 @@ class Sample:
 
 
 def sample(parent: int, counted: Path) -> Sample:
-    """Look at a triggerer's processes from outside."""
+    """Measure the processes of a triggerer from outside."""
     runner = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
     status = dict(line.split(":", 1) for line in Path(f"/proc/{runner}/status").read_text().splitlines())
     memory, peak = (int(status[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))
@@ -215,7 +215,7 @@ def cpu_of(process: int) -> float:
 
 
 def run_triggerer(sensors: int) -> tuple[list[Sample], list[tuple[float, float]]]:
-    """Return samples between the phases, and when and how late the loop called the watching trigger."""
+    """Return the samples between the phases, and the times and delays of the measuring trigger."""
     with tempfile.TemporaryDirectory() as name, server(Path(name)) as target:
         folder = Path(name)
         environment = {**os.environ, **airflow_in(folder), **target}
@@ -257,7 +257,7 @@ def compare(sensors: int) -> list[dict[str, Any]]:
     samples, late = run_triggerer(sensors)
     records = []
     for phase, (before, after) in zip(
-        ("no sensor", "all begin, and poll once", "all wait and poll"), pairwise(samples), strict=True
+        ("no sensor", "all start and poll once", "all wait and poll"), pairwise(samples), strict=True
     ):
         delays = sorted(delay * 1e3 for at, delay in late if before.time <= at < after.time)
         records.append(
@@ -281,8 +281,8 @@ def compare(sensors: int) -> list[dict[str, Any]]:
 
     poll = seconds(polling) / max(1, polling["polls"])
     print(
-        f"\nA sensor takes {(seconds(beginning) - poll * beginning['polls']) / sensors * 1e3:.1f} ms of CPU to begin, "
-        f"{poll * 1e3:.1f} ms for each poll, and "
+        f"\nA sensor takes {(seconds(beginning) - poll * beginning['polls']) / sensors * 1e3:.1f} ms of CPU to start, "
+        f"{poll * 1e3:.1f} ms per poll, and "
         f"{(polling['memory'] - idle['memory']) / sensors * 1024:.0f} KiB of the runner's memory."
     )
     return records
@@ -295,9 +295,9 @@ COLUMNS = {
     "parent_cpu": ("of its parent", "{:.2f}"),
     "polls": ("polls", "{:,}"),
     "memory": ("MiB of the runner at the end", "{:.0f}"),
-    "late_median": ("loop late: median ms", "{:.1f}"),
+    "late_median": ("loop delay: median ms", "{:.1f}"),
     "late_p99": ("99 %", "{:.0f}"),
-    "late_max": ("at most", "{:.0f}"),
+    "late_max": ("maximum", "{:.0f}"),
 }
 
 
@@ -306,8 +306,8 @@ def main() -> None:
     parser = options(__doc__, runs=1)
     parser.add_argument("--sensors", type=int, default=1_000)
     parser.add_argument("--serve", type=Path, help="run the server")
-    parser.add_argument("--defer", type=int, help="leave so many deferred tasks in the database")
-    parser.add_argument("--watch", help="and one that watches the loop")
+    parser.add_argument("--defer", type=int, help="insert this number of deferred tasks into the database")
+    parser.add_argument("--watch", help="insert a trigger that measures the loop delay")
     arguments = parser.parse_args()
     if arguments.serve:
         asyncio.run(serve(str(arguments.serve), arguments.serve.with_name(COUNTED)))

