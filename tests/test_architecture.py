@@ -37,7 +37,13 @@ PUBLIC = [
 
 # Folders whose tests concern several modules, and modules that test the repository.
 CROSS_CUTTING = {"chaos", "integration", "matrix", "security", "support"}
-OF_THE_REPOSITORY = {"test_architecture.py", "test_distribution.py", "test_docs.py"}
+OF_THE_REPOSITORY = {
+    "test_architecture.py",
+    "test_check_language.py",
+    "test_distribution.py",
+    "test_docs.py",
+    "test_troubleshooting.py",
+}
 
 
 def rules() -> list[tuple[str, str]]:

@@ -59,5 +59,5 @@ def test_a_proxy_of_the_environment_may_have_no_scheme(server, other_server, sen
 
 def test_an_unusable_proxy_is_an_error_in_both_transports(server, send, monkeypatch):
     monkeypatch.setenv("http_proxy", "socks4://127.0.0.1:1080")
-    with pytest.raises(ConnectionSettingsError, match="URL of a proxy must begin with"):
+    with pytest.raises(ConnectionSettingsError, match="URL of a proxy must start with"):
         send(server.url)

@@ -49,7 +49,7 @@ def test_both_profiles_get_the_row_from_files_of_their_own(sandbox, upload, capl
 
 
 def test_linked_pc_ids_with_v2_and_ecids_are_refused_before_a_call(sandbox, upload):
-    with pytest.raises(AirflowFailException, match="pcId with v2"):
+    with pytest.raises(AirflowFailException, match="pcId with api_version='v2'"):
         upload(id_map=LINKS)
     assert not sandbox.calls
     assert upload(id_map=LINKS, extra={"uses_ecid": False})["rows_extended"] == 1

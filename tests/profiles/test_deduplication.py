@@ -60,8 +60,8 @@ class TestExact:
 
 
 def test_duplicates_are_resolved_over_several_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(deduplication, "_WAITING_BLOCK_ROWS", 2)
-    monkeypatch.setattr(deduplication, "_NOTED_BLOCK_ROWS", 2)
+    monkeypatch.setattr(deduplication, "_CANDIDATE_BLOCK_ROWS", 2)
+    monkeypatch.setattr(deduplication, "_KNOWN_BLOCK_ROWS", 2)
     monkeypatch.setattr(deduplication, "hash_strings", lambda strings: np.zeros(len(strings), np.uint64))
     values = [f"U{number % 7}" for number in range(40)]
 

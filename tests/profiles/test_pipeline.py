@@ -83,7 +83,7 @@ def reference(rows, rules):
     winners = {numbers[-1 if rules.on_duplicate_id == "last" else 0] for numbers in by_id.values()}
     duplicates = sorted(good.keys() - winners)
     if duplicates and rules.on_duplicate_id == "fail":
-        return f"Row {duplicates[0]} has an id that an earlier row has too"
+        return f"Row {duplicates[0]} has the same id as an earlier row"
     if rules.max_invalid_pct is not None and len(rejects) * 100 > rules.max_invalid_pct * len(rows):
         return f"{len(rejects)} of {len(rows)} rows cannot be sent"
     bodies, room = [], 0

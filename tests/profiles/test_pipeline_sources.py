@@ -141,7 +141,7 @@ WRONG_DATA = [
     ("a list of tuples", lambda: [("U1", "a")], "Item 0 of the list.*is tuple, not a dict"),
     ("a list with a none", lambda: [{**U1, "v": 1}, None], "Item 1 of the list.*NoneType"),
     ("a key that is no text", lambda: [{**U1, 1: "a"}], "Column 'int 1' cannot be the attribute"),
-    ("a key with half a surrogate pair", lambda: [{**U1, "\ud800": "a"}], "half a surrogate pair"),
+    ("a key with half a surrogate pair", lambda: [{**U1, "\ud800": "a"}], "an unpaired surrogate"),
     (
         "pandas columns that share a name",
         lambda: pd.DataFrame([["U1", 1, 2]], columns=["thirdPartyId", "a", "a"]),
@@ -160,9 +160,9 @@ WRONG_DATA = [
     (
         "pandas with its ids in the index",
         lambda: frame(v=[1, 2]).set_index("thirdPartyId"),
-        "No column is named as an id",
+        "No id column was found",
     ),
-    ("pandas rows without columns", lambda: pd.DataFrame(index=range(3)), "No column is named as an id"),
+    ("pandas rows without columns", lambda: pd.DataFrame(index=range(3)), "No id column was found"),
     (
         "arrow columns that share a name",
         lambda: pa.table([["U1"], ["a"]], names=["thirdPartyId", "thirdPartyId"]),
@@ -171,7 +171,7 @@ WRONG_DATA = [
     (
         "no rows, wrong columns",
         lambda: pd.DataFrame({"customer": [], "v": []}),
-        "No column is named as an id.*'customer', 'v'",
+        "No id column was found.*'customer', 'v'",
     ),
     ("pandas ids that became float", lambda: pd.DataFrame({"thirdPartyId": [1, None], "v": 1}), "became double"),
     (
@@ -183,12 +183,12 @@ WRONG_DATA = [
     (
         "a column of dicts and texts",
         lambda: [{**U1, "v": {"a": 1}}, {**U1, "v": "b"}],
-        "'v' holds nested fields in some rows",
+        "'v' has nested fields in some rows",
     ),
     (
         "a pandas column of dicts and texts",
         lambda: frame(v=objects({"a": 1}, "b")),
-        "'v' holds nested fields in some rows",
+        "'v' has nested fields in some rows",
     ),
     (
         "cursor columns that share a name",
@@ -318,11 +318,11 @@ WRONG_FILES = [
     ("csv, a column twice", "rows.csv", b"thirdPartyId,v,v\nU1,a,b\n", "2 columns named 'v'"),
     ("csv, empty", "rows.csv", b"", "has no header"),
     ("csv, an open quote", "rows.csv", b'thirdPartyId,v\nU1,"SECRET\nU2,b\n', "quoted cell is not closed"),
-    ("csv, separated by semicolons", "rows.csv", b"thirdPartyId;v\nU1;a\n", "No column is named as an id"),
+    ("csv, separated by semicolons", "rows.csv", b"thirdPartyId;v\nU1;a\n", "No id column was found"),
     ("csv.gz, not gzipped", "rows.csv.gz", b"thirdPartyId,v\nU1,a\n", "damaged"),
-    ("ndjson, an array", "rows.json", b'[{"thirdPartyId": "SECRET"}]\n', "line 1.*no JSON object"),
+    ("ndjson, an array", "rows.json", b'[{"thirdPartyId": "SECRET"}]\n', "line 1.*not a JSON object"),
     ("ndjson, cut short", "rows.ndjson", b'{"thirdPartyId": "U1", "v": 1}\n{"thirdPartyId": "SECR', "line 2"),
-    ("ndjson, a key twice", "rows.ndjson", b'{"thirdPartyId": "U1", "v": 1, "v": 2}\n', "line 1: a key comes up twice"),
+    ("ndjson, a key twice", "rows.ndjson", b'{"thirdPartyId": "U1", "v": 1, "v": 2}\n', "line 1: an object has a dup"),
     ("ndjson, float ids", "rows.ndjson", b'{"thirdPartyId": 1.0, "v": 1}\n', "became"),
     (
         "ndjson, dicts and texts",
@@ -331,7 +331,7 @@ WRONG_FILES = [
         "nested fields in some rows",
     ),
     ("parquet, not parquet", "rows.parquet", b"thirdPartyId,v\nSECRET,a\n", "damaged"),
-    ("a name of no known kind", "rows.xlsx", b"", "of no known kind"),
+    ("a name of no known kind", "rows.xlsx", b"", "has an unknown suffix"),
 ]
 
 

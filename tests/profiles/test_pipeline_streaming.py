@@ -39,7 +39,7 @@ def test_rules_say_whether_all_rows_are_checked_first(rules, checks_all):
     ("last_row", "rules", "message"),
     [
         ((None, "x"), {"skip_invalid_records": False}, "Row 600 cannot be sent: missing_id.*skip_invalid_records=True"),
-        (("U0", "x"), {"on_duplicate_id": "fail"}, "Row 600 has an id that an earlier row has.*on_duplicate_id"),
+        (("U0", "x"), {"on_duplicate_id": "fail"}, "Row 600 has the same id as an earlier row.*on_duplicate_id"),
         ((None, "x"), {"max_invalid_pct": 0.1}, "1 of 601 rows cannot be sent"),
     ],
 )

@@ -118,7 +118,7 @@ def test_a_message_is_one_line_cut_and_without_a_part_of_the_token(server, submi
 
 def test_a_demanded_token_is_told_from_a_refused_one(server, submit):
     server.reply(403)
-    with pytest.raises(TokenRefusedError, match="demands a token"):
+    with pytest.raises(TokenRefusedError, match="requires a token"):
         submit(token=None)
     with pytest.raises(TokenRefusedError, match="Debugger token"):
         submit()
@@ -146,7 +146,7 @@ def test_a_transient_error_is_retried_with_the_same_bytes(server, submit, clock,
 
 def test_a_submit_fails_after_five_attempts(server, submit, clock):
     server.reply(500)
-    with pytest.raises(AdobeTargetUnavailableError, match="5 tries") as caught:
+    with pytest.raises(AdobeTargetUnavailableError, match="5 attempts") as caught:
         submit()
     assert not caught.value.maybe_accepted
     assert len(server.requests) == 5
@@ -172,7 +172,7 @@ def test_a_file_whose_answer_was_lost_is_sent_once_more(server, submit, clock, b
 @pytest.mark.parametrize("reply", LOST_ANSWERS)
 def test_a_file_whose_answer_was_lost_twice_is_not_sent_again(server, submit, reply):
     server.reply(times=2, **reply)
-    with pytest.raises(AdobeTargetUnavailableError, match="2 tries") as caught:
+    with pytest.raises(AdobeTargetUnavailableError, match="2 attempts") as caught:
         submit()
     assert caught.value.maybe_accepted
     assert len(server.requests) == 2

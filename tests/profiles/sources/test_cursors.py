@@ -133,10 +133,10 @@ def test_a_result_is_read_only_once():
 @pytest.mark.parametrize("fetch_size", [1, 3, 10])
 def test_dicts_and_plain_values_in_one_column_are_refused(texts_at, fetch_size):
     rows = [(n, {"a": {"b": n}} if n not in texts_at else "text") for n in range(10)]
-    with pytest.raises(ProfileDataError, match="'v' holds nested fields in some rows"):
+    with pytest.raises(ProfileDataError, match="'v' has nested fields in some rows"):
         list(cursor_source(["id", "v"], rows, [fetch_size]).record_batches())
     rows = [(n, {"a": {"b": n} if n not in texts_at else "text"}) for n in range(10)]
-    with pytest.raises(ProfileDataError, match="'v.a' holds nested fields in some rows"):
+    with pytest.raises(ProfileDataError, match="'v.a' has nested fields in some rows"):
         list(cursor_source(["id", "v"], rows, [fetch_size]).record_batches())
 
 

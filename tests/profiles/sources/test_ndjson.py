@@ -67,14 +67,14 @@ def test_an_empty_ndjson_file_has_no_rows(write):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"a": "secret"', "one JSON object a line"),
-        ('["secret"]', "one JSON object a line"),
-        ('"secret"', "one JSON object a line"),
-        ('{"a": "secret"} {"a": 2}', "one JSON object a line"),
-        ("[" * 100_000, "one JSON object a line"),
-        (b'{"a": "secret\xff"}', "one JSON object a line"),
-        ('{"a": "secret", "a": 2}', "a key comes up twice"),
-        ('{"s": {"a": "secret", "a": 2}}', "a key comes up twice"),
+        ('{"a": "secret"', "one JSON object per line"),
+        ('["secret"]', "one JSON object per line"),
+        ('"secret"', "one JSON object per line"),
+        ('{"a": "secret"} {"a": 2}', "one JSON object per line"),
+        ("[" * 100_000, "one JSON object per line"),
+        (b'{"a": "secret\xff"}', "one JSON object per line"),
+        ('{"a": "secret", "a": 2}', "an object has a duplicate key"),
+        ('{"s": {"a": "secret", "a": 2}}', "an object has a duplicate key"),
         ('{"\\ud800": "secret"}', "surrogate"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_broken_ndjson_line_is_named_by_its_number(write, line, words):
 def test_json_that_is_no_ndjson_is_told_what_ndjson_is(write):
     content = json.dumps([{"a": 1}, {"a": 2}], indent=2)
     assert "line 1: " in error_of(write("a.json", content))
-    assert "NDJSON is one JSON object a line" in error_of(write("b.json", content))
+    assert "NDJSON has one JSON object per line" in error_of(write("b.json", content))
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts

@@ -16,9 +16,7 @@ def test_the_columns_of_a_rejects_file_are_left_out_and_logged(write_parquet, wr
     with caplog.at_level("INFO"):
         rows = read_files([path, csv_path])
         assert rows.schema.names == ["id", "row_number", "tier"]
-    assert [
-        text.count("columns row_number, reject_reason, reject_detail are left out") for text in caplog.messages
-    ] == [
+    assert [text.count("columns row_number, reject_reason, reject_detail are removed") for text in caplog.messages] == [
         1,
         1,
     ]
