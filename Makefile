@@ -71,12 +71,12 @@ format: $(VENV)/test.stamp ## Format the code and apply automatic fixes
 bench: export PYTHONDONTWRITEBYTECODE =
 bench: export PYTHONPATH = tests
 bench: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(LOCAL)/pycache
-bench: $(VENV)/bench.stamp ## Measure speed and memory, and plot docs/performance.svg
+bench: $(VENV)/bench.stamp ## Measure speed and memory, and plot docs/explanation/performance.svg
 	@for benchmark in parsing encoding wide growth sql end_to_end account waiting; do \
 	    echo; echo "== $$benchmark"; \
 	    $(BIN)/python benchmarks/$$benchmark.py --json $(LOCAL)/bench/$$benchmark.json || exit 1; \
 	done
-	@$(BIN)/python benchmarks/plots.py $(LOCAL)/bench docs/performance.svg
+	@$(BIN)/python benchmarks/plots.py $(LOCAL)/bench docs/explanation/performance.svg
 	@echo "Results: $(LOCAL)/bench/*.json"
 
 clean: ## Remove all environments

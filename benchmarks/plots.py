@@ -1,6 +1,6 @@
 """Plot the results of the benchmarks.
 
-    python benchmarks/plots.py FOLDER docs/performance.svg
+    python benchmarks/plots.py FOLDER docs/explanation/performance.svg
 
 FOLDER contains ``encoding.json``, ``growth.json`` and optionally ``sql.json``, as written by the benchmarks with
 ``--json``.

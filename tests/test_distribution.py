@@ -90,7 +90,7 @@ def unpacked(tmp_path_factory):
 
 def test_the_source_distribution_has_the_files_of_its_makefile(unpacked):
     named = set(re.findall(r"\b(?:scripts|benchmarks|docs|tests)/[\w./]+\w", (unpacked / "Makefile").read_text()))
-    assert {"scripts/demo.py", "docs/performance.svg"} <= named
+    assert {"scripts/demo.py", "docs/explanation/performance.svg"} <= named
     assert [name for name in named if not (unpacked / name).exists()] == []
 
 

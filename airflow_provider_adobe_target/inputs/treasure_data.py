@@ -76,7 +76,7 @@ def read_export(
         else:
             raise ProfileDataError(
                 f"{name!r} is no setting of Treasure Data's that has a counterpart, and no argument of "
-                f"{operator.__name__}. Take it out; docs/coming-from.md says what is called how."
+                f"{operator.__name__}. Take it out; docs/how-to/migrate/treasure-data.md lists the settings."
             )
     return TreasureDataExport(kept, None if client_code is None else str(client_code).strip() or None)
 
