@@ -24,13 +24,13 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix chaos lint audit format bench clean
+.PHONY: help demo test test-matrix chaos lint docs audit format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
 
-demo: $(VENV)/demo.stamp ## Run the day's example on real Airflow against a local stand-in for Adobe Target
-	@$(BIN)/python scripts/demo.py $(DAY)
+demo: $(VENV)/demo.stamp ## Run an example on a real Airflow against the sandbox (DAY=1998-01-01, KEEP=1)
+	@$(BIN)/python scripts/demo.py $(DAY) $(if $(KEEP),--keep)
 
 test: $(VENV)/test.stamp ## Run the tests
 	@$(BIN)/python -m pytest -n 2
@@ -49,6 +49,10 @@ lint: $(VENV)/test.stamp ## Check style, types, language and the direction of im
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/check_language.py
+
+docs: $(VENV)/docs.stamp ## Build the documentation site in .local/site; warnings are errors
+	@PYTHONPATH=. $(BIN)/python -m mkdocs build
+	@echo "The site: $(LOCAL)/site/index.html"
 
 audit: $(AUDIT)/audit.stamp ## Check for insecure code, and for known vulnerabilities of dependencies (PyPI, OSV)
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target
@@ -108,6 +112,11 @@ $(AUDIT)/audit.stamp: pyproject.toml Makefile | $(UV)
 	@echo "Installing the audit tools in $(AUDIT) ..."
 	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(AUDIT)
 	@$(UV_INSTALL) --group audit
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/demo.stamp
+	@echo "Installing documentation dependencies ..."
+	@$(INSTALL) --group docs
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/demo.stamp

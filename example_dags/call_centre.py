@@ -1,7 +1,9 @@
-"""What a customer told the call centre is handed to Adobe Target at once, without waiting for the nightly upload.
+"""Update one profile immediately, without a batch file.
 
-One profile is updated at once, without a file. Trigger it with the customer's id; whoever has never visited the website
-has no profile, and the task is skipped.
+A call center writes the topic of a call to the customer's profile, without waiting for the nightly upload. Trigger the
+DAG with the customer's id. If the customer has never visited the website, there is no profile, and the task is skipped.
+
+It requires the connection ``adobe_target_default``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUp
 
 with DAG(
     "call_centre",
-    description="One call, one profile",
+    description="Update one profile immediately",
     schedule=None,
     start_date=datetime(1997, 1, 1),
     params={"customer_id": Param("00001", type="string")},
@@ -23,7 +25,7 @@ with DAG(
 
     @task(show_return_value_in_logs=False)
     def open_case() -> list[str]:
-        """Stand in for the call centre's own system."""
+        """Return what the call center's system would return."""
         return ["refund", "call back"]
 
     SingleProfileUpdateOperator(
@@ -33,9 +35,9 @@ with DAG(
             "service": {
                 "topic": "delivery",
                 "wishes": open_case(),
-                # A run by hand may have no data interval on Airflow 3.
+                # In Airflow 3, a manual run may have no data interval.
                 "last_call_on": "{{ data_interval_end | default(dag_run.run_after, true) | ds }}",
-                "complaint": None,  # nothing to say: the attribute stays as it is
+                "complaint": None,  # null: the attribute keeps its value
             }
         },
         if_not_found="skip",

@@ -1,14 +1,11 @@
-"""Who is in which audience, each day: members get ``true``, everybody else ``false``.
+"""Set audience-membership flags each day: ``true`` for members, ``false`` for everyone else.
 
-The first statement has a row for each member of each audience, the second one everybody. Who has left an audience is in
-no row of the first, and is written ``false`` because of the second: Adobe Target can clear no attribute. In Target,
-define each audience once, as ``profile.audience.NAME`` equals ``true``.
+``sql`` returns a row for each member of each audience. ``universe_sql`` returns everyone. A customer who leaves an
+audience is in no row of ``sql``, and gets ``false`` because of ``universe_sql``: Adobe Target cannot clear attributes.
+In Target, define each audience once, as ``profile.audience.NAME`` equals ``true``. ``v1`` creates no profiles.
 
-The purchases are CDNOW's (``data/cdnow/README.md``). ``v1`` writes to people whom Target knows already, and makes no
-profiles for all others.
-
-Needs the connections ``adobe_target_default`` and ``warehouse``, the latter of type ``sqlite`` with the path
-of a file, which the first task creates, as its host.
+It requires the connections ``adobe_target_default`` and ``warehouse``. ``warehouse`` is of type ``sqlite``. Its host is
+the path of a file, which the first task creates.
 """
 
 from __future__ import annotations
@@ -35,11 +32,11 @@ MEMBERS = """
 
 @task
 def load_orders() -> int:
-    """Fill the warehouse, in one transaction: any number of runs leave the same table."""
+    """Fill the warehouse in one transaction, so that repeated runs leave the same table."""
     from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
     with PURCHASES.open() as lines:
-        next(lines)  # the heading
+        next(lines)  # header
         orders = [
             (customer_id, datetime.strptime(day, "%Y%m%d").date().isoformat(), float(dollars))
             for customer_id, day, _, dollars in map(str.split, lines)
@@ -57,7 +54,7 @@ with DAG(
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
     end_date=datetime(1998, 7, 1, tzinfo=timezone.utc),
     catchup=True,
-    max_active_runs=1,  # Target keeps what comes last: a later day must not be overtaken by an earlier one
+    max_active_runs=1,  # the last batch takes precedence, so days must not overlap
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):

@@ -1,16 +1,14 @@
-"""Safe to backfill: a year and a half of days, in order, and by hand at any time.
+"""Backfill a year and a half of days in order.
 
-Target keeps what comes last, so an older day must never land after a newer one: one run at a time, and none
-before the one before it has succeeded. A backfill has its own number of runs at a time, so it is told as
-well::
+In Target, the last batch takes precedence, so an older day must never follow a newer one. Only one run is active at a
+time, and each run requires the success of the previous one. A backfill has its own limit of active runs::
 
     airflow backfill create --dag-id cdnow_backfill --max-active-runs 1 \
         --from-date 1997-01-02 --to-date 1998-07-01
 
-and never ``--run-backwards``. (Airflow 2: ``airflow dags backfill -s 1997-01-02 -e 1998-07-01
-cdnow_backfill``.)
+Never use ``--run-backwards``. In Airflow 2, use ``airflow dags backfill -s 1997-01-02 -e 1998-07-01 cdnow_backfill``.
 
-No date is taken from ``ds``, which a run started by hand on Airflow 3 may not have. Needs the connection
+The DAG does not use ``ds``, which a manual run in Airflow 3 may not have. It requires the connection
 ``adobe_target_default``.
 """
 
@@ -28,11 +26,11 @@ PURCHASES = Path(__file__).parent / "data" / "cdnow" / "CDNOW_master.txt"
 
 @task
 def orders_of_the_day(data_interval_end=None, dag_run=None) -> list[dict]:
-    """Return the order of each customer who bought on the day before the run's as-of day."""
+    """Return the orders of the day before the end of the data interval."""
     as_of = data_interval_end or dag_run.run_after
     day_before = (as_of - timedelta(days=1)).date()
     with PURCHASES.open() as lines:
-        next(lines)  # the heading
+        next(lines)  # header
         orders = [line.split() for line in lines if f" {day_before:%Y%m%d} " in line]
     return [
         {
@@ -59,5 +57,5 @@ with DAG(
         task_id="upload",
         data=orders_of_the_day(),
         id_column="customer_id",
-        on_duplicate_id="last",  # a second order on the same day comes later in the file
+        on_duplicate_id="last",  # the later of two orders on the same day
     )

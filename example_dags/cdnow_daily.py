@@ -1,11 +1,11 @@
-"""A day's run: purchases in a warehouse become profiles in Adobe Target.
+"""Upload the result of a query each day, and wait for the batches in a sensor.
 
-One SQL statement computes each customer's recency, frequency, monetary value and tier as of the end of the
-run's data interval; the operator uploads the rows, and the sensor waits until Target has taken them in. The
-purchases are CDNOW's (``data/cdnow/README.md``): a run for 1 January 1998 sends 23,570 profiles.
+One SQL statement computes each customer's recency, frequency, monetary value and tier at the end of the run's data
+interval. The operator uploads the rows, and the sensor waits until Target has processed them. A run for 1 January 1998
+sends 23,570 profiles.
 
-Needs the connections ``adobe_target_default`` and ``warehouse``, the latter of type ``sqlite`` with the path
-of a file, which the first task creates, as its host.
+It requires the connections ``adobe_target_default`` and ``warehouse``. ``warehouse`` is of type ``sqlite``. Its host is
+the path of a file, which the first task creates.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ PURCHASES = Path(__file__).parent / "data" / "cdnow" / "CDNOW_master.txt"
 
 @task
 def load_purchases() -> int:
-    """Fill the warehouse, in one transaction: any number of runs leave the same table."""
+    """Fill the warehouse in one transaction, so that repeated runs leave the same table."""
     from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
     with PURCHASES.open() as lines:
-        next(lines)  # the heading
+        next(lines)  # header
         purchases = [
             (customer_id, datetime.strptime(day, "%Y%m%d").date().isoformat(), int(cds), float(dollars))
             for customer_id, day, cds, dollars in map(str.split, lines)
@@ -48,7 +48,7 @@ with DAG(
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
     end_date=datetime(1998, 7, 1, tzinfo=timezone.utc),
     catchup=True,
-    max_active_runs=1,  # Target keeps what comes last: a later day must not be overtaken by an earlier one
+    max_active_runs=1,  # the last batch takes precedence, so days must not overlap
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):
@@ -57,7 +57,8 @@ with DAG(
         sql="sql/customer_profiles.sql",
         sql_conn_id="warehouse",
         id_column="customer_id",
-        wait_for_completion=False,  # the sensor does that
+        max_rows_per_file=10_000,  # the default is 50,000; this example shows several files
+        wait_for_completion=False,  # the sensor waits
     )
     landed = BatchStatusSensor(task_id="landed", batches=upload.output, poke_interval=30)
 

@@ -1,10 +1,10 @@
-"""From a DataFrame, through TaskFlow: what one task returns, the operator uploads.
+"""Upload a DataFrame that a TaskFlow task returns.
 
-The frame travels through XCom: right for what fits there, as the 23,570 rows of this example do. For more,
-let the task write Parquet and give the operator its ``path``, or let the operator read ``sql`` itself.
+The DataFrame is stored in XCom, which is suitable for the 23,570 rows of this example. For more rows, write Parquet in
+the task and set ``path``, or use ``sql``.
 
-Needs the connection ``adobe_target_default``, and before Airflow 3.3 pandas 2: the XCom of 3.2 and earlier does
-not know the DataFrame of pandas 3.
+It requires the connection ``adobe_target_default`` and, before Airflow 3.3, pandas 2: the XCom of earlier versions does
+not support the DataFrame of pandas 3.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PURCHASES = Path(__file__).parent / "data" / "cdnow" / "CDNOW_master.txt"
 
 @task
 def order_habits():
-    """Return a DataFrame: what each customer spends on an order, and on which day of the week most often."""
+    """Return the average order value, the largest order and the most frequent weekday of each customer."""
     import pandas as pd
 
     purchases = pd.read_csv(
@@ -47,7 +47,7 @@ with DAG(
     dag_id="cdnow_dataframe",
     schedule=None,
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
-    max_active_runs=1,  # Target knows no order between two runs that write the same ids
+    max_active_runs=1,  # Target guarantees no order between two runs
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):

@@ -1,9 +1,9 @@
-"""An upload, and a look whether it arrived: a sample of the customers is looked up in Adobe Target.
+"""Verify that an upload reached the profiles, with a sample of the customers.
 
-The sensor reads the same file as the upload, and draws the same hundred customers each time it looks.
-The file is on one worker's disk, so that the example works on one machine.
+The sensor reads the same file as the upload, and checks the same hundred customers each time. The file is on the
+worker's disk, so the example runs on a single machine.
 
-Needs the connection ``adobe_target_default``.
+It requires the connection ``adobe_target_default``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PURCHASES = Path(__file__).parent / "data" / "cdnow" / "CDNOW_master.txt"
 
 @task
 def first_purchases() -> str:
-    """Write when each customer first bought something to a file, and return its path."""
+    """Write the date of each customer's first purchase to a file, and return its path."""
     first: dict[str, str] = {}
     with PURCHASES.open() as lines:
         next(lines)
@@ -40,7 +40,7 @@ def first_purchases() -> str:
 
 with DAG(
     "cdnow_landing",
-    description="An upload, and whether it arrived",
+    description="Verify an upload",
     schedule="@daily",
     start_date=datetime(1997, 1, 1, tzinfo=timezone.utc),
     catchup=False,

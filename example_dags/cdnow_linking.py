@@ -1,11 +1,11 @@
-"""Customers and their browsers: link the ids first, then write to each browser what its customer bought.
+"""Link customers and their browsers, then write attributes to each browser.
 
-The shop knows which visitor, by ECID, logged in as which customer. The first operator tells Adobe Target so, through
-its Delivery API, and adds the Target ids it answers to the table ``links``. The second uploads attributes keyed by
-these. They are for version 1 of the bulk interface, as Adobe warns of ``pcId`` with version 2 on sites with ECIDs.
+The warehouse contains the ECIDs with which each customer logged in. The first operator links them through the Delivery
+API, and adds the returned Target ids to the table ``links``. The second operator uploads attributes with these ids. It
+uses ``v1``, because Adobe restricts ``pcId`` to ``v1`` on sites with ECID.
 
-Needs the connections ``adobe_target_default`` and ``warehouse``, the latter of type ``sqlite`` with the path of a file,
-which the first task creates, as its host. The purchases are CDNOW's (``data/cdnow/README.md``); the ECIDs are made up.
+It requires the connections ``adobe_target_default`` and ``warehouse``. ``warehouse`` is of type ``sqlite``. Its host is
+the path of a file, which the first task creates. The ECIDs are generated.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ CUSTOMERS = 200
 
 @task
 def load_visitors() -> int:
-    """Fill the warehouse with the first customers, their orders, and the visitors they logged in as."""
+    """Fill the warehouse with the first customers, the numbers of their orders, and their ECIDs."""
     from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
     with PURCHASES.open() as lines:
-        next(lines)  # the heading
+        next(lines)  # header
         orders = Counter(line.split()[0] for line in lines)
     customers = sorted(orders.items())[:CUSTOMERS]
     with closing(SqliteHook(sqlite_conn_id="warehouse").get_conn()) as connection, connection:
@@ -50,7 +50,7 @@ with DAG(
     dag_id="cdnow_linking",
     schedule=None,
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
-    max_active_runs=1,  # a person's ids are told to Target by one run at a time
+    max_active_runs=1,  # only one run at a time must link the ids of a person
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):

@@ -1,17 +1,16 @@
-"""Many workers: four mapped tasks upload a quarter of the customers each, and one account comes out.
+"""Upload four partitions with mapped tasks, and wait for all of them in one sensor.
 
-SQL splits the customers by their id, so that no id is in two partitions; a check for repeated ids goes no further
-than one task. One sensor waits for the batches of all, and judges them together.
+SQL partitions the customers by id, so that no id is in two partitions: repeated ids are only found within one task. The
+last task adds up the reports.
 
-Adobe Target's 50 calls a minute are for all tasks together. Those of one machine keep to the connection's
-``calls_per_minute`` together; where the workers are on several machines, set 50 divided by their number. The pool
-bounds how many uploads read the warehouse at a time. Without it they are never scheduled (``airflow dags test`` does
-without)::
+All tasks share Adobe Target's 50 calls per minute. The tasks of one machine share the connection's
+``calls_per_minute``. With several machines, set 50 divided by their number. The pool limits how many tasks read the
+warehouse at a time. Create it, or the tasks are never scheduled (``airflow dags test`` does not require it)::
 
     airflow pools set adobe_target 2 "Uploads to Adobe Target at a time"
 
-Needs the connections ``adobe_target_default`` and ``warehouse``, the latter of type ``sqlite`` with the path of a file,
-which the first task creates, as its host.
+It requires the connections ``adobe_target_default`` and ``warehouse``. ``warehouse`` is of type ``sqlite``. Its host is
+the path of a file, which the first task creates.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ PARTITIONS = 4
 
 @task
 def load_purchases() -> int:
-    """Fill the warehouse, in one transaction: any number of runs leave the same table."""
+    """Fill the warehouse in one transaction, so that repeated runs leave the same table."""
     from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 
     with PURCHASES.open() as lines:
-        next(lines)  # the heading
+        next(lines)  # header
         purchases = [
             (customer_id, datetime.strptime(day, "%Y%m%d").date().isoformat(), int(cds), float(dollars))
             for customer_id, day, cds, dollars in map(str.split, lines)
@@ -63,7 +62,7 @@ with DAG(
     dag_id="cdnow_partitions",
     schedule=None,
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
-    max_active_runs=1,  # Target knows no order between two runs that write the same ids
+    max_active_runs=1,  # Target guarantees no order between two runs
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):
@@ -72,7 +71,7 @@ with DAG(
         sql="sql/customer_profiles_partition.sql",
         sql_conn_id="warehouse",
         id_column="customer_id",
-        wait_for_completion=False,  # the sensor does that, once for all
+        wait_for_completion=False,  # the sensor waits
         pool="adobe_target",
     ).expand(parameters=[{"partition": number, "partitions": PARTITIONS} for number in range(PARTITIONS)])
     landed = BatchStatusSensor(task_id="landed", batches=upload.output, deferrable=True)

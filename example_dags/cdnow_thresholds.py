@@ -1,11 +1,10 @@
-"""Deferrable, with thresholds and rejects: a partner's file that is never quite clean.
+"""Upload a file with invalid rows, with thresholds, rejects and deferral.
 
-A row without an id or with an id that came before is kept aside, with the reason, as Parquet below
-``rejects``. If more than 2 per cent of the rows are bad, among which repeated ids are not counted, nothing is
-sent; if Target then fails more than half a per cent, the task fails. While Target works, the task waits in the
-triggerer and takes up no worker.
+Rows without an id and repeated ids are written to a Parquet file in ``rejects``, with the reason. If more than 2 % of
+the rows are invalid, nothing is sent. Repeated ids do not count. If Target fails more than 0.5 % of the rows, the task
+fails. While Target processes the batch, the task waits in the triggerer and occupies no worker slot.
 
-Needs the connection ``adobe_target_default``. The parameter ``folder`` may be a path in object storage, too.
+It requires the connection ``adobe_target_default``. The parameter ``folder`` may also be in object storage.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ PURCHASES = Path(__file__).parent / "data" / "cdnow" / "CDNOW_master.txt"
 
 @task
 def partner_file(folder: str) -> str:
-    """Write what a partner might send: 1,000 rows, of which five have no id and five come twice."""
+    """Write a file of 1,000 rows, of which five have no id and five are repeated."""
     with PURCHASES.open() as lines:
-        next(lines)  # the heading
+        next(lines)  # header
         customer_ids = sorted({line.split()[0] for line in lines})[:990]
     rows = [f"{customer_id},{'home' if int(customer_id) % 2 else 'garden'}" for customer_id in customer_ids]
     rows += [",home"] * 5 + rows[:5]
@@ -37,7 +36,7 @@ def partner_file(folder: str) -> str:
 
 @task
 def account(report: dict) -> str:
-    """Put the report, which is the upload's return value, into a sentence."""
+    """Summarize the report, which is the return value of the upload."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in report["rejected_by_reason"].items())
     return f"{report['rows_sent']} of {report['rows_read']} rows sent; rejected: {reasons or 'none'}"
 
@@ -46,7 +45,7 @@ with DAG(
     dag_id="cdnow_thresholds",
     schedule=None,
     start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
-    max_active_runs=1,  # Target knows no order between two runs that write the same ids
+    max_active_runs=1,  # Target guarantees no order between two runs
     params={"folder": f"{tempfile.gettempdir()}/adobe_target_cdnow"},
     tags=["adobe-target", "example"],
     doc_md=__doc__,

@@ -1,9 +1,10 @@
-"""Tell Target, by way of an Experience Platform datastream, what a visitor has just bought.
+"""Send a visitor's last order to Target through an Experience Platform datastream.
 
-The visitor is known by the Experience Cloud ID that the shop has put into the order. ``edge_profile`` is run for one
-order, for example through Airflow's REST API with ``{"ecid": "…", "order": {…}}``.
+The order contains the visitor's Experience Cloud ID. Run the DAG for one order, for example through Airflow's REST API
+with the ``conf`` ``{"ecid": "…"}``.
 
-Needs the connection ``adobe_target_default`` with a ``datastream_id``, and an OAuth credential with ``ims_org_id``.
+It requires the connection ``adobe_target_default`` with a ``datastream_id``, and an OAuth credential with
+``ims_org_id``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from airflow_provider_adobe_target.operators.adobe_target import EdgeProfileUpda
 
 @task(multiple_outputs=False)
 def latest_order() -> dict[str, object]:
-    """Return what is known of the order; yours comes from the run's ``conf``, or a database."""
+    """Return the attributes of the order. Replace it by a query or the run's ``conf``."""
     return {"last_order": {"cds": 3, "dollars": 35.5}, "is_customer": True, "note": None}
 
 

@@ -1,14 +1,16 @@
-"""Replace the Profile API token before it ends.
+"""Replace the Profile API token before it expires.
 
-Each morning one call of the Admin API tells how long the token lasts. With two weeks or more left, nothing else
-happens. Then a new token is made, and handed to a function of yours. From that moment on Target refuses the former
-token, whoever uses it: list all who do before you copy this, or leave the last task out and have yourself told instead.
+Each day, the sensor reads the expiry of the token from the Admin API. If fewer than 14 days are left, the operator
+generates a new token and passes it to ``store_token``. Generating a token revokes the previous one, for every system
+that uses it. List these systems before you copy this example, or replace the last task by an alert.
 
-A connection that has an OAuth credential, a ``tenant_id`` and no password needs none of this: its tasks read the token
-in force when they begin, and read it again when it is refused. It still ends one day, which is what the sensor is for.
+If the connection has an OAuth credential, a ``tenant_id`` and no password, tasks read the current token themselves. The
+token still expires, which the sensor detects.
 
-``store_token`` here writes the file that a secret is mounted from: write to whatever your connection is made from.
-Where that is AWS Secrets Manager, Airflow's secrets backend expects a whole connection: a bare token will not do.
+``store_token`` writes a file that is mounted as a secret. Write to the source of your connection instead. The secrets
+backend for AWS Secrets Manager, for example, requires a whole connection, not only the token.
+
+It requires the connection ``adobe_target_default`` with an OAuth credential and a ``tenant_id``.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ except ImportError:  # Airflow 2.11
 
 
 def store_token(conn_id: str, token: str) -> None:
-    """Write the token where only this user can read it, and where no half-written one is ever read."""
+    """Write the token to a file that only this user can read, and replace the previous file atomically."""
     folder = Path(os.environ["SECRETS_FOLDER"])
     unfinished = folder / f".{conn_id}"
     unfinished.touch(mode=0o600)
@@ -37,12 +39,12 @@ def store_token(conn_id: str, token: str) -> None:
 
 with DAG(
     "profile_token",
-    description="Replace the Profile API token before it ends",
+    description="Replace the Profile API token before it expires",
     schedule="@daily",
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    tags=["adobe-target"],
+    tags=["adobe-target", "example"],
 ):
     nearly_over = ProfileTokenSensor(task_id="nearly_over", min_days_left=14, timeout=0, soft_fail=True)
     rotate = RotateProfileTokenOperator(

@@ -1,9 +1,10 @@
-"""A day's run, for the eye: real Airflow uploads CDNOW's customers to a local stand-in for Adobe Target.
+"""Upload CDNOW's customers to the sandbox with a real Airflow, and print the outcome.
 
-Run by ``make demo``, or ``make demo DAY=1997-06-30``. Everything it writes is below ``.local/demo``, anew each time.
+Run by ``make demo``, or ``make demo DAY=1997-06-30``. With ``KEEP=1``, the sandbox runs until Ctrl-C. All files are in
+``.local/demo``, which each run replaces.
 """
 
-# ruff: noqa: T201, S603 - a script that speaks to a person, and runs the Airflow beside its own Python
+# ruff: noqa: T201, S603 - prints, and runs Airflow with its own Python
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -29,21 +31,31 @@ LOG = HOME / "airflow.log"
 WAREHOUSE = HOME / "warehouse.db"
 
 DAG_ID = "cdnow_daily"
-CUSTOMERS = ("00001", "07592")  # the first one there is, and the one who spent most
+DAY = "1998-01-01"
+CUSTOMERS = ("00001", "07592")  # the first customer, and the one with the highest monetary value
 
 CLIENT_CODE = "acme"
-TOKEN = "demo-token"  # noqa: S105 - the sandbox's, which is made up
+TOKEN = "demo-token"  # noqa: S105 - the sandbox's token
+
+COUNTERS = {
+    "rows": "rows",
+    "bytes": "bytes",
+    "successful_updates": "successful",
+    "profiles_not_found": "not found",
+    "failed_updates": "failed",
+}
 
 
 class DemoError(Exception):
-    """Airflow did not do what it was asked."""
+    """An Airflow command failed."""
 
 
-def main(day: str) -> int:
+def main(day: str = DAY, *options: str) -> int:
     """Run the demo.
 
-    :param day: the as-of day of the run, from 1997-01-02 to 1998-07-01.
-    :returns: the exit code: 0, 1 where something failed, 130 where it was interrupted.
+    :param day: End of the data interval of the run, from 1997-01-02 to 1998-07-01.
+    :param options: ``--keep`` keeps the sandbox running until Ctrl-C.
+    :return: Exit code: 0, 1 after an error, 130 after an interrupt.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
@@ -54,45 +66,73 @@ def main(day: str) -> int:
             Sandbox(client_code=CLIENT_CODE, token=TOKEN, processing_seconds=0) as sandbox,
             LOG.open("w") as log,
         ):
-            say(f"A stand-in for Adobe Target answers at {sandbox.url}.")
-            say(f"Airflow's log goes to {LOG.relative_to(PROJECT)}.")
+            say(f"The sandbox, a local substitute for Adobe Target, runs at {sandbox.url}.")
+            say(f"Its page shows batches and profiles while the demo runs: {page_url(sandbox.url)}")
+            say(f"Airflow's log is in {LOG.relative_to(PROJECT)}.")
             environment = airflow_environment(sandbox.url)
-            say("Making Airflow's own database ...")
+            say("Creating Airflow's database ...")
             run_airflow(["db", "migrate"], environment, log)
             say(f"Running example_dags/{DAG_ID}.py for {day} ...")
             run_airflow(["dags", "test", DAG_ID, day], environment, log)
-            tell_outcome(read_results(), sandbox.url)
+            print_outcome(read_results(), sandbox.url)
+            say(f"\nThe demo took {time.monotonic() - started:.0f} seconds.")
+            if "--keep" in options:
+                wait_for_interrupt(sandbox.url)
     except DemoError as error:
         say(f"\n{error} The last lines of {LOG.relative_to(PROJECT)}:\n")
         say("\n".join(LOG.read_text(errors="replace").splitlines()[-40:]))
         return 1
     except KeyboardInterrupt:
-        say("\nInterrupted; nothing is left running.")
+        say("\nInterrupted. No process is left running.")
         return 130
-    say(f"\nThat took {time.monotonic() - started:.0f} seconds, and nothing is left running.\n")
-    say(WHAT_NEXT)
+    say(f"No process is left running.\n\n{NEXT_STEPS}")
     return 0
 
 
-WHAT_NEXT = """\
-What to try next:
-  another day       make demo DAY=1997-06-30 (any day from 1997-01-02 to 1998-07-01)
-  other attributes  change example_dags/sql/customer_profiles.sql, and run it again
-  bad rows          example_dags/cdnow_thresholds.py: rows to reject, and limits on how many
-  a year and a half example_dags/cdnow_backfill.py: 546 days, in order
-  your own DAGs     .local/venv/bin/adobe-target-sandbox prints the connection to set; its page shows what came
-  Adobe's Target    a connection adobe_target_default with your client code, and dry_run=True to begin with"""
+NEXT_STEPS = """\
+Next steps:
+  see the page      make demo KEEP=1 keeps the sandbox running, so that you can open its page
+  another day       make demo DAY=1997-06-30 (1997-01-02 to 1998-07-01)
+  other attributes  edit example_dags/sql/customer_profiles.sql
+  rejected rows     example_dags/cdnow_thresholds.py
+  a backfill        example_dags/cdnow_backfill.py: 546 days, in order
+  your own DAGs     .local/venv/bin/adobe-target-sandbox prints a connection to the sandbox
+  your account      docs/tutorials/your-account.md. Start with dry_run=True"""
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print and flush, so that the order is kept in a pipe.
+
+    :param text: Text to print.
+    """
     print(text, flush=True)
 
 
-def airflow_environment(target_url: str) -> dict[str, str]:
-    """Return the environment of the demo's Airflow: a home and connections of its own, nothing of the user's.
+def wait_for_interrupt(url: str) -> None:
+    """Wait until Ctrl-C or SIGTERM.
 
-    :param target_url: where the stand-in listens.
+    :param url: Base URL of the sandbox.
+    """
+    say(f"\nThe page of the sandbox: {page_url(url)}\nPress Ctrl-C to stop it.")
+    try:
+        while True:
+            time.sleep(60)
+    except KeyboardInterrupt:
+        say("")
+
+
+def page_url(url: str) -> str:
+    """Return the URL of the sandbox's page, with a profile.
+
+    :param url: Base URL of the sandbox.
+    """
+    return f"{url}/?id_type=thirdPartyId&id={CUSTOMERS[0]}"
+
+
+def airflow_environment(target_url: str) -> dict[str, str]:
+    """Return environment variables for an Airflow with its own home and connections.
+
+    :param target_url: Base URL of the sandbox.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     target = {"conn_type": "adobe_target", "login": CLIENT_CODE, "password": TOKEN, "host": target_url}
@@ -109,27 +149,27 @@ def airflow_environment(target_url: str) -> dict[str, str]:
 
 
 def run_airflow(arguments: list[str], environment: dict[str, str], log: IO[str]) -> None:
-    """Run an ``airflow`` command to its end, and end it with all it started if the demo is ended first.
+    """Run an ``airflow`` command, and stop it with all its child processes if the demo is interrupted.
 
-    :param arguments: what follows ``airflow`` on the command line.
-    :param environment: all of its environment.
-    :param log: takes what it prints.
-    :raises DemoError: if it fails.
+    :param arguments: Arguments after ``airflow``.
+    :param environment: Environment variables.
+    :param log: File for the output.
+    :raises DemoError: If the command fails.
     """
     command = [sys.executable, "-m", "airflow", *arguments]
-    # A session of its own: Ctrl-C reaches this script only, which then ends the whole group.
+    # In a new session, Ctrl-C only reaches this script, which then stops the whole process group.
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         if process.wait() != 0:
             raise DemoError(f"'airflow {' '.join(arguments)}' failed.")
     finally:
-        end_group(process)
+        stop_group(process)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started, also what outlived it.
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process group, including processes that outlived its leader.
 
-    :param process: the leader of a process group.
+    :param process: Leader of the process group.
     """
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -143,9 +183,9 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def read_results() -> dict[str, Any]:
-    """Return what the tasks returned, by task id, from the XCom table of Airflow's database.
+    """Return the return values of the tasks by task id, from the XCom table of Airflow's database.
 
-    :raises DemoError: if a task returned nothing.
+    :raises DemoError: If a return value is missing.
     """
     with closing(sqlite3.connect(HOME / "airflow.db")) as database:
         rows = database.execute("SELECT task_id, value FROM xcom WHERE dag_id = ? AND key = 'return_value'", (DAG_ID,))
@@ -155,47 +195,85 @@ def read_results() -> dict[str, Any]:
     return results
 
 
-def tell_outcome(results: dict[str, Any], target_url: str) -> None:
-    """Tell what became of the rows.
+def print_outcome(results: dict[str, Any], target_url: str) -> None:
+    """Print the counts of rows, the batches and two profiles.
 
-    :param results: what the tasks ``upload`` (the report) and ``landed`` (the batches at their end) returned.
-    :param target_url: where the stand-in listens.
+    :param results: Return values of the tasks ``upload`` (the report) and ``landed`` (the batches).
+    :param target_url: Base URL of the sandbox.
     """
     report = results["upload"]
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in report["rejected_by_reason"].items())
-    say("\nRows, one a customer:")
-    for outcome in ("read", "sent", "rejected", "empty", "unchanged"):
-        because = f"  ({reasons})" if outcome == "rejected" and reasons else ""
-        say(f"  {outcome:<10}{report[f'rows_{outcome}']:>9,}{because}")
-    say("\nBatches, as Target told in the end:")
-    for batch in results["landed"]:
-        say(f"  {batch['batch_id']}: {batch['status']}, {batch['bytes']:,} bytes")
-        for counter in ("batch_size", "successful_updates", "profiles_not_found", "failed_updates"):
-            count = "not told" if batch[counter] is None else f"{batch[counter]:,}"
-            say(f"    {counter.replace('_', ' '):<19}{count:>8}")
-    say("\nProfiles, as Target holds them now:")
-    for customer_id in CUSTOMERS:
-        attributes = fetch_profile(customer_id, target_url)
-        say(f"  customer {customer_id}" + ("" if attributes else ": not a customer yet"))
-        for name, value in attributes.items():
-            say(f"    {name:<19}{value:>12}")
+    say("\nRows, one per customer:\n")
+    outcomes = ("read", "sent", "rejected", "empty", "unchanged")
+    print_table(("", *outcomes), [["rows", *(f"{report[f'rows_{outcome}']:,}" for outcome in outcomes)]])
+    if reasons:
+        say(f"  rejected: {reasons}")
+    say("\nBatches, as Target reports them:\n")
+    print_table(
+        ("batch", "status", *COUNTERS.values()),
+        [
+            [batch["batch_id"], batch["status"], *(count(batch[counter]) for counter in COUNTERS)]
+            for batch in results["landed"]
+        ],
+    )
+    say("\nProfiles, as Target stores them:\n")
+    profiles = [fetch_profile(customer_id, target_url) for customer_id in CUSTOMERS]
+    names = list(dict.fromkeys(name for profile in profiles for name in profile))
+    print_table(
+        ("customer", *names),
+        [
+            [customer_id, *(profile.get(name, "-") for name in names)]
+            for customer_id, profile in zip(CUSTOMERS, profiles, strict=True)
+        ],
+    )
+
+
+def count(value: int | None) -> str:
+    """Return a counter as text.
+
+    :param value: Counter. ``None`` if Target did not return it.
+    """
+    return "unknown" if value is None else f"{value:,}"
+
+
+def print_table(titles: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table. The first column names the rows.
+
+    :param titles: Titles of the columns.
+    :param rows: Cells of each row.
+    """
+    names, *columns = zip(titles, *rows, strict=True)
+    aligned = [align(names, str.ljust), *(align(cells, str.rjust) for cells in columns)]
+    for line in zip(*aligned, strict=True):
+        say("  " + "  ".join(line).rstrip())
+
+
+def align(cells: Sequence[str], justify: Callable[[str, int], str]) -> list[str]:
+    """Return the cells of a column with equal widths, and a line below the title.
+
+    :param cells: Title and cells of the column.
+    :param justify: ``str.ljust`` or ``str.rjust``.
+    """
+    width = max(map(len, cells))
+    title, *rest = (justify(cell, width) for cell in cells)
+    return [title, "-" * width, *rest]
 
 
 def fetch_profile(customer_id: str, target_url: str) -> dict[str, str]:
-    """Fetch a profile as anybody may: over HTTP, with Target's profile API.
+    """Fetch a profile over HTTP with Target's profile API.
 
-    :param customer_id: the ``thirdPartyId``.
-    :param target_url: where the stand-in listens.
-    :returns: the attributes' names and values; none where there is no such profile.
+    :param customer_id: The ``thirdPartyId``.
+    :param target_url: Base URL of the sandbox.
+    :return: Attribute values by name. Empty if the profile does not exist.
     """
-    request = urllib.request.Request(  # noqa: S310 - the stand-in's own http URL
+    request = urllib.request.Request(  # noqa: S310 - the sandbox's http URL
         f"{target_url}/rest/v1/profiles/thirdPartyId/{customer_id}?client={CLIENT_CODE}",
         headers={"Authorization": f"Bearer {TOKEN}"},
     )
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(request, timeout=10) as answer:
-            profile = json.load(answer)
+        with direct.open(request, timeout=10) as response:
+            profile = json.load(response)
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return {}

@@ -1,6 +1,5 @@
--- One row a customer: recency, frequency, monetary value and tier, from the purchases of all days before the as-of day.
--- The as-of day is the end of the run's data interval. A run without one (on Airflow 3, by hand or by an asset) takes
--- the day it was due.
+-- One row per customer: recency, frequency, monetary value and tier, from the purchases before the end of the run's data
+-- interval. In Airflow 3, manual and asset-triggered runs have no data interval. They use the time of the run.
 {% set as_of = data_interval_end | default(dag_run.run_after, true) | ds %}
 SELECT
     customer_id,

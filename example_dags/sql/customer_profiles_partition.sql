@@ -1,5 +1,5 @@
--- One share of customer_profiles.sql, by the remainder of the id: a customer is always in the same one, and in no other.
--- SQLite has no hash, and CDNOW's ids are numbers. For ids of any kind, with the parameters as the driver writes them:
+-- One partition of customer_profiles.sql, by the remainder of the id. Each customer is in exactly one partition.
+-- SQLite has no hash function, and the ids are numbers. For other ids, with the parameter style of the driver:
 --   PostgreSQL  MOD(ABS(hashtext(customer_id)::bigint), partitions) = partition
 --   Snowflake   MOD(ABS(HASH(customer_id)), partitions) = partition
 SELECT *

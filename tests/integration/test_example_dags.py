@@ -64,7 +64,11 @@ def test_a_day_of_purchases_becomes_profiles(run_example, sandbox):
     report = run.result("upload")
     customers = {customer_id for customer_id, _, _ in purchases(date(1998, 1, 2))}
     assert report["rows_read"] == report["rows_sent"] == len(customers) == 23_570
-    assert [batch["status"] for batch in run.result("landed")] == ["complete"]
+    assert [(batch["rows"], batch["status"]) for batch in run.result("landed")] == [
+        (10_000, "complete"),
+        (10_000, "complete"),
+        (3_570, "complete"),
+    ]
     for customer_id in ("00001", "00002", "23570"):
         own = [(day, dollars) for id_, day, dollars in purchases(date(1998, 1, 2)) if id_ == customer_id]
         last = max(day for day, _ in own)

@@ -1,0 +1,99 @@
+"""MkDocs hooks: tables that are generated from the code.
+
+A page requests a table with a comment such as ``<!-- generated: sandbox-options -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_adobe_target import connection_form
+from airflow_provider_adobe_target.sandbox.__main__ import _parser as sandbox_parser
+
+PROJECT = Path(__file__).parents[1]
+MARKER = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.M)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the markers of a page by their tables.
+
+    :param markdown: Source of the page.
+    :raises KeyError: If a marker names an unknown table.
+    """
+    return MARKER.sub(lambda marker: TABLES[marker[1]](), markdown)
+
+
+def connection_fields() -> str:
+    """Return the fields of the connection form."""
+    standard = [
+        (field.label or field.name.capitalize(), f"`{field.name}`", field.placeholder)
+        for field in connection_form.STANDARD_FIELDS
+        if not field.hidden
+    ]
+    extra = [(field.label, f"extra `{field.name}`", field.description) for field in connection_form.EXTRA_FIELDS]
+    return table(("Field in the form", "Airflow stores it in", "Description"), [*standard, *extra])
+
+
+def sandbox_options() -> str:
+    """Return the options of the sandbox's command line."""
+    actions = [action for action in sandbox_parser()._actions if not isinstance(action, argparse._HelpAction)]
+    return table(("Option", "Default", "Meaning"), [_option(action) for action in actions])
+
+
+def _option(action: argparse.Action) -> tuple[str, str, str]:
+    names = ", ".join(f"`{name}`" for name in action.option_strings)
+    meaning = (action.help or "").replace("%%", "%")
+    if action.choices:
+        meaning += ": " + ", ".join(f"`{choice}`" for choice in action.choices)
+    return names, _default(action.default), meaning
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (int, float)):
+        return f"{value:,}"
+    if isinstance(value, str):
+        return f"`{value}`"
+    return ", ".join(f"`{item}`" for item in value or ()) or "none"
+
+
+def examples() -> str:
+    """Return the example DAGs, each with the first paragraph of its docstring and its source."""
+    parts = []
+    for path in sorted((PROJECT / "example_dags").glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        description = docstring.replace("``", "`").replace("::\n", ":\n")  # from reStructuredText to Markdown
+        name = f'"example_dags/{path.name}"'
+        source = f"??? example {name}\n    ```python\n    --8<-- {name}\n    ```\n"
+        parts.append(f"## {path.stem}\n\n{description}\n\n{source}")
+    return "\n".join(parts)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table.
+
+    :param head: Titles of the columns.
+    :param rows: Cells of each row.
+    """
+    titles = list(head)
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    parts = text.replace("|", "\\|").split("`")
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]  # the others are code
+    return "`".join(parts)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "connection-fields": connection_fields,
+    "sandbox-options": sandbox_options,
+    "examples": examples,
+}
