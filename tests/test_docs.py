@@ -1,12 +1,16 @@
-"""Every Python and shell block of the README and the docs runs as it stands."""
+"""Every Python and shell block of the documentation runs, or is checked, as it stands."""
 
 from __future__ import annotations
 
+import argparse
+import configparser
+import importlib.util
 import inspect
 import json
 import os
 import re
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +25,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 AIRFLOW = tuple(map(int, version("apache-airflow").split(".")[:2]))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # The docs are written for Airflow 3; a comment beside each import says what Airflow 2.11 has in its place.
@@ -100,13 +104,54 @@ def check_make(arguments):
 
 
 def check_pip(arguments):
-    """It would use a package index, so that only the names are checked: this folder, and its extras."""
+    """Only the names are checked, because pip would use a package index: this package, its extras and its groups."""
     install, what = arguments
     assert install == "install"
-    name, extras = re.fullmatch(r"(\.|airflow-provider-adobe-target)(?:\[([\w,]+)\])?", what).groups()
-    optional = (ROOT / "pyproject.toml").read_text().split("[project.optional-dependencies]")[1].split("\n[")[0]
-    assert set(filter(None, (extras or "").split(","))) <= set(re.findall(r"^(\w+) = \[", optional, re.M))
-    assert name
+    assert is_declared(what), what
+
+
+def is_declared(requirement):
+    """Return whether a requirement is this package with known extras, or is declared in pyproject.toml."""
+    project = (ROOT / "pyproject.toml").read_text()
+    name, extras = re.fullmatch(r"(\.|[\w-]+)(?:\[([\w,]+)\])?(?:==.*)?", requirement).groups()
+    optional = project.split("[project.optional-dependencies]")[1].split("\n[")[0]
+    known = set(re.findall(r"^(\w+) = \[", optional, re.M))
+    is_ours = name in (".", "airflow-provider-adobe-target")
+    return set(filter(None, (extras or "").split(","))) <= known if is_ours else f'"{name}' in project
+
+
+def check_uv(arguments):
+    """The requirements are declared, the Airflow version is that of the Makefile, and the script exists."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["run"])
+    parser.add_argument("--no-project", action="store_true")
+    parser.add_argument("--with", action="append", dest="requirements")
+    parser.add_argument("script")
+    options = parser.parse_args(arguments)
+    assert all(map(is_declared, options.requirements))
+    (airflow,) = re.findall(r"^AIRFLOW_VERSION = (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert f"apache-airflow=={airflow}" in options.requirements
+    assert (ROOT / options.script).exists()
+
+
+def check_python(arguments):
+    """It creates a virtual environment, or runs tests that exist."""
+    if arguments[:2] == ["-m", "venv"]:
+        return
+    assert arguments[:2] == ["-m", "pytest"], arguments
+    assert (ROOT / arguments[2]).exists()
+
+
+def check_source(arguments):
+    """It activates the virtual environment."""
+    assert arguments == [".venv/bin/activate"]
+
+
+def check_sqlite3(arguments):
+    """SQLite runs the statements."""
+    _, statements = arguments
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(statements)
 
 
 def check_airflow(arguments):
@@ -132,17 +177,27 @@ def check_sandbox(arguments):
 
 
 def check_export(arguments):
-    """The shell sets the variable, and Airflow reads the connection in it."""
+    """Airflow has the option, or reads the connection in the variable."""
     from airflow.models.connection import Connection
 
     name, _, text = arguments[0].partition("=")
-    assert name == "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT"
-    connection = Connection.from_json(text) if text.startswith("{") else Connection(uri=text)
-    assert connection.conn_type == "adobe_target"
-    settings = TargetSettings.from_fields(
-        connection.login, connection.password, connection.host, connection.port, connection.extra_dejson
-    )
-    assert settings.client_code == "acme"
+    if name.startswith("AIRFLOW__"):
+        from airflow.configuration import conf
+
+        _, section, option = name.lower().split("__")
+        assert conf.has_option(section, option), name
+    elif name.startswith("AIRFLOW_CONN_"):
+        connection = Connection.from_json(text) if text.startswith("{") else Connection(uri=text)
+        if name != "AIRFLOW_CONN_ADOBE_TARGET_DEFAULT":
+            assert connection.conn_type == "sqlite"
+            return
+        assert connection.conn_type == "adobe_target"
+        settings = TargetSettings.from_fields(
+            connection.login, connection.password, connection.host, connection.port, connection.extra_dejson
+        )
+        assert settings.client_code == "acme"
+    else:
+        assert name == "AIRFLOW_HOME"
 
 
 RULES = {
@@ -151,6 +206,11 @@ RULES = {
     "airflow": check_airflow,
     "adobe-target-sandbox": check_sandbox,
     "export": check_export,
+    "uv": check_uv,
+    "python3": check_python,
+    ".local/venv/bin/python": check_python,
+    "source": check_source,
+    "sqlite3": check_sqlite3,
 }
 
 
@@ -177,6 +237,120 @@ def test_a_shell_block_runs_or_is_checked_by_its_rule(block):
         RULES[program](arguments)
 
 
+@pytest.mark.parametrize("block", blocks("json"))
+def test_a_json_block_is_json(block):
+    json.loads(block)
+
+
+@pytest.mark.parametrize("block", blocks("ini"))
+def test_an_ini_block_is_a_configuration(block):
+    from airflow.configuration import conf
+
+    parser = configparser.ConfigParser()
+    parser.read_string(block)
+    for section in parser.sections():
+        assert all(conf.has_option(section, option) for option in parser[section])
+    json.loads(parser["secrets"]["backend_kwargs"])
+
+
+# The first tutorial
+
+TUTORIAL = ROOT / "docs" / "tutorials" / "first-upload.md"
+
+
+def test_the_first_tutorial_uploads_profiles(tmp_path):
+    """The shell commands of the tutorial run as they stand, except for those that install or never end."""
+    by_language = {"shell": [], "python": []}
+    for language, block in BLOCK.findall(TUTORIAL.read_text()):
+        by_language.setdefault(language, []).append(block)
+    (dag,) = by_language["python"]
+    if AIRFLOW < (3, 0):
+        dag = AIRFLOW_2.sub(lambda match: match[1], dag)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "loyalty_to_target.py").write_text(dag)
+    _, _, create_table, run, _ = by_language["shell"]
+    create_table = create_table.replace("source .venv/bin/activate\n", "")
+    (tmp_path / "sqlite3").write_text(f"#!{sys.executable}\n{SQLITE}")
+    (tmp_path / "sqlite3").chmod(0o700)
+    (tmp_path / "airflow").mkdir()
+    with Sandbox(processing_seconds=0) as sandbox:
+        commands = (create_table + run).replace("http://127.0.0.1:8900", sandbox.url)
+        done = subprocess.run(
+            ["bash", "-e"],
+            input=commands,
+            cwd=tmp_path,
+            env=os.environ
+            | {
+                "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
+                "ADOBE_TARGET_SHARED_FOLDER": str(tmp_path / "shared"),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert sandbox.profile("U1") == {"tier": "gold", "points": "1250"}
+        assert sandbox.profile("U2") == {"tier": "silver", "points": "310"}
+        assert [batch.row_count for batch in sandbox.batches] == [2]
+
+
+# The sqlite3 program may be missing where the tests run.
+SQLITE = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.executescript(sys.argv[2])
+database.commit()
+"""
+
+
+# The site
+
+
+def test_the_navigation_names_every_page_once():
+    config = (ROOT / "mkdocs.yml").read_text()
+    named = re.findall(r"^ *- (?:.*: )?(\S+\.md)$", config.partition("\nnav:\n")[2], re.M)
+    assert sorted(named) == sorted(str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md"))
+
+
+def test_the_tables_that_pages_request_are_generated(docs_hooks):
+    requested = {name for page in PAGES for name in docs_hooks.MARKER.findall(page.read_text())}
+    assert requested == set(docs_hooks.TABLES)
+    for name in requested:
+        assert "<!-- generated" not in docs_hooks.on_page_markdown(f"<!-- generated: {name} -->")
+
+
+def test_the_table_of_the_connection_has_every_field(docs_hooks):
+    from airflow_provider_adobe_target.connection_form import EXTRA_FIELDS
+
+    table = docs_hooks.connection_fields()
+    assert [field.name for field in EXTRA_FIELDS if f"extra `{field.name}`" not in table] == []
+
+
+def test_the_table_of_the_sandbox_has_every_option(docs_hooks):
+    from dataclasses import fields
+
+    from airflow_provider_adobe_target.sandbox import SandboxSettings
+
+    table = docs_hooks.sandbox_options()
+    options = [f"--{field.name.replace('_', '-')}" for field in fields(SandboxSettings)]
+    assert [option for option in options if f"`{option}`" not in table] == []
+
+
+@pytest.fixture(scope="module")
+def docs_hooks():
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "scripts" / "docs_hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_changelog_has_one_section_for_each_release():
+    titles = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert titles[0] == "Unreleased"
+    assert len(titles) == len(set(titles))
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ \(\d{4}-\d\d-\d\d\)", title) for title in titles[1:])
+
+
 # Manual runs, links
 
 
@@ -200,18 +374,38 @@ def test_the_templates_of_the_docs_render_without_a_data_interval():
         "macros": SimpleNamespace(timedelta=timedelta),
     }
     for page in ("identity-link", "single-profile-update"):
-        text = (ROOT / "docs" / f"{page}.md").read_text()
+        text = (ROOT / "docs" / "reference" / f"{page}.md").read_text()
         (literal,) = re.findall(r"sql=((?:\"[^\n]*\"[^\n]*\n\s*)+)", text)
         sql = eval(f"({literal.rstrip().rstrip(',')})")  # noqa: S307
         assert "2026-01-01" in environment.from_string(sql).render(context)
 
 
-def test_no_link_of_the_description_on_pypi_is_relative(tmp_path):
+def description(folder):
+    """Return the description on PyPI, and the links in it that are relative."""
     command = [sys.executable, "-m", "hatchling", "metadata", "readme"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ})
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     text = json.loads(done.stdout)["text"] if done.stdout.lstrip().startswith("{") else done.stdout
+    return text, [link for link in re.findall(r"\]\(([^)]*)\)", text) if not link.startswith(("https://", "#"))]
+
+
+def test_no_link_of_the_description_on_pypi_is_relative():
+    text, relative = description(ROOT)
     assert "Bulk profile update" in text
-    assert [link for link in re.findall(r"\]\(([^)]*)\)", text) if not link.startswith(("https://", "#"))] == []
+    assert relative == []
+
+
+def test_links_on_pypi_lead_to_the_urls_of_the_project(tmp_path):
+    shutil.copytree(ROOT / "airflow_provider_adobe_target", tmp_path / "airflow_provider_adobe_target")
+    for name in ("README.md", "LICENSE", "hatch_build.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    urls = 'urls = {Documentation = "https://docs.example.com/", Source = "https://git.example.com/provider"}'
+    project = re.sub(r"(?m)^\[project\.urls\]\n(?:.+\n)*", "", (ROOT / "pyproject.toml").read_text())
+    (tmp_path / "pyproject.toml").write_text(project.replace("[project]\n", f"[project]\n{urls}\n"))
+    text, relative = description(tmp_path)
+    assert relative == []
+    assert "[Report](https://docs.example.com/reference/report.html)" in text
+    assert "(https://git.example.com/provider/raw/main/docs/images/sandbox-page.png)" in text
+    assert "[Changelog](https://git.example.com/provider/blob/main/CHANGELOG.md)" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -59,8 +59,11 @@ def test_pasted_settings_become_an_operator_without_the_token(paste, caplog):
     assert "SECRET" not in caplog.text + repr(vars(operator))
 
 
+PAGES = Path(__file__).parents[2] / "docs" / "how-to" / "migrate"
+
+
 def test_the_example_of_the_documentation_works_as_it_stands():
-    page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
+    page = (PAGES / "treasure-data.md").read_text()
     for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(example, namespace := {"BulkProfileUpdateOperator": BulkProfileUpdateOperator})  # noqa: S102
     operator = namespace["upload"]
@@ -68,7 +71,7 @@ def test_the_example_of_the_documentation_works_as_it_stands():
 
 
 def test_every_argument_that_the_documentation_names_is_one():
-    page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
+    page = "".join(page.read_text() for page in PAGES.glob("*.md"))
     lines = re.findall(r"`((\w+Operator)\(.+?\))` \|", page)
     assert len(lines) > 15
     for line, name in lines:
