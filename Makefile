@@ -24,7 +24,7 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix chaos lint docs audit format bench clean
+.PHONY: help demo test test-matrix chaos lint docs docs-serve audit format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ lint: $(VENV)/test.stamp ## Check style, types, language and the direction of im
 docs: $(VENV)/docs.stamp ## Build the documentation site in .local/site; warnings are errors
 	@PYTHONPATH=. $(BIN)/python -m mkdocs build
 	@echo "The site: $(LOCAL)/site/index.html"
+
+docs-serve: $(VENV)/docs.stamp ## Serve the documentation site, with search, and rebuild it after changes
+	@PYTHONPATH=. $(BIN)/python -m mkdocs serve
 
 audit: $(AUDIT)/audit.stamp ## Check for insecure code, and for known vulnerabilities of dependencies (PyPI, OSV)
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target

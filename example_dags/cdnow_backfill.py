@@ -3,8 +3,7 @@
 In Target, the last batch takes precedence, so an older day must never follow a newer one. Only one run is active at a
 time, and each run requires the success of the previous one. A backfill has its own limit of active runs::
 
-    airflow backfill create --dag-id cdnow_backfill --max-active-runs 1 \
-        --from-date 1997-01-02 --to-date 1998-07-01
+    airflow backfill create --dag-id cdnow_backfill --max-active-runs 1 --from-date 1997-01-02 --to-date 1998-07-01
 
 Never use ``--run-backwards``. In Airflow 2, use ``airflow dags backfill -s 1997-01-02 -e 1998-07-01 cdnow_backfill``.
 

@@ -16,6 +16,12 @@ from airflow_provider_adobe_target import connection_form
 from airflow_provider_adobe_target.sandbox.__main__ import _parser as sandbox_parser
 
 PROJECT = Path(__file__).parents[1]
+STANDARD_FIELDS = {
+    "login": "Client code of the account, such as `acme`. Required.",
+    "password": "Token that Target requires if *Require Authentication* is on. Default: no `Authorization` header.",
+    "host": "Another endpoint for Target, such as `http://127.0.0.1:8900`. Default: `https://<client code>.tt.omtrdc.net`.",
+    "port": "Port of the base URL, if the URL contains none.",
+}
 MARKER = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.M)
 
 
@@ -31,7 +37,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def connection_fields() -> str:
     """Return the fields of the connection form."""
     standard = [
-        (field.label or field.name.capitalize(), f"`{field.name}`", field.placeholder)
+        (field.label or field.name.capitalize(), f"`{field.name}`", STANDARD_FIELDS[field.name])
         for field in connection_form.STANDARD_FIELDS
         if not field.hidden
     ]
