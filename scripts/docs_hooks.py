@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 STANDARD_FIELDS = {
     "login": "Client code of the account, such as `acme`. Required.",
     "password": "Token that Target requires if *Require Authentication* is on. Default: no `Authorization` header.",
-    "host": "Another endpoint for Target, such as `http://127.0.0.1:8900`. Default: `https://<client code>.tt.omtrdc.net`.",
+    "host": "Another endpoint, such as `http://127.0.0.1:8900`. Default: `https://<client code>.tt.omtrdc.net`.",
     "port": "Port of the base URL, if the URL contains none.",
 }
 MARKER = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.M)
