@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -114,3 +115,30 @@ CHECKS = {
 def test_the_source_distribution_passes_the_checks_of_its_makefile(unpacked, check):
     done = subprocess.run([sys.executable, *CHECKS[check]], cwd=unpacked, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def test_the_wheel_contains_the_examples_with_a_sample_of_their_data(wheel):
+    examples = f"{PACKAGE.name}/example_dags/"
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.removeprefix(examples) for name in archive.namelist() if name.startswith(examples)}
+        sample = archive.read(f"{examples}data/cdnow/CDNOW_master.txt").decode().splitlines()
+    repository = ROOT / "example_dags"
+    files = {str(path.relative_to(repository)) for path in repository.rglob("*.*") if path.suffix != ".pyc"}
+    assert names == files
+    purchases = (repository / "data" / "cdnow" / "CDNOW_master.txt").read_text().splitlines()
+    customers = {line.split()[0] for line in sample[1:]}
+    assert sample == purchases[:1] + [line for line in purchases[1:] if line.split()[0] in customers]
+    assert len(customers) == 1_179  # cdnow_thresholds needs 990
+
+
+def test_the_wheel_is_small(wheel):
+    assert wheel.stat().st_size < 400_000

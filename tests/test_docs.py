@@ -135,8 +135,11 @@ def check_uv(arguments):
 
 
 def check_python(arguments):
-    """It creates a virtual environment, or runs tests that exist."""
+    """It creates a virtual environment, runs tests that exist, or runs code."""
     if arguments[:2] == ["-m", "venv"]:
+        return
+    if arguments[0] == "-c":
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=os.environ)
         return
     assert arguments[:2] == ["-m", "pytest"], arguments
     assert (ROOT / arguments[2]).exists()
