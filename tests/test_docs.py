@@ -256,6 +256,13 @@ def test_an_ini_block_is_a_configuration(block):
     json.loads(parser["secrets"]["backend_kwargs"])
 
 
+@pytest.mark.parametrize("page", ["docs/explanation/guarantees.md", "docs/explanation/security.md"])
+def test_every_test_that_a_page_names_exists(page):
+    named = re.findall(r"`(?:tests/)?((?:\w+/)*(?:test_\w+\.py|(?<=/)))`", (ROOT / page).read_text())
+    assert len(named) > 3
+    assert [path for path in named if not (ROOT / "tests" / path).exists()] == []
+
+
 # The first tutorial
 
 TUTORIAL = ROOT / "docs" / "tutorials" / "first-upload.md"
