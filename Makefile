@@ -51,11 +51,11 @@ lint: $(VENV)/test.stamp ## Check style, types, language and the direction of im
 	@$(BIN)/python scripts/check_language.py
 
 docs: $(VENV)/docs.stamp ## Build the documentation site in .local/site; warnings are errors
-	@PYTHONPATH=. $(BIN)/python -m mkdocs build
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build
 	@echo "The site: $(LOCAL)/site/index.html"
 
 docs-serve: $(VENV)/docs.stamp ## Serve the documentation site, with search, and rebuild it after changes
-	@PYTHONPATH=. $(BIN)/python -m mkdocs serve
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs serve
 
 audit: $(AUDIT)/audit.stamp ## Check for insecure code, and for known vulnerabilities of dependencies (PyPI, OSV)
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target

@@ -72,7 +72,7 @@ def surroundings(sandbox, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("surroundings")
-@pytest.mark.parametrize("source", blocks("python"))
+@pytest.mark.parametrize("source", list(blocks("python")))
 def test_a_python_block_runs_as_it_stands(source, monkeypatch, tmp_path):
     if AIRFLOW < (3, 0):
         source = AIRFLOW_2.sub(lambda match: match[1].replace("; ", "\n"), source)
@@ -232,7 +232,7 @@ def commands(block):
             command = []
 
 
-@pytest.mark.parametrize("block", blocks("shell"))
+@pytest.mark.parametrize("block", list(blocks("shell")))
 def test_a_shell_block_runs_or_is_checked_by_its_rule(block):
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
     for program, *arguments in commands(block):
@@ -240,12 +240,12 @@ def test_a_shell_block_runs_or_is_checked_by_its_rule(block):
         RULES[program](arguments)
 
 
-@pytest.mark.parametrize("block", blocks("json"))
+@pytest.mark.parametrize("block", list(blocks("json")))
 def test_a_json_block_is_json(block):
     json.loads(block)
 
 
-@pytest.mark.parametrize("block", blocks("ini"))
+@pytest.mark.parametrize("block", list(blocks("ini")))
 def test_an_ini_block_is_a_configuration(block):
     from airflow.configuration import conf
 
