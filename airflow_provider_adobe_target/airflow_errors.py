@@ -9,9 +9,14 @@ from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
     AdobeTargetUnavailableError,
     BatchTimeoutError,
+    EmptySourceError,
     SourceReadError,
 )
-from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
+from airflow_provider_adobe_target.version_compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 _NO_FILESYSTEM = "No filesystem registered for scheme "  # Airflow 2.11, if the provider is not installed
 _REQUIREMENTS = {  # what to install for a package or scheme that an error names
@@ -41,6 +46,8 @@ def translate_errors() -> Iterator[None]:
         raise
     except BatchTimeoutError as error:
         raise AirflowSensorTimeout(str(error)) from None
+    except EmptySourceError as error:
+        raise AirflowSkipException(str(error)) from None
     except AdobeTargetError as error:
         raise AirflowFailException(str(error)) from None
     except (ImportError, ValueError) as error:

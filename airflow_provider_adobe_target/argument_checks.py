@@ -48,6 +48,7 @@ _BOOLEANS = (
     "allow_no_members",
     "authenticated",
     "deferrable",
+    "dry_run",
     "durable",
     "guaranteed_upload",
     "is_dry_run",

@@ -32,6 +32,10 @@ class ProfileDataError(AdobeTargetError):
     """The rows cannot be converted to profiles: a column, name or file is invalid, or too many rows are rejected."""
 
 
+class EmptySourceError(ProfileDataError):
+    """The source has no rows, and ``on_no_rows`` is ``skip``."""
+
+
 class TargetRefusedError(AdobeTargetError):
     """Adobe Target refused a request permanently: ``success=false``, a 4xx status, or a redirect."""
 

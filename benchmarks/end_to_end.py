@@ -63,12 +63,12 @@ def upload(path: Path, folder: Path) -> Callable[[], object]:
 
     hook = AdobeTargetHook()
     files = list(ProfilePipeline(read_files([path]), ProfileOptions(max_rows_per_file=MAX_ROWS), folder).files())
-    assert hook.rate_limiter
+    session = hook.session
 
     return lambda: run_pool(
         files,
-        lambda _, file, clock: hook.submit(file.path, file.rows, file.size, file.sha256, "v2", clock),
-        at_once=AT_ONCE,
+        lambda _, file, clock: session.replace(clock=clock).submit(file),
+        max_workers=AT_ONCE,
         stop=threading.Event(),
     )
 

@@ -45,7 +45,7 @@ def pandas_chunks(hook: Any) -> None:
 
 def source(hook: Any, parameters: Any) -> None:
     """Read as the operator does, without conversion."""
-    from airflow_provider_adobe_target.inputs.row_source import read_sql
+    from airflow_provider_adobe_target.inputs.database import read_sql
 
     for batch in read_sql(hook, SQL, parameters).record_batches():
         assert batch.num_rows > 0
@@ -53,7 +53,7 @@ def source(hook: Any, parameters: Any) -> None:
 
 def full_pipeline(hook: Any, parameters: Any) -> None:
     """Run the operator's dry run."""
-    from airflow_provider_adobe_target.inputs.row_source import read_sql
+    from airflow_provider_adobe_target.inputs.database import read_sql
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 

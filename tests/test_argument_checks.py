@@ -160,7 +160,7 @@ def test_universe_and_id_map_have_one_source():
         AudienceFlagOperator(task_id="task", data=[], audiences=["a"])
     with pytest.raises(ProfileDataError, match="Give one of universe_data, universe_sql and universe_path"):
         make(AudienceFlagOperator, data=[], universe_path="a")
-    with pytest.raises(ProfileDataError, match="attributes is not for"):
+    with pytest.raises(ProfileDataError, match="attributes cannot be set"):
         make(AudienceFlagOperator, data=[], attributes=["x"])
     with pytest.raises(ProfileDataError, match="Give one of id_map, id_map_sql and id_map_path"):
         make(BulkProfileUpdateOperator, data=[], id_map=[], id_map_path="a")

@@ -1,7 +1,8 @@
-"""What became of batches, and the verdict over them."""
+"""The batch model: one batch file, and the status that Target reported for it."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,6 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-import re
 
 _BATCH_ID = re.compile(r"[?&]batchId=([^&]+)")
 
@@ -22,36 +21,19 @@ DRY_RUN = "dry_run"
 LOST_ANSWER = "lost_answer"
 TORN = "torn"
 _FINAL = frozenset({COMPLETE, STUCK, LOST})
-_COUNTERS = ("batch_size", "consumed_count", "successful_updates", "profiles_not_found", "failed_updates")
-
-
-@dataclass(frozen=True)
-class BatchReceipt:
-    """What Target gives for a file it has queued.
-
-    :param batch_id: Target's name of the batch.
-    :param status_url: where its status is asked, checked, without ``showDetails``.
-    :param submitted_at: time of the answer, UTC, as in ``2026-01-01T00:00:00Z``.
-    :param answer_was_lost: whether the file had been sent before, and the answer never came: Target may have it twice.
-    """
-
-    batch_id: str
-    status_url: str
-    submitted_at: str
-    answer_was_lost: bool = False
 
 
 @dataclass(frozen=True)
 class BatchStatus:
-    """What Target says of a batch. A counter it did not give is None, never computed from the others.
+    """The status of a batch. A counter that Target did not return is None. It is never computed from the others.
 
-    :param status: ``incomplete``, ``complete``, ``stuck``, or another word of Target's as it came.
-    :param batch_size: rows in the batch.
-    :param consumed_count: rows taken up so far.
-    :param successful_updates: rows applied.
-    :param profiles_not_found: rows whose id is unknown.
-    :param failed_updates: rows that failed.
-    :param listed_failures: rows listed one by one as failed.
+    :param status: ``incomplete``, ``complete``, ``stuck``, or another word of Target, unchanged.
+    :param batch_size: Rows in the batch.
+    :param consumed_count: Rows processed so far.
+    :param successful_updates: Rows applied.
+    :param profiles_not_found: Rows with an unknown id.
+    :param failed_updates: Rows that failed.
+    :param listed_failures: Number of rows that Target lists individually as failed.
     """
 
     status: str
@@ -64,75 +46,57 @@ class BatchStatus:
 
     @property
     def final(self) -> bool:
-        """Whether Target is done with the batch, well or not."""
+        """Whether Target has finished the batch, successfully or not."""
         return self.status in _FINAL
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One batch file and what is known of it: an entry of the report's ``batches``, in the report's order.
+COUNTERS = ("batch_size", "consumed_count", "successful_updates", "profiles_not_found", "failed_updates")
+_STATUS_FIELDS = tuple(field.name for field in fields(BatchStatus))
 
-    :param rows: rows in the file, or None where only its status URL is known.
-    :param bytes: bytes of the HTTP body.
-    :param sha256: digest of the HTTP body, in hex.
-    :param listed_failures: rows Target listed as failed; in the report only where there are any.
-    :param resubmitted_after: why the same bytes were sent before: ``lost_answer`` (Target may have taken them then),
-        ``stuck``, ``status_lost`` or ``torn``; in the report only where there is a reason.
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(BatchStatus):
+    """One batch file and its last known status: an entry of the report's ``batches``.
+
+    :param status: As :class:`BatchStatus`; also ``submitted`` if the status is not known yet, and ``dry_run``.
+    :param batch_id: Target's id of the batch. None if the file was not submitted.
+    :param status_url: Validated URL of status requests, without ``showDetails``. None if the file was not submitted.
+    :param rows: Rows in the file. None if only the status URL is known.
+    :param bytes: Size of the HTTP body.
+    :param sha256: Digest of the HTTP body in hexadecimal.
+    :param submitted_at: UTC time of the response, as in ``2026-01-01T00:00:00Z``.
+    :param resubmitted_after: Reasons of earlier submissions of the same bytes: ``lost_answer`` (Target may have queued
+        them), ``stuck``, ``status_lost`` or ``torn``. The report contains it only if there is a reason.
     """
 
-    batch_id: str | None
-    status_url: str | None
+    status: str = SUBMITTED
+    batch_id: str | None = None
+    status_url: str | None = None
     rows: int | None = None
     bytes: int | None = None
     sha256: str | None = None
     submitted_at: str | None = None
-    status: str = SUBMITTED
-    batch_size: int | None = None
-    consumed_count: int | None = None
-    successful_updates: int | None = None
-    profiles_not_found: int | None = None
-    failed_updates: int | None = None
-    listed_failures: int = 0
     resubmitted_after: tuple[str, ...] = ()
-
-    @classmethod
-    def submitted(cls, receipt: BatchReceipt, *, rows: int, bytes: int, sha256: str) -> Batch:
-        """Return the batch that Target has just queued."""
-        batch = cls(receipt.batch_id, receipt.status_url, rows, bytes, sha256, receipt.submitted_at)
-        return batch.sent_before(LOST_ANSWER) if receipt.answer_was_lost else batch
-
-    @classmethod
-    def planned(cls, *, rows: int, bytes: int, sha256: str) -> Batch:
-        """Return the batch that a dry run would send."""
-        return cls(None, None, rows, bytes, sha256, status=DRY_RUN)
 
     @classmethod
     def from_status_url(cls, status_url: str) -> Batch:
         """Return a batch of which only the status URL is known."""
-        return cls(batch_id_of(status_url), status_url)
+        return cls(batch_id=batch_id_of(status_url), status_url=status_url)
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Batch:
-        """Read an entry of a report's ``batches``. Keys that no report has are ignored.
+        """Read an entry of a report's ``batches``, or what :meth:`to_event` returned. Unknown keys are ignored.
 
-        :raises AdobeTargetError: where a value is not of the kind that a report holds.
+        :raises AdobeTargetError: If a value has the wrong type.
         """
-        known: dict[str, Any] = {}
-        for name in (field.name for field in fields(cls) if field.name in entry):
-            value = entry[name]
-            wanted: Any = int if name in (*_COUNTERS, "rows", "bytes", "listed_failures") else str
-            if name == "resubmitted_after":
-                wanted, value = tuple, tuple(value) if isinstance(value, list) else value
-            if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
-                raise AdobeTargetError(
-                    f"A batch's {name} is not {wanted.__name__}: give batches as the report has them."
-                )
-            known[name] = value
-        status_url, batch_id = known.pop("status_url", None), known.pop("batch_id", None)
-        known["status"] = known.get("status") or SUBMITTED
-        known["listed_failures"] = known.get("listed_failures") or 0
-        known["resubmitted_after"] = known.get("resubmitted_after") or ()
-        return cls(batch_id or (batch_id_of(status_url) if status_url else None), status_url, **known)
+        known = {
+            field.name: _checked(field.name, entry[field.name])
+            for field in fields(cls)
+            if entry.get(field.name) not in (None, "")
+        }
+        if not known.get("batch_id") and known.get("status_url"):
+            known["batch_id"] = batch_id_of(known["status_url"])
+        return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of the report: plain JSON."""
@@ -142,49 +106,51 @@ class Batch:
                 del entry[name]
         return entry
 
-    @classmethod
-    def from_event(cls, entry: Mapping[str, Any]) -> Batch:
-        """Read what :meth:`to_event` wrote.
-
-        :raises AdobeTargetError: as :meth:`from_dict`.
-        """
-        return cls.from_dict(entry)
-
     def to_event(self) -> dict[str, Any]:
-        """Return all that is known, for the way between a task and its trigger: plain JSON."""
-        return {**asdict(self), "resubmitted_after": list(self.resubmitted_after)}
+        """Return all fields as plain JSON, for a trigger or a checkpoint. The status comes last, as in the report."""
+        entry = asdict(self)
+        status = {name: entry.pop(name) for name in _STATUS_FIELDS}
+        reasons = list(entry.pop("resubmitted_after"))
+        return {**entry, **status, "resubmitted_after": reasons}
 
     def with_status(self, status: BatchStatus) -> Batch:
-        """Return the batch with what Target says now, and nothing of what it said before."""
+        """Return the batch with a new status. All fields of the previous status are replaced."""
         return replace(self, **asdict(status))
 
-    def lost(self) -> Batch:
-        """Return the batch as one that Target no longer knows."""
-        return self.with_status(BatchStatus(LOST))
-
     def sent_before(self, *reasons: str) -> Batch:
-        """Return the batch with reasons for which the same bytes had been sent before."""
+        """Return the batch with reasons of earlier submissions of the same bytes."""
         return replace(self, resubmitted_after=(*reasons, *self.resubmitted_after))
 
     @property
     def is_planned(self) -> bool:
-        """Whether it is of a dry run, and Target never saw it."""
+        """Whether the batch belongs to a dry run, so that Target does not know it."""
         return self.status == DRY_RUN and self.status_url is None
 
     @property
     def final(self) -> bool:
-        """Whether there is nothing to wait for: Target is done with the batch, well or not, or never saw it."""
+        """Whether the status cannot change any more: Target has finished the batch, or does not know it."""
         return self.status in _FINAL or self.is_planned
 
     @property
     def failures(self) -> int | None:
-        """Rows that failed: the counter or the rows listed, whichever is more; None if Target gave neither."""
+        """Number of failed rows: the larger of the counter and the listed rows. None if Target returned neither."""
         if self.failed_updates is None:
             return self.listed_failures or None
         return max(self.failed_updates, self.listed_failures)
 
 
+def _checked(name: str, value: Any) -> Any:
+    if name == "resubmitted_after":
+        wanted: Any = tuple
+        value = tuple(value) if isinstance(value, list) else value
+    else:
+        wanted = int if name in (*COUNTERS, "rows", "bytes", "listed_failures") else str
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise AdobeTargetError(f"The {name} of a batch must be {wanted.__name__}. Pass batches as the report has them.")
+    return value
+
+
 def batch_id_of(status_url: str) -> str:
-    """Return the ``batchId`` a status URL names, as it stands there, or the URL without its scheme."""
+    """Return the ``batchId`` parameter of a status URL, not decoded. Without one, return the URL without its scheme."""
     match = _BATCH_ID.search(status_url)
     return match[1] if match else status_url.partition("://")[2]

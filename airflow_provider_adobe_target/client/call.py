@@ -1,14 +1,14 @@
 """The flow of one API call: rate limiting, retries and the deadline.
 
-See :mod:`airflow_provider_adobe_target.client.protocol` for flows, and ``transports.run`` and ``transports.arun`` for
-their drivers.
+See :mod:`airflow_provider_adobe_target.client.protocol` for flows. ``transports.requests.run`` and
+``transports.httpx.arun`` drive them.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_adobe_target.client.protocol import (
@@ -24,7 +24,6 @@ from airflow_provider_adobe_target.client.retry_policy import (
     FailedAttempt,
     RetryPolicy,
     attempt_from_failure,
-    attempt_from_response,
 )
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, BatchTimeoutError
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
+    from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
@@ -39,9 +39,22 @@ _MIN_CALL_SECONDS = 60.0  # minimum duration that is allowed for a call that sta
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class CallContext:
+    """The connection, rate limiter and clock that a flow uses.
+
+    :param settings: Connection settings.
+    :param rate_limiter: Rate limiter of the calls.
+    :param clock: Clock.
+    """
+
+    settings: TargetSettings
+    rate_limiter: RateLimit
+    clock: Clock
+
+
 def call_with_retry(
-    rate_limiter: RateLimit,
-    clock: Clock,
+    context: CallContext,
     request: Request,
     read: Callable[[Response], T | FailedAttempt],
     *,
@@ -49,32 +62,30 @@ def call_with_retry(
     subject: str,
     deadline: float = math.inf,
     failed_attempts: list[FailedAttempt] | None = None,
-    classify: Callable[[Response, float], FailedAttempt | None] = attempt_from_response,
 ) -> Flow[T]:
     """Send a request within the rate limit, retry it as the policy allows, and return the parsed response.
 
-    :param rate_limiter: Rate limiter of the calls.
-    :param clock: Clock.
+    :param context: Rate limiter and clock of the call.
     :param request: Request to send.
     :param read: Function that parses a response, or returns a failed attempt if a retry may help.
     :param policy: Retry policy.
     :param subject: Description of the request, for messages.
     :param deadline: Time in seconds since the epoch after which no wait may end. A call may end up to a minute later.
     :param failed_attempts: Empty list that receives the failed attempts.
-    :param classify: Function that returns a failed attempt for a response whose HTTP status allows a retry.
     :raises AdobeTargetUnavailableError: If the policy allows no further attempt.
     :raises BatchTimeoutError: If the next wait would end after the deadline.
     """
+    clock = context.clock
     failed_attempts = [] if failed_attempts is None else failed_attempts
     first_failure: float | None = None
     reason = "the limit of calls per minute was reached"
     while True:
-        with rate_limiter.permit() as permit:
+        with context.rate_limiter.permit() as permit:
             while (pause := permit.try_acquire()) > 0:
                 yield wait_within(pause, clock, deadline, subject, reason)
             remaining = max(_MIN_CALL_SECONDS, deadline - clock.now())
             answer = yield Send(replace(request, remaining_seconds=remaining))
-        outcome = _outcome(answer, read, clock.now(), classify)
+        outcome = _outcome(answer, read, clock.now(), policy)
         if not isinstance(outcome, FailedAttempt):
             return outcome
         if outcome.throttled:
@@ -98,10 +109,10 @@ def _outcome(
     answer: SendResult | None,
     read: Callable[[Response], T | FailedAttempt],
     now: float,
-    classify: Callable[[Response, float], FailedAttempt | None],
+    policy: RetryPolicy,
 ) -> T | FailedAttempt:
     if isinstance(answer, Response):
-        return classify(answer, now) or read(answer)
+        return policy.classify(answer, now) or read(answer)
     if isinstance(answer, TransportFailure):
         return attempt_from_failure(answer)
     raise TypeError("a flow must be resumed with the result of its request")

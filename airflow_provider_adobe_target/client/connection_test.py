@@ -15,24 +15,24 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetError
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
     from airflow_provider_adobe_target.client.auth.token_cache import Token
+    from airflow_provider_adobe_target.client.call import CallContext
     from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 PLACEHOLDER = "***"
 """Value that the connection form of Airflow 3 submits instead of a saved secret."""
 
 
-def check_connection(settings: TargetSettings, authenticator: Authenticator, clock: Clock) -> Flow[tuple[bool, str]]:
+def check_connection(context: CallContext, authenticator: Authenticator) -> Flow[tuple[bool, str]]:
     """Look up a profile with a random id. Target's 'no profile found' means that the connection works.
 
     If the connection has an OAuth credential, the Admin API is called to read whether a token is required and when the
     current one expires. Nothing is changed.
 
-    :param settings: Connection settings.
+    :param context: Settings and clock.
     :param authenticator: Authenticator of the connection, without retries.
-    :param clock: Clock.
     :return: Whether the connection works, and a message.
     """
+    settings = context.settings
     secrets = (settings.token, settings.property_token, settings.oauth and settings.oauth.client_secret)
     if PLACEHOLDER in secrets:
         return False, (
@@ -51,7 +51,7 @@ def check_connection(settings: TargetSettings, authenticator: Authenticator, clo
         works, message = yield from authenticator.with_profile_token(_look_up(settings))
     except AdobeTargetError as error:
         return False, str(error)
-    return works, f"{message} {_token_report(settings, token, is_required, clock.now())}"
+    return works, f"{message} {_token_report(settings, token, is_required, context.clock.now())}"
 
 
 def _check_target(settings: TargetSettings) -> Flow[tuple[bool, str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 from airflow_provider_adobe_target import __version__
 
@@ -47,10 +47,34 @@ class BatchBody:
 
     :param path: Path of the file.
     :param size: Size in bytes.
+    :param rows: Number of rows, if known.
+    :param sha256: SHA-256 digest in hexadecimal, if known.
     """
 
     path: Path
     size: int
+    rows: int | None = None
+    sha256: str | None = None
+
+
+class UploadFile(Protocol):
+    """A complete batch file, as the profile pipeline writes it."""
+
+    @property
+    def path(self) -> Path:
+        """Path of the file."""
+
+    @property
+    def rows(self) -> int | None:
+        """Number of rows, if known."""
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 digest in hexadecimal, if known."""
 
 
 @dataclass(frozen=True)

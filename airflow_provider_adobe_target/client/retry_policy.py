@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_adobe_target.client.protocol import Response, TransportFailure
 
@@ -35,55 +35,6 @@ class FailedAttempt:
     throttled: bool = False
     maybe_accepted: bool = False
 
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """Retry policy of one call.
-
-    :param max_elapsed: Seconds after the first failure within which retries may start.
-    :param max_tries: Maximum number of attempts, without throttled ones. None for no limit.
-    :param max_lost_answers: Maximum number of attempts whose response was lost after the whole body was sent. None for
-        no limit.
-    :param first_wait: Seconds before the first retry. The wait doubles with each failure.
-    :param longest_wait: Maximum wait in seconds.
-    :param silent_attempts: Number of failed attempts that are logged at the level DEBUG instead of WARNING.
-    """
-
-    max_elapsed: float = 30 * 60.0
-    max_tries: int | None = None
-    max_lost_answers: int | None = None
-    first_wait: float = 5.0
-    longest_wait: float = 60.0
-    silent_attempts: int = 0
-
-    def wait(self, failed_attempts: Sequence[FailedAttempt], elapsed: float) -> float | None:
-        """Return the wait before the next attempt.
-
-        :param failed_attempts: All failed attempts of the call so far.
-        :param elapsed: Seconds since the first failure.
-        :return: Seconds to wait, or None if no further attempt is allowed.
-        """
-        failures = sum(not attempt.throttled for attempt in failed_attempts)
-        lost = sum(attempt.maybe_accepted for attempt in failed_attempts)
-        if not failed_attempts[-1].throttled and (
-            _reached(failures, self.max_tries) or _reached(lost, self.max_lost_answers)
-        ):
-            return None
-        wait = failed_attempts[-1].wait
-        if wait is None:
-            wait = min(self.first_wait * 2.0 ** min(failures - 1, 30), self.longest_wait)
-        return wait if elapsed + wait <= self.max_elapsed else None
-
-
-def _reached(count: int, limit: int | None) -> bool:
-    return limit is not None and count >= limit
-
-
-# A file that Target may have queued is sent only once more, because each upload may queue another batch.
-SUBMIT_POLICY = RetryPolicy(max_tries=5, max_lost_answers=2)
-POLL_POLICY = RetryPolicy()
-# Profile calls are idempotent and numerous.
-PROFILE_POLICY = RetryPolicy(first_wait=1.0, silent_attempts=1)
 
 _GATEWAY_ERRORS = (502, 504)
 _DEFAULT_WAITS = {429: 10.0, 503: 65.0}
@@ -119,3 +70,55 @@ def _retry_after(text: str, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Retry policy of one call.
+
+    :param max_elapsed: Seconds after the first failure within which retries may start.
+    :param max_tries: Maximum number of attempts, without throttled ones. None for no limit.
+    :param max_lost_answers: Maximum number of attempts whose response was lost after the whole body was sent. None for
+        no limit.
+    :param first_wait: Seconds before the first retry. The wait doubles with each failure.
+    :param longest_wait: Maximum wait in seconds.
+    :param silent_attempts: Number of failed attempts that are logged at the level DEBUG instead of WARNING.
+    :param classify: Function that returns the failed attempt of a response whose HTTP status allows a retry.
+    """
+
+    max_elapsed: float = 30 * 60.0
+    max_tries: int | None = None
+    max_lost_answers: int | None = None
+    first_wait: float = 5.0
+    longest_wait: float = 60.0
+    silent_attempts: int = 0
+    classify: Callable[[Response, float], FailedAttempt | None] = attempt_from_response
+
+    def wait(self, failed_attempts: Sequence[FailedAttempt], elapsed: float) -> float | None:
+        """Return the wait before the next attempt.
+
+        :param failed_attempts: All failed attempts of the call so far.
+        :param elapsed: Seconds since the first failure.
+        :return: Seconds to wait, or None if no further attempt is allowed.
+        """
+        failures = sum(not attempt.throttled for attempt in failed_attempts)
+        lost = sum(attempt.maybe_accepted for attempt in failed_attempts)
+        if not failed_attempts[-1].throttled and (
+            _reached(failures, self.max_tries) or _reached(lost, self.max_lost_answers)
+        ):
+            return None
+        wait = failed_attempts[-1].wait
+        if wait is None:
+            wait = min(self.first_wait * 2.0 ** min(failures - 1, 30), self.longest_wait)
+        return wait if elapsed + wait <= self.max_elapsed else None
+
+
+def _reached(count: int, limit: int | None) -> bool:
+    return limit is not None and count >= limit
+
+
+# A file that Target may have queued is sent only once more, because each upload may queue another batch.
+SUBMIT_POLICY = RetryPolicy(max_tries=5, max_lost_answers=2)
+POLL_POLICY = RetryPolicy()
+# Profile calls are idempotent and numerous.
+PROFILE_POLICY = RetryPolicy(first_wait=1.0, silent_attempts=1)

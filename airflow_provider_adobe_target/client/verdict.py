@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.argument_checks import check_arguments
+from airflow_provider_adobe_target.client.batch import COMPLETE, COUNTERS, LOST, STUCK, TORN, Batch
 from airflow_provider_adobe_target.exceptions import BatchOutcomeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-from airflow_provider_adobe_target.client.batch import _COUNTERS, COMPLETE, LOST, STUCK, TORN, Batch
 
 _COUNTER_NAMES = {
     "consumed_count": "consumedCount",
@@ -20,25 +21,38 @@ _COUNTER_NAMES = {
 }
 
 
-def check_limits(max_failed_pct: float, max_not_found_pct: float | None) -> None:
-    """Check the two limits of :func:`evaluate_batches`.
+@dataclass(frozen=True)
+class OutcomeLimits:
+    """Limits on the outcome of all batches together.
 
-    :raises ProfileDataError: where one is not within 0 to 100.
+    :param max_failed_pct: Percentage of rows, 0 to 100, that may have failed.
+    :param max_not_found_pct: Percentage of rows, 0 to 100, whose id Target may not know. None for no limit.
     """
-    check_arguments({"max_failed_pct": max_failed_pct, "max_not_found_pct": max_not_found_pct})
+
+    max_failed_pct: float = 0.0
+    max_not_found_pct: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        :raises ProfileDataError: If a limit is not within 0 to 100.
+        """
+        check_arguments(vars(self))
 
 
-def evaluate_batches(batches: Sequence[Batch], *, max_failed_pct: float, max_not_found_pct: float | None) -> list[str]:
-    """Pass the verdict over batches that are final.
+NO_LIMITS = OutcomeLimits(max_failed_pct=100)
+"""Limits that no counter exceeds. Only batches that are stuck, lost or incomplete fail."""
 
-    :param max_failed_pct: per cent, 0 to 100, of the rows of all batches that may have failed.
-    :param max_not_found_pct: per cent of the rows whose id Target may not know; None for no limit.
-    :return: warnings: counters that are missing or contradict each other, and batches of which no id was found.
-    :raises BatchOutcomeError: naming every rule that is broken: ``stuck``, 'status lost', a ``batchSize`` that is not
-        the number of rows sent, ``max_failed_pct`` or ``max_not_found_pct``, with batch ids and counts.
-    :raises AdobeTargetError: where a limit is not within 0 to 100.
+
+def evaluate_batches(batches: Sequence[Batch], limits: OutcomeLimits) -> list[str]:
+    """Evaluate final batches.
+
+    :param limits: Limits on all batches together.
+    :return: Warnings about missing or contradictory counters, and about batches without any known id.
+    :raises BatchOutcomeError: If a batch is stuck or lost, its ``batchSize`` differs from the number of rows sent, or a
+        limit is exceeded. The message has all problems, with batch ids and counts.
     """
-    check_limits(max_failed_pct, max_not_found_pct)
+    max_failed_pct, max_not_found_pct = limits.max_failed_pct, limits.max_not_found_pct
     batches = [batch for batch in batches if not batch.is_planned]
     problems = [problem for batch in batches for problem in _problems_of(batch)]
     problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
@@ -64,19 +78,19 @@ def _none_found(batches: Sequence[Batch]) -> list[str]:
 
 
 def failure_reason(batch: Batch) -> str | None:
-    """Name the end for which a batch's file may be sent again: ``stuck``, ``status_lost`` or ``torn``; else None."""
+    """Return why a batch failed and its file may be sent again: ``stuck``, ``status_lost`` or ``torn``; or None."""
     if batch.status in (STUCK, LOST):
         return batch.status
     return TORN if batch.final and _problems_of(batch) else None
 
 
 def _problems_of(batch: Batch) -> list[str]:
-    """Say what is wrong with a batch by itself, whatever limits there are for rows."""
+    """Return the problems of one batch that are independent of the limits."""
     if batch.status == STUCK:
         return [f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."]
     if batch.status == LOST:
         return [
-            f"Batch {batch.batch_id}: status lost. Target no longer knows it; what became of its rows is unknown. "
+            f"Batch {batch.batch_id}: status lost. Target no longer knows it; the outcome of its rows is unknown. "
             "Sending the same rows again is safe."
         ]
     if batch.status != COMPLETE:
@@ -84,7 +98,7 @@ def _problems_of(batch: Batch) -> list[str]:
     if None not in (batch.rows, batch.batch_size) and batch.rows != batch.batch_size:
         return [
             f"Batch {batch.batch_id} was sent with {batch.rows} rows, but its batchSize is "
-            f"{batch.batch_size}: rows were lost or torn on the way."
+            f"{batch.batch_size}: rows were lost or torn in transit."
         ]
     return []
 
@@ -106,12 +120,12 @@ def _rows(batch: Batch) -> int | None:
 
 def _warnings(batch: Batch, not_found_matters: bool) -> list[str]:
     name = f"Batch {batch.batch_id} is complete"
-    if all(getattr(batch, counter) is None for counter in _COUNTERS):
-        return [f"{name}, but Target gave no counters: what became of its rows is unknown."]
-    untold = [] if batch.failures is not None else ["failedUpdates"]
+    if all(getattr(batch, counter) is None for counter in COUNTERS):
+        return [f"{name}, but Target returned no counters: the outcome of its rows is unknown."]
+    missing = [] if batch.failures is not None else ["failedUpdates"]
     if not_found_matters and batch.profiles_not_found is None:
-        untold.append("profilesNotFound")
-    warnings = [f"{name}, but Target did not give {' and '.join(untold)}."] if untold else []
+        missing.append("profilesNotFound")
+    warnings = [f"{name}, but Target did not return {' and '.join(missing)}."] if missing else []
     return warnings + [f"{name}, but {contradiction}." for contradiction in _contradictions(batch)]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.cancellation import cancel, cancelled_by
 
@@ -28,15 +27,6 @@ T = TypeVar("T", bound=WorkItem)
 
 class TaskCancelledError(Exception):
     """Raised in worker threads when the task is cancelled."""
-
-
-def check_concurrency(max_concurrent_uploads: int) -> None:
-    """Check the number of concurrent uploads.
-
-    :param max_concurrent_uploads: Number of uploads.
-    :raises AdobeTargetError: If it is not an integer from 1 to 10.
-    """
-    check_arguments({"max_concurrent_uploads": max_concurrent_uploads})
 
 
 def run_pool(

@@ -6,43 +6,27 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target import connection_form
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.batch_file_check import check_batch_file
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
-from airflow_provider_adobe_target.client.endpoints.batch_status import (
-    batch_status,
-    failed_ids,
-    poll_once,
-    wait_for_batches,
-)
-from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
-from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
-from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyRateLimiter
-from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter, shared_rate_limiter
+from airflow_provider_adobe_target.client.protocol import BatchBody
+from airflow_provider_adobe_target.client.session import Session
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.exceptions import (
-    AdobeTargetError,
-    ConnectionSettingsError,
-    ProfileDataError,
-)
+from airflow_provider_adobe_target.exceptions import AdobeTargetError, ConnectionSettingsError, ProfileDataError
 from airflow_provider_adobe_target.version_compat import BaseHook, get_async_connection, mask_secret
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
     from airflow_provider_adobe_target.client.auth.token_cache import Token
     from airflow_provider_adobe_target.client.profile import TargetProfile
-    from airflow_provider_adobe_target.client.protocol import ApiVersion, Flow, IdType
-    from airflow_provider_adobe_target.concurrency.clock import Clock
+    from airflow_provider_adobe_target.client.protocol import ApiVersion, IdType
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CONFIRMATION = "rotate the token for every user of it"
@@ -96,9 +80,9 @@ class AdobeTargetHook(BaseHook):
         return _settings(await get_async_connection(adobe_target_conn_id, hook=cls))
 
     @cached_property
-    def rate_limiter(self) -> RateLimiter:
-        """The rate limiter for uploads and polls, shared by all tasks on this machine that use the account."""
-        return shared_rate_limiter(self.settings, clocks.SYSTEM)
+    def session(self) -> Session:
+        """The client session of the connection. Its calls share the rate limit of the account on this machine."""
+        return Session(self.settings, mask=mask_secret)
 
     def authenticate(self) -> None:
         """Read the Profile API token from the Admin API before the first call, if the connection requires this.
@@ -106,8 +90,7 @@ class AdobeTargetHook(BaseHook):
         :raises TokenRefusedError: If IMS or the Admin API refuses the OAuth credential.
         :raises AdobeTargetUnavailableError: If IMS or the Admin API returns no usable response.
         """
-        if self.settings.reads_token:
-            self._run(_nothing(), clocks.SYSTEM)
+        self.session.authenticate()
 
     def upload_batch(self, file: str | os.PathLike[str], api_version: ApiVersion = "v2") -> dict[str, Any]:
         """Upload one batch file and return its receipt. Adobe Target has queued the batch, but not processed it yet.
@@ -132,7 +115,7 @@ class AdobeTargetHook(BaseHook):
                 f"{body.encoded_delimiters:,}",
             )
         digest = hashlib.sha256(content).hexdigest()
-        return self.submit(Path(file), body.rows, len(content), digest, api_version).to_dict()
+        return self.session.submit(BatchBody(Path(file), len(content), body.rows, digest), api_version).to_dict()
 
     def get_batch_status(self, status_url: str) -> dict[str, Any]:
         """Return the status of a batch.
@@ -142,63 +125,7 @@ class AdobeTargetHook(BaseHook):
         :raises StatusLostError: If Adobe Target no longer has the batch.
         :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response for 30 minutes.
         """
-        clock, batch = clocks.SYSTEM, Batch.from_status_url(status_url)
-        status = self._run(batch_status(self.settings, self.rate_limiter, clock, batch), clock)
-        return batch.with_status(status).to_dict()
-
-    def submit(
-        self, path: Path, rows: int, size: int, sha256: str, api_version: ApiVersion, clock: Clock | None = None
-    ) -> Batch:
-        """Upload one batch file that is already validated; raises as :meth:`upload_batch`.
-
-        :param path: Path of the file.
-        :param rows: Number of rows.
-        :param size: Size in bytes.
-        :param sha256: SHA-256 digest of the file in hexadecimal.
-        :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not.
-        :param clock: Clock. Default: the system clock.
-        :return: Submitted batch.
-        """
-        from airflow_provider_adobe_target.client.protocol import BatchBody
-
-        clock = clock or clocks.SYSTEM
-        flow = submit_batch(self.settings, self.rate_limiter, clock, BatchBody(path, size), api_version)
-        return Batch.submitted(self._run(flow, clock), rows=rows, bytes=size, sha256=sha256)
-
-    def poll(
-        self, batches: Sequence[Batch], deadline: float = math.inf, on_final: Callable[[int, Batch], None] | None = None
-    ) -> list[Batch]:
-        """Ask once for the status of each batch that is not final; errors as :meth:`get_batch_status`.
-
-        :param deadline: epoch seconds at which to stop trying
-        :param on_final: called with the index of each batch that has become final, and the batch, as soon as it has
-        :raises BatchTimeoutError: at the deadline
-        """
-        clock = clocks.SYSTEM
-        return self._run(poll_once(self.settings, self.rate_limiter, clock, batches, deadline, on_final), clock)
-
-    def wait(
-        self,
-        batches: Sequence[Batch],
-        poll_interval: float,
-        deadline: float,
-        clock: Clock | None = None,
-        on_final: Callable[[int, Batch], None] | None = None,
-    ) -> list[Batch]:
-        """Poll the status of batches until all are final; parameters and exceptions as :meth:`poll`.
-
-        :param poll_interval: Seconds before the first poll. The interval grows up to five times this value.
-        """
-        clock = clock or clocks.SYSTEM
-        flow = wait_for_batches(self.settings, self.rate_limiter, clock, batches, poll_interval, deadline, on_final)
-        return self._run(flow, clock)
-
-    def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
-        """Return the ids that Adobe Target lists as failed in batches; raises as :meth:`get_batch_status`."""
-        clock, ids = clocks.SYSTEM, set()
-        for batch in batches:
-            ids |= self._run(failed_ids(self.settings, self.rate_limiter, clock, batch), clock)
-        return ids
+        return self.session.status(Batch.from_status_url(status_url)).to_dict()
 
     def read_profile_token(self) -> Token:
         """Read the current Profile API token and its expiry from the Admin API. No token is generated.
@@ -210,7 +137,7 @@ class AdobeTargetHook(BaseHook):
         :raises TokenRefusedError: If IMS or the Admin API refuses the credential.
         :raises AdobeTargetUnavailableError: If IMS or the Admin API returns no usable response.
         """
-        return self._drive(lambda authenticator: authenticator.read_profile_token(), clocks.SYSTEM)
+        return self.session.read_profile_token()
 
     def rotate_profile_token(self, *, confirm: str) -> Token:
         """Generate a new Profile API token. The current token becomes invalid for all its users.
@@ -224,20 +151,10 @@ class AdobeTargetHook(BaseHook):
         """
         if confirm != CONFIRMATION:
             raise ConnectionSettingsError(
-                "The Profile API token is rotated for everybody who uses it, other tasks and other systems: those fail "
-                f"until they have the new one. If that is meant, say confirm={CONFIRMATION!r}. Nothing was done."
+                "A rotation invalidates the Profile API token for all its users: other tasks and systems fail until "
+                f"they have the new one. To rotate, pass confirm={CONFIRMATION!r}. Nothing was done."
             )
-        return self._drive(lambda authenticator: authenticator.make_profile_token(), clocks.SYSTEM)
-
-    @cached_property
-    def lookup_limit(self) -> DailyRateLimiter:
-        """The rate limiter for profile look-ups. They do not count towards the 50 calls per minute."""
-        return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
-
-    @cached_property
-    def update_limit(self) -> DailyRateLimiter:
-        """The rate limiter for single updates, separate from :attr:`lookup_limit`."""
-        return DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clocks.SYSTEM)
+        return self.session.make_profile_token()
 
     def get_profile(
         self, profile_id: str, id_type: str = "thirdPartyId", *, deadline: float = math.inf
@@ -257,8 +174,7 @@ class AdobeTargetHook(BaseHook):
         if id_type not in _FETCH_ID_TYPES:
             raise ProfileDataError(f"id_type={id_type!r} is not one of {', '.join(_FETCH_ID_TYPES)}.")
         kind: Any = _FETCH_ID_TYPES[id_type]
-        clock = clocks.SYSTEM
-        return self._run(fetch_profile(self.settings, self.lookup_limit, clock, profile_id, kind, deadline), clock)
+        return self.session.fetch_profile(profile_id, kind, deadline)
 
     def update_profile(self, profile_id: str, attributes: Mapping[str, str], id_type: IdType = "thirdPartyId") -> None:
         """Update attributes of one profile. Adobe Target accepts the update even if the profile does not exist.
@@ -269,9 +185,7 @@ class AdobeTargetHook(BaseHook):
         :raises TargetRefusedError: If Adobe Target refuses the update.
         :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response for 30 minutes.
         """
-        clock = clocks.SYSTEM
-        flow = update_profile(self.settings, self.update_limit, clock, profile_id, id_type, attributes)
-        self._run(flow, clock)
+        self.session.update_profile(profile_id, id_type, attributes)
 
     def probe_match_rate(
         self,
@@ -303,40 +217,19 @@ class AdobeTargetHook(BaseHook):
         """
         from airflow_provider_adobe_target.hooks.match_rate import probe
 
-        return probe(self, ids, id_type, sample_size, seed, attribute, poll_interval, timeout)
+        return probe(self.session, ids, id_type, sample_size, seed, attribute, poll_interval, timeout)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Fetch the profile of an id that nobody has: a real call that changes nothing. The log has the result."""
+        """Look up a profile with a random id, which changes nothing. The result is also logged."""
         works, message = self._test_connection()
         log.log(logging.INFO if works else logging.WARNING, "%s (test of the connection)", message)
         return works, message
 
     def _test_connection(self) -> tuple[bool, str]:
-        from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY
-        from airflow_provider_adobe_target.client.connection_test import check_connection
-
-        clock = clocks.SYSTEM
         try:
-            return self._drive(
-                lambda authenticator: check_connection(self.settings, authenticator, clock), clock, policy=NO_RETRY
-            )
+            return self.session.test_connection()
         except (AdobeTargetError, OSError) as error:  # OSError: a missing certificate file
             return False, str(error)
-
-    def _run(self, flow: Flow[T], clock: Clock) -> T:
-        return self._drive(lambda authenticator: authenticator.with_profile_token(flow), clock)
-
-    def _drive(self, flow_of: Callable[[Authenticator], Flow[T]], clock: Clock, **options: Any) -> T:
-        from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
-        from airflow_provider_adobe_target.client.transports import RequestsTransport, run
-
-        authenticator = Authenticator(self.settings, self.rate_limiter, clock, mask_secret, **options)
-        with RequestsTransport(self.settings) as transport:
-            return run(flow_of(authenticator), transport, clock)
-
-
-def _nothing() -> Flow[None]:
-    yield from ()
 
 
 def _settings(connection: Any) -> TargetSettings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 
@@ -37,7 +36,7 @@ class EdgeNetworkHook(AdobeTargetHook):
     def authenticate(self) -> None:
         """Request the access token before the first call, if calls carry one; raises as :meth:`interact`."""
         if self.calls_authenticated:
-            self._drive(lambda authenticator: authenticator.access_token(), clocks.SYSTEM)
+            self.session.access_token()
 
     def interact(
         self, identities: Mapping[str, str], attributes: Mapping[str, str], *, primary: str | None = None
@@ -56,14 +55,12 @@ class EdgeNetworkHook(AdobeTargetHook):
         :raises TargetRefusedError: If the event is refused, or is not forwarded to Target.
         :raises AdobeTargetUnavailableError: If there is no usable response.
         """
-        from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent, send_event
+        from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent
 
         event = EdgeEvent(identities, primary or next(iter(identities), ""), attributes)
         _check(event)
-        clock, authenticated = clocks.SYSTEM, self.calls_authenticated
-        flow = send_event(self.settings, clock, event, authenticated=authenticated, location_hint=self._location_hint)
-        receipt = self._drive(
-            lambda authenticator: authenticator.with_access_token(flow) if authenticated else flow, clock
+        receipt = self.session.send_event(
+            event, authenticated=self.calls_authenticated, location_hint=self._location_hint
         )
         self._location_hint = receipt.location_hint or self._location_hint
         return {

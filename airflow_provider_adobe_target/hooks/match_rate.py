@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.argument_checks import check_number
-from airflow_provider_adobe_target.client.verdict import evaluate_batches
-from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.client.verdict import NO_LIMITS, evaluate_batches
+from airflow_provider_adobe_target.concurrency.clock import utc_time
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import BatchOutcomeError
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+    from airflow_provider_adobe_target.client.session import Session
 
 _MAX_SAMPLED = 50_000
 
@@ -41,7 +40,7 @@ class MatchRate:
 
 
 def probe(
-    hook: AdobeTargetHook,
+    session: Session,
     ids: Iterable[Any],
     id_type: str,
     sample_size: int,
@@ -57,8 +56,8 @@ def probe(
     from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
     check_number("sample_size", sample_size, 1, _MAX_SAMPLED, whole=True)
-    clock = clocks.SYSTEM
-    value = datetime.fromtimestamp(clock.now(), timezone.utc).strftime("%Y-%m-%d")
+    clock = session.clock
+    value = utc_time(clock.now())[:10]
     rules: Any = {"id_column": id_type, "id_type": id_type}
     with TempFolder() as folder:
         rows = read_data([{id_type: profile_id, attribute: value} for profile_id in ids])
@@ -71,9 +70,11 @@ def probe(
         inner = folder / "sample"
         inner.mkdir()
         [file] = ProfilePipeline(drawn, ProfileOptions(**rules), inner).files()
-        batch = hook.submit(file.path, file.rows, file.size, file.sha256, "v1")
-    [batch] = hook.wait([batch], poll_interval, clock.now() + timeout)
-    evaluate_batches([batch], max_failed_pct=100, max_not_found_pct=None)
+        batch = session.submit(file, "v1")
+    [batch] = session.wait([batch], poll_interval, clock.now() + timeout)
+    evaluate_batches([batch], NO_LIMITS)
     if batch.successful_updates is None or batch.profiles_not_found is None:
-        raise BatchOutcomeError(f"Adobe Target gave no counters for batch {batch.batch_id}: the match rate is unknown.")
+        raise BatchOutcomeError(
+            f"Adobe Target returned no counters for batch {batch.batch_id}: the match rate is unknown."
+        )
     return MatchRate(file.rows, batch.successful_updates, batch.profiles_not_found, rejected)

@@ -13,7 +13,7 @@ from airflow_provider_adobe_target.version_compat import AirflowFailException, R
 
 
 class InvalidArgumentError(ProfileDataError, AirflowFailException):
-    """An argument of an operator or sensor is wrong.
+    """An argument of an operator or sensor is invalid.
 
     Airflow constructs a mapped task when it runs, outside :func:`~.translate_errors`: the task must not be retried.
     """
@@ -22,7 +22,7 @@ class InvalidArgumentError(ProfileDataError, AirflowFailException):
 def check_arguments(task: Any) -> None:
     """Check the choices, bounds and types of a task's attributes; see :func:`~.argument_checks.check_arguments`.
 
-    :raises InvalidArgumentError: naming the argument.
+    :raises InvalidArgumentError: If an argument is invalid. The message names it.
     """
     arguments = vars(task)
     try:

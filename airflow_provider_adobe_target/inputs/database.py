@@ -33,8 +33,8 @@ def database_hook(conn_id: str) -> DbApiHook:
     hook = BaseHook.get_hook(conn_id)
     if not isinstance(hook, DbApiHook):
         raise ProfileDataError(
-            f"sql_conn_id={conn_id!r} is a connection of type {type(hook).__name__}, which runs no SQL. Name one "
-            "to a database."
+            f"sql_conn_id={conn_id!r} is a connection of type {type(hook).__name__}, which does not support SQL. Use a "
+            "database connection."
         )
     return hook
 
@@ -130,7 +130,9 @@ def _adbc_cursor(connection: Any, sql: str, opened: ExitStack) -> Any | None:
             adbc = tried.enter_context(closing(connect(_libpq_uri(connection))))
             hint = {"adbc.postgresql.batch_size_hint_bytes": str(_ADBC_BATCH_BYTES)}
             cursor = tried.enter_context(closing(adbc.cursor(adbc_stmt_kwargs=hint)))
-            cursor.execute("SET TRANSACTION READ ONLY")  # what writes would be rolled back; a cursor says so
+            cursor.execute(
+                "SET TRANSACTION READ ONLY"
+            )  # otherwise a statement that writes would be rolled back silently
             cursor.execute("SELECT current_setting('timezone')")
             is_utc = cursor.fetchone()[0] in ("UTC", "Etc/UTC")
             differing = columns_that_differ(cursor.adbc_execute_schema(sql), is_utc=is_utc)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.version_compat import AirflowSkipException
+from airflow_provider_adobe_target.exceptions import EmptySourceError, ProfileDataError
 
 log = logging.getLogger(__name__)
 
@@ -17,14 +16,14 @@ def check_row_counts(rows_read: int, rows_invalid: int, on_no_rows: str, max_inv
     :param rows_invalid: Number of rows that were rejected before a call was made for them.
     :param on_no_rows: ``succeed``, ``skip`` or ``fail``.
     :param max_invalid_pct: Limit on invalid rows, in percent. 100 permits a source without valid rows.
-    :raises AirflowSkipException: If there are no rows and ``on_no_rows`` is ``skip``.
+    :raises EmptySourceError: If there are no rows and ``on_no_rows`` is ``skip``.
     :raises ProfileDataError: If there are no rows and ``on_no_rows`` is ``fail``, or if every row was rejected, unless
         ``max_invalid_pct`` is 100.
     """
     if rows_read == 0:
         message = f"The source has no rows (on_no_rows={on_no_rows!r})."
         if on_no_rows == "skip":
-            raise AirflowSkipException(message)
+            raise EmptySourceError(message)
         if on_no_rows == "fail":
             raise ProfileDataError(message)
         log.warning(message)

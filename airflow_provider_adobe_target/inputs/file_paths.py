@@ -58,12 +58,12 @@ def _texts(paths: Any) -> Iterator[str]:
             yield from _texts(path)
     else:
         raise ProfileDataError(
-            f"path holds {type(paths).__name__}. Give text, pathlib.Path or ObjectStoragePath, or a list of these."
+            f"path contains {type(paths).__name__}. Pass text, pathlib.Path or ObjectStoragePath, or a list of these."
         )
 
 
 def _listed(text: str) -> list[str] | None:
-    """Read the text of a list of paths, or return None; a glob may begin with ``[`` as well."""
+    """Parse the text of a list of paths. Return None for other text: a glob may also start with ``[``."""
     if not (text.startswith(("[", "(")) and text.endswith(("]", ")"))):
         return None
     try:
@@ -83,7 +83,7 @@ def _python_items(text: str) -> list[str | None] | None:
 
 
 def _item(node: ast.expr) -> str | None:
-    """Read ``'a.csv'``, ``PosixPath('a.csv')`` or ``ObjectStoragePath('bucket/a.csv', protocol='s3')``."""
+    """Parse ``'a.csv'``, ``PosixPath('a.csv')`` or ``ObjectStoragePath('bucket/a.csv', protocol='s3')``."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     is_path = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.endswith("Path")
@@ -128,7 +128,7 @@ def _folder_files(folder: ObjectStoragePath, file_format: str | None) -> list[Da
     for file in files:
         if not file.name.lower().endswith(SUFFIXES["parquet"]):  # skipping it could lose rows
             raise ProfileDataError(
-                f"The folder {str(folder)!r} is read as Parquet, and {str(file)!r} is none. Take it away, name the "
+                f"The folder {str(folder)!r} is read as Parquet, but {str(file)!r} is not Parquet. Remove it, name the "
                 "files to read with a glob, or name the format of all files with file_format."
             )
     return files

@@ -1,73 +1,74 @@
-"""Resolve an operator's row arguments ``data``, ``sql`` and ``path``."""
+"""Sources of rows: the arguments ``data``, ``sql`` and ``path`` of operators and sensors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
 from airflow_provider_adobe_target.inputs.database import database_hook, read_sql
 from airflow_provider_adobe_target.inputs.file_paths import read_paths
-from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, hidden_rows
+from airflow_provider_adobe_target.inputs.templating import RowsArgument
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
-    from airflow_provider_adobe_target.profiles.validation import RiskyValue
-
-__all__ = ["RowsArgument", "RowsPartial", "hidden_rows", "read_paths", "read_sql", "resolve_rows"]
 
 
-def resolve_rows(
-    data: RowsArgument | None,
-    sql: str | None,
-    path: Any,
-    sql_conn_id: str | None,
-    parameters: Any,
-    *,
-    file_format: str | None = None,
-    csv_options: Mapping[str, Any] | None = None,
-) -> Rows:
-    """Return the rows of the one source that is given. The parameters are the operators' arguments.
+@dataclass(frozen=True)
+class RowSource:
+    """A source of rows. Names and meanings as in ``BulkProfileUpdateOperator``."""
 
-    :raises ProfileDataError: If not exactly one source is given, ``sql`` is given without a connection, or an argument
-        is invalid.
-    """
-    from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
+    data: RowsArgument | None = field(default=None, repr=False)
+    sql: Any = None
+    path: Any = None
+    sql_conn_id: str | None = None
+    parameters: Any = field(default=None, repr=False)
+    file_format: str | None = None
+    csv_options: Mapping[str, Any] | None = None
 
-    options = FileOptions.checked(file_format, csv_options)
-    sources = {"data": data, "sql": sql, "path": path}
-    check_one_source(sources)
-    check_sql("sql", sql)
-    if data is not None:
-        from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+    @property
+    def is_given(self) -> bool:
+        """Whether at least one of the three is given."""
+        return any(source is not None for source in (self.data, self.sql, self.path))
 
-        return read_data(data.value)
-    if path is not None:
-        return read_paths(path, options)
-    if not sql_conn_id:
-        raise ProfileDataError("sql needs sql_conn_id, the connection of the database to ask.")
-    return read_sql(database_hook(sql_conn_id), str(sql), parameters)
+    def check(
+        self,
+        names: tuple[str, str, str] = ("data", "sql", "path"),
+        *,
+        alternatives: Mapping[str, Any] | None = None,
+        required: bool = True,
+        why: str = "",
+    ) -> None:
+        """Check that one source is given, and that ``sql`` is one statement.
 
+        :param names: Names of the arguments, for messages.
+        :param alternatives: Arguments of which one may be given instead, by name.
+        :param required: Whether a source must be given.
+        :param why: Sentence to append to the message.
+        :raises InvalidArgumentError: If none or several are given, or ``sql`` is not one statement.
+        """
+        sources = dict(zip(names, (self.data, self.sql, self.path), strict=True))
+        check_one_source({**(alternatives or {}), **sources}, required=required, why=why)
+        check_sql(names[1], self.sql)
 
-def resolve_id_map(
-    data: RowsArgument | None,
-    sql: str | None,
-    path: Any,
-    sql_conn_id: str | None,
-    max_linked_ids: int,
-    on_risky_value: RiskyValue,
-) -> IdMap | None:
-    """Return the id map of the one source that is given; None if no source is given.
+    def read(self) -> Rows:
+        """Return the rows.
 
-    :raises ProfileDataError: If several sources are given, ``sql`` is given without a connection, or the rows are not
-        an id map.
-    """
-    check_one_source({"id_map": data, "id_map_sql": sql, "id_map_path": path}, required=False)
-    if data is None and sql is None and path is None:
-        return None
-    check_sql("id_map_sql", sql)
-    from airflow_provider_adobe_target.profiles.id_map import IdMap
+        :raises ProfileDataError: If not exactly one source is given, ``sql`` is given without a connection, or an
+            argument is invalid.
+        """
+        from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 
-    return IdMap(resolve_rows(data, sql, path, sql_conn_id, None), max_linked_ids, on_risky_value)
+        options = FileOptions.checked(self.file_format, self.csv_options)
+        self.check()
+        if self.data is not None:
+            from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+
+            return read_data(self.data.value)
+        if self.path is not None:
+            return read_paths(self.path, options)
+        if not self.sql_conn_id:
+            raise ProfileDataError("sql requires sql_conn_id, the database connection.")
+        return read_sql(database_hook(self.sql_conn_id), str(self.sql), self.parameters)

@@ -37,20 +37,22 @@ class TreasureDataExport:
 def read_export(
     settings: Mapping[str, Any] | str | None, arguments: Mapping[str, Any], operator: type
 ) -> TreasureDataExport:
-    """Read an export's settings, pasted as JSON, as YAML, or as keyword arguments among the operator's own.
+    """Read the settings of an export from JSON, YAML or keyword arguments.
 
     A setting that is null counts as absent.
 
-    :param settings: JSON or YAML text, or what it holds
-    :param arguments: settings as keyword arguments, and the operator's own
-    :param operator: what they are for
-    :raises ProfileDataError: naming a setting that has no counterpart, and what to do
+    :param settings: JSON or YAML text, or its parsed content.
+    :param arguments: Settings as keyword arguments, and arguments of the operator.
+    :param operator: Class of the operator.
+    :raises ProfileDataError: If a setting has no counterpart. The message names it and the alternative.
     """
     pasted = {**_unpacked(settings), **arguments}
     pasted = {**_unpacked(pasted.pop("result_settings", None)), **pasted}
     pasted = {name: value for name, value in pasted.items() if value is not None or name not in _SETTINGS}
     if pasted.pop("type", _TYPE) != _TYPE:
-        raise ProfileDataError(f"These settings are not of an export to Adobe Target: their type is not {_TYPE!r}.")
+        raise ProfileDataError(
+            f"These settings do not belong to an export to Adobe Target: their type is not {_TYPE!r}."
+        )
     accepted = _arguments_of(operator)
     client_code = pasted.pop("client_code", None)
     kept: dict[str, Any] = {}
@@ -63,20 +65,20 @@ def read_export(
             kept[name] = value
         elif name == "result_connection" or any(word in name for word in _CREDENTIAL_WORDS):
             log.warning(
-                "Treasure Data's %s is not used, and is not to stand in a DAG file: save the profile token as the "
-                "password of an Airflow connection, and name that in adobe_target_conn_id.",
+                "Treasure Data's %s is not used, and must not be in a DAG file: save the profile token as the password "
+                "of an Airflow connection, and name the connection in adobe_target_conn_id.",
                 name,
             )
         elif any(word in name for word in _TRANSPORT_WORDS):
             log.warning(
-                "Treasure Data's %s is not used: how a call is tried again is settled, how long it may take stands in "
-                "the connection (timeout), and how often the task is tried again in Airflow's retries.",
+                "Treasure Data's %s is not used: retries of calls are built in, their timeout is set in the connection "
+                "(timeout), and retries of the task are set with Airflow's retries.",
                 name,
             )
         else:
             raise ProfileDataError(
-                f"{name!r} is no setting of Treasure Data's that has a counterpart, and no argument of "
-                f"{operator.__name__}. Take it out; docs/how-to/migrate/treasure-data.md lists the settings."
+                f"{name!r} is neither a Treasure Data setting with a counterpart nor an argument of "
+                f"{operator.__name__}. Remove it; docs/how-to/migrate/treasure-data.md lists the settings."
             )
     return TreasureDataExport(kept, None if client_code is None else str(client_code).strip() or None)
 
@@ -91,7 +93,7 @@ def check_client_code(expected: str | None, actual: str) -> None:
     if expected is not None and expected != actual:
         raise ProfileDataError(
             f"The settings from Treasure Data are for the client code {expected!r}, and the connection's login is "
-            f"{actual!r}. Name the right connection in adobe_target_conn_id, or take client_code out."
+            f"{actual!r}. Name the right connection in adobe_target_conn_id, or remove client_code."
         )
 
 
@@ -119,7 +121,7 @@ def _parsed(text: str) -> Any:
     Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?i:true|false)\Z"), list("tTfF"))
     Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]*)\Z"), list("-0123456789"))
     try:
-        return yaml.load(text, Loader)  # noqa: S506 - it is a safe loader
+        return yaml.load(text, Loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, RecursionError):
         raise ProfileDataError("The settings from Treasure Data are not valid JSON or YAML.") from None
 

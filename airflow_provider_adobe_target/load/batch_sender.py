@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.batch import DRY_RUN, Batch
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.concurrency.clock import Clock
-    from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
     from airflow_provider_adobe_target.load.checkpoint import Checkpoint
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
@@ -24,24 +25,30 @@ log = logging.getLogger(__name__)
 class BatchSender:
     """Submit the files of one upload. Methods may be called from several threads.
 
-    :param hook: Hook that submits the files; None in a dry run.
+    :ivar must_restart: Whether a file that was sent before must be sent again, which needs another pass over the rows.
+
+    :param session: Client session; None in a dry run.
     :param checkpoint: Checkpoint of the task. Files that an earlier try submitted are skipped.
     :param api_version: ``v1`` or ``v2``.
-    :param finished: Callable that waits for a batch to reach a final status and returns it; None to submit files
-        without waiting for the previous batch.
+    :param wait_for_batch: Function that waits until a batch is final and returns it, or None if its file must be sent
+        again. Without a function, files are sent without waiting for the previous batch.
+    :param stop: Event that is set if :attr:`must_restart` becomes True.
     """
 
     def __init__(
         self,
-        hook: AdobeTargetHook | None,
+        session: Session | None,
         checkpoint: Checkpoint,
         api_version: Any,
-        finished: Callable[[int, Batch, Clock], Batch] | None,
+        wait_for_batch: Callable[[int, Batch, Clock], Batch | None] | None,
+        stop: threading.Event,
     ) -> None:
-        self._hook = hook
+        self._session = session
         self._checkpoint = checkpoint
         self._api_version = api_version
-        self._finished = finished
+        self._wait_for_batch = wait_for_batch
+        self._stop = stop
+        self.must_restart = False
         self._started = clocks.SYSTEM.monotonic()
         self._sent: dict[int, Batch] = {}
 
@@ -56,13 +63,25 @@ class BatchSender:
         :param number: Number of the file, counted from 0.
         :raises AdobeTargetError: If Adobe Target does not accept the file.
         """
-        if self._hook is None:
-            self._sent[number] = Batch.planned(rows=file.rows, bytes=file.size, sha256=file.sha256)
+        if self._session is None:
+            self._sent[number] = Batch(rows=file.rows, bytes=file.size, sha256=file.sha256, status=DRY_RUN)
         else:
-            if self._finished and number:
-                self._sent[number - 1] = self._finished(number - 1, self._sent[number - 1], clock)
-            self._sent[number] = self._found(number, file) or self._submitted(self._hook, number, file, clock)
+            if not self._is_previous_final(number, clock):
+                self.must_restart = True
+                self._stop.set()
+                return
+            self._sent[number] = self._found(number, file) or self._submitted(self._session, number, file, clock)
         file.path.unlink()
+
+    def _is_previous_final(self, number: int, clock: Clock) -> bool:
+        """Wait for the batch of the previous file, if required. Return False if that file must be sent again."""
+        if self._wait_for_batch is None or number == 0:
+            return True
+        batch = self._wait_for_batch(number - 1, self._sent[number - 1], clock)
+        if batch is None:
+            return False
+        self._sent[number - 1] = batch
+        return True
 
     def _found(self, number: int, file: BatchFile) -> Batch | None:
         batch = self._checkpoint.start(number, file)
@@ -70,9 +89,9 @@ class BatchSender:
             log.info("Batch %s was accepted with these %s rows before.", batch.batch_id, f"{file.rows:,}")
         return batch
 
-    def _submitted(self, hook: AdobeTargetHook, number: int, file: BatchFile, clock: Clock) -> Batch:
+    def _submitted(self, session: Session, number: int, file: BatchFile, clock: Clock) -> Batch:
         try:
-            batch = hook.submit(file.path, file.rows, file.size, file.sha256, self._api_version, clock)
+            batch = session.replace(clock=clock).submit(file, self._api_version)
         except AdobeTargetError as error:
             if not error.maybe_accepted:
                 self._checkpoint.discard(number)

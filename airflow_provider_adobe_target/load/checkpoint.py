@@ -18,10 +18,9 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_adobe_target.client.batch import LOST_ANSWER, Batch
-from airflow_provider_adobe_target.load.checkpoint_store import Store
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
@@ -30,6 +29,23 @@ _TO_SEND = "to_send"
 _SENDING = "sending"
 
 log = logging.getLogger(__name__)
+
+
+Entries = dict[int, dict[str, Any]]
+
+
+class Store(Protocol):
+    """A store of checkpoint entries, by file number."""
+
+    def read(self) -> Entries:
+        """Return all entries."""
+
+    def write(self, entries: Entries, changed: int | None) -> None:
+        """Save all entries.
+
+        :param entries: All entries, by file number.
+        :param changed: Number of the changed entry; None if several changed.
+        """
 
 
 class SourceChangedError(Exception):
@@ -54,7 +70,7 @@ class Checkpoint:
     def _read(self) -> dict[int, Batch]:
         entries = self._store.read() if self._store else {}
         return {
-            number: _of_an_earlier_try(Batch.from_event(entry))
+            number: _of_an_earlier_try(Batch.from_dict(entry))
             for number, entry in entries.items()
             if entry["account"] == self._account
         }
@@ -87,7 +103,7 @@ class Checkpoint:
             raise SourceChangedError(f"There are {files} files, and there were {max(self._batches) + 1}.")
 
     def start(self, number: int, file: BatchFile) -> Batch | None:
-        """Return what a file became when it was sent, or None, and then it is to be sent now."""
+        """Return the batch of an accepted file. For any other file, record that it is sent now and return None."""
         receipt = self._batches.get(number)
         if receipt and receipt.status_url:
             return receipt
@@ -103,7 +119,7 @@ class Checkpoint:
         return batch
 
     def discard(self, number: int) -> None:
-        """Note that a file that was to be sent did not arrive."""
+        """Record that Target did not accept a file."""
         self._note(number, replace(self._batches[number], status=_TO_SEND))
 
     def complete(self, batches: Mapping[int, Batch]) -> None:
@@ -113,7 +129,7 @@ class Checkpoint:
             self._write(None)
 
     def finish(self, number: int, batch: Batch) -> None:
-        """Keep the final status of a batch."""
+        """Record the final status of one batch."""
         self._note(number, batch)
 
     def reset(self, number: int, reason: str) -> None:
@@ -149,7 +165,7 @@ class Checkpoint:
 
 
 def _unsent(status: str, rows: int | None, size: int | None, sha256: str | None) -> Batch:
-    return Batch(None, None, rows, size, sha256, status=status)
+    return Batch(rows=rows, bytes=size, sha256=sha256, status=status)
 
 
 def _of_an_earlier_try(batch: Batch) -> Batch:

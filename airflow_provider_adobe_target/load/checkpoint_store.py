@@ -8,31 +8,16 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.load.checkpoint import Entries, Store
 from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
 log = logging.getLogger(__name__)
-
-Entries = dict[int, dict[str, Any]]
-
-
-class Store(Protocol):
-    """A store of checkpoint entries, by file number."""
-
-    def read(self) -> Entries:
-        """Return all entries."""
-
-    def write(self, entries: Entries, changed: int | None) -> None:
-        """Save all entries.
-
-        :param entries: All entries, by file number.
-        :param changed: Number of the changed entry; None if several changed.
-        """
 
 
 class StateStore:

@@ -6,21 +6,20 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.endpoints.delivery import Link, Person, RampUpLimiter, link_person
-from airflow_provider_adobe_target.client.transports import RequestsTransport, run
-from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.client.endpoints.delivery import Link, Person, RampUpLimiter
 from airflow_provider_adobe_target.concurrency.keyed_workers import run_keyed
 from airflow_provider_adobe_target.concurrency.worker_pool import CancellableClock
 from airflow_provider_adobe_target.exceptions import PersonRefusedError
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.load.link_writer import LinkWriter
     from airflow_provider_adobe_target.profiles.identities import Identity, IdentityPipeline
 
-_REMEMBERED_PEOPLE = 10_000  # in each lane
+_REMEMBERED_PEOPLE = 10_000  # per worker
 _LOGGED_ROWS = 10_000
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 def link_rows(
     rows: IdentityPipeline,
     links: LinkWriter,
-    settings: TargetSettings,
+    session: Session,
     *,
     mbox: str,
     max_workers: int,
@@ -40,41 +39,43 @@ def link_rows(
 
     A row that Adobe Target refuses is counted as rejected. Any other error stops all workers.
 
-    :param links: takes what Adobe Target says
-    :param mbox: one that no activity uses
-    :param max_workers: how many calls may be under way
-    :param browser_interval: seconds between two calls about one person or browser, each in a session of its own; 0:
-        at once, in one session of the person
-    :raises AdobeTargetError: as :func:`~.link_person`
+    :param rows: Rows.
+    :param links: Writer of the results.
+    :param session: Client session.
+    :param mbox: Name of an mbox that no activity uses.
+    :param max_workers: Maximum number of concurrent calls.
+    :param calls_per_second: Maximum number of calls per second.
+    :param browser_interval: Seconds between two calls about one person or browser, each in a session of its own. 0 for
+        calls without a pause, in one session per person.
+    :raises AdobeTargetError: As :func:`~.link_person`.
     """
     stop = threading.Event()
     repeated: list[int] = []
-    pace = RampUpLimiter(calls_per_second, clocks.SYSTEM)
+    limits = replace(session.limits, links=RampUpLimiter(calls_per_second, session.clock))
 
     def link(identities: Iterator[Identity]) -> None:
-        with RequestsTransport(settings) as transport:
-            is_apart = browser_interval > 0
-            lane = PersonWorker(settings, pace, mbox, transport, CancellableClock(stop), is_apart=is_apart)
+        with session.replace(clock=CancellableClock(stop), limits=limits) as own:
+            worker = PersonWorker(own, mbox, is_apart=browser_interval > 0)
             for identity in identities:
                 try:
-                    count = links.add(identity, lane.link(identity))
+                    count = links.add(identity, worker.link(identity))
                 except PersonRefusedError:
                     rows.refuse(identity)
                     continue
                 if count % _LOGGED_ROWS == 0:
                     log.info("Rows linked so far: %s", f"{count:,}")
-            repeated.append(lane.repeated)
+            repeated.append(worker.repeated)
 
     rounds = rows.rounds() if browser_interval > 0 else [rows.identities()]
     for number, identities in enumerate(rounds):
         if number:
             log.info("Waiting %s seconds before the other browsers of people are linked.", f"{browser_interval:,.0f}")
-            clocks.SYSTEM.sleep(browser_interval)
+            session.clock.sleep(browser_interval)
         run_keyed(identities, lambda identity: hash(identity.person), link, workers=max_workers, stop=stop)
     if sum(repeated):
         log.warning(
-            "Rows that followed another one of the same person, in the same session: %s. Adobe calls the result of "
-            "different ids in one session unpredictable. browser_interval=1800 sends them 30 minutes apart.",
+            "Rows that followed another row of the same person in the same session: %s. According to Adobe, the result "
+            "of different ids in one session is unpredictable. browser_interval=1800 sends them 30 minutes apart.",
             f"{sum(repeated):,}",
         )
 
@@ -82,25 +83,20 @@ def link_rows(
 class PersonWorker:
     """Link identities sequentially. Each call for a person uses the edge host of the person's previous response.
 
-    :param transport: of the thread that makes the calls
-    :param is_apart: whether each call has a session of its own, as they are far enough from each other
+    :param session: Session of the worker thread.
+    :param mbox: Name of an mbox that no activity uses.
+    :param is_apart: Whether each call has a session of its own.
     """
 
     def __init__(
         self,
-        settings: TargetSettings,
-        pace: RampUpLimiter,
+        session: Session,
         mbox: str,
-        transport: RequestsTransport,
-        clock: clocks.Clock,
         *,
         is_apart: bool = False,
     ) -> None:
-        self._settings = settings
-        self._pace = pace
+        self._session = session
         self._mbox = mbox
-        self._transport = transport
-        self._clock = clock
         self._is_apart = is_apart
         self.repeated = 0
         self._edge_urls: OrderedDict[str, str | None] = OrderedDict()
@@ -120,8 +116,7 @@ class PersonWorker:
         )
         self.repeated += person.key in self._edge_urls
         edge_url = self._edge_urls.pop(person.key, None)
-        flow = link_person(self._settings, self._pace, self._clock, person, mbox=self._mbox, edge_url=edge_url)
-        link = run(flow, self._transport, self._clock)
+        link = self._session.link_person(person, mbox=self._mbox, edge_url=edge_url)
         self._edge_urls[person.key] = link.edge_url
         if len(self._edge_urls) > _REMEMBERED_PEOPLE:
             self._edge_urls.popitem(last=False)

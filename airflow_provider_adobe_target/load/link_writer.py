@@ -51,7 +51,7 @@ class LinkWriter:
             self.count += 1
             self._block.append(row)
             if len(self._block) >= _BLOCK_ROWS:
-                self._set_aside()
+                self._write_block()
             return self.count
 
     def write_parquet(self, folder: str, ti: Any) -> str:
@@ -86,18 +86,18 @@ class LinkWriter:
         except Exception as error:
             raise RuntimeError(
                 f"The links cannot be added to the table {table!r} ({type(error).__name__}). It needs the columns "
-                f"{', '.join(LINK_COLUMNS)}, all of text and without constraints. The ids are linked all the same, and "
-                "another try does no harm."
+                f"{', '.join(LINK_COLUMNS)}, all of type text and without constraints. The ids are linked "
+                "nevertheless, and a retry is safe."
             ) from None
         return table
 
     def _batches(self) -> Iterator[Any]:
         with self._lock:
             if self._block:
-                self._set_aside()
+                self._write_block()
         yield from self._spill.record_batches()
 
-    def _set_aside(self) -> None:
+    def _write_block(self) -> None:
         import pyarrow as pa
 
         self._spill.write(pa.RecordBatch.from_pylist(self._block, self._schema()))

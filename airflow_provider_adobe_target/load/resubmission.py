@@ -49,7 +49,7 @@ class Resubmission:
             for number, end in ends.items()
             if choices.get(end) == "resubmit" and end not in batches[number].resubmitted_after
         }
-        _tell(now, batches)
+        _log_resubmissions(now, batches)
         for number, end in (now or ends).items():
             checkpoint.reset(number, end)
         return bool(now)
@@ -62,7 +62,7 @@ def reset_failed_batches(batches: Mapping[int, Batch], checkpoint: Checkpoint) -
     """
     checkpoint.complete(batches)
     ends = _failure_reasons(batches)
-    _tell(ends, batches)
+    _log_resubmissions(ends, batches)
     for number, end in ends.items():
         checkpoint.reset(number, end)
     return bool(ends)
@@ -72,6 +72,6 @@ def _failure_reasons(batches: Mapping[int, Batch]) -> dict[int, str]:
     return {number: end for number, batch in batches.items() if (end := failure_reason(batch))}
 
 
-def _tell(ends: Mapping[int, str], batches: Mapping[int, Batch]) -> None:
+def _log_resubmissions(ends: Mapping[int, str], batches: Mapping[int, Batch]) -> None:
     for number, end in ends.items():
         log.warning("Batch %s is %s: its rows are sent again.", batches[number].batch_id, end)

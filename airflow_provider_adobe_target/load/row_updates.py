@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.argument_checks import check_arguments
-from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
 from airflow_provider_adobe_target.client.rate_limit.daily import DailyRateLimiter
-from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError, run_pool
 from airflow_provider_adobe_target.exceptions import (
@@ -19,14 +18,15 @@ from airflow_provider_adobe_target.exceptions import (
     TargetRefusedError,
     TokenRefusedError,
 )
-from airflow_provider_adobe_target.version_compat import mask_secret
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.client.transports import RequestsTransport
+    from collections.abc import Callable
+
+    from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
+    from airflow_provider_adobe_target.profiles.rejects import Rejects
     from airflow_provider_adobe_target.spill import SpillFile
 
 _REFUSED_IN_A_ROW = 10
@@ -53,70 +53,94 @@ class UpdateRate:
         """
         check_arguments(vars(self))
 
-    def budget(self) -> DailyRateLimiter:
-        """Return the budget for one kind of call."""
+    def limiter(self) -> DailyRateLimiter:
+        """Return a rate limiter for one kind of call."""
         return DailyRateLimiter(self.updates_per_second, self.updates_per_day, clocks.SYSTEM)
 
 
 class RowUpdates:
     """Send the profiles of one pipeline as single updates.
 
-    :param settings: the connection's
-    :param run: the walk; what Adobe Target does not have, or does not take, is added to its bad rows
-    :param pace: how fast
-    :param looks_first: whether each profile is looked up before it is updated
-    :param is_dry_run: whether nothing is called
+    :param session: Client session.
+    :param pipeline: Pipeline. Rows that Adobe Target does not have, or refuses, are added to its rejects.
+    :param rate: Rate limits.
+    :param looks_first: Whether each profile is looked up before it is updated.
+    :param is_dry_run: Whether no calls are made.
     """
 
     def __init__(
-        self, settings: TargetSettings, run: ProfilePipeline, pace: UpdateRate, *, looks_first: bool, is_dry_run: bool
+        self,
+        session: Session,
+        pipeline: ProfilePipeline,
+        rate: UpdateRate,
+        *,
+        looks_first: bool,
+        is_dry_run: bool,
     ) -> None:
-        self._settings = settings
-        self._run = run
-        self._at_once = pace.max_concurrent_updates
-        self._lookups = pace.budget() if looks_first else None
-        self._updates = pace.budget()
-        self._calls = shared_rate_limiter(settings, clocks.SYSTEM)  # for the Admin API's, where it gives the token
+        limits = replace(session.limits, lookups=rate.limiter(), updates=rate.limiter(), events=rate.limiter())
+        self._session = session.replace(limits=limits)
+        self._pipeline = pipeline
+        self._max_workers = rate.max_concurrent_updates
+        self._looks_first = looks_first
         self._is_dry_run = is_dry_run
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._refused_in_a_row = 0
-        self._next_progress = clocks.SYSTEM.monotonic() + _PROGRESS_SECONDS
+        self._next_progress = session.clock.monotonic() + _PROGRESS_SECONDS
 
-    def send_all(self, folder: Path, switch_to_bulk_above: int | None) -> None:
-        """Read and check all rows in the calling thread, then send them in worker threads.
+    def run(
+        self, folder: Path, *, switch_to_bulk_above: int | None, write_rejects: Callable[[Rejects], str | None]
+    ) -> str | None:
+        """Authenticate, send all rows, and write the rejected rows, also if sending failed.
 
         :param folder: Existing private folder for spilled rows.
         :param switch_to_bulk_above: Number of rows above which a warning is logged; None for no warning.
+        :param write_rejects: Function that writes the rejected rows and returns the path of the file.
+        :return: Path of the rejected rows.
         :raises AdobeTargetError: If a limit on rejected rows is exceeded, or Adobe Target refuses too many consecutive
             rows.
         """
+        if not self._is_dry_run:
+            self._authenticate()  # in this thread, and before a row is read
+        try:
+            self._send_all(folder, switch_to_bulk_above)
+        except BaseException:
+            log.info("Outcome of the rows: %s", self._pipeline.counts)
+            with suppress(Exception):  # the first error matters more
+                write_rejects(self._pipeline.rejects)
+            raise
+        rejects_path = write_rejects(self._pipeline.rejects)
+        log.info("Outcome of the rows: %s; rejects_path: %s", self._pipeline.counts, rejects_path)
+        return rejects_path
+
+    def _send_all(self, folder: Path, switch_to_bulk_above: int | None) -> None:
+        """Read and check all rows in the calling thread, then send them in worker threads."""
         from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks
 
         checked = self._checked(folder)
         if switch_to_bulk_above is not None and checked.rows > switch_to_bulk_above:
             log.warning(
-                "There are %s rows, more than switch_to_bulk_above=%s. BulkProfileUpdateOperator is the better door "
-                "for so many: it sends 100,000 of them in two calls, and counts towards no daily limit.",
+                "There are %s rows, more than switch_to_bulk_above=%s. Use BulkProfileUpdateOperator for so many rows: "
+                "it sends 100,000 of them in two calls, and has no daily limit.",
                 f"{checked.rows:,}",
                 f"{switch_to_bulk_above:,}",
             )
-        run_pool(cut_blocks(checked.record_batches()), self._send, max_workers=self._at_once, stop=self._stop)
+        run_pool(cut_blocks(checked.record_batches()), self._send, max_workers=self._max_workers, stop=self._stop)
 
     @property
     def rows_invalid(self) -> int:
         """Rows that were rejected before a call was made for them."""
-        reasons = self._run.rejects.by_reason
-        return self._run.rows_rejected - reasons[NOT_FOUND] - reasons[REFUSED]
+        reasons = self._pipeline.rejects.by_reason
+        return self._pipeline.rows_rejected - reasons[NOT_FOUND] - reasons[REFUSED]
 
-    def judge(self, *, if_not_found: str) -> None:
+    def check_outcome(self, *, if_not_found: str) -> None:
         """Raise if rows failed. Log a warning if no profile was found.
 
         :param if_not_found: ``fail`` to raise if profiles were not found.
         :raises ProfileNotFoundError: If profiles were not found and ``if_not_found`` is ``fail``.
         :raises TargetRefusedError: If Adobe Target refused rows.
         """
-        reasons, sent = self._run.rejects.by_reason, f"{self._run.rows_sent:,}"
+        reasons, sent = self._pipeline.rejects.by_reason, f"{self._pipeline.rows_sent:,}"
         if reasons[REFUSED]:
             raise TargetRefusedError(
                 f"Adobe Target refused {reasons[REFUSED]:,} rows; {sent} were sent. They are among the bad rows as "
@@ -128,7 +152,7 @@ class RowUpdates:
                 f"{sent} were sent. They are among the bad rows as {NOT_FOUND!r}, which are kept where rejects_path is "
                 "set. With if_not_found='skip' the task succeeds without them; BulkProfileUpdateOperator creates them."
             )
-        if reasons[NOT_FOUND] and not self._run.rows_sent:
+        if reasons[NOT_FOUND] and not self._pipeline.rows_sent:
             log.warning(
                 "Adobe Target has no profile for any of the %s rows: nothing was written. Check the id column, id_type "
                 "and the client code.",
@@ -144,33 +168,29 @@ class RowUpdates:
         from airflow_provider_adobe_target.spill import SpillFile
 
         checked = SpillFile(folder / "checked")
-        for batch in self._run.profiles():
+        for batch in self._pipeline.profiles():
             checked.write(batch)
         return checked
 
     def _send(self, number: int, block: UpdateBlock, clock: Clock) -> None:
         """Send the profiles of a block sequentially. The counts are updated even if an error ends the block."""
-        from airflow_provider_adobe_target.client.transports import RequestsTransport
-
         ends: dict[str, list[int]] = {NOT_FOUND: [], REFUSED: []}
         sent = 0
         try:
-            with RequestsTransport(self._settings) as transport:
+            with self._session.replace(clock=clock) as session:
                 for index, update in enumerate(block.updates()):
-                    sent += self._send_one(index, update, ends, transport, clock)
+                    sent += self._send_one(index, update, ends, session)
         except TaskCancelledError:
             pass  # another thread failed and raises its error
         finally:
             self._settle(block, sent, ends)
 
-    def _send_one(
-        self, index: int, update: ProfileUpdate, ends: dict[str, list[int]], transport: RequestsTransport, clock: Clock
-    ) -> bool:
-        """Send one profile, and say whether it arrived; where it did not, note why before anything is raised."""
+    def _send_one(self, index: int, update: ProfileUpdate, ends: dict[str, list[int]], session: Session) -> bool:
+        """Send one profile, and return whether Adobe Target accepted it. Otherwise add its index to ``ends``."""
         if self._stop.is_set():
             raise TaskCancelledError
         try:
-            is_known = self._is_dry_run or self._converse(update, transport, clock)
+            is_known = self._is_dry_run or self._update(update, session)
         except TokenRefusedError:
             raise
         except TargetRefusedError as error:
@@ -182,28 +202,23 @@ class RowUpdates:
             ends[NOT_FOUND].append(index)
         return is_known
 
-    def _converse(self, update: ProfileUpdate, transport: RequestsTransport, clock: Clock) -> bool:
-        """Look for a profile where that is wanted, and send it; False where there is none.
+    def _authenticate(self) -> None:
+        self._session.authenticate()
+
+    def _update(self, update: ProfileUpdate, session: Session) -> bool:
+        """Look up a profile, if required, and update it.
 
         :return: Whether the profile was updated; False if it was not found.
         :raises TargetRefusedError: If Adobe Target refuses the update.
         """
-        from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
-        from airflow_provider_adobe_target.client.transports import run
-
-        settings, key = self._settings, self._id_type
-        authenticator = Authenticator(settings, self._calls, clock, mask_secret)
-        if self._lookups:
-            look_up = fetch_profile(settings, self._lookups, clock, update.profile_id, key)
-            if not run(authenticator.with_profile_token(look_up), transport, clock):
-                return False
-        send = update_profile(settings, self._updates, clock, update.profile_id, key, update.attributes)
-        run(authenticator.with_profile_token(send), transport, clock)
+        if self._looks_first and session.fetch_profile(update.profile_id, self._id_type) is None:
+            return False
+        session.update_profile(update.profile_id, self._id_type, update.attributes)
         return True
 
     @property
     def _id_type(self) -> Any:
-        return self._run.id_type  # known once the columns are
+        return self._pipeline.id_type  # known once the columns are
 
     def _count_refusal(self, error: TargetRefusedError) -> None:
         """Log a refusal, which may concern one row only.
@@ -221,10 +236,10 @@ class RowUpdates:
         details = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not take the update"}
         for reason, indices in ends.items():
             if indices:
-                self._run.refuse(block.profiles.take(indices), reason, details[reason])
+                self._pipeline.refuse(block.profiles.take(indices), reason, details[reason])
         with self._lock:
-            self._run.rows_sent += sent
-            now = clocks.SYSTEM.monotonic()
+            self._pipeline.rows_sent += sent
+            now = self._session.clock.monotonic()
             if now >= self._next_progress:
                 self._next_progress = now + _PROGRESS_SECONDS
-                log.info("So far %s rows were sent.", f"{self._run.rows_sent:,}")
+                log.info("So far %s rows were sent.", f"{self._pipeline.rows_sent:,}")

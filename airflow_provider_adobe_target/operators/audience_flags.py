@@ -1,17 +1,12 @@
-"""Membership of audiences, as attributes on which Adobe Target can build audiences of its own."""
+"""Operator that writes audience membership as profile attributes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.inputs.arguments import (
-    InvalidArgumentError,
-    check_arguments,
-    check_one_source,
-    check_sql,
-)
-from airflow_provider_adobe_target.inputs.row_source import resolve_rows
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
+from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
 
@@ -19,30 +14,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_adobe_target.profiles.audiences import AudienceRows
-    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
 
 class AudienceFlagOperator(BulkProfileUpdateOperator):
-    """Write who is in which audience: ``audience.NAME`` is ``true`` for members, and ``false`` for everybody else.
+    """Write audience membership: ``audience.NAME`` is ``true`` for members, and ``false`` for all other people.
 
-    Adobe has no interface that writes membership itself: in Adobe Target an audience is to be defined on the
-    attribute. No attribute can be cleared either, so that everybody who may have been a member is written.
+    Adobe has no API that writes audience membership, so an audience in Adobe Target must be defined on the attribute.
+    Attributes cannot be cleared, so the flag is written for everyone who may have been a member: the universe.
 
-    ``sql``, ``data`` or ``path`` have a row for each member of each audience. All other arguments but ``attributes``
-    are those of ``BulkProfileUpdateOperator``, and so is the report, with ``members`` beside it: how many are
-    ``true``, by attribute.
+    ``sql``, ``data`` or ``path`` has one row per member and audience. All other arguments except ``attributes`` are
+    those of ``BulkProfileUpdateOperator``. The report also has ``members``, the number of ``true`` flags by attribute.
 
-    :param audiences: all audiences that this task writes, as the table calls them; or ``{audience: name}`` where an
-        audience's name cannot be an attribute's (templated)
-    :param audience_column: the column that names the audience
-    :param universe_sql: one statement whose result has the ids of everybody (templated, also a ``.sql`` file); give
-        this, ``universe_data`` or ``universe_path``
-    :param universe_sql_conn_id: as ``sql_conn_id``, which is its default (templated)
-    :param universe_parameters: of the statement (templated)
-    :param universe_data: as ``data``
-    :param universe_path: as ``path`` (templated)
-    :param universe_id_column: the universe's column of ids; default: its only one, or the one called as the id column
-    :param allow_no_members: write ``false`` for everybody where nobody is a member of any audience, rather than fail
+    :param audiences: All audiences that the task writes, as named in the table; or ``{audience: name}`` if the name of
+        an audience is not a valid attribute name (templated).
+    :param audience_column: Column that names the audience.
+    :param universe_sql: One statement whose result has the ids of the universe (templated, also a ``.sql`` file). Give
+        exactly one of ``universe_sql``, ``universe_data`` and ``universe_path``.
+    :param universe_sql_conn_id: ID of the database connection for ``universe_sql``. Default: ``sql_conn_id``
+        (templated).
+    :param universe_parameters: Parameters of the statement (templated).
+    :param universe_data: As ``data``.
+    :param universe_path: As ``path`` (templated).
+    :param universe_id_column: Column of ids in the universe. Default: its only column, or the one named as the id
+        column.
+    :param allow_no_members: Write ``false`` for everyone if no audience has a member. By default, the task fails.
     """
 
     template_fields: Sequence[str] = (
@@ -75,7 +70,6 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_sql("universe_sql", universe_sql)
         self.audiences = audiences
         self.audience_column = audience_column
         self.universe_sql = universe_sql
@@ -89,14 +83,15 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self._check_universe()
         check_arguments(self)
         if self.attributes is not None:
-            raise InvalidArgumentError("attributes is not for audiences: name those in audiences.")
+            raise InvalidArgumentError("attributes cannot be set. Name the audiences in audiences.")
 
     def _rows(self, folder: Path) -> AudienceRows:
         from airflow_provider_adobe_target.profiles.audiences import AudienceRows, audience_names
 
+        self._check_universe()
         self._flags = AudienceRows(
             super()._rows(folder),
-            self._universe(),
+            self._universe.read(),
             audience_names(self.audiences),
             audience_column=self.audience_column,
             id_column=self.id_column,
@@ -106,19 +101,17 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         )
         return self._flags
 
-    def _universe(self) -> Any:
-        sources = self._check_universe()
+    @property
+    def _universe(self) -> RowSource:
         conn_id = self.universe_sql_conn_id or self.sql_conn_id
-        return resolve_rows(*sources, conn_id, self.universe_parameters)
+        return RowSource(self.universe_data, self.universe_sql, self.universe_path, conn_id, self.universe_parameters)
 
-    def _check_universe(self) -> tuple[Any, Any, Any]:
-        names = ("universe_data", "universe_sql", "universe_path")
-        sources = {name: getattr(self, name) for name in names}
-        check_one_source(
-            sources, why="The universe has the ids of all who may have been members; otherwise former members stay."
+    def _check_universe(self) -> None:
+        self._universe.check(
+            ("universe_data", "universe_sql", "universe_path"),
+            why="The universe has the ids of all possible members. Without it, former members keep true.",
         )
-        return self.universe_data, self.universe_sql, self.universe_path
 
-    def _report(self, run: ProfilePipeline, *arguments: Any) -> dict[str, Any]:
+    def _report_fields(self) -> Mapping[str, Any]:
         assert self._flags is not None  # noqa: S101  # nosec B101  # for the type checker
-        return {**super()._report(run, *arguments), "members": dict(self._flags.members)}
+        return {"members": dict(self._flags.members)}

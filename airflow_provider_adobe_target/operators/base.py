@@ -1,4 +1,4 @@
-"""Keeping runs of one task apart, as far as one machine goes, and saying what keeps them apart on all."""
+"""Lock that keeps overlapping runs of a task from sending at the same time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def exclusive_run(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:
-    """Return a block in which no other run of a task on this machine sends rows; see :func:`~.run_lock`.
+    """Return a context manager in which no other run of the task on this machine sends rows; see :func:`~.run_lock`.
 
-    One warning says what to set, where the DAG lets runs overlap that may be on other machines.
+    If the DAG allows overlapping runs, which may be on other machines, a warning names the settings that prevent them.
     """
     if _may_overlap(operator):
         operator.log.warning(
-            "DAG %s may have %s active runs at a time. On this machine they take turns, on several they do not, and "
-            "Adobe Target knows no order between two batches that write the same ids. Set max_active_runs=1 on the "
-            "DAG or max_active_tis_per_dag=1 on the task; for a backfill --max-active-runs 1.",
+            "DAG %s may have %s active runs at a time. Runs on one machine wait for each other, runs on several "
+            "machines do not, and Adobe Target does not order batches that write the same ids. Set max_active_runs=1 "
+            "on the DAG or max_active_tis_per_dag=1 on the task; for a backfill --max-active-runs 1.",
             operator.dag_id,
             operator.dag.max_active_runs,
         )

@@ -1,4 +1,4 @@
-"""Telling Adobe Target which ids belong to one person."""
+"""Operator that links the ids of one person."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import (
-    InvalidArgumentError,
-    check_arguments,
-    check_one_source,
-    check_sql,
-)
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
-from airflow_provider_adobe_target.inputs.row_source import resolve_rows
-from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
+from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.load.link_writer import LinkWriter
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.version_compat import BaseOperator
@@ -32,66 +26,58 @@ _MBOX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _GLOBAL_MBOX = "target-global-mbox"
 
 
-class IdentityLinkOperator(BaseOperator):
-    """Tell Adobe Target which ids belong to one person, a row a call, through its Delivery API.
+class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  # partial() is a descriptor
+    """Link ids that belong to the same person, with one Delivery API call per row.
 
-    A row holds a customer's id, ids of browsers, or both. What Adobe Target answers, the Target id with its location,
-    is written out, for bulk files keyed by ``pcId``.
+    A row has a customer id, ids of browsers, or both. The responses contain Target ids with their location hint, which
+    can be written to Parquet or a table and used as ``pcId`` in bulk uploads.
 
-    :param sql: one statement whose result is the rows (templated, also a ``.sql`` file); give this, ``data`` or
-        ``path``
-    :param sql_conn_id: any database connection of Airflow's, read with a server-side cursor where the driver has one
-        (templated)
-    :param parameters: of the statement (templated)
-    :param data: a pandas or polars DataFrame, an Arrow table, a list of dicts, or an upstream task's output of these;
-        never rendered, and shown in Airflow as ``<rows>``
-    :param path: Parquet, CSV or NDJSON: a file, a folder, a glob or a list of these, as text, ``pathlib.Path`` or
-        ``ObjectStoragePath``, local or in object storage (templated)
-    :param file_format: ``parquet``, ``csv`` or ``ndjson``; default: derived from each file's suffix
-    :param csv_options: ``delimiter`` and ``encoding`` of CSV; default: ``{"delimiter": ",", "encoding": "utf-8"}``
-    :param id_columns: ``{column: "thirdPartyId", "pcId" or "ECID"}``; default: the columns that are named so, or
+    :param sql: One statement whose result is the rows (templated, also a ``.sql`` file). Give exactly one of ``sql``,
+        ``data`` and ``path``.
+    :param sql_conn_id: ID of an Airflow database connection, read with a server-side cursor if the driver has one
+        (templated).
+    :param parameters: Parameters of the statement (templated).
+    :param data: A pandas or polars DataFrame, an Arrow table, a list of dicts, or the output of an upstream task.
+        Never rendered, and displayed in Airflow as ``<rows>``.
+    :param path: A Parquet, CSV or NDJSON file, a folder, a glob, or a list of these, as text, ``pathlib.Path`` or
+        ``ObjectStoragePath``, local or in object storage (templated).
+    :param file_format: ``parquet``, ``csv`` or ``ndjson``. Default: derived from the suffix of each file.
+    :param csv_options: ``delimiter`` and ``encoding`` of CSV files. Default: comma and UTF-8.
+    :param id_columns: ``{column: "thirdPartyId", "pcId" or "ECID"}``. Default: the columns with these names, or named
         third_party_id, mbox3rdPartyId, pc_id, mboxPC, tntId, ecid, MCID, mcid, marketingCloudVisitorId or
-        marketing_cloud_visitor_id
-    :param customer_id_columns: ``{column: integration code}``, for ids of customers in other data sources; they need
-        an ECID, and no ``thirdPartyId``, in their row
-    :param attributes: columns to send, or ``{column: parameter name}``, at most 50 with a value in a row, each of at
-        most 256 characters; default: none
-    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
-    :param mbox: the name of an mbox that no activity uses, so that no impression is counted
-    :param max_concurrent_calls: how many calls may be under way at once, 1 to 50
-    :param calls_per_second: how many calls may begin in a second, up to 1,000; at most 200 in the first minute, and
-        200 a second more in each that follows
-    :param browser_interval: seconds between two calls about one person or browser, 0 to 86,400; 0: at once, in one
-        session. Adobe's rules need 1,800
-    :param dry_run: do everything but the calls
-    :param skip_invalid_records: ``False``: the first bad row (other than a duplicate) ends the task before anything
-        is sent
-    :param max_invalid_pct: more than this per cent of bad rows (other than duplicates) ends the task before anything
-        is sent
-    :param rejects_path: a folder for the bad rows, local or in object storage (templated)
-    :param on_no_rows: if the source has no rows: ``succeed`` with a warning, ``skip`` or ``fail``. If every row was
-        rejected, the task fails, unless ``max_invalid_pct`` is 100
-    :param max_failed_pct: the per cent of the rows sent, 0 to 100, that Adobe Target may refuse
-    :param result_path: a folder for the links, as one Parquet file, local or in object storage (templated)
-    :param result_table: a table to add the links to (templated)
-    :param result_conn_id: the database connection of this table (templated)
+        marketing_cloud_visitor_id.
+    :param customer_id_columns: ``{column: integration code}``, for customer ids in other data sources. Their rows must
+        have an ECID, and no ``thirdPartyId``.
+    :param attributes: Columns to send, or ``{column: parameter name}``. A row may have at most 50 values, of at most
+        256 characters each. Default: none.
+    :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param mbox: Name of an mbox that no activity uses, so that no impression is counted.
+    :param max_concurrent_calls: Maximum number of concurrent calls, 1 to 50.
+    :param calls_per_second: Maximum number of calls per second, up to 1,000. The rate starts at 200 at most, and
+        increases by 200 per minute.
+    :param browser_interval: Seconds between two calls about one person or browser, 0 to 86,400. With 0, they follow
+        without a pause in one session. Adobe's rules require 1,800.
+    :param dry_run: Do everything except the calls.
+    :param skip_invalid_records: If ``False``, the first invalid row (other than a duplicate) ends the task before
+        anything is sent.
+    :param max_invalid_pct: A higher percentage of invalid rows (other than duplicates) ends the task before anything is
+        sent.
+    :param rejects_path: Folder for rejected rows, local or in object storage (templated).
+    :param on_no_rows: How a source without rows is handled: ``succeed`` with a warning, ``skip`` or ``fail``. If every
+        row is rejected, the task fails, unless ``max_invalid_pct`` is 100.
+    :param max_failed_pct: Percentage of the sent rows, 0 to 100, that Adobe Target may refuse.
+    :param result_path: Folder for the links, as one Parquet file, local or in object storage (templated).
+    :param result_table: Table into which the links are inserted (templated).
+    :param result_conn_id: ID of the database connection of this table (templated).
     """
 
     template_fields: Sequence[str] = (
-        "data",
-        "sql",
-        "parameters",
-        "path",
+        *RowArguments.template_fields,
         "rejects_path",
         "result_path",
         "result_table",
         "result_conn_id",
-        "sql_conn_id",
-        "adobe_target_conn_id",
     )
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"sql": "sql", "parameters": "json"}
-    ui_color = "#f6e1e1"
 
     def __init__(
         self,
@@ -123,15 +109,15 @@ class IdentityLinkOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_one_source({"data": data, "sql": sql, "path": path})
-        check_sql("sql", sql)
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
-        self.data = RowsArgument.of(data)
-        self.path = path
-        self.file_format = file_format
-        self.csv_options = csv_options
+        self._set_rows(
+            sql=sql,
+            sql_conn_id=sql_conn_id,
+            parameters=parameters,
+            data=data,
+            path=path,
+            file_format=file_format,
+            csv_options=csv_options,
+        )
         self.id_columns = id_columns
         self.customer_id_columns = customer_id_columns
         self.attributes = attributes
@@ -152,44 +138,31 @@ class IdentityLinkOperator(BaseOperator):
         self._folder = TempFolder()
         self._check_arguments()
 
-    @classmethod
-    def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
-        """Begin a mapped task, as with every operator; rows given here are shown as ``<rows>``, too."""
-        return RowsPartial(super().partial(**with_hidden_rows(arguments)))
-
     @cached_property
     def hook(self) -> AdobeTargetHook:
-        """The connection to Adobe Target."""
+        """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Link the ids of all rows.
 
-        :returns: the report: counts of rows by outcome, and where the links are; nothing of a row
-        :raises AirflowFailException: where a retry cannot help
-        :raises AdobeTargetUnavailableError: where Adobe Target gives no usable answer
-        :raises RuntimeError: where the links cannot be added to their table
+        :return: Report with row counts by outcome, and the places of the links. It contains no values of rows.
+        :raises AirflowFailException: If a retry cannot help.
+        :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response.
+        :raises RuntimeError: If the links cannot be inserted into their table.
         """
         from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
 
         with translate_errors(), self._folder as folder:
             self._check_arguments()
-            rows = resolve_rows(
-                self.data,
-                self.sql,
-                self.path,
-                self.sql_conn_id,
-                self.parameters,
-                file_format=self.file_format,
-                csv_options=self.csv_options,
-            )
+            rows = self._row_source.read()
             run = IdentityPipeline(rows, self._rules(), folder, keep_rejects=bool(self.rejects_path))
             links = LinkWriter(folder)
             try:
                 self._link_all(run, links)
             except BaseException as error:
                 self._explain(error, run, links)
-                self._write(context, run, links)  # as far as that can be done: the task's own error matters more
+                self._write(context, run, links)  # errors are only logged: the first one matters more
                 raise
             places, failure = self._write(context, run, links)
             if failure:
@@ -202,7 +175,7 @@ class IdentityLinkOperator(BaseOperator):
             return report
 
     def on_kill(self) -> None:
-        """Remove what is set aside on disk: Airflow 3 ends a killed task some seconds later, wherever it is."""
+        """Remove the temporary files. Airflow 3 ends a killed task some seconds later, without further notice."""
         self._folder.remove()
 
     def _link_all(self, run: IdentityPipeline, links: LinkWriter) -> None:
@@ -215,7 +188,7 @@ class IdentityLinkOperator(BaseOperator):
         link_rows(
             run,
             links,
-            self.hook.settings,
+            self.hook.session,
             mbox=self.mbox,
             max_workers=self.max_concurrent_calls,
             calls_per_second=self.calls_per_second,
@@ -234,24 +207,24 @@ class IdentityLinkOperator(BaseOperator):
         )
 
     def _check_arguments(self) -> None:
-        """Check arguments.
+        """Check the arguments.
 
-        :raises InvalidArgumentError: naming the argument
+        :raises InvalidArgumentError: If an argument is invalid. The message names it.
         """
         check_arguments(self)
         if not _MBOX.fullmatch(self.mbox) or self.mbox == _GLOBAL_MBOX:
             raise InvalidArgumentError(
-                f"mbox={self.mbox!r} cannot be the name of an mbox that no activity uses: it is to have letters, "
-                f"digits, '_', '-' and '.' only, at most 128, and not to be {_GLOBAL_MBOX!r}."
+                f"mbox={self.mbox!r} is invalid. The name must have 1 to 128 letters, digits, '_', '-' and '.', and "
+                f"must not be {_GLOBAL_MBOX!r}: no activity may use the mbox."
             )
         if (self.result_table is None) != (self.result_conn_id is None):
-            raise InvalidArgumentError("result_table and result_conn_id go together: give both or none.")
+            raise InvalidArgumentError("Give both result_table and result_conn_id, or neither.")
 
     def _explain(self, error: BaseException, run: IdentityPipeline, links: LinkWriter) -> None:
-        """Say of a task that failed halfway what it did, and what is missing."""
+        """Add to an error what was done before it, and what is missing."""
         account = (
             f"Rows read so far: {run.rows_read:,}; linked: {links.count:,}; rejected: {run.rows_rejected:,}. "
-            "The others are not linked. Another try links all rows again, which does no harm."
+            "The other rows are not linked. A retry links all rows again, which is safe."
         )
         if isinstance(error, AdobeTargetError) and error.args:
             error.args = (f"{error.args[0]} {account}", *error.args[1:])
@@ -261,9 +234,9 @@ class IdentityLinkOperator(BaseOperator):
     def _write(
         self, context: Context, run: IdentityPipeline, links: LinkWriter
     ) -> tuple[dict[str, str | None], Exception | None]:
-        """Write bad rows and links to where they are wanted, each of them whatever becomes of the others.
+        """Write rejected rows and links to all outputs, even if one of them fails.
 
-        :returns: the places by argument, and the first error
+        :return: Places of the outputs by argument, and the first error.
         """
         ti = context["ti"]
         writers: dict[str, Callable[[str], str | None]] = {
@@ -278,7 +251,7 @@ class IdentityLinkOperator(BaseOperator):
             try:
                 places[name] = write(place) if place else None
             except Exception as error:
-                self.log.warning("What was to go to %s is not there: %s", name, error)
+                self.log.warning("The output %s cannot be written: %s", name, error)
                 first = first or error
         return places, first
 
@@ -310,5 +283,5 @@ class IdentityLinkOperator(BaseOperator):
             where = "" if self.rejects_path else " With rejects_path they are kept."
             raise AdobeTargetError(
                 f"Adobe Target refused {refused:,} of {refused + links.count:,} rows (HTTP 400), beyond "
-                f"max_failed_pct={self.max_failed_pct}. The others are linked.{where}"
+                f"max_failed_pct={self.max_failed_pct}. The other rows are linked.{where}"
             )

@@ -1,4 +1,4 @@
-"""Replacing the Profile API token, when somebody says so."""
+"""Operator that replaces the Profile API token."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
 
 
 class RotateProfileTokenOperator(BaseOperator):
-    """Make a new Profile API token, and hand it to a function that keeps it.
+    """Generate a new Profile API token, and pass it to a function that stores it.
 
-    From then on Adobe Target refuses the former token, whoever uses it. The new one is masked in logs, and does not
-    get into XCom.
+    Adobe Target then refuses the former token for all its users. The new token is masked in logs, and is not pushed to
+    XCom.
 
-    :param confirm: ``rotate the token for every user of it``, and nothing else: without it the task fails before any
-        call
-    :param store_token: a function, or the dotted path of one, that is called with the connection id and the new token
-        and puts it where other tasks find it, a secrets backend for example
-    :param adobe_target_conn_id: the connection, of type ``adobe_target``, with an OAuth credential and ``tenant_id``
-        (templated)
+    :param confirm: Must be ``rotate the token for every user of it``. Otherwise the task fails before any call.
+    :param store_token: Function, or dotted path of a function, that is called with the connection id and the new token,
+        and stores the token for other tasks, for example in a secrets backend.
+    :param adobe_target_conn_id: ID of the connection, of type ``adobe_target``, with an OAuth credential and
+        ``tenant_id`` (templated).
     """
 
     template_fields: Sequence[str] = ("adobe_target_conn_id",)
@@ -49,39 +48,39 @@ class RotateProfileTokenOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> AdobeTargetHook:
-        """The connection to Adobe Target."""
+        """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Make the token and hand it over.
+        """Generate the token and store it.
 
-        :returns: ``expires_at``, the time at which the new token ends at the latest
-        :raises AirflowFailException: where a retry cannot help, or must not be, as when the token could not be kept,
-            or when one may have been made that cannot be read
-        :raises AdobeTargetUnavailableError: where the Admin API gives no usable answer, and the former token is still
-            in force
+        :return: ``expires_at``, the latest possible expiry of the new token, and ``rotated_at``.
+        :raises AirflowFailException: If a retry cannot help or must not happen: the token could not be stored, or may
+            have been generated and cannot be read.
+        :raises AdobeTargetUnavailableError: If the Admin API returns no usable response and the former token is still
+            valid.
         """
         with translate_errors():
             store = self._store()
             token = self.hook.rotate_profile_token(confirm=self.confirm)
-        self.log.info("A new Profile API token is in force; the former one is refused from now on.")
+        self.log.info("A new Profile API token is valid. Adobe Target now refuses the former token.")
         failure = ""
         try:
             store(self.adobe_target_conn_id, token.value)
-        except Exception as error:  # whose text may hold the token
+        except Exception as error:  # its message may contain the token
             failure = type(error).__name__
         if failure:
             raise AirflowFailException(
-                f"The new Profile API token is in force, but store_token failed ({failure}). Do not rotate again: "
+                f"The new Profile API token is valid, but store_token failed ({failure}). Do not rotate again: "
                 "AdobeTargetHook.read_profile_token() and Target's page (Administration > Implementation > Profile "
-                "API) have the token in force. Put it where store_token was to put it."
+                "API) return the valid token. Store it manually."
             )
         return {"expires_at": clock.utc_time(token.expires_at), "rotated_at": clock.utc_time(clock.SYSTEM.now())}
 
     def _store(self) -> Callable[[str, str], object]:
-        """Return the function that is to keep the token: there is to be one before there is a token.
+        """Return the function that stores the token. It is checked before a token is generated.
 
-        :raises AdobeTargetError: where there is none
+        :raises AdobeTargetError: If it cannot be imported or called.
         """
         store: Any = self.store_token
         if isinstance(store, str):
@@ -91,6 +90,6 @@ class RotateProfileTokenOperator(BaseOperator):
             except (ImportError, AttributeError, ValueError):
                 raise AdobeTargetError(f"store_token={self.store_token!r} cannot be imported.") from None
         if not callable(store):
-            raise AdobeTargetError("store_token is no function that takes a connection id and a token.")
+            raise AdobeTargetError("store_token must be a function that takes a connection id and a token.")
         checked: Callable[[str, str], object] = store
         return checked

@@ -154,14 +154,21 @@ class ProfilePipeline:
         yield from self._rows.record_batches(self._mapping.columns if self._mapping else None)
 
     def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
-        """Check and encode the rows, and yield each file when it is complete.
+        """Check and encode the rows, and yield each file when it is complete: :meth:`profiles` and :meth:`write_files`.
 
         :param batches: Output of :meth:`record_batches`, if another thread reads it. Default: read in this thread.
         :raises ProfileDataError: If the columns are invalid, or a limit on rejected rows is exceeded. With
             :attr:`ProfileOptions.checks_all_rows_first`, it may be raised after the last file was yielded; the caller
             must not send any file before.
         """
-        blocks = map(self._encode, self._spill_profiles(self.profiles(batches)))
+        yield from self.write_files(self.profiles(batches))
+
+    def write_files(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[BatchFile]:
+        """Encode profiles, and yield each file when it is complete.
+
+        :param profiles: Output of :meth:`profiles`, or a part of it.
+        """
+        blocks = map(self._encode, self._spill_profiles(profiles))
         limits = {"max_rows": self._options.max_rows_per_file, "max_bytes": self._options.max_bytes_per_file}
         for file in cut_files(blocks, self._folder, id_type=lambda: self.id_type, **limits):
             self.rows_sent += file.rows

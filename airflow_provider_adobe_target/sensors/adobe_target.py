@@ -1,4 +1,4 @@
-"""Sensors that wait for what Adobe Target makes of batches, and of profiles."""
+"""Sensor for the status of batches, and the public names of all sensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
+from airflow_provider_adobe_target.client.verdict import OutcomeLimits, evaluate_batches
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -28,20 +28,19 @@ __all__ = ["BatchStatusSensor", "ProfileLandingSensor", "ProfileTokenSensor", "r
 
 
 class BatchStatusSensor(AdobeTargetSensor):
-    """Wait until Adobe Target has finished all batches of an upload, and fail where it did not do so well.
+    """Wait until Adobe Target has finished all batches of an upload, and evaluate their outcome.
 
-    Poke, reschedule and deferrable mode give the same verdict and the same return value: the list of batches with
+    Poke, reschedule and deferrable mode have the same outcome and the same return value: the list of batches with
     their status and counters, as in the report of ``BulkProfileUpdateOperator``.
 
-    :param batches: what to wait for: a report, its ``batches``, reports of mapped tasks, status URLs, or one URL
-        (templated)
-    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
-    :param max_failed_pct: the per cent of all rows, 0 to 100, that may have failed
-    :param max_not_found_pct: the per cent of all rows, 0 to 100, that may have found no profile (meaningful for v1);
-        ``None``: any
-    :param deferrable: wait in the triggerer
-    :param poke_interval: seconds between two times of asking
-    :param timeout: seconds until an unfinished batch ends the task with ``AirflowSensorTimeout``
+    :param batches: A report, its ``batches``, reports of mapped tasks, status URLs, or one status URL (templated).
+    :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param max_failed_pct: Percentage of all rows, 0 to 100, that may have failed.
+    :param max_not_found_pct: Percentage of all rows, 0 to 100, whose profile may not exist (meaningful for v1).
+        ``None`` for no limit.
+    :param deferrable: Wait in the triggerer.
+    :param poke_interval: Seconds between two polls.
+    :param timeout: Maximum wait in seconds. The task then fails with ``AirflowSensorTimeout``.
     """
 
     template_fields: Sequence[str] = ("batches", "adobe_target_conn_id")
@@ -49,9 +48,9 @@ class BatchStatusSensor(AdobeTargetSensor):
     ui_color = "#f6e1e1"
 
     def __new__(cls, *arguments: Any, **_: Any) -> BatchStatusSensor:
-        """Name the argument where it is given without its name; Airflow would not say which."""
+        """Reject positional arguments with a message that names the argument, which Airflow's message does not."""
         if arguments:
-            raise TypeError(f"Give batches by name: {cls.__name__}(task_id=…, batches=…).")
+            raise TypeError(f"batches must be a keyword argument: {cls.__name__}(task_id=…, batches=…).")
         return super().__new__(cls)
 
     def __init__(
@@ -77,7 +76,7 @@ class BatchStatusSensor(AdobeTargetSensor):
         check_arguments(self)
 
     def execute(self, context: Context) -> Any:
-        """Wait, in the way that was chosen."""
+        """Wait in the chosen mode."""
         ends_at = execution_end(self)
         self._deadline = self._started_at(context) + self.timeout
         if not self.deferrable:
@@ -106,18 +105,18 @@ class BatchStatusSensor(AdobeTargetSensor):
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Ask once for each batch that is not final."""
+        """Request the status of each batch that is not final, once."""
         with translate_errors():
-            check_limits(self.max_failed_pct, self.max_not_found_pct)
+            _ = self._limits  # validated before the first call
             if self._polled is None:
                 self._polled = read_batches(self.batches)
-            self._polled = self.hook.poll(self._polled, self._deadline)
+            self._polled = self.hook.session.poll(self._polled, self._deadline)
             if not all(batch.final for batch in self._polled):
                 return False
-            return PokeReturnValue(is_done=True, xcom_value=self._judge(self._polled))
+            return PokeReturnValue(is_done=True, xcom_value=self._evaluate(self._polled))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """Judge what the trigger saw, and what was seen before the deferral."""
+        """Evaluate the batches with the statuses from the trigger and from before the deferral."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
         from airflow_provider_adobe_target.triggers.packing import with_statuses
 
@@ -127,23 +126,25 @@ class BatchStatusSensor(AdobeTargetSensor):
             with translate_errors():
                 raise_error_of_event(event, before.get("is_execution_timeout", False))
                 batches = batches_of_event(event, lambda: with_statuses(read_batches(self.batches), before["statuses"]))
-                return self._judge(batches)
+                return self._evaluate(batches)
 
         landed: list[dict[str, Any]] = self._as_poked(judge_event)
         return landed
 
-    def _judge(self, batches: Sequence[Batch]) -> list[dict[str, Any]]:
-        for warning in evaluate_batches(
-            batches, max_failed_pct=self.max_failed_pct, max_not_found_pct=self.max_not_found_pct
-        ):
+    @property
+    def _limits(self) -> OutcomeLimits:
+        return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct)
+
+    def _evaluate(self, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+        for warning in evaluate_batches(batches, self._limits):
             self.log.warning(warning)
         return [batch.to_dict() for batch in batches]
 
 
 def read_batches(value: Any) -> list[Batch]:
-    """Read what a user hands to the sensor: reports, batches, status URLs, one or many, or the text of these.
+    """Return the batches of reports, entries of ``batches``, or status URLs: one or many, or their text.
 
-    :raises ProfileDataError: where it is none of these
+    :raises ProfileDataError: If the value is none of these.
     """
     return list(_batches(value))
 
@@ -153,19 +154,17 @@ def _batches(value: Any) -> Iterator[Batch]:
         yield value
     elif value is None or (isinstance(value, str) and value.strip() in ("", "None", "null")):
         raise ProfileDataError(
-            "The upload has no report: batches is empty. It was skipped, or it failed before it sent anything. Let the "
-            "sensor run only after a success (trigger_rule='all_success'), or clear the upload."
+            "The upload has no report: batches is empty. The upload was skipped, or failed before it sent anything. "
+            "Run the sensor only after a success (trigger_rule='all_success'), or clear the upload."
         )
     elif isinstance(value, str):
         text = value.strip()
-        if text.startswith(("[", "{")):  # what Jinja made of a list or a report
+        if text.startswith(("[", "{")):  # a list or a report, rendered by Jinja
             yield from _batches(_parsed(text))
         elif text.lower().startswith(("http://", "https://")):
             yield Batch.from_status_url(text)
         else:
-            raise ProfileDataError(
-                "batches is text that is neither a status URL nor a report. Hand over upload.output."
-            )
+            raise ProfileDataError("batches is text that is neither a status URL nor a report. Pass upload.output.")
     elif isinstance(value, Mapping):
         if "batches" in value:
             yield from _batches(value["batches"])
@@ -176,7 +175,7 @@ def _batches(value: Any) -> Iterator[Batch]:
             yield from _batches(item)
     else:
         raise ProfileDataError(
-            f"batches is {type(value).__name__}, not a report, its batches or status URLs. Hand over upload.output."
+            f"batches is {type(value).__name__}, not a report, its batches or status URLs. Pass upload.output."
         )
 
 
@@ -186,6 +185,4 @@ def _parsed(text: str) -> Any:
             return parse(text)
         except (ValueError, SyntaxError):
             continue
-    raise ProfileDataError(
-        "batches is text that is neither JSON nor a list as Python writes it. Hand over upload.output."
-    )
+    raise ProfileDataError("batches is text that is neither JSON nor a Python literal. Pass upload.output.")

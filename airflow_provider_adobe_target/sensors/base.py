@@ -1,4 +1,4 @@
-"""What the sensors share."""
+"""Base class of the sensors."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 class AdobeTargetSensor(BaseSensorOperator):
-    """A sensor whose modes agree on when it ends, and how."""
+    """Sensor with the same timeout and outcome in all modes."""
 
     adobe_target_conn_id: str
     deferrable: bool
 
     @cached_property
     def hook(self) -> AdobeTargetHook:
-        """The connection to Adobe Target."""
+        """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     def _started_at(self, context: Context) -> float:
-        """Return epoch seconds of the first poke, which in reschedule mode another process may have made."""
+        """Return the time of the first poke, which may have been in another process, in seconds since the epoch."""
         first = first_reschedule(self, context) if self.reschedule and not self.deferrable else None
         return first.timestamp() if first else clock.SYSTEM.now()
 
     def _as_poked(self, check: Callable[[], Any]) -> Any:
-        """Treat ``soft_fail`` and ``never_fail`` as Airflow does in poke mode; deferred, its versions differ."""
+        """Apply ``soft_fail`` and ``never_fail`` as in poke mode. In deferrable mode, versions of Airflow differ."""
         try:
             return check()
         except (AirflowFailException, AirflowSensorTimeout) as error:

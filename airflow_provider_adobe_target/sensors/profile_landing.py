@@ -1,4 +1,4 @@
-"""Seeing that what was sent is in the profiles."""
+"""Sensor that verifies a sample of sent rows in the profiles."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from airflow_provider_adobe_target.execution_timeout import (
     execution_end,
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_arguments, check_one_source, check_sql
+from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
-from airflow_provider_adobe_target.inputs.row_source import resolve_rows
-from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
+from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, PokeReturnValue, conf
 
@@ -29,36 +28,30 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
 
-class ProfileLandingSensor(AdobeTargetSensor):
-    """Wait until a sample of the rows that were sent is in Adobe Target's profiles.
+class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[misc]  # partial() is a descriptor
+    """Wait until the profiles of a sample of the sent rows have the values that were sent.
 
-    Give it the same rows, and the same choices about them, as the operator that sent them. A sample is drawn from
-    these, by chance but the same each time, and each of its profiles is looked up. The sample is in memory while the
-    sensor looks, and nowhere else; ids and rows are in a private temporary folder while it is drawn. In poke mode later
-    looks take only the profiles that had not landed; deferrable and in reschedule mode the sample is drawn again, and
-    all of it is looked up.
+    Pass the same rows and options as to the operator that sent them. The sample is random but deterministic, and each
+    of its profiles is looked up. It is kept in memory only; while it is drawn, ids and rows are in a private temporary
+    folder. In poke mode, later pokes look up only the profiles that had not landed. In deferrable and reschedule mode,
+    the sample is drawn again, and all of its profiles are looked up.
 
-    :param sql: rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file), and so are these:
+    :param sql: Rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file). The same applies to
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
-        ``id_type``, ``attributes``, ``on_duplicate_id``, ``on_risky_value``, ``max_value_length`` and
-        ``max_invalid_pct``
-    :param on_no_rows: if the source has no rows: ``succeed`` with a warning, ``skip`` or ``fail``. If every row is
-        rejected, the task fails, unless ``max_invalid_pct`` is 100
-    :param sample_size: profiles to look up, 1 to 1,000
-    :param seed: another one draws another sample
-    :param min_landed_pct: the per cent of the sample, 0 to 100, that is to hold all that was sent. Adobe speaks of up
-        to 0.1 % of rows that are lost without a word
-    :param adobe_target_conn_id: the connection, of type ``adobe_target`` (templated)
-    :param deferrable: wait in the triggerer
-    :param poke_interval: seconds between two times of looking
-    :param timeout: seconds until too few profiles end the task with ``AirflowSensorTimeout``. Adobe gives itself 24
-        hours
+        ``id_type``, ``attributes``, ``attribute_case``, ``on_duplicate_id``, ``on_risky_value``, ``max_value_length``
+        and ``max_invalid_pct``.
+    :param on_no_rows: How a source without rows is handled: ``succeed`` with a warning, ``skip`` or ``fail``. If every
+        row is rejected, the task fails, unless ``max_invalid_pct`` is 100.
+    :param sample_size: Number of profiles to look up, 1 to 1,000.
+    :param seed: Seed of the sample.
+    :param min_landed_pct: Percentage of the sample, 0 to 100, that must have all values that were sent. According to
+        Adobe, up to 0.1 % of rows may be lost without an error.
+    :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param deferrable: Wait in the triggerer.
+    :param poke_interval: Seconds between two pokes.
+    :param timeout: Maximum wait in seconds. The task then fails with ``AirflowSensorTimeout``. Adobe documents up to 24
+        hours.
     """
-
-    template_fields: Sequence[str] = ("data", "sql", "parameters", "path", "sql_conn_id", "adobe_target_conn_id")
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"sql": "sql", "parameters": "json"}
-    ui_color = "#f6e1e1"
 
     def __init__(
         self,
@@ -89,15 +82,15 @@ class ProfileLandingSensor(AdobeTargetSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
-        check_one_source({"data": data, "sql": sql, "path": path})
-        check_sql("sql", sql)
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.parameters = parameters
-        self.data = RowsArgument.of(data)
-        self.path = path
-        self.file_format = file_format
-        self.csv_options = csv_options
+        self._set_rows(
+            sql=sql,
+            sql_conn_id=sql_conn_id,
+            parameters=parameters,
+            data=data,
+            path=path,
+            file_format=file_format,
+            csv_options=csv_options,
+        )
         self.id_column = id_column
         self.id_type = id_type
         self.attributes = attributes
@@ -119,24 +112,19 @@ class ProfileLandingSensor(AdobeTargetSensor):
         self._ends_at: float | None = None
         check_arguments(self)
 
-    @classmethod
-    def partial(cls, **arguments: Any) -> RowsPartial:  # type: ignore[override]  # Airflow's is a descriptor
-        """Begin a mapped task, as with every sensor; rows given here are shown as ``<rows>``, too."""
-        return RowsPartial(super().partial(**with_hidden_rows(arguments)))
-
     def execute(self, context: Context) -> Any:
-        """Wait, in the way that was chosen.
+        """Wait in the chosen mode.
 
-        :returns: how many profiles were ``sampled``, how many have ``landed``, were ``not_found``, or are ``different``
-        :raises AirflowSensorTimeout: where too few have landed at the ``timeout``
-        :raises AirflowFailException: where a retry cannot help
+        :return: Numbers of profiles that were ``sampled``, have ``landed``, were ``not_found``, or are ``different``.
+        :raises AirflowSensorTimeout: If too few profiles have landed after the ``timeout``.
+        :raises AirflowFailException: If a retry cannot help.
         """
         self._ends_at = execution_end(self)
         self._deadline = self._started_at(context) + self.timeout
         return self._look_or_defer(context) if self.deferrable else super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any], ends_at: float | None = None) -> Any:
-        """Go on after a wait in the triggerer; returns and raises as :meth:`execute`."""
+        """Look up the sample again after the deferral; returns and raises as :meth:`execute`."""
         self._ends_at = ends_at
         check_execution_end(ends_at)
         self._deadline = event["deadline"]
@@ -157,24 +145,24 @@ class ProfileLandingSensor(AdobeTargetSensor):
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look up the profiles of the sample: all at first, then those that this process has not seen land."""
+        """Look up the profiles of the sample, without those that a poke of this process has found landed."""
         with translate_errors():
             if self._missing is None:
                 self._missing = self._draw()
                 self._sampled = len(self._missing)
-            account = self._look(self._missing)
-            self.log.info("Of the sampled profiles: %s", account)
-            if account["landed"] * 100 >= self.min_landed_pct * self._sampled:
-                return PokeReturnValue(is_done=True, xcom_value=account)
+            counts = self._look_up_all(self._missing)
+            self.log.info("Of the sampled profiles: %s", counts)
+            if counts["landed"] * 100 >= self.min_landed_pct * self._sampled:
+                return PokeReturnValue(is_done=True, xcom_value=counts)
             if clock.SYSTEM.now() >= self._deadline:
                 raise AirflowSensorTimeout(
-                    f"Too few of the sampled profiles hold what was sent, less than min_landed_pct="
-                    f"{self.min_landed_pct}: {account}. Adobe takes up to 24 hours. Look at the status of the upload's "
-                    "batches, and whether another upload has written other values since."
+                    f"Too few of the sampled profiles have the values that were sent (min_landed_pct="
+                    f"{self.min_landed_pct}): {counts}. Adobe may take up to 24 hours. Check the status of the "
+                    "upload's batches, and whether another upload has written other values since."
                 )
             return False
 
-    def _look(self, updates: Sequence[ProfileUpdate]) -> dict[str, int]:
+    def _look_up_all(self, updates: Sequence[ProfileUpdate]) -> dict[str, int]:
         ends = [self._look_up(update) for update in updates]
         self._missing = [update for update, end in zip(updates, ends, strict=True) if end != "landed"]
         return {
@@ -193,32 +181,12 @@ class ProfileLandingSensor(AdobeTargetSensor):
         return "landed" if landed else "different"
 
     def _draw(self) -> list[ProfileUpdate]:
-        from airflow_provider_adobe_target.profiles.options import ProfileOptions
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
         from airflow_provider_adobe_target.profiles.sampling import draw_sample
 
-        choices = (
-            "id_column",
-            "id_type",
-            "attributes",
-            "attribute_case",
-            "on_duplicate_id",
-            "on_risky_value",
-            "max_value_length",
-            "max_invalid_pct",
-        )
-        rules = ProfileOptions(**{name: getattr(self, name) for name in choices})
-        rows = resolve_rows(
-            self.data,
-            self.sql,
-            self.path,
-            self.sql_conn_id,
-            self.parameters,
-            file_format=self.file_format,
-            csv_options=self.csv_options,
-        )
+        rows = self._row_source.read()
         with TempFolder() as folder:
-            run = ProfilePipeline(rows, rules, folder)
+            run = ProfilePipeline(rows, self._profile_options(), folder)
             sample = draw_sample(run.profiles(), self.sample_size, self.seed)
         check_row_counts(run.rows_read, run.rows_rejected, self.on_no_rows, self.max_invalid_pct)
         self._id_type = run.id_type

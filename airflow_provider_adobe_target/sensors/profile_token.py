@@ -1,4 +1,4 @@
-"""Watching the Profile API token's end."""
+"""Sensor for the expiry of the Profile API token."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class ProfileTokenSensor(BaseSensorOperator):
-    """Wait until the Profile API token has few days left, or is over, so that the next task can see to it.
+    """Wait until the Profile API token expires soon or has expired, so that a downstream task can replace it.
 
-    It only looks. The return value has ``days_left`` and ``expires_at``, never the token.
+    The sensor changes nothing. Its return value has ``days_left`` and ``expires_at``, never the token.
 
-    In a daily DAG, ``timeout=0`` with ``soft_fail=True`` looks once, and skips what follows while there is time. Then
-    Airflow skips also where the credential is refused or a field of the connection is missing: the reason is in the log
-    only.
+    In a daily DAG, use ``timeout=0`` with ``soft_fail=True`` to check once, and skip downstream tasks until the token
+    expires soon. Airflow then also skips them if the credential is refused or a field of the connection is missing; the
+    reason is only logged.
 
-    :param min_days_left: days; with fewer than these left the sensor succeeds
-    :param adobe_target_conn_id: the connection, of type ``adobe_target``, with an OAuth credential and ``tenant_id``
-        (templated)
-    :param poke_interval: seconds between two looks, each a call of the 50 a minute
+    :param min_days_left: The sensor succeeds if the token is valid for fewer days.
+    :param adobe_target_conn_id: ID of the connection, of type ``adobe_target``, with an OAuth credential and
+        ``tenant_id`` (templated).
+    :param poke_interval: Seconds between two pokes. Each is one of the 50 calls per minute.
     """
 
     template_fields: Sequence[str] = ("adobe_target_conn_id",)
@@ -51,24 +51,25 @@ class ProfileTokenSensor(BaseSensorOperator):
 
     @cached_property
     def hook(self) -> AdobeTargetHook:
-        """The connection to Adobe Target."""
+        """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look at the token's end.
+        """Read the expiry of the token.
 
-        :raises AirflowFailException: where the connection lacks what the Admin API needs, or that refuses it
-        :raises AdobeTargetUnavailableError: where the Admin API gives no usable answer
+        :raises AirflowFailException: If the connection lacks a field that the Admin API needs, or the credential is
+            refused.
+        :raises AdobeTargetUnavailableError: If the Admin API returns no usable response.
         """
         from airflow_provider_adobe_target.client.auth.authenticator import days_left
 
         with translate_errors():
             token = self.hook.read_profile_token()
         if not token.value:
-            self.log.info("No Profile API token is in force.")
+            self.log.info("No Profile API token is valid.")
             return PokeReturnValue(is_done=True, xcom_value={"days_left": 0.0, "expires_at": None})
         days = round(days_left(token, clock.SYSTEM.now()), 1)
-        self.log.info("The Profile API token has %s days left at most.", days)
+        self.log.info("The Profile API token expires in at most %s days.", days)
         return PokeReturnValue(
             is_done=days < self.min_days_left,
             xcom_value={"days_left": days, "expires_at": clock.utc_time(token.expires_at)},

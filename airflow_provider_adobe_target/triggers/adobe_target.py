@@ -1,4 +1,4 @@
-"""Waiting for batches without a worker."""
+"""Triggers that wait without occupying a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_adobe_target import exceptions
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
+from airflow_provider_adobe_target.client.session import Session
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.execution_timeout import raise_execution_timeout
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -20,16 +20,16 @@ from airflow_provider_adobe_target.version_compat import mask_secret
 
 
 class BatchStatusTrigger(BaseTrigger):
-    """Ask Adobe Target for the status of batches until all are final.
+    """Poll the status of batches until all are final.
 
-    Its arguments and its event are plain JSON without a token or anything of a row.
+    The arguments and the event are plain JSON. They contain no token and no values of rows.
 
-    :param adobe_target_conn_id: the connection, of type ``adobe_target``
-    :param batches: the status URLs of batches, as :func:`~.packing.pack_urls` packs them; or, in triggers of earlier
-        versions, a list of what :meth:`~airflow_provider_adobe_target.client.batch.Batch.to_event` writes
-    :param poll_interval: seconds before the first time of asking, up to a quarter more, growing to five times as many
-    :param deadline: epoch seconds at which to give up
-    :param report: handed back in the event as it is, for an operator that needs it after the wait
+    :param adobe_target_conn_id: ID of the connection, of type ``adobe_target``.
+    :param batches: Status URLs of batches, as returned by :func:`~.packing.pack_urls`; or, in triggers of earlier
+        versions, a list of entries of :meth:`~airflow_provider_adobe_target.client.batch.Batch.to_event`.
+    :param poll_interval: Seconds before the first poll, plus up to a quarter. The interval grows up to five times.
+    :param deadline: Time in seconds since the epoch at which the trigger stops.
+    :param report: Value that the event returns unchanged, for an operator that needs it after the wait.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class BatchStatusTrigger(BaseTrigger):
         self.report = report
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what is needed to build this trigger again."""
+        """Return the class path and the arguments of this trigger."""
         arguments = ("adobe_target_conn_id", "batches", "poll_interval", "deadline", "report")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in arguments}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until all batches are final or one of them ended the wait, and say so in one event."""
+        """Poll until all batches are final or an error ends the wait, then yield one event."""
         is_packed = isinstance(self.batches, Mapping)
-        batches = unpack_urls(self.batches) if is_packed else [Batch.from_event(batch) for batch in self.batches]
+        batches = unpack_urls(self.batches) if is_packed else [Batch.from_dict(batch) for batch in self.batches]
         event: dict[str, Any] = {}
         try:
             await self._wait(batches)
@@ -67,32 +67,21 @@ class BatchStatusTrigger(BaseTrigger):
         yield TriggerEvent({**event, **known, "report": self.report})
 
     async def _wait(self, batches: list[Batch]) -> None:
-        """Wait, and put each final batch into ``batches`` as soon as it is seen."""
-        from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
-        from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
-        from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
-
+        """Wait, and replace each entry of ``batches`` as soon as it is final."""
         settings = await AdobeTargetHook.aget_settings(self.adobe_target_conn_id)
-        rate_limiter = shared_rate_limiter(settings, clock.SYSTEM)
-        # In another thread, since it may call the triggerer's parent process.
+        # In another thread, because it may call the parent process of the triggerer.
         in_thread = asyncio.get_running_loop().run_in_executor
-        authenticator = Authenticator(
-            settings, rate_limiter, clock.SYSTEM, lambda token: in_thread(None, mask_secret, token, None)
-        )
-        # A triggerer begins all its triggers at once: they drift apart, or each round of polls would hold up its loop.
-        interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # no secret
-        flow = wait_for_batches(
-            settings, rate_limiter, clock.SYSTEM, batches, interval, self.deadline, batches.__setitem__
-        )
-        async with HttpxTransport(settings) as transport:
-            await arun(authenticator.with_profile_token(flow), transport, clock.SYSTEM)
+        session = Session(settings, mask=lambda token: in_thread(None, mask_secret, token, None))
+        # A triggerer starts all its triggers at once. Random intervals spread the polls over time.
+        interval = self.poll_interval * random.uniform(1, 1.25)  # noqa: S311  # nosec B311  # not a secret
+        await session.wait_async(batches, interval, self.deadline, batches.__setitem__)
 
 
 class WaitUntilTrigger(BaseTrigger):
-    """Wait until a moment, so that a task can look again. Nothing of what it looks for is handed over.
+    """Wait until a time, so that a task can poll again. The trigger does not know what the task polls for.
 
-    :param moment: epoch seconds
-    :param deadline: epoch seconds, handed back in the event
+    :param moment: Time in seconds since the epoch.
+    :param deadline: Deadline of the task in seconds since the epoch. The event returns it unchanged.
     """
 
     def __init__(self, *, moment: float, deadline: float) -> None:
@@ -101,25 +90,26 @@ class WaitUntilTrigger(BaseTrigger):
         self.deadline = deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what is needed to build this trigger again."""
+        """Return the class path and the arguments of this trigger."""
         arguments = {"moment": self.moment, "deadline": self.deadline}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and say that the moment has come."""
+        """Wait, then yield one event."""
         await clock.SYSTEM.asleep(max(0.0, self.moment - clock.SYSTEM.now()))
         yield TriggerEvent({"deadline": self.deadline})
 
 
 def batches_of_event(event: dict[str, Any], known: Callable[[], Sequence[Batch]]) -> list[Batch]:
-    """Return batches with the final statuses that a :class:`BatchStatusTrigger` saw.
+    """Return batches with the final statuses from the event of a :class:`BatchStatusTrigger`.
 
-    :param known: returns all batches, as they were when the task was deferred; those that were not final then were
-        waited for
-    :raises AdobeTargetError: where these are others
+    :param event: Event of the trigger.
+    :param known: Function that returns all batches as they were before the deferral. The trigger waited for those that
+        were not final.
+    :raises AdobeTargetError: If the event does not belong to these batches.
     """
     if "statuses" not in event:
-        return [Batch.from_event(batch) for batch in event.get("batches", [])]  # of a trigger of an earlier version
+        return [Batch.from_dict(batch) for batch in event.get("batches", [])]  # from a trigger of an earlier version
     batches = list(known())
     pending = [index for index, batch in enumerate(batches) if not batch.final]
     seen = with_statuses([batches[index] for index in pending], event["statuses"])
@@ -129,9 +119,10 @@ def batches_of_event(event: dict[str, Any], known: Callable[[], Sequence[Batch]]
 
 
 def raise_error_of_event(event: dict[str, Any], is_execution_timeout: bool = False) -> None:
-    """Raise what ended the wait, if something did.
+    """Raise the error in the event of a trigger, if any.
 
-    :param is_execution_timeout: whether the trigger's deadline was the end of ``execution_timeout``
+    :param event: Event of the trigger.
+    :param is_execution_timeout: Whether the deadline of the trigger was the end of ``execution_timeout``.
     """
     if "error" not in event:
         return

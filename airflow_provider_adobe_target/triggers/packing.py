@@ -1,4 +1,4 @@
-"""Batches in few bytes, for a trigger's arguments and its event: MySQL holds 65,535 bytes of each."""
+"""Compact form of batches for the arguments and the event of a trigger: MySQL stores at most 65,535 bytes of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COUNTERS = tuple(field.name for field in fields(BatchStatus) if field.name != "
 
 
 def pack_urls(batches: Sequence[Batch]) -> dict[str, list[str]]:
-    """Return the status URLs of batches: what many have in common once, and ``number rest`` for each."""
+    """Return the status URLs of batches: each common prefix once, and ``number rest`` for each URL."""
     starts: dict[str, int] = {}
     rests = []
     for batch in batches:
@@ -27,20 +27,20 @@ def pack_urls(batches: Sequence[Batch]) -> dict[str, list[str]]:
 
 
 def unpack_urls(packed: Mapping[str, Sequence[str]]) -> list[Batch]:
-    """Return the batches of which :func:`pack_urls` packed the status URLs."""
+    """Return batches with the status URLs that :func:`pack_urls` packed."""
     pairs = (rest.split(" ", 1) for rest in packed["rests"])
     return [Batch.from_status_url(packed["starts"][int(number)] + rest) for number, rest in pairs]
 
 
 def pack_statuses(batches: Sequence[Batch]) -> list[str | None]:
-    """Return status and counters of each batch as one text, or None where it is not final."""
+    """Return the status and counters of each batch as one text; None for a batch that is not final."""
     return [_packed(batch) if batch.final else None for batch in batches]
 
 
 def with_statuses(batches: Sequence[Batch], statuses: Sequence[str | None]) -> list[Batch]:
     """Return batches with the statuses that :func:`pack_statuses` packed.
 
-    :raises AdobeTargetError: where these are statuses of other batches
+    :raises AdobeTargetError: If the number of statuses differs from the number of batches.
     """
     if len(batches) != len(statuses):
         raise AdobeTargetError(

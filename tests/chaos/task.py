@@ -40,7 +40,7 @@ _LATE_IMPORTS = (
     "airflow_provider_adobe_target.profiles.sources.files",
     "airflow_provider_adobe_target.profiles.pipeline",
     "airflow_provider_adobe_target.client.call",
-    "airflow_provider_adobe_target.client.transports",
+    "airflow_provider_adobe_target.client.transports.requests",
     "airflow_provider_adobe_target.triggers.adobe_target",
     "anyio._backends._asyncio",
     "asgiref.sync",

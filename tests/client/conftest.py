@@ -6,7 +6,8 @@ import pytest
 
 from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Send
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
+from airflow_provider_adobe_target.client.transports.httpx import HttpxTransport, arun
+from airflow_provider_adobe_target.client.transports.requests import RequestsTransport, run
 from support.clocks import FakeClock
 from support.scripted_server import ScriptedServer
 

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY, Authenticator
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.connection_test import check_connection
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
@@ -17,8 +18,8 @@ TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 @pytest.fixture
 def check_settings(drive, clock):
     def check(settings):
-        tokens = Authenticator(settings, RateLimiter(50, clock), clock, lambda token: None, NO_RETRY)
-        return drive(check_connection(settings, tokens, clock), settings)
+        tokens = Authenticator(CallContext(settings, RateLimiter(50, clock), clock), lambda token: None, NO_RETRY)
+        return drive(check_connection(CallContext(settings, RateLimiter(50, clock), clock), tokens), settings)
 
     return check
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.client.auth.authenticator import NO_RETRY, Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.connection_test import check_connection
 from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
@@ -78,10 +79,10 @@ def test_no_flow_exceeds_the_limit_or_raises_a_foreign_error(limit, answers, dur
     budget = RateLimiter(limit, clock)
     calls = []
     for flow in (
-        submit_batch(CONNECTION, budget, clock, BODY),
-        submit_batch(CONNECTION, budget, clock, BODY, "v1"),
-        wait_for_batches(CONNECTION, budget, clock, BATCHES, 1, clock.now() + 3600),
-        fetch_profile(CONNECTION, budget, clock, "U1", "pcId"),
+        submit_batch(CallContext(CONNECTION, budget, clock), BODY),
+        submit_batch(CallContext(CONNECTION, budget, clock), BODY, "v1"),
+        wait_for_batches(CallContext(CONNECTION, budget, clock), BATCHES, 1, clock.now() + 3600),
+        fetch_profile(CallContext(CONNECTION, budget, clock), "U1", "pcId"),
     ):
         calls += hold(flow, clock, answers, durations)
     for (_, earlier_end), (later_begin, _) in zip(calls, calls[limit:], strict=False):
@@ -92,8 +93,8 @@ def test_no_flow_exceeds_the_limit_or_raises_a_foreign_error(limit, answers, dur
 @given(responses | failures)
 def test_a_connection_test_always_ends_in_words(answer):
     clock = StillClock()
-    tokens = Authenticator(CONNECTION, RateLimiter(50, clock), clock, lambda token: None, NO_RETRY)
-    flow = check_connection(CONNECTION, tokens, clock)
+    tokens = Authenticator(CallContext(CONNECTION, RateLimiter(50, clock), clock), lambda token: None, NO_RETRY)
+    flow = check_connection(CallContext(CONNECTION, RateLimiter(50, clock), clock), tokens)
     next(flow)
     try:
         while True:
@@ -110,6 +111,11 @@ def test_a_connection_test_always_ends_in_words(answer):
 def test_no_wait_goes_beyond_the_deadline(answers, timeout):
     clock = StillClock()
     deadline = clock.now() + timeout
-    hold(wait_for_batches(CONNECTION, RateLimiter(50, clock), clock, BATCHES, 60, deadline), clock, answers, [0])
+    hold(
+        wait_for_batches(CallContext(CONNECTION, RateLimiter(50, clock), clock), BATCHES, 60, deadline),
+        clock,
+        answers,
+        [0],
+    )
     assert clock.now() <= deadline + 1e-6
     assert not math.isnan(clock.now())

@@ -22,9 +22,9 @@ from airflow_provider_adobe_target import client
 from airflow_provider_adobe_target.client.parsing import parse_status
 from airflow_provider_adobe_target.client.protocol import BatchBody, Request, Response, Send, TransportFailure, Wait
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
+from airflow_provider_adobe_target.client.transports.httpx import HttpxTransport, arun
 
-HTTP_MODULES = (".transports", ".call_deadline")
+HTTP_MODULES = (".transports.httpx", ".transports.requests", ".call_deadline")
 
 
 def once(request):

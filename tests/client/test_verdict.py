@@ -5,39 +5,45 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_provider_adobe_target.client.batch import Batch, BatchReceipt, BatchStatus
-from airflow_provider_adobe_target.client.verdict import check_limits, evaluate_batches
+from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
+from airflow_provider_adobe_target.client.verdict import OutcomeLimits, evaluate_batches
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
 
-RECEIPT = BatchReceipt("acme-1-1", "https://e.tt.omtrdc.net/s?batchId=acme-1-1", "2026-01-01T00:00:00Z")
+STATUS_URL = "https://e.tt.omtrdc.net/s?batchId=acme-1-1"
 
 
 def batch(rows=1000, status="complete", failed=0, not_found=0, *, size=..., batch_id="acme-1-1", listed=0):
     size = rows if size is ... else size
     successful = None if None in (rows, failed, not_found) else rows - failed - not_found
     return Batch(
-        batch_id,
-        "https://e/s",
-        rows,
-        9,
-        "ab",
-        None,
-        status,
-        size,
-        size,
-        successful,
-        not_found,
-        failed,
-        listed,
+        batch_id=batch_id,
+        status_url="https://e/s",
+        rows=rows,
+        bytes=9,
+        sha256="ab",
+        status=status,
+        batch_size=size,
+        consumed_count=size,
+        successful_updates=successful,
+        profiles_not_found=not_found,
+        failed_updates=failed,
+        listed_failures=listed,
     )
 
 
 def verdict(*batches, max_failed_pct=0.0, max_not_found_pct=None):
-    return evaluate_batches(batches, max_failed_pct=max_failed_pct, max_not_found_pct=max_not_found_pct)
+    return evaluate_batches(batches, OutcomeLimits(max_failed_pct, max_not_found_pct))
 
 
 def test_a_batch_is_written_as_the_report_has_it():
-    submitted = Batch.submitted(RECEIPT, rows=7, bytes=123, sha256="ab")
+    submitted = Batch(
+        batch_id="acme-1-1",
+        status_url=STATUS_URL,
+        rows=7,
+        bytes=123,
+        sha256="ab",
+        submitted_at="2026-01-01T00:00:00Z",
+    )
     assert json.dumps(submitted.to_dict()) == json.dumps(
         {
             "batch_id": "acme-1-1",
@@ -59,13 +65,13 @@ def test_a_batch_is_written_as_the_report_has_it():
 
 def test_listed_failures_are_in_events_and_in_reports():
     known = batch(failed=None, listed=3)
-    assert Batch.from_event(json.loads(json.dumps(known.to_event()))) == known
+    assert Batch.from_dict(json.loads(json.dumps(known.to_event()))) == known
     assert known.to_dict()["listed_failures"] == 3
     assert "listed_failures" not in batch().to_dict()
 
 
 def test_a_dry_run_leaves_open_what_only_target_can_tell():
-    planned = Batch.planned(rows=7, bytes=123, sha256="ab").to_dict()
+    planned = Batch(rows=7, bytes=123, sha256="ab", status="dry_run").to_dict()
     assert {name for name, value in planned.items() if value is not None} == {
         "rows",
         "bytes",
@@ -76,9 +82,9 @@ def test_a_dry_run_leaves_open_what_only_target_can_tell():
 
 
 def test_a_batch_of_which_only_the_url_is_known_has_an_id():
-    known = Batch.from_status_url(RECEIPT.status_url)
+    known = Batch.from_status_url(STATUS_URL)
     assert (known.batch_id, known.rows, known.final) == ("acme-1-1", None, False)
-    assert Batch.from_dict({"status_url": RECEIPT.status_url}) == known
+    assert Batch.from_dict({"status_url": STATUS_URL}) == known
 
 
 @pytest.mark.parametrize("entry", [{"rows": "7"}, {"rows": True}, {"status_url": 5}, {"status": []}])
@@ -203,7 +209,7 @@ def test_a_batch_that_is_not_final_fails():
 
 
 def test_complete_without_counters_is_a_warning():
-    (warning,) = verdict(Batch("acme-1-1", "u", 7).with_status(BatchStatus("complete")))
+    (warning,) = verdict(Batch(batch_id="acme-1-1", status_url="u", rows=7).with_status(BatchStatus("complete")))
     assert "acme-1-1" in warning
     assert "no counters" in warning
 
@@ -228,13 +234,13 @@ def test_no_batches_pass():
 @pytest.mark.parametrize("limit", [-0.1, 100.1, float("nan"), "5", True, None])
 def test_a_limit_that_is_no_per_cent_is_named(limit):
     with pytest.raises(AdobeTargetError, match="max_failed_pct"):
-        check_limits(limit, None)
+        OutcomeLimits(limit, None)
     if limit is not None:
         with pytest.raises(AdobeTargetError, match="max_not_found_pct"):
-            check_limits(0, limit)
+            OutcomeLimits(0, limit)
 
 
 def test_a_dry_run_is_final_and_not_judged():
-    planned = Batch.planned(rows=7, bytes=123, sha256="0" * 64)
+    planned = Batch(rows=7, bytes=123, sha256="0" * 64, status="dry_run")
     assert planned.final
-    assert evaluate_batches([planned], max_failed_pct=0, max_not_found_pct=0) == []
+    assert evaluate_batches([planned], OutcomeLimits(0, 0)) == []

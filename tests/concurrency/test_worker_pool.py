@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_adobe_target.concurrency.worker_pool import check_concurrency, run_pool
+from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
+from airflow_provider_adobe_target.load.upload_options import UploadOptions
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 
@@ -124,9 +125,9 @@ def test_an_external_cancellation_ends_the_pool_without_an_error():
 @pytest.mark.parametrize("wrong", [0, 11, -1, 2.0, "2", True, None])
 def test_how_many_at_once_is_a_number_from_1_to_10(wrong):
     with pytest.raises(AdobeTargetError, match=r"max_concurrent_uploads must be .*between 1 and 10"):
-        check_concurrency(wrong)
+        UploadOptions(max_concurrent_uploads=wrong)
 
 
 @pytest.mark.parametrize("right", [1, 2, 10])
 def test_1_to_10_at_once_are_fine(right):
-    check_concurrency(right)
+    assert UploadOptions(max_concurrent_uploads=right).max_workers == right

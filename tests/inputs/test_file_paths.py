@@ -54,7 +54,7 @@ def test_text_that_is_no_list_of_paths_is_one_path(text):
 
 @pytest.mark.parametrize("wrong", [7, {"a": 1}, b"a.csv", [None], [7], ["a.csv", {"b": 1}], object()])
 def test_what_is_no_path_is_refused_by_its_type(wrong):
-    with pytest.raises(ProfileDataError, match="path holds .*pathlib.Path"):
+    with pytest.raises(ProfileDataError, match="path contains .*pathlib.Path"):
         path_texts(wrong)
 
 

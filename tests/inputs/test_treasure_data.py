@@ -143,7 +143,7 @@ def test_without_settings_the_defaults_are_the_operators():
     ("settings", "words"),
     [
         ({"type": "s3"}, "type is not 'adobe_target'"),
-        ({"sync_mode": "delete"}, "'sync_mode' is no setting"),
+        ({"sync_mode": "delete"}, "'sync_mode' is neither"),
         ({"api_version": "v3"}, "neither 'v1' nor 'v2'"),
         ({"guaranteed_upload": "maybe"}, "neither true nor false"),
         ("{", "not valid JSON"),

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.client.session import Session
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
@@ -49,15 +49,15 @@ def upload(sandbox, monkeypatch):
 def events(sandbox, monkeypatch):
     """In their order: files that are finished, and submits that have come in."""
     happened: list[tuple[str, int]] = []
-    files = ProfilePipeline.files
+    files = ProfilePipeline.write_files
 
-    def noted(run, batches):
-        for number, file in enumerate(files(run, batches)):
+    def noted(pipeline, profiles):
+        for number, file in enumerate(files(pipeline, profiles)):
             happened.append(("made", number))
             assert isinstance(file, BatchFile)
             yield file
 
-    monkeypatch.setattr(ProfilePipeline, "files", noted)
+    monkeypatch.setattr(ProfilePipeline, "write_files", noted)
 
     def watch(stop: threading.Event) -> None:
         seen = 0
@@ -127,13 +127,13 @@ def run_numbered(sandbox, monkeypatch, tmp_path):
 def test_no_more_files_are_on_disk_than_are_under_way_and_one(run_numbered, sandbox, monkeypatch, tmp_path, at_once):
     sandbox.script("submit", *[Answer.real(delay=delay) for delay in (0.05, 0.01, 0.1)] * 10)
     counts = []
-    submit = AdobeTargetHook.submit
+    submit = Session.submit
 
-    def counted(hook, path, *arguments):
-        counts.append(len(list(path.parent.glob("batch-*"))))
-        return submit(hook, path, *arguments)
+    def counted(session, file, *arguments):
+        counts.append(len(list(file.path.parent.glob("batch-*"))))
+        return submit(session, file, *arguments)
 
-    monkeypatch.setattr(AdobeTargetHook, "submit", counted)
+    monkeypatch.setattr(Session, "submit", counted)
     pushed, report = run_numbered(30, max_concurrent_uploads=at_once)
     assert pushed == [batch["bytes"] for batch in report["batches"]] == SIZES
     assert len(counts) == 30

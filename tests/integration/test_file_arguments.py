@@ -53,7 +53,7 @@ def run(cls, context, **arguments):
         ({"file_format": "xlsx"}, "file_format='xlsx' is not one of 'parquet', 'csv', 'ndjson'"),
         ({"csv_options": {"sep": ";"}}, "'delimiter' and 'encoding'"),
         ({"csv_options": {"encoding": "klingon"}}, "text encoding"),
-        ({"path": 7}, "path holds int"),
+        ({"path": 7}, "path contains int"),
     ],
 )
 def test_a_wrong_value_is_refused_before_a_call(cls, arguments, words, context, sandbox, tmp_path):

@@ -103,7 +103,9 @@ def test_rejects_are_written(upload):
 
 
 def test_a_folder_with_files_of_other_kinds_is_refused(upload):
-    with pytest.raises(AirflowFailException, match=r"is read as Parquet, and 's3://lake@lake/mixed/b\.csv' is none"):
+    with pytest.raises(
+        AirflowFailException, match=r"is read as Parquet, but 's3://lake@lake/mixed/b\.csv' is not Parquet"
+    ):
         upload("s3://lake@lake/mixed")
 
 

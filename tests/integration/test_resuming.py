@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.client.endpoints import batch_status
+from airflow_provider_adobe_target.client.session import Session
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
-from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
@@ -388,10 +388,10 @@ def test_refused_ids_are_not_in_xcom_or_checkpoints(task, sandbox, tmp_path, log
 
 
 def test_the_verdict_stands_where_refused_rows_cannot_be_kept(task, sandbox, tmp_path, logged, monkeypatch):
-    def failed_ids(hook, batches):
+    def failed_ids(session, batches):
         raise AdobeTargetUnavailableError("no answer")
 
-    monkeypatch.setattr(AdobeTargetHook, "failed_ids", failed_ids)
+    monkeypatch.setattr(Session, "failed_ids", failed_ids)
     sandbox.settings.fail_ids = ("U2",)
     report = task(max_failed_pct=50, rejects_path=str(tmp_path / "rejects")).run()
     assert report["batches"][1]["failed_updates"] == 1

@@ -91,7 +91,7 @@ def test_a_deferred_task_resumes_and_its_trigger_holds_no_id(airflow, run_dag, s
     assert sandbox.profile("canary-id") == {"tier": "canary-value"}
     paths = [call.segments[-1] for call in sandbox.calls if call.route == "fetch"]
     assert paths.count("canary-id") == 3
-    assert "There was still none after" in run.output
+    assert "It did not exist after" in run.output
     found = {
         table
         for table, row in airflow.tables()

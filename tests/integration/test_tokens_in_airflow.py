@@ -116,7 +116,7 @@ def test_a_new_token_is_stored_and_not_shown_by_airflow(run_quietly, sandbox, oa
     [
         ('confirm="yes", store_token=store', "Nothing was done"),
         ('store_token="no.such.function", **sure', "cannot be imported"),
-        ("store_token=None, **sure", "no function"),
+        ("store_token=None, **sure", "store_token must be a function"),
     ],
 )
 def test_an_unconfirmed_or_unstorable_rotation_makes_no_call(run_quietly, sandbox, oauth, arguments, words):

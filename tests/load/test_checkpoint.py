@@ -50,7 +50,14 @@ def file(number, content="x"):
 
 def accepted(number, content="x"):
     url = f"https://acme.tt.omtrdc.net/m2/acme/profile/batchStatus?batchId=b{number}"
-    return Batch(f"b{number}", url, 5, 50, f"checksum {content} of {number}", "2026-01-01T00:00:00Z")
+    return Batch(
+        batch_id=f"b{number}",
+        status_url=url,
+        rows=5,
+        bytes=50,
+        sha256=f"checksum {content} of {number}",
+        submitted_at="2026-01-01T00:00:00Z",
+    )
 
 
 def send(receipts, *numbers):

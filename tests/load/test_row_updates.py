@@ -269,7 +269,7 @@ def test_wrong_arguments_are_named_before_any_call(sandbox, arguments, words):
 @pytest.mark.parametrize(("above", "said"), [(49, True), (50, False), (None, False)])
 def test_many_rows_log_a_hint_to_use_the_bulk_upload(sandbox, caplog, above, said):
     update(data=rows(50), switch_to_bulk_above=above, dry_run=True)
-    assert ("BulkProfileUpdateOperator is the better door" in caplog.text) is said
+    assert ("Use BulkProfileUpdateOperator" in caplog.text) is said
 
 
 def test_a_dry_run_makes_no_call(sandbox):

@@ -271,7 +271,7 @@ def test_refusals_within_the_limit_are_rejected_rows(sandbox, link):
 
 def test_an_outage_fails_the_task_and_keeps_the_results_so_far(sandbox, link, tmp_path):
     sandbox.script("delivery", *[Answer.real()] * 30, Answer(500), forever=True)
-    with pytest.raises(AdobeTargetUnavailableError, match=r"linked: 30; rejected: 0. The others are not linked"):
+    with pytest.raises(AdobeTargetUnavailableError, match=r"linked: 30; rejected: 0. The other rows are not linked"):
         link(people(100))
     [result] = (tmp_path / "links").iterdir()
     assert len(links(str(result))) == 30

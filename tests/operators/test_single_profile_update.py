@@ -248,14 +248,14 @@ def test_invalid_data_is_refused_before_any_call_and_not_shown(sandbox, caplog, 
 
 
 def test_fail_ends_the_task_and_sends_nothing(sandbox):
-    with pytest.raises(AirflowFailException, match="no profile of this id") as caught:
+    with pytest.raises(AirflowFailException, match="no profile with this id") as caught:
         update("NOBODY")
     assert "NOBODY" not in str(caught.value)
     assert calls(sandbox, "single") == []
 
 
 def test_skip_skips_the_task(sandbox):
-    with pytest.raises(AirflowSkipException, match="no profile of this id"):
+    with pytest.raises(AirflowSkipException, match="no profile with this id"):
         update("NOBODY", if_not_found="skip")
     assert calls(sandbox, "single") == []
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_adobe_target.client.auth.authenticator import Authenticator
 from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, status_request
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile
@@ -27,7 +28,8 @@ from airflow_provider_adobe_target.client.endpoints.status_url import status_req
 from airflow_provider_adobe_target.client.protocol import BatchBody, Send, TransportFailure
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import HttpxTransport, RequestsTransport, arun, run
+from airflow_provider_adobe_target.client.transports.httpx import HttpxTransport, arun
+from airflow_provider_adobe_target.client.transports.requests import RequestsTransport, run
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
@@ -257,9 +259,9 @@ def calls(settings, clock, tmp_path):
     budget = RateLimiter(50, clock)
     batch = Batch.from_status_url(f"{settings.base_url}{PATH}")
     return {
-        "submit": submit_batch(settings, budget, clock, BatchBody(file, file.stat().st_size)),
-        "status": batch_status(settings, budget, clock, batch),
-        "fetch": fetch_profile(settings, budget, clock, "U1", "thirdPartyId"),
+        "submit": submit_batch(CallContext(settings, budget, clock), BatchBody(file, file.stat().st_size)),
+        "status": batch_status(CallContext(settings, budget, clock), batch),
+        "fetch": fetch_profile(CallContext(settings, budget, clock), "U1", "thirdPartyId"),
     }
 
 
@@ -331,7 +333,7 @@ def test_a_clear_text_credential_to_localhost_uses_no_remote_proxy(
     credential = {"client_id": tmp_path.name, "client_secret": "secret"}  # of which no token is kept yet
     extra = {**credential, "tenant_id": "acmeinc", **places}
     settings = TargetSettings.from_fields("acme", None, target.url, None, extra)
-    tokens = Authenticator(settings, RateLimiter(50, clock), clock, lambda token: None)
+    tokens = Authenticator(CallContext(settings, RateLimiter(50, clock), clock), lambda token: None)
     drive(tokens.with_profile_token(calls(settings, clock, tmp_path)["submit"]), settings)
     assert {call.route for call in target.calls} == {"ims", "admin", "submit"}
     assert target.calls[-1].headers["authorization"].startswith("Bearer ")

@@ -27,7 +27,7 @@ def test_text_that_is_no_status_url_names_the_argument(batches):
 
 
 def test_batches_without_its_name_is_named():
-    with pytest.raises(TypeError, match="Give batches by name"):
+    with pytest.raises(TypeError, match="batches must be a keyword argument"):
         BatchStatusSensor(URL)
 
 

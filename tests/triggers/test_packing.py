@@ -25,7 +25,17 @@ def batches(count, client="acme", edges=1):
         )
         for number in range(count)
     )
-    return [Batch(url.rpartition("=")[2], url, 50_000, 4_900_000, "ab" * 32, "2026-01-01T00:00:00Z") for url in urls]
+    return [
+        Batch(
+            batch_id=url.rpartition("=")[2],
+            status_url=url,
+            rows=50_000,
+            bytes=4_900_000,
+            sha256="ab" * 32,
+            submitted_at="2026-01-01T00:00:00Z",
+        )
+        for url in urls
+    ]
 
 
 @pytest.mark.parametrize(("client", "edges"), [("acme", 1), ("a" * 40, 5)])

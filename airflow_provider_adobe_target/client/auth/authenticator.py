@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_adobe_target.client.auth import token_cache
 from airflow_provider_adobe_target.client.auth.token_cache import Token, TokenCache
-from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.call import CallContext, call_with_retry
 from airflow_provider_adobe_target.client.endpoints.admin import client_settings_request, profile_token_request
 from airflow_provider_adobe_target.client.endpoints.ims import access_token_request
 from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, PROFILE_TOKEN, Flow, Response, Send, Wait
-from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit, RateLimiter
+from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit
 from airflow_provider_adobe_target.client.retry_policy import FailedAttempt, RetryPolicy, attempt_from_response
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetError,
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from airflow_provider_adobe_target.client.protocol import Request
-    from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.settings_fields import OAuthCredential
-    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -47,11 +45,11 @@ DAY = 24 * 60 * 60.0
 WARN_DAYS_LEFT = 14.0
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
-_TURN = 0.2  # seconds until it is looked again whether another thread or trigger has got the token
-_MARGIN = 300.0  # seconds before its end at which an access token is used no more
-_NO_TOKEN_FOR = 300.0  # seconds for which 'there is no profile token' is believed
-_MAX_LIFE = DAY  # of an access token; a longer one may be told in milliseconds, as Adobe once did
-_MAX_STATED_LIFE = 1e10  # more than three hundred years: no life
+_TURN = 0.2  # seconds between two checks whether another thread or trigger has received the token
+_MARGIN = 300.0  # seconds before its expiry at which an access token is no longer used
+_NO_TOKEN_FOR = 300.0  # seconds for which 'no profile token exists' is cached
+_MAX_LIFE = DAY  # maximum lifetime of an access token; a larger value may be in milliseconds, as Adobe once returned it
+_MAX_STATED_LIFE = 1e10  # seconds; a larger value is invalid
 RETRY = RetryPolicy(max_tries=5)
 NO_RETRY = RetryPolicy(max_elapsed=0)
 # If the response is lost, a token may have been generated. The request is then not retried.
@@ -70,24 +68,20 @@ def forget_all_tokens() -> None:
 class Authenticator:
     """Request, cache and apply the tokens of one connection.
 
-    :param settings: Connection settings.
-    :param rate_limiter: Rate limiter of the account. Calls to the Admin API count towards it.
-    :param clock: Clock.
+    :param context: Settings, rate limiter and clock. Calls to the Admin API count towards the rate limit.
     :param mask: Function that is called with each new token, to mask it in logs.
     :param policy: Retry policy for calls to IMS and the Admin API.
     """
 
     def __init__(
         self,
-        settings: TargetSettings,
-        rate_limiter: RateLimiter,
-        clock: Clock,
+        context: CallContext,
         mask: Callable[[str], object],
         policy: RetryPolicy = RETRY,
     ) -> None:
-        self._settings = settings
-        self._rate_limiter = rate_limiter
-        self._clock = clock
+        self._context = context
+        self._settings = context.settings
+        self._clock = context.clock
         self._mask = mask
         self._policy = policy
 
@@ -133,12 +127,12 @@ class Authenticator:
     def read_profile_token(self) -> Flow[Token]:
         """Request the current Profile API token without the cache; raises as :meth:`profile_token`."""
         token = yield from self._admin_call(
-            profile_token_request(self._settings, "GET"), self._profile_token_of, "the look at the profile token"
+            profile_token_request(self._settings, "GET"), self._profile_token_of, "the request for the profile token"
         )
         if token.value and days_left(token, self._clock.now()) < WARN_DAYS_LEFT:
             log.warning(
-                "The Profile API token of tenant %s has %.1f days left at most. Plan its rotation: it ends the token "
-                "for everybody who uses it.",
+                "The Profile API token of tenant %s expires in at most %.1f days. Plan its rotation, which invalidates "
+                "the token for all its users.",
                 self._settings.tenant_id,
                 days_left(token, self._clock.now()),
             )
@@ -156,10 +150,9 @@ class Authenticator:
             token = yield from self._admin_call(
                 profile_token_request(self._settings, "POST"),
                 self._new_token_of,
-                "the making of a profile token",
-                policy=_ROTATION_POLICY,
+                "the generation of a profile token",
+                policy=replace(_ROTATION_POLICY, classify=self._classify_rotation),
                 failed_attempts=failed_attempts,
-                classify=self._classify_rotation,
             )
         except AdobeTargetError as error:
             if not any(attempt.maybe_accepted for attempt in failed_attempts):
@@ -171,14 +164,14 @@ class Authenticator:
         return token
 
     def _token_in_force_after(self, error: AdobeTargetError) -> Flow[Token]:
-        """Read the token where a new one may have been made, and say of a failure what that means."""
+        """Read the valid token after a rotation that may have generated one."""
         try:
             return (yield from self.read_profile_token())
         except AdobeTargetError as failure:
             raise UnclearAnswerError(
-                f"{error} Then the Profile API token in force could not be read: {failure} A new token may be in force "
-                "that nobody was handed; the former one is refused then. Look at Target's page (Administration > "
-                "Implementation > Profile API) before you run this again."
+                f"{error} Then the valid Profile API token could not be read: {failure} A new token may have been "
+                "generated, and the former one may be invalid. Check Target's page (Administration > Implementation > "
+                "Profile API) before you run this again."
             ) from error
 
     def _classify_rotation(self, response: Response, now: float) -> FailedAttempt | None:
@@ -196,14 +189,14 @@ class Authenticator:
     def _new_token_of(self, response: Response) -> Token:
         token = self._profile_token_of(response)
         if not token.value:
-            raise TargetRefusedError(f"The Admin API made no profile token (HTTP {response.status}).")
+            raise TargetRefusedError(f"The Admin API generated no profile token (HTTP {response.status}).")
         return token
 
     def demands_token(self) -> Flow[bool]:
         """Return whether 'Require Authentication' is on for the Profile API; raises as :meth:`profile_token`."""
         return (
             yield from self._admin_call(
-                client_settings_request(self._settings), _read_demand, "the look at the account's settings"
+                client_settings_request(self._settings), _read_requirement, "the request for the account's settings"
             )
         )
 
@@ -213,7 +206,7 @@ class Authenticator:
             return read(response)
 
         options = {"policy": self._policy, **options}
-        flow = call_with_retry(self._rate_limiter, self._clock, request, read_or_refuse, subject=subject, **options)
+        flow = call_with_retry(self._context, request, read_or_refuse, subject=subject, **options)
         return (yield from self.with_access_token(flow))
 
     def _authorize(
@@ -232,7 +225,7 @@ class Authenticator:
                         forget(token.value)
                         newer = yield from token_of()
                         if newer.value != token.value:
-                            log.info("The token was refused, and there is a newer one: trying that.")
+                            log.info("The token was refused. Retrying with a newer one.")
                             token = newer
                             answer = yield _with(command, token)
                     if isinstance(answer, Response) and token.value:
@@ -245,7 +238,7 @@ class Authenticator:
             flow.close()
 
     def _cached(self, cache: TokenCache, key: Hashable, ask: Callable[[], Flow[Token]]) -> Flow[Token]:
-        """Return a token from the cache, where only one asks for a new one while the others wait."""
+        """Return a token from the cache. Only one caller requests a new token, while the others wait."""
         while True:
             token = cache.get(key, self._clock.now())
             if token:
@@ -264,8 +257,7 @@ class Authenticator:
         token = token_cache.read_token_file(oauth, self._clock.now())
         if token is None:
             token = yield from call_with_retry(
-                NoLimit(),
-                self._clock,
+                replace(self._context, rate_limiter=NoLimit()),
                 access_token_request(self._settings, oauth),
                 partial(self._access_token_of, oauth),
                 policy=self._policy,
@@ -289,7 +281,7 @@ class Authenticator:
         value, seconds = content.get("access_token"), _seconds(content.get("expires_in"))
         if not isinstance(value, str) or not _TOKEN.fullmatch(value) or seconds is None:
             raise TargetRefusedError(
-                "IMS's answer holds no access token and its life. Check ims_host; a proxy may have answered."
+                "The response of IMS has no access token with a lifetime. Check ims_host; a proxy may have responded."
             )
         self._mask(value)
         life = min(seconds, _MAX_LIFE)
@@ -303,8 +295,8 @@ class Authenticator:
             return Token("", now + _NO_TOKEN_FOR)
         if not isinstance(value, str) or not _TOKEN.fullmatch(value) or seconds is None:
             raise TargetRefusedError(
-                f"The Admin API's answer (HTTP {response.status}) holds no profile token and its life. Check "
-                "admin_host and tenant_id; a proxy may have answered."
+                f"The response of the Admin API (HTTP {response.status}) has no profile token with a lifetime. Check "
+                "admin_host and tenant_id; a proxy may have responded."
             )
         self._mask(value)
         return Token(value, now + seconds)
@@ -318,7 +310,7 @@ class Authenticator:
 
     def _profile_key(self) -> Hashable:
         if self._settings.tenant_id is None:
-            raise ConnectionSettingsError("The connection has no tenant_id, which the Admin API's paths need.")
+            raise ConnectionSettingsError("The connection has no tenant_id, which the Admin API requires.")
         return self._oauth(), self._settings.admin_url, self._settings.tenant_id
 
     def _forget_profile_token(self, value: str) -> None:
@@ -360,12 +352,12 @@ def _seconds(value: object) -> float | None:
     return float(value) if is_number and 0 < value <= _MAX_STATED_LIFE else None  # type: ignore[operator, arg-type]
 
 
-def _read_demand(response: Response) -> bool:
+def _read_requirement(response: Response) -> bool:
     demand = _json(response).get("enableProfileApiAuthentication")
     if not response.ok or not isinstance(demand, bool):
         raise TargetRefusedError(
-            f"The Admin API (HTTP {response.status}) does not say whether the Profile API demands a token. Check "
-            "tenant_id and admin_host."
+            f"The response of the Admin API (HTTP {response.status}) does not show whether the Profile API requires a "
+            "token. Check tenant_id and admin_host."
         )
     return demand
 
@@ -387,6 +379,6 @@ def _raise_for_admin(response: Response, subject: str) -> None:
             "into the connection's password."
         )
     if response.status == 404 and (not _json(response) or b"tenant" in response.body.lower()):
-        raise TargetRefusedError(f"The Admin API does not know where {subject} leads: check tenant_id and admin_host.")
+        raise TargetRefusedError(f"The Admin API has no endpoint for {subject}. Check tenant_id and admin_host.")
     if not response.ok and response.status != 404:
         raise TargetRefusedError(f"The Admin API refused {subject} (HTTP {response.status}). Check admin_host.")

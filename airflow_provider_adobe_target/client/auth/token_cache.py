@@ -119,14 +119,14 @@ def read_token_file(oauth: OAuthCredential, now: float) -> Token | None:
 
 
 def write_token_file(oauth: OAuthCredential, token: Token) -> None:
-    """Leave an access token for other tasks; where that cannot be, each asks for its own."""
+    """Write an access token for other tasks. If the file cannot be written, each task requests its own token."""
     folder = _own_folder()
     if folder is None:
         return
     content = json.dumps({"access_token": token.value, "expires_at": token.expires_at}).encode()
     temporary = None
     try:
-        number, temporary = tempfile.mkstemp(dir=folder)  # for the user's eyes only
+        number, temporary = tempfile.mkstemp(dir=folder)  # mode 0600
         with open(number, "wb") as file:
             file.write(_fernet(oauth).encrypt(content))
         os.replace(temporary, folder / _file_name(oauth))
@@ -138,14 +138,14 @@ def write_token_file(oauth: OAuthCredential, token: Token) -> None:
 
 
 def remove_token_file(oauth: OAuthCredential, value: str) -> None:
-    """Take away the access token that other tasks would find, if it is still that one."""
+    """Remove the file of an access token, if it still contains this token."""
     folder, token = _own_folder(), read_token_file(oauth, 0)
     if folder and token and token.value == value:
         (folder / _file_name(oauth)).unlink(missing_ok=True)
 
 
 def _own_folder() -> Path | None:
-    """Return the folder of token files, or None where it is not this user's alone."""
+    """Return the folder of token files, or None if other users have access to it."""
     user = os.geteuid()
     folder = Path(tempfile.gettempdir()) / f"adobe-target-tokens-{user}"
     try:
@@ -156,7 +156,7 @@ def _own_folder() -> Path | None:
         return None
     is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o077
     if not is_own:
-        log.warning("%s is not this user's alone: access tokens are not shared with other tasks.", folder)
+        log.warning("Other users have access to %s. Access tokens are not shared with other tasks.", folder)
     return folder if is_own else None
 
 

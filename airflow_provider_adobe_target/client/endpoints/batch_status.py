@@ -6,12 +6,12 @@ import logging
 import math
 import re
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from airflow_provider_adobe_target.client.batch import LOST, SUBMITTED, Batch, BatchStatus
-from airflow_provider_adobe_target.client.call import call_with_retry, log, wait_within
+from airflow_provider_adobe_target.client.call import CallContext, call_with_retry, log, wait_within
 from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
 from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_failed_ids, parse_status
 from airflow_provider_adobe_target.client.protocol import (
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_adobe_target.client.protocol import Response
-    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
@@ -55,9 +54,7 @@ def status_request(settings: TargetSettings, status_url: str) -> Request:
     return Request("GET", url, _headers(settings, "application/xml"), None, settings.timeout, STATUS_RESPONSE_LIMIT)
 
 
-def batch_status(
-    settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch, deadline: float = math.inf
-) -> Flow[BatchStatus]:
+def batch_status(context: CallContext, batch: Batch, deadline: float = math.inf) -> Flow[Batch]:
     """Poll a batch's status and counters once. A failed poll is retried for up to 30 minutes.
 
     :param deadline: Time in seconds since the epoch after which no attempt starts.
@@ -68,16 +65,14 @@ def batch_status(
     :raises BatchTimeoutError: If the next attempt would start after the deadline.
     """
     known = [replace(batch, status=SUBMITTED)]
-    yield from _poll_round(settings, rate_limiter, clock, known, deadline, None)
+    yield from _poll_round(context, known, deadline, None)
     if known[0].status == LOST:
         raise StatusLostError(_lost_message(batch))
-    return BatchStatus(**{field.name: getattr(known[0], field.name) for field in fields(BatchStatus)})
+    return known[0]
 
 
 def poll_once(
-    settings: TargetSettings,
-    rate_limiter: RateLimiter,
-    clock: Clock,
+    context: CallContext,
     batches: Sequence[Batch],
     deadline: float = math.inf,
     on_final: OnFinal | None = None,
@@ -90,15 +85,13 @@ def poll_once(
     :raises AdobeTargetError: As :func:`batch_status`, except that a lost status is a final status here.
     """
     polled = list(batches)
-    yield from _poll_round(settings, rate_limiter, clock, polled, deadline, on_final)
-    _check_deadline(polled, clock, deadline)
+    yield from _poll_round(context, polled, deadline, on_final)
+    _check_deadline(polled, context.clock, deadline)
     return polled
 
 
 def wait_for_batches(
-    settings: TargetSettings,
-    rate_limiter: RateLimiter,
-    clock: Clock,
+    context: CallContext,
     batches: Sequence[Batch],
     poll_interval: float,
     deadline: float,
@@ -118,15 +111,15 @@ def wait_for_batches(
     current = list(batches)
     interval = poll_interval
     while any(not batch.final for batch in current):
-        yield Wait(max(0.0, min(interval, deadline - clock.now())))
+        yield Wait(max(0.0, min(interval, deadline - context.clock.now())))
         interval = min(interval * _INTERVAL_GROWTH, poll_interval * _MAX_INTERVAL_FACTOR)
         try:
-            yield from _poll_round(settings, rate_limiter, clock, current, deadline, on_final)
+            yield from _poll_round(context, current, deadline, on_final)
         except BatchTimeoutError as error:
             raise _timed_out(current, str(error)) from None
         unfinished = sum(not batch.final for batch in current)
         if unfinished:
-            _check_deadline(current, clock, deadline)
+            _check_deadline(current, context.clock, deadline)
             log.info(
                 "%s of %s batches are not finished. Next poll in %.0f seconds.", unfinished, len(current), interval
             )
@@ -134,9 +127,7 @@ def wait_for_batches(
 
 
 def _poll_round(
-    settings: TargetSettings,
-    rate_limiter: RateLimiter,
-    clock: Clock,
+    context: CallContext,
     current: list[Batch],
     deadline: float,
     on_final: OnFinal | None,
@@ -149,7 +140,7 @@ def _poll_round(
     for attempt in range(1, _LOST_ATTEMPTS + 1):
         unknown = []
         for index in indices:
-            status = yield from _poll(settings, rate_limiter, clock, current[index], deadline)
+            status = yield from _poll(context, current[index], deadline)
             if status is None and attempt < _LOST_ATTEMPTS:
                 unknown.append(index)
                 continue
@@ -162,19 +153,18 @@ def _poll_round(
             return
         ids = ", ".join(str(current[index].batch_id) for index in unknown)
         log.warning("Target returned no status for batch %s. Next poll in %.0f seconds.", ids, _LOST_PAUSE)
-        yield wait_within(_LOST_PAUSE, clock, deadline, f"the status of batch {ids}", "a response without a status")
+        yield wait_within(
+            _LOST_PAUSE, context.clock, deadline, f"the status of batch {ids}", "a response without a status"
+        )
         indices = unknown
 
 
-def _poll(
-    settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch, deadline: float
-) -> Flow[BatchStatus | None]:
+def _poll(context: CallContext, batch: Batch, deadline: float) -> Flow[BatchStatus | None]:
     """Poll a batch's status once. Return None if Target does not know the batch."""
     status = yield from call_with_retry(
-        rate_limiter,
-        clock,
-        status_request(settings, batch.status_url or ""),
-        lambda response: parse_status_response(settings, response, batch.batch_id),
+        context,
+        status_request(context.settings, batch.status_url or ""),
+        lambda response: parse_status_response(context.settings, response, batch.batch_id),
         policy=POLL_POLICY,
         subject=f"the status of batch {batch.batch_id}",
         deadline=deadline,
@@ -185,17 +175,16 @@ def _poll(
     return status
 
 
-def failed_ids(settings: TargetSettings, rate_limiter: RateLimiter, clock: Clock, batch: Batch) -> Flow[set[str]]:
+def failed_ids(context: CallContext, batch: Batch) -> Flow[set[str]]:
     """Poll a batch's status once more and return the ids that it lists as failed. They are never logged.
 
     :raises AdobeTargetError: As :func:`batch_status`.
     """
     return (
         yield from call_with_retry(
-            rate_limiter,
-            clock,
-            status_request(settings, batch.status_url or ""),
-            lambda response: parse_failed_ids_response(settings, response, batch.batch_id),
+            context,
+            status_request(context.settings, batch.status_url or ""),
+            lambda response: parse_failed_ids_response(context.settings, response, batch.batch_id),
             policy=POLL_POLICY,
             subject=f"the failed rows of batch {batch.batch_id}",
         )

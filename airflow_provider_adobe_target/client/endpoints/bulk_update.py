@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.batch import BatchReceipt, batch_id_of
-from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.batch import LOST_ANSWER, Batch, batch_id_of
+from airflow_provider_adobe_target.client.call import CallContext, call_with_retry
 from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
 from airflow_provider_adobe_target.client.parsing import ResponseParseError, excerpt, parse_submit
 from airflow_provider_adobe_target.client.protocol import (
@@ -28,8 +27,6 @@ from airflow_provider_adobe_target.exceptions import (
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-    from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
-    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 
 def submit_url(settings: TargetSettings, api_version: ApiVersion) -> str:
@@ -48,23 +45,15 @@ def submit_request(settings: TargetSettings, body: BatchBody, api_version: ApiVe
     return Request("POST", submit_url(settings, api_version), headers, body, settings.timeout)
 
 
-def submit_batch(
-    settings: TargetSettings,
-    rate_limiter: RateLimiter,
-    clock: Clock,
-    body: BatchBody,
-    api_version: ApiVersion = "v2",
-) -> Flow[BatchReceipt]:
+def submit_batch(context: CallContext, body: BatchBody, api_version: ApiVersion = "v2") -> Flow[Batch]:
     """Upload one batch file. Each attempt sends the same bytes, and applying a row twice has no further effect.
 
     Each exception has ``maybe_accepted``: whether Target may have queued the file.
 
-    :param settings: Connection settings.
-    :param rate_limiter: Rate limiter of the account.
-    :param clock: Clock.
+    :param context: Settings, rate limiter and clock.
     :param body: Encoded file, with its ``batch=`` prefix.
     :param api_version: ``v2`` creates profiles for unknown ids, ``v1`` does not.
-    :return: Receipt of the queued batch.
+    :return: Queued batch. ``resubmitted_after`` contains ``lost_answer`` if Target may have queued the file twice.
     :raises TokenRefusedError: If Target refuses the token.
     :raises TargetRefusedError: If Target refuses the file, or returns no usable status URL.
     :raises AdobeTargetUnavailableError: After 5 attempts without a response, 2 lost responses, or 30 minutes of
@@ -72,11 +61,10 @@ def submit_batch(
     """
     failed_attempts: list[FailedAttempt] = []
     try:
-        receipt = yield from call_with_retry(
-            rate_limiter,
-            clock,
-            submit_request(settings, body, api_version),
-            lambda response: parse_submit_response(settings, response, clock.now()),
+        status_url = yield from call_with_retry(
+            context,
+            submit_request(context.settings, body, api_version),
+            lambda response: parse_submit_response(context.settings, response),
             policy=SUBMIT_POLICY,
             subject=f"the batch file of {body.size:,} bytes",
             failed_attempts=failed_attempts,
@@ -84,16 +72,23 @@ def submit_batch(
     except AdobeTargetError as error:
         error.maybe_accepted |= any(attempt.maybe_accepted for attempt in failed_attempts)
         raise
-    return replace(receipt, answer_was_lost=any(attempt.maybe_accepted for attempt in failed_attempts))
+    return Batch(
+        batch_id=batch_id_of(status_url),
+        status_url=status_url,
+        rows=body.rows,
+        bytes=body.size,
+        sha256=body.sha256,
+        submitted_at=utc_time(context.clock.now()),
+        resubmitted_after=(LOST_ANSWER,) if any(attempt.maybe_accepted for attempt in failed_attempts) else (),
+    )
 
 
-def parse_submit_response(settings: TargetSettings, response: Response, now: float) -> BatchReceipt:
+def parse_submit_response(settings: TargetSettings, response: Response) -> str:
     """Parse the response to an upload. Both the HTTP status and the body must report success.
 
     :param settings: Connection settings.
     :param response: Response.
-    :param now: Time of the response in seconds since the epoch.
-    :return: Receipt of the queued batch.
+    :return: Validated status URL of the queued batch.
     :raises TokenRefusedError: For HTTP 401 and 403.
     :raises TargetRefusedError: For every other response without ``success`` and a usable status URL.
     """
@@ -109,9 +104,8 @@ def parse_submit_response(settings: TargetSettings, response: Response, now: flo
         said = scrub(settings, answer.message) or "no message"
         raise TargetRefusedError(f"Target refused the batch (success is not true). Response: {said}")
     try:
-        status_url = checked_status_url(settings, answer.status_url)
+        return checked_status_url(settings, answer.status_url)
     except TargetRefusedError as error:
         raise UnclearAnswerError(
             f"Target accepted the batch, so its rows may have been queued, but returned no usable status URL. {error}"
         ) from None
-    return BatchReceipt(batch_id_of(status_url), status_url, utc_time(now))

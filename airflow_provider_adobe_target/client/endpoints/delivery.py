@@ -34,6 +34,7 @@ from airflow_provider_adobe_target.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_adobe_target.client.call import CallContext
     from airflow_provider_adobe_target.client.protocol import SendResult
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
@@ -94,6 +95,10 @@ class RampUpLimiter:
         self._lock = threading.Lock()
         self._start = self._next = clock.monotonic()
 
+    def permit(self) -> _RampUpPermit:
+        """Return a new permit for one call."""
+        return _RampUpPermit(self)
+
     def take(self) -> float:
         """Reserve the next call and return the seconds until it may start."""
         with self._lock:
@@ -112,6 +117,28 @@ class RampUpLimiter:
             self._next = max(self._next, self._clock.monotonic() + seconds)
 
 
+class _RampUpPermit:
+    """A permit for one call. The first :meth:`try_acquire` reserves the time of the call."""
+
+    def __init__(self, limiter: RampUpLimiter) -> None:
+        self._limiter = limiter
+        self._is_reserved = False
+
+    def __enter__(self) -> _RampUpPermit:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def try_acquire(self) -> float:
+        if self._is_reserved:
+            return 0.0
+        self._is_reserved = True
+        return self._limiter.take()
+
+    def back_off(self, seconds: float) -> None:
+        self._limiter.hold(seconds)
+
+
 def session_id(settings: TargetSettings, person: Person) -> str:
     """Return the session id of a person (32 hex digits). It is the same in each attempt, task and run.
 
@@ -121,20 +148,10 @@ def session_id(settings: TargetSettings, person: Person) -> str:
     return uuid.uuid5(_SESSIONS, f"{settings.client_code} {person.key}").hex
 
 
-def link_person(
-    settings: TargetSettings,
-    limiter: RampUpLimiter,
-    clock: Clock,
-    person: Person,
-    *,
-    mbox: str,
-    edge_url: str | None = None,
-) -> Flow[Link]:
+def link_person(context: CallContext, person: Person, *, mbox: str, edge_url: str | None = None) -> Flow[Link]:
     """Link the ids of a person. The call is idempotent.
 
-    :param settings: Connection settings.
-    :param limiter: Rate limiter of Delivery calls.
-    :param clock: Clock.
+    :param context: Settings, rate limiter of Delivery calls, and clock.
     :param person: Ids and attributes of the person.
     :param mbox: Name of an mbox that no activity uses.
     :param edge_url: Edge URL from the response to the person's last call, if any.
@@ -143,19 +160,21 @@ def link_person(
     :raises TargetRefusedError: If Target refuses the call for a reason that applies to all persons.
     :raises AdobeTargetUnavailableError: After 30 minutes without a usable response.
     """
+    settings, clock = context.settings, context.clock
     failed_attempts: list[FailedAttempt] = []
     first_failure = clock.monotonic()
     while True:
-        if pause := limiter.take():
-            yield Wait(pause)
-        answer = yield Send(delivery_request(settings, person, mbox, edge_url))
+        with context.rate_limiter.permit() as permit:
+            while (pause := permit.try_acquire()) > 0:
+                yield Wait(pause)
+            answer = yield Send(delivery_request(settings, person, mbox, edge_url))
         outcome = _outcome(settings, answer, clock.now())
         if isinstance(outcome, Link):
             return outcome
         if isinstance(answer, TransportFailure):
             edge_url = None  # a firewall may allow the base URL only
         if outcome.throttled:
-            limiter.hold(outcome.wait or 0.0)
+            permit.back_off(outcome.wait or 0.0)
         first_failure = first_failure if failed_attempts else clock.monotonic()
         failed_attempts.append(outcome)
         wait = _POLICY.wait(failed_attempts, clock.monotonic() - first_failure)

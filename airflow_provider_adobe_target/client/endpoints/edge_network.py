@@ -16,10 +16,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.call import CallContext, call_with_retry
 from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, printable
 from airflow_provider_adobe_target.client.protocol import ACCESS_TOKEN, Flow, Request, Response, plain_headers
-from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit
 from airflow_provider_adobe_target.client.retry_policy import FailedAttempt, RetryPolicy, attempt_from_response
 from airflow_provider_adobe_target.exceptions import (
     ConnectionSettingsError,
@@ -29,9 +28,7 @@ from airflow_provider_adobe_target.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
     from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 AUTHENTICATED_URL = "https://server.adobedc.net"
 ANONYMOUS_URL = "https://edge.adobedc.net"
@@ -40,7 +37,6 @@ MAX_VALUE_CHARACTERS = 256
 SCOPE = "airflow-profile-update"
 """Decision scope of the query, without which Target does not receive the event. No offer may use this scope."""
 
-_POLICY = RetryPolicy(max_tries=5)
 _RETRIED_STATUSES = (429, 502, 503, 504)
 _HINT = re.compile(r"[a-z]{2,4}[0-9]{1,2}")
 _ERROR = re.compile(r"EXEG-([0-9]{4}-[0-9]{3})")
@@ -84,22 +80,14 @@ class EdgeReceipt:
 
 
 def send_event(
-    settings: TargetSettings,
-    clock: Clock,
-    event: EdgeEvent,
-    *,
-    authenticated: bool,
-    location_hint: str | None = None,
-    rate_limiter: RateLimit | None = None,
+    context: CallContext, event: EdgeEvent, *, authenticated: bool, location_hint: str | None = None
 ) -> Flow[EdgeReceipt]:
     """Send one event to ``interact``. If authenticated, the flow must run in ``Authenticator.with_access_token``.
 
-    :param settings: Connection settings.
-    :param clock: Clock.
+    :param context: Settings, rate limiter and clock.
     :param event: Event to send.
     :param authenticated: Whether to call the authenticated host with an access token.
     :param location_hint: Location hint of an earlier receipt.
-    :param rate_limiter: Rate limiter. None for no limit.
     :return: Receipt of the event.
     :raises ConnectionSettingsError: If the connection has no datastream, organization or credential.
     :raises ProfileDataError: If the event is too large. It is not sent.
@@ -109,13 +97,13 @@ def send_event(
     """
     return (
         yield from call_with_retry(
-            rate_limiter or NoLimit(),
-            clock,
-            event_request(settings, event, clock.now(), authenticated=authenticated, location_hint=location_hint),
+            context,
+            event_request(
+                context.settings, event, context.clock.now(), authenticated=authenticated, location_hint=location_hint
+            ),
             parse_event_response,
             policy=_POLICY,
             subject="an event for the Edge Network",
-            classify=_failed_attempt,
         )
     )
 
@@ -212,6 +200,9 @@ def parse_event_response(response: Response) -> EdgeReceipt | FailedAttempt:
 
 def _failed_attempt(response: Response, now: float) -> FailedAttempt | None:
     return attempt_from_response(response, now) if response.status in _RETRIED_STATUSES else None
+
+
+_POLICY = RetryPolicy(max_tries=5, classify=_failed_attempt)
 
 
 def _location_hint(content: dict[str, Any]) -> str | None:

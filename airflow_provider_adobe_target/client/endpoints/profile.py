@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from airflow_provider_adobe_target.client.call import call_with_retry
+from airflow_provider_adobe_target.client.call import CallContext, call_with_retry
 from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_json_object, parse_submit
 from airflow_provider_adobe_target.client.profile import TargetProfile
 from airflow_provider_adobe_target.client.protocol import (
@@ -28,8 +28,6 @@ from airflow_provider_adobe_target.exceptions import (
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.protocol import Response
-    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
-    from airflow_provider_adobe_target.concurrency.clock import Clock
 
 _CHECK_READ_TIMEOUT = 30.0  # seconds
 
@@ -110,18 +108,14 @@ def check_request(settings: TargetSettings, profile_id: str) -> Request:
 
 
 def fetch_profile(
-    settings: TargetSettings,
-    rate_limiter: RateLimit,
-    clock: Clock,
+    context: CallContext,
     profile_id: str,
     id_type: FetchIdType,
     deadline: float = math.inf,
 ) -> Flow[TargetProfile | None]:
     """Look up one profile. The data may be tens of minutes old.
 
-    :param settings: Connection settings.
-    :param rate_limiter: Rate limiter of look-ups.
-    :param clock: Clock.
+    :param context: Settings, rate limiter of look-ups, and clock.
     :param profile_id: Id, not encoded. It is never logged.
     :param id_type: Type of the id.
     :param deadline: Time in seconds since the epoch after which no attempt starts.
@@ -133,10 +127,9 @@ def fetch_profile(
     """
     return (
         yield from call_with_retry(
-            rate_limiter,
-            clock,
-            fetch_request(settings, profile_id, id_type),
-            lambda response: parse_profile_response(settings, response),
+            context,
+            fetch_request(context.settings, profile_id, id_type),
+            lambda response: parse_profile_response(context.settings, response),
             policy=PROFILE_POLICY,
             subject="the look-up of a profile",
             deadline=deadline,
@@ -145,18 +138,14 @@ def fetch_profile(
 
 
 def update_profile(
-    settings: TargetSettings,
-    rate_limiter: RateLimit,
-    clock: Clock,
+    context: CallContext,
     profile_id: str,
     id_type: IdType,
     attributes: Mapping[str, str],
 ) -> Flow[None]:
     """Update one profile. Target creates no profile, and accepts updates of unknown profiles without an error.
 
-    :param settings: Connection settings.
-    :param rate_limiter: Rate limiter of single updates.
-    :param clock: Clock.
+    :param context: Settings, rate limiter of single updates, and clock.
     :param profile_id: Id, not encoded. It is never logged.
     :param id_type: Type of the id.
     :param attributes: Values by name, without ``profile.``.
@@ -166,10 +155,9 @@ def update_profile(
         Updates are idempotent and may be repeated.
     """
     yield from call_with_retry(
-        rate_limiter,
-        clock,
-        update_request(settings, profile_id, id_type, attributes),
-        lambda response: parse_update_response(settings, response),
+        context,
+        update_request(context.settings, profile_id, id_type, attributes),
+        lambda response: parse_update_response(context.settings, response),
         policy=PROFILE_POLICY,
         subject="a single update",
     )

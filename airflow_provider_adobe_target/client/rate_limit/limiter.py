@@ -210,28 +210,23 @@ def _warn_once(error: OSError) -> None:
     )
 
 
-class NoLimit(RateLimiter):
+class NoLimit:
     """A limiter without a limit, for calls that Adobe Target does not count."""
 
-    def __init__(self) -> None:
-        pass
-
-    def permit(self) -> QueuedPermit:
+    def permit(self) -> _NoPermit:
         """Return a permit that can always be acquired."""
         return _NoPermit()
 
 
-class _NoPermit(QueuedPermit):
+class _NoPermit:
     """A permit that can always be acquired."""
 
-    def __init__(self) -> None:
-        pass
+    def __enter__(self) -> _NoPermit:
+        return self
 
-    def __exit__(self, *error: object) -> None:
-        pass
+    def __exit__(self, *error: object) -> None: ...
 
     def try_acquire(self) -> float:
         return 0.0
 
-    def back_off(self, seconds: float) -> None:
-        pass
+    def back_off(self, seconds: float) -> None: ...

@@ -11,11 +11,12 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_adobe_target.client.auth.authenticator import DAY, Authenticator, days_left, forget_all_tokens
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, fetch_request
 from airflow_provider_adobe_target.client.protocol import Send
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import HttpxTransport, arun
+from airflow_provider_adobe_target.client.transports.httpx import HttpxTransport, arun
 from airflow_provider_adobe_target.concurrency.clock import SYSTEM
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
@@ -67,7 +68,7 @@ def ask(drive, settings, clock, masked):
 
     def ask(of, settings=settings, calls_per_minute=50):
         budget = RateLimiter(calls_per_minute, clock)
-        return drive(of(Authenticator(settings, budget, clock, masked.append), budget), settings)
+        return drive(of(Authenticator(CallContext(settings, budget, clock), masked.append), budget), settings)
 
     return ask
 
@@ -76,7 +77,7 @@ def ask(drive, settings, clock, masked):
 def look_up(ask, settings, clock):
     def look_up(settings=settings, **options):
         def flow(tokens, budget):
-            return tokens.with_profile_token(fetch_profile(settings, budget, clock, "U1", "thirdPartyId"))
+            return tokens.with_profile_token(fetch_profile(CallContext(settings, budget, clock), "U1", "thirdPartyId"))
 
         return ask(flow, settings, **options)
 
@@ -183,7 +184,7 @@ def test_the_file_shows_nothing_and_is_the_users_alone(ask, own_folder):
 def test_concurrent_threads_request_one_access_token(sandbox, settings, clock):
     async def begin_all():
         async with HttpxTransport(settings) as transport:
-            tokens = Authenticator(settings, RateLimiter(50, clock), clock, lambda token: None)
+            tokens = Authenticator(CallContext(settings, RateLimiter(50, clock), clock), lambda token: None)
             return await asyncio.gather(*(arun(tokens.profile_token(), transport, SYSTEM) for _ in range(20)))
 
     assert {token.value for token in asyncio.run(begin_all())} == {"profile-token-1"}
@@ -281,7 +282,7 @@ def test_every_token_is_masked_and_none_is_logged(sandbox, look_up, masked, capl
     look_up()
     access = sandbox.calls[1].headers["authorization"].removeprefix("Bearer ")
     assert set(masked) == {access, "profile-token-1"}
-    assert "5.0 days left" in caplog.text
+    assert "at most 5.0 days" in caplog.text
     for secret in (access, "profile-token-1", SECRET):
         assert secret not in caplog.text
 
@@ -306,7 +307,7 @@ def test_a_token_whose_making_was_not_answered_is_read(sandbox, ask):
 
 def test_a_token_that_may_not_have_been_made_is_not_made_again(sandbox, ask):
     sandbox.script("admin", Answer.real(), Answer(reset="in"))
-    with pytest.raises(AdobeTargetUnavailableError, match="the making of a profile token"):
+    with pytest.raises(AdobeTargetUnavailableError, match="the generation of a profile token"):
         ask(lambda tokens, budget: tokens.make_profile_token())
     assert [call.method for call in sandbox.calls if call.route == "admin"] == ["GET", "POST", "GET"]
     assert sandbox.settings.token == "profile-token-1"
@@ -341,7 +342,7 @@ def test_an_unusable_answer_is_retried_while_the_former_token_is_valid(sandbox, 
 @pytest.mark.parametrize("look", [Answer(500), Answer(200, "<html>"), Answer(400), Answer(reset="before")])
 def test_an_uncertain_rotation_without_a_readable_token_is_final(sandbox, ask, look):
     sandbox.script("admin", Answer.real(), Answer.real(reset="after"), *[look] * 9)
-    with pytest.raises(UnclearAnswerError, match="that nobody was handed") as raised:
+    with pytest.raises(UnclearAnswerError, match="A new token may have been generated") as raised:
         ask(lambda tokens, budget: tokens.make_profile_token())
     assert not isinstance(raised.value, AdobeTargetUnavailableError)
     assert sandbox.settings.token not in str(raised.value)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.batch_status import batch_status, poll_once, wait_for_batches
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.exceptions import (
@@ -25,7 +26,7 @@ def poll(drive, make_settings, clock, server):
     def poll(deadline=math.inf, **settings):
         connection = make_settings(**settings)
         batch = Batch.from_status_url(f"{server.url}/m2/acme/profile/batchStatus?batchId=acme-1-1")
-        return drive(batch_status(connection, RateLimiter(30, clock), clock, batch, deadline), connection)
+        return drive(batch_status(CallContext(connection, RateLimiter(30, clock), clock), batch, deadline), connection)
 
     return poll
 
@@ -35,7 +36,7 @@ def wait(drive, make_settings, clock):
     def wait(batches, poll_interval=60, timeout=86_400, **settings):
         connection = make_settings(**settings)
         flow = wait_for_batches(
-            connection, RateLimiter(30, clock), clock, batches, poll_interval, clock.now() + timeout
+            CallContext(connection, RateLimiter(30, clock), clock), batches, poll_interval, clock.now() + timeout
         )
         return drive(flow, connection)
 
@@ -48,7 +49,8 @@ def batch_of(server, batch_id="acme-1-1"):
 
 def test_the_status_is_asked_with_details_and_the_token(server, poll):
     server.status("complete", rows=7, failed=1, not_found=2)
-    assert poll() == BatchStatus("complete", 7, 7, 4, 2, 1)
+    batch = poll()
+    assert batch == batch.with_status(BatchStatus("complete", 7, 7, 4, 2, 1))
     (request,) = server.requests
     assert request.target == "/m2/acme/profile/batchStatus?batchId=acme-1-1&showDetails=true"
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
@@ -119,7 +121,7 @@ def test_a_404_that_is_not_in_the_form_of_target_is_a_failed_poll(server, poll, 
 def test_lost_batches_are_asked_for_again_together(server, drive, make_settings, clock):
     server.reply(404, REFUSED)
     batches = [batch_of(server, f"acme-1-{number}") for number in range(1, 16)]
-    flow = poll_once(make_settings(), RateLimiter(50, clock), clock, batches)
+    flow = poll_once(CallContext(make_settings(), RateLimiter(50, clock), clock), batches)
     polled = drive(flow, make_settings())
     assert {batch.status for batch in polled} == {"status_lost"}
     assert sum(clock.waits) == 300
@@ -182,7 +184,7 @@ def test_one_poll_asks_only_for_what_is_not_final(server, drive, make_settings, 
     done = batch_of(server, "acme-1-0").with_status(BatchStatus("stuck"))
     settings = make_settings()
     polled = drive(
-        poll_once(settings, RateLimiter(30, clock), clock, [done, batch_of(server)]),
+        poll_once(CallContext(settings, RateLimiter(30, clock), clock), [done, batch_of(server)]),
         settings,
     )
     assert [batch.status for batch in polled] == ["stuck", "incomplete"]
@@ -219,7 +221,7 @@ def test_the_timeout_names_what_is_unfinished(server, wait, clock):
 def test_a_poll_ends_a_minute_after_the_deadline_at_the_latest(make_settings, clock, left, seconds):
     settings = make_settings(timeout="10, 300")
     batch = Batch.from_status_url("https://acme.tt.omtrdc.net/m2/acme/profile/batchStatus?batchId=acme-1-1")
-    flow = batch_status(settings, RateLimiter(30, clock), clock, batch, clock.now() + left)
+    flow = batch_status(CallContext(settings, RateLimiter(30, clock), clock), batch, clock.now() + left)
     assert next(flow).request.max_seconds == seconds
 
 

@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.batch_status import wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch, submit_url
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
@@ -30,7 +30,7 @@ def submit(drive, make_settings, clock, body):
     def submit(**settings):
         connection = make_settings(**settings)
         budget = RateLimiter(connection.calls_per_minute, clock)
-        return drive(submit_batch(connection, budget, clock, body, "v2"), connection)
+        return drive(submit_batch(CallContext(connection, budget, clock), body, "v2"), connection)
 
     return submit
 
@@ -139,7 +139,7 @@ def test_a_transient_error_is_retried_with_the_same_bytes(server, submit, clock,
     server.reply(times=2, **reply).queued()
     receipt = submit()
     assert receipt.batch_id == "acme-1-1"
-    assert not receipt.answer_was_lost
+    assert not receipt.resubmitted_after
     assert clock.waits == waits
     assert [request.body for request in server.requests] == [body.path.read_bytes()] * 3
 
@@ -164,7 +164,7 @@ LOST_ANSWERS = [
 @pytest.mark.parametrize("reply", LOST_ANSWERS)
 def test_a_file_whose_answer_was_lost_is_sent_once_more(server, submit, clock, body, reply):
     server.reply(**reply).queued()
-    assert submit().answer_was_lost
+    assert submit().resubmitted_after
     assert clock.waits == [5]
     assert [request.body for request in server.requests] == [body.path.read_bytes()] * 2
 
@@ -231,9 +231,9 @@ def test_submits_polls_and_retries_share_the_rate_limit(server, drive, make_sett
     server.reply(429, headers={"Retry-After": "0"}, times=4).queued(times=6).reply(500).status("incomplete", times=7)
     server.status("complete")
     for _ in range(6):
-        receipt = drive(submit_batch(settings, budget, clock, body), settings)
-    batches = [Batch.submitted(receipt, rows=7, bytes=9, sha256="ab")] * 4
-    drive(wait_for_batches(settings, budget, clock, batches, 1, math.inf), settings)
+        receipt = drive(submit_batch(CallContext(settings, budget, clock), body), settings)
+    batches = [receipt] * 4
+    drive(wait_for_batches(CallContext(settings, budget, clock), batches, 1, math.inf), settings)
     times = [request.at for request in server.requests]
     assert len(times) > 20
     assert all(later - earlier >= 60 for earlier, later in zip(times, times[3:], strict=False))

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.delivery import (
     Link,
     Person,
@@ -31,7 +32,7 @@ def link(make_settings, clock, drive):
     def link(person=PERSON, edge_url=None, pace=None, **settings):
         target = make_settings(**settings)
         pace = pace or RampUpLimiter(1_000, clock)
-        return drive(link_person(target, pace, clock, person, mbox="link-box", edge_url=edge_url), target)
+        return drive(link_person(CallContext(target, pace, clock), person, mbox="link-box", edge_url=edge_url), target)
 
     return link
 

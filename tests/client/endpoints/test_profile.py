@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.profile import (
     MAX_QUERY_BYTES,
     fetch_profile,
@@ -37,7 +38,7 @@ def update(drive, make_settings, clock):
         settings = make_settings()
         budget = DailyRateLimiter(1000, 1_000_000, clock)
         attributes = attributes or {"tier": "GOLDEN"}
-        drive(update_profile(settings, budget, clock, profile_id, id_type, attributes), settings)
+        drive(update_profile(CallContext(settings, budget, clock), profile_id, id_type, attributes), settings)
 
     return update
 
@@ -127,7 +128,12 @@ def test_a_look_up_waits_for_no_longer_than_its_deadline(server, drive, make_set
     settings = make_settings()
     deadline = clock.now() + 100
     with pytest.raises(BatchTimeoutError, match="the look-up of a profile"):
-        drive(fetch_profile(settings, DailyRateLimiter(10, 99, clock), clock, "U1", "thirdPartyId", deadline), settings)
+        drive(
+            fetch_profile(
+                CallContext(settings, DailyRateLimiter(10, 99, clock), clock), "U1", "thirdPartyId", deadline
+            ),
+            settings,
+        )
     assert clock.now() <= deadline
 
 
@@ -167,7 +173,9 @@ def test_a_target_id_is_fetched_from_the_edge_in_its_suffix(profile_id, host):
 def look_up(drive, make_settings, clock):
     def look_up(id_type="thirdPartyId"):
         settings = make_settings()
-        return drive(fetch_profile(settings, RateLimiter(30, clock), clock, "PERSON 1/&", id_type), settings)
+        return drive(
+            fetch_profile(CallContext(settings, RateLimiter(30, clock), clock), "PERSON 1/&", id_type), settings
+        )
 
     return look_up
 

@@ -12,14 +12,14 @@ from itertools import count
 
 import pytest
 
-from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.batch_status import poll_once, wait_for_batches
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.protocol import BatchBody, Wait
 from airflow_provider_adobe_target.client.rate_limit.limiter import RateLimiter
 from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import RequestsTransport
+from airflow_provider_adobe_target.client.transports.requests import RequestsTransport
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 from support.clocks import StillClock
 
@@ -46,8 +46,7 @@ class Account:
         for _ in range(files):
             if self.clock.time >= until:
                 break
-            receipt = yield from submit_batch(self._settings, budget, self.clock, self._body)
-            sent.append(Batch.submitted(receipt, rows=1, bytes=self._body.size, sha256=""))
+            sent.append((yield from submit_batch(CallContext(self._settings, budget, self.clock), self._body)))
         self._sent += sent
         if waits:
             yield from self._wait_for(sent, budget)
@@ -63,17 +62,17 @@ class Account:
         while len(self._sent) < expected:
             yield Wait(0.1)
         budget = self.budget(calls_per_minute)
-        batches = yield from poll_once(self._settings, budget, self.clock, self._sent)
+        batches = yield from poll_once(CallContext(self._settings, budget, self.clock), self._sent)
         while not all(batch.final for batch in batches):
             if mode == "deferrable":
                 return (yield from self._wait_for(batches, self.budget(calls_per_minute)))
             yield Wait(INTERVAL)
             if mode == "reschedule":  # another process, which knows nothing of the one before
                 budget, batches = self.budget(calls_per_minute), self._sent
-            batches = yield from poll_once(self._settings, budget, self.clock, batches)
+            batches = yield from poll_once(CallContext(self._settings, budget, self.clock), batches)
 
     def _wait_for(self, batches, budget):
-        return wait_for_batches(self._settings, budget, self.clock, batches, INTERVAL, math.inf)
+        return wait_for_batches(CallContext(self._settings, budget, self.clock), batches, INTERVAL, math.inf)
 
     def run(self, *tasks):
         """Drive the tasks to their ends, whoever is first in time first."""
@@ -169,10 +168,11 @@ import sys, threading
 from pathlib import Path
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.client.rate_limit.limiter import shared_rate_limiter
+from airflow_provider_adobe_target.client.call import CallContext
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.protocol import BatchBody
 from airflow_provider_adobe_target.client.settings import TargetSettings
-from airflow_provider_adobe_target.client.transports import RequestsTransport, run
+from airflow_provider_adobe_target.client.transports.requests import RequestsTransport, run
 
 url, path, files, speed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 
@@ -189,7 +189,8 @@ budget = shared_rate_limiter(settings, fast)
 def upload():
     with RequestsTransport(settings) as transport:
         for _ in range(files):
-            run(submit_batch(settings, budget, fast, BatchBody(path, path.stat().st_size)), transport, fast)
+            body = BatchBody(path, path.stat().st_size)
+            run(submit_batch(CallContext(settings, budget, fast), body), transport, fast)
 
 threads = [threading.Thread(target=upload) for _ in range(2)]
 for thread in threads:

@@ -1,0 +1,77 @@
+"""The row arguments that operators and sensors share: assignment, checks, template fields and hiding of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow_provider_adobe_target.inputs.row_source import RowSource
+from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.profiles.options import ProfileOptions
+
+FileFormat = Literal["parquet", "csv", "ndjson"]
+Parameters = Iterable[Any] | Mapping[str, Any]
+
+
+class RowArguments:
+    """Mixin of operators and sensors with the arguments ``sql``, ``data`` and ``path``.
+
+    Constructors declare and document the arguments, and pass them to :meth:`_set_rows`.
+    """
+
+    template_fields: Sequence[str] = ("data", "sql", "parameters", "path", "sql_conn_id", "adobe_target_conn_id")
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
+    ui_color = "#f6e1e1"
+
+    def _set_rows(
+        self,
+        *,
+        sql: str | None,
+        sql_conn_id: str | None,
+        parameters: Parameters | None,
+        data: Any,
+        path: Any,
+        file_format: FileFormat | None,
+        csv_options: Mapping[str, Any] | None,
+        alternatives: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Assign the row arguments, and check that exactly one source is given.
+
+        :param alternatives: Arguments of which one may be given instead, by name.
+        :raises InvalidArgumentError: If none or several sources are given, or ``sql`` is not one statement.
+        """
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
+        self.data = RowsArgument.of(data)
+        self.path = path
+        self.file_format = file_format
+        self.csv_options = csv_options
+        self._row_source.check(alternatives=alternatives)
+
+    @property
+    def _row_source(self) -> RowSource:
+        """The source, after templates were rendered if the task runs."""
+        return RowSource(
+            self.data, self.sql, self.path, self.sql_conn_id, self.parameters, self.file_format, self.csv_options
+        )
+
+    def _profile_options(self, **changes: Any) -> ProfileOptions:
+        """Return the options of the profile pipeline: the arguments of the same names.
+
+        :param changes: Options that differ from the arguments.
+        :raises ProfileDataError: If an option has an invalid value.
+        """
+        from airflow_provider_adobe_target.profiles.options import ProfileOptions
+
+        names = [option.name for option in fields(ProfileOptions) if hasattr(self, option.name)]
+        return ProfileOptions(**{**{name: getattr(self, name) for name in names}, **changes})
+
+    @classmethod
+    def partial(cls, **arguments: Any) -> RowsPartial:
+        """Start a mapped task, as with every operator. Rows are displayed as ``<rows>``."""
+        return RowsPartial(super().partial(**with_hidden_rows(arguments)))  # type: ignore[misc]  # Airflow's method

@@ -1,0 +1,374 @@
+"""Bulk upload: send rows in batch files, wait for the batches, and evaluate them.
+
+The stages of one pass over the rows::
+
+    source ─▶ profiles() ─▶ write_files() ─▶ BatchSender ─▶ UploadResult ─▶ wait ─▶ report
+    └──────── ProfilePipeline ────────┘      └─ Session ─┘
+
+A stage that selects profiles, such as a comparison with an earlier upload, belongs between ``profiles()`` and
+``write_files()``. :class:`UploadOutputs` and :class:`UploadResult` are what an observer of the upload needs.
+
+This module does not depend on Airflow, so that operators and command lines can use it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_adobe_target.client.endpoints.api_version import check_version
+from airflow_provider_adobe_target.client.verdict import NO_LIMITS, OutcomeLimits, evaluate_batches
+from airflow_provider_adobe_target.concurrency.reader_thread import read_and_process
+from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
+from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
+from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
+from airflow_provider_adobe_target.load.batch_sender import BatchSender
+from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
+from airflow_provider_adobe_target.load.resubmission import Resubmission, reset_failed_batches
+from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pyarrow import RecordBatch
+
+    from airflow_provider_adobe_target.client.batch import Batch
+    from airflow_provider_adobe_target.client.session import Session
+    from airflow_provider_adobe_target.concurrency.clock import Clock
+    from airflow_provider_adobe_target.load.upload_options import UploadSource
+    from airflow_provider_adobe_target.profiles.batch_files import BatchFile
+    from airflow_provider_adobe_target.profiles.options import ProfileOptions
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UploadResult:
+    """Result of sending all files.
+
+    :param report: Report of the upload, with the batches as far as their status is known.
+    :param batches: All batches, in the order of the files.
+    """
+
+    report: dict[str, Any]
+    batches: list[Batch]
+
+    @property
+    def pending(self) -> list[Batch]:
+        """The batches without a final status."""
+        return [batch for batch in self.batches if not batch.final]
+
+
+class BulkUpload:
+    """One upload. :meth:`run` does all of it; a caller that waits elsewhere uses the other methods.
+
+    :param session: Client session.
+    :param source: Source of the rows.
+    :param profile_options: Options of the profile pipeline.
+    :param options: Options of the upload.
+    :param limits: Limits on the outcome of all batches together.
+    :param checkpoint: Checkpoint of the upload. Default: one that is kept in memory only.
+    :param outputs: Where the results go.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        source: UploadSource,
+        profile_options: ProfileOptions,
+        *,
+        options: UploadOptions | None = None,
+        limits: OutcomeLimits | None = None,
+        checkpoint: Checkpoint | None = None,
+        outputs: UploadOutputs | None = None,
+    ) -> None:
+        self._session = session
+        self._source = source
+        self._profile_options = profile_options
+        self._options = options or UploadOptions()
+        self._limits = limits or OutcomeLimits()
+        self._checkpoint = checkpoint or Checkpoint(None, "")
+        self._outputs = outputs or UploadOutputs()
+        self._resubmission = Resubmission(self._options.on_stuck, self._options.on_status_lost)
+        self._folder: TempFolder | None = None
+
+    def run(self, wait: Callable[[UploadResult], Sequence[Batch]] | None = None) -> dict[str, Any]:
+        """Send all files, wait until the batches are final, and evaluate them. Repeat this if files are resubmitted.
+
+        :param wait: Function that waits until all batches are final, and returns them. It may raise to wait elsewhere;
+            then call :meth:`schedule_resubmission` and :meth:`finish` after the wait. Default: :meth:`wait`.
+        :return: Report.
+        :raises AdobeTargetError: If the rows or a response do not allow the upload, or a batch failed.
+        :raises OSError: If the disk is full.
+        """
+        while True:
+            result = self.send()
+            if self._options.dry_run or not result.batches:
+                return result.report
+            if not self._options.wait_for_completion:
+                return self._resend_failed(result).report
+            batches = (wait or self.wait)(result) if result.pending else result.batches
+            if not self.schedule_resubmission(batches):
+                return self.finish(result.report, batches)
+
+    def send(self) -> UploadResult:
+        """Send all files that the checkpoint does not contain.
+
+        :raises AdobeTargetError: As :meth:`run`. ``outputs.on_batches`` was called with the accepted batches.
+        """
+        while True:
+            try:
+                result = self._send_once()
+            except SourceChangedError as change:
+                log.warning(
+                    "The rows are not those that an earlier try read: %s All of them are sent again, when Adobe "
+                    "Target has finished what it has of them. A query should say in which order (ORDER BY) it returns "
+                    "its rows.",
+                    change,
+                )
+                self._session.wait(self._checkpoint.accepted, self._options.poll_interval, self._deadline())
+                self._checkpoint.clear()
+            else:
+                if result is not None:
+                    return result
+
+    def wait(self, result: UploadResult) -> list[Batch]:
+        """Poll until all batches are final, and return them.
+
+        :raises BatchTimeoutError: If a batch is not final after the ``timeout``.
+        """
+        return self._session.wait(
+            result.batches, self._options.poll_interval, self._deadline(), on_final=self._checkpoint.finish
+        )
+
+    def schedule_resubmission(self, batches: Sequence[Batch]) -> bool:
+        """Record final batches in the checkpoint, and schedule failed ones for resubmission as the options allow.
+
+        :return: Whether :meth:`run` must send files again.
+        """
+        self._outputs.on_batches(batches)
+        return self._resubmission.schedule(dict(enumerate(batches)), self._checkpoint)
+
+    def finish(self, report: Mapping[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
+        """Evaluate final batches, and return the report with them. Rows that Target lists as failed become rejects.
+
+        :param report: Report of :meth:`send`. It may lack ``batches``.
+        :param batches: All batches.
+        :raises BatchOutcomeError: If a batch failed or a limit is exceeded.
+        """
+        complete = {**report, "batches": [batch.to_dict() for batch in batches]}
+        rejects_path = self._write_refused_rows(batches)
+        if rejects_path:
+            complete["rejects_path"] = rejects_path
+        for warning in evaluate_batches(batches, self._limits):
+            log.warning(warning)
+        return complete
+
+    def remove_files(self) -> None:
+        """Remove the temporary files, even while other threads use them."""
+        if self._folder:
+            self._folder.remove()
+
+    def _deadline(self) -> float:
+        return self._session.clock.now() + self._options.timeout
+
+    def _resend_failed(self, result: UploadResult) -> UploadResult:
+        """Send the files of failed batches again, if an earlier try sent all files.
+
+        A sensor may have failed because of these batches, after which the task was cleared.
+        """
+        if not self._checkpoint.nothing_sent_now:
+            return result
+        batches = self._session.poll(result.batches, on_final=self._checkpoint.finish)
+        failed = reset_failed_batches(dict(enumerate(batches)), self._checkpoint)
+        return self.send() if failed else result
+
+    # --- one pass over the rows ---------------------------------------------------------------------------------
+
+    def _send_once(self) -> UploadResult | None:
+        """Make one pass over the rows.
+
+        :return: None if a failed batch of a guaranteed upload was scheduled for resubmission, which needs another pass.
+        """
+        stop = threading.Event()
+        sender = BatchSender(
+            None if self._options.dry_run else self._session,
+            self._checkpoint,
+            self._options.api_version,
+            self._wait_for_batch if self._options.guaranteed_upload else None,
+            stop,
+        )
+        self._folder = TempFolder()
+        with self._explain_full_disk(sender), self._folder as folder:
+            pipeline = self._pipeline(folder, keep_rejects=bool(self._outputs.rejects_path))
+            try:
+                self._send_files(pipeline, sender, stop)
+            except BaseException:
+                self._outputs.on_batches(sender.batches)
+                self._rescue_rejects(pipeline)
+                raise
+            self._outputs.on_batches(sender.batches)
+            if sender.must_restart:
+                return None
+            rejects_path = self._write_rejects(pipeline)
+        self._log_counts(pipeline, len(sender.batches))
+        max_invalid_pct = self._profile_options.max_invalid_pct
+        check_row_counts(pipeline.rows_read, pipeline.rows_rejected, self._options.on_no_rows, max_invalid_pct)
+        return UploadResult(self._report(pipeline, sender.batches, rejects_path), sender.batches)
+
+    def _pipeline(self, folder: Path, **options: Any) -> ProfilePipeline:
+        from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+
+        id_map = self._source.id_map()
+        return ProfilePipeline(self._source.rows(folder), self._profile_options, folder, id_map=id_map, **options)
+
+    def _send_files(self, pipeline: ProfilePipeline, sender: BatchSender, stop: threading.Event) -> None:
+        """Read the rows in this thread, write files in a second one, and send them in worker threads."""
+        self._check_version(pipeline)
+        if not self._options.dry_run:
+            self._session.authenticate()  # in this thread, and before a row is read
+
+        def write_and_send(batches: Iterator[RecordBatch]) -> None:
+            files = self._files(pipeline, batches)
+            run_pool(
+                list(files) if pipeline.checks_all_rows_first else files,
+                sender.send,
+                max_workers=self._options.max_workers,
+                stop=stop,
+            )
+
+        read_and_process(pipeline.record_batches(), write_and_send, stop)
+
+    def _files(self, pipeline: ProfilePipeline, batches: Iterator[RecordBatch]) -> Iterator[BatchFile]:
+        """Write the files, and compare them with the checkpoint.
+
+        :raises ConnectionSettingsError: If the id type, which may depend on the columns, does not fit the API version.
+        :raises SourceChangedError: If an earlier try sent other files.
+        """
+        count = 0
+        for file in pipeline.write_files(pipeline.profiles(batches)):
+            self._check_version(pipeline)
+            self._checkpoint.check(count, file)
+            count += 1
+            yield file
+        self._checkpoint.check_count(count)
+
+    def _check_version(self, pipeline: ProfilePipeline) -> None:
+        for id_type in pipeline.id_types:
+            check_version(self._options.api_version, id_type, self._session.settings.uses_ecid)
+
+    def _wait_for_batch(self, number: int, batch: Batch, clock: Clock) -> Batch | None:
+        """Wait until Target has finished a batch, so that the next one cannot overtake it.
+
+        :return: Final batch. None if its file was scheduled for resubmission.
+        :raises BatchOutcomeError: If the batch failed.
+        """
+        session = self._session.replace(clock=clock)
+        [batch] = session.wait([batch], self._options.poll_interval, clock.now() + self._options.timeout)
+        if self._resubmission.schedule({number: batch}, self._checkpoint):
+            return None
+        evaluate_batches([batch], NO_LIMITS)
+        return batch
+
+    # --- results ------------------------------------------------------------------------------------------------
+
+    def _log_counts(self, pipeline: ProfilePipeline, files: int) -> None:
+        counts = pipeline.counts
+        log.info(
+            "Rows read: %s; %s: %s, files: %s; rejected: %s %s; without a value: %s",
+            f"{pipeline.rows_read:,}",
+            "to be sent" if self._options.dry_run else "sent",
+            f"{pipeline.rows_sent:,}",
+            files,
+            f"{pipeline.rows_rejected:,}",
+            counts["rejected_by_reason"],
+            f"{pipeline.rows_empty:,}",
+        )
+        if "rows_extended" in counts:
+            log.info(
+                "For linked ids: %s rows more; links dropped: %s",
+                f"{pipeline.rows_extended:,}",
+                counts["links_dropped"],
+            )
+
+    def _report(self, pipeline: ProfilePipeline, batches: Sequence[Batch], rejects_path: str | None) -> dict[str, Any]:
+        return {
+            "client_code": self._session.settings.client_code,
+            "api_version": self._options.api_version,
+            "id_type": pipeline.id_type,
+            "dry_run": self._options.dry_run,
+            **pipeline.counts,
+            "rejects_path": rejects_path,
+            "batches": [batch.to_dict() for batch in batches],
+            **self._source.report_fields(),
+        }
+
+    def _write_rejects(self, pipeline: ProfilePipeline) -> str | None:
+        if not self._outputs.rejects_path:
+            return None
+        path = self._outputs.write_rejects(pipeline.rejects, self._outputs.rejects_path)
+        if path:
+            log.info("%s bad rows are kept in %s", f"{pipeline.rows_rejected:,}", path)
+        return path
+
+    def _rescue_rejects(self, pipeline: ProfilePipeline) -> None:
+        """Write the rejected rows of a failed pass. An error is only logged, so that it does not hide the first one."""
+        try:
+            self._write_rejects(pipeline)
+        except Exception as error:
+            log.warning("The bad rows cannot be kept: %s", error)
+
+    def _write_refused_rows(self, batches: Sequence[Batch]) -> str | None:
+        """Read the source again, and write the rows that Target lists as failed together with the rejected rows.
+
+        The counts of the report do not change: the rows were sent, and ``failed_updates`` of the batches counts them.
+
+        :return: Path of the file. None if there are no such rows, or they cannot be written.
+        """
+        refused = [batch for batch in batches if batch.listed_failures]
+        if not refused or not self._outputs.rejects_path:
+            return None
+        try:
+            ids = self._session.failed_ids(refused)
+            self._folder = TempFolder()
+            with self._folder as folder:
+                pipeline = self._pipeline(folder, keep_rejects=True, refused_ids=ids)
+                for file in pipeline.files():
+                    file.path.unlink()
+                path = self._write_rejects(pipeline)
+        except Exception as error:  # the evaluation of the batches matters more
+            log.warning("The rows that Adobe Target refused cannot be kept: %s", error)
+            return None
+        found = pipeline.rejects.by_reason["refused_by_target"]
+        if found < len(ids):
+            log.warning("%s of %s refused ids are not among the rows as they are now.", len(ids) - found, len(ids))
+        return path
+
+    @contextmanager
+    def _explain_full_disk(self, sender: BatchSender) -> Iterator[None]:
+        """Extend the error of a full disk with the space that is needed and the files that were sent before."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            places = filter(None, [tempfile.gettempdir(), self._outputs.rejects_path])
+            accepted = [batch for batch in sender.batches if not batch.is_planned]
+            max_bytes = self._profile_options.max_bytes_per_file
+            raise OSError(
+                error.errno,
+                f"No space is left in {' or '.join(places)}. Room is needed for {self._options.max_workers + 1} files "
+                f"of max_bytes_per_file={max_bytes:,} (for all files, where all rows are checked before the first "
+                "call), for all ids, and for rows that have to wait. Make room, let the environment variable TMPDIR "
+                "name a folder that has it, or lower max_bytes_per_file. Before this, Adobe Target accepted "
+                f"{len(accepted)} files with {sum(batch.rows or 0 for batch in accepted):,} rows: they are in XCom "
+                "under 'batches'.",
+            ) from error
