@@ -222,7 +222,7 @@ def test_a_target_out_of_service_is_worth_a_retry(sandbox):
     [
         ([*rows(50), {"customer": "a/b", "tier": "x"}], {"skip_invalid_records": False}, "Row 50 cannot be sent"),
         ([*rows(50), {"customer": "a/b", "tier": "x"}], {"max_invalid_pct": 1}, "max_invalid_pct"),
-        ([*rows(50), {"customer": "U1", "tier": "x"}], {"on_duplicate_id": "fail"}, "Row 50 has an id"),
+        ([*rows(50), {"customer": "U1", "tier": "x"}], {"on_duplicate_id": "fail"}, "Row 50 has the same id"),
     ],
 )
 def test_no_call_precedes_the_check_of_all_rows(sandbox, data, choice, words):
