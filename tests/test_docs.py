@@ -80,6 +80,7 @@ def test_a_python_block_runs_as_it_stands(source, monkeypatch, tmp_path):
         with pytest.raises(ImportError, match="3.3"):
             exec(source, {})  # noqa: S102
         return
+    monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "example"}
     exec(compile(source, "example", "exec"), namespace)  # noqa: S102
     fixtures = {"monkeypatch": monkeypatch, "tmp_path": tmp_path}
@@ -136,7 +137,7 @@ def check_uv(arguments):
 
 def check_python(arguments):
     """It creates a virtual environment, runs tests that exist, or runs code."""
-    if arguments[:2] == ["-m", "venv"]:
+    if arguments[:2] == ["-m", "venv"] or arguments == ["create_table.py"]:  # run by the test of the tutorial
         return
     if arguments[0] == "-c":
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=os.environ)
@@ -148,13 +149,6 @@ def check_python(arguments):
 def check_source(arguments):
     """It activates the virtual environment."""
     assert arguments == [".venv/bin/activate"]
-
-
-def check_sqlite3(arguments):
-    """SQLite runs the statements."""
-    _, statements = arguments
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.executescript(statements)
 
 
 def check_airflow(arguments):
@@ -213,7 +207,6 @@ RULES = {
     "python3": check_python,
     ".local/venv/bin/python": check_python,
     "source": check_source,
-    "sqlite3": check_sqlite3,
 }
 
 
@@ -270,31 +263,29 @@ TUTORIAL = ROOT / "docs" / "tutorials" / "first-upload.md"
 
 def test_the_first_tutorial_uploads_profiles(tmp_path):
     """The shell commands of the tutorial run as they stand, except for those that install or never end."""
-    by_language = {"shell": [], "python": []}
+    by_language = {}
     for language, block in BLOCK.findall(TUTORIAL.read_text()):
         by_language.setdefault(language, []).append(block)
-    (dag,) = by_language["python"]
+    create_table, dag = by_language["python"]
     if AIRFLOW < (3, 0):
         dag = AIRFLOW_2.sub(lambda match: match[1], dag)
+    (tmp_path / "create_table.py").write_text(create_table)
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "loyalty_to_target.py").write_text(dag)
-    _, _, create_table, run, _ = by_language["shell"]
-    create_table = create_table.replace("source .venv/bin/activate\n", "")
-    (tmp_path / "sqlite3").write_text(f"#!{sys.executable}\n{SQLITE}")
-    (tmp_path / "sqlite3").chmod(0o700)
+    _, _, run_create_table, run_dag, _ = by_language["shell"]
+    commands = (run_create_table + run_dag).replace("source .venv/bin/activate\n", "")
     (tmp_path / "airflow").mkdir()
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "ADOBE_TARGET_SHARED_FOLDER": str(tmp_path / "shared"),
+    }
     with Sandbox(processing_seconds=0) as sandbox:
-        commands = (create_table + run).replace("http://127.0.0.1:8900", sandbox.url)
         done = subprocess.run(
             ["bash", "-e"],
-            input=commands,
+            input=commands.replace("http://127.0.0.1:8900", sandbox.url),
             cwd=tmp_path,
-            env=os.environ
-            | {
-                "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "PYTHONPATH": str(ROOT),
-                "ADOBE_TARGET_SHARED_FOLDER": str(tmp_path / "shared"),
-            },
+            env=os.environ | environment,
             capture_output=True,
             text=True,
         )
@@ -302,15 +293,6 @@ def test_the_first_tutorial_uploads_profiles(tmp_path):
         assert sandbox.profile("U1") == {"tier": "gold", "points": "1250"}
         assert sandbox.profile("U2") == {"tier": "silver", "points": "310"}
         assert [batch.row_count for batch in sandbox.batches] == [2]
-
-
-# The sqlite3 program may be missing where the tests run.
-SQLITE = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1])
-database.executescript(sys.argv[2])
-database.commit()
-"""
 
 
 # The site
