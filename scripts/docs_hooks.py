@@ -16,6 +16,7 @@ from airflow_provider_adobe_target import connection_form
 from airflow_provider_adobe_target.sandbox.__main__ import _parser as sandbox_parser
 
 PROJECT = Path(__file__).parents[1]
+ROLE = re.compile(r":(?:attr|class|exc|func|meth|mod):(?=<code>)")
 STANDARD_FIELDS = {
     "login": "Client code of the account, such as `acme`. Required.",
     "password": "Token that Target requires if *Require Authentication* is on. Default: no `Authorization` header.",
@@ -32,6 +33,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     :raises KeyError: If a marker names an unknown table.
     """
     return MARKER.sub(lambda marker: TABLES[marker[1]](), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Remove the reStructuredText of docstrings that Markdown does not render.
+
+    :param html: Content of the page.
+    """
+    return ROLE.sub("", html).replace("::</p>", ":</p>")
 
 
 def connection_fields() -> str:

@@ -311,6 +311,11 @@ def test_the_tables_that_pages_request_are_generated(docs_hooks):
         assert "<!-- generated" not in docs_hooks.on_page_markdown(f"<!-- generated: {name} -->")
 
 
+def test_roles_and_literal_blocks_of_docstrings_are_converted(docs_hooks):
+    html = "<p>Raises :class:<code>SourceReadError</code>, as in::</p>"
+    assert docs_hooks.on_page_content(html) == "<p>Raises <code>SourceReadError</code>, as in:</p>"
+
+
 def test_the_table_of_the_connection_has_every_field(docs_hooks):
     from airflow_provider_adobe_target.connection_form import EXTRA_FIELDS
 
