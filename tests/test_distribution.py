@@ -138,7 +138,3 @@ def test_the_wheel_contains_the_examples_with_a_sample_of_their_data(wheel):
     customers = {line.split()[0] for line in sample[1:]}
     assert sample == purchases[:1] + [line for line in purchases[1:] if line.split()[0] in customers]
     assert len(customers) == 1_179  # cdnow_thresholds needs 990
-
-
-def test_the_wheel_is_small(wheel):
-    assert wheel.stat().st_size < 400_000
