@@ -51,4 +51,4 @@ def raise_execution_timeout(what: str) -> None:
 
     :raises AirflowTaskTimeout: Always.
     """
-    raise AirflowTaskTimeout(f"execution_timeout has expired, including the deferred time. {what}")
+    raise AirflowTaskTimeout(f"execution_timeout has expired. It includes the time between two polls. {what}")

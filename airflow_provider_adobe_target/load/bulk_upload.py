@@ -307,6 +307,7 @@ class BulkUpload:
             "dry_run": self._options.dry_run,
             **pipeline.counts,
             "rejects_path": rejects_path,
+            **({"rejects_folder": str(self._outputs.rejects_path)} if self._outputs.rejects_path else {}),
             "batches": [batch.to_dict() for batch in batches],
             **self._source.report_fields(),
         }

@@ -235,23 +235,22 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
             with self._exclusive_run(context):
                 return self._upload(context).run(self._wait)
 
-    def execute_complete(
-        self, context: Context, event: dict[str, Any], ends_at: float | None = None, is_execution_timeout: bool = False
-    ) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Evaluate the batches after the deferral; returns and raises as :meth:`execute`."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
 
-        self._ends_at = ends_at
+        before = event["report"]
+        self._ends_at = before["ends_at"]
         with translate_errors():
             batches = batches_of_event(event, lambda: self._deferred_batches(context))
             checkpoint = self._checkpoint(context, batches)
             if "error" in event:
                 if batches:
                     checkpoint.complete(dict(enumerate(batches)))
-                raise_error_of_event(event, is_execution_timeout)
+                raise_error_of_event(event, before["is_execution_timeout"])
             upload = self._upload(context, checkpoint)
             if not upload.schedule_resubmission(batches):
-                return upload.finish(event["report"], batches)
+                return upload.finish(before["report"], batches)
             with self._exclusive_run(context):  # the deferral released the lock
                 return upload.run(self._wait)
 
@@ -350,9 +349,13 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
                 batches=pack_urls(result.pending),
                 poll_interval=self.poll_interval,
                 deadline=earlier(deadline, ends_at),
-                report={name: value for name, value in result.report.items() if name != "batches"},
+                # Not as arguments of execute_complete, which dag.test() drops.
+                report={
+                    "report": {name: value for name, value in result.report.items() if name != "batches"},
+                    "ends_at": ends_at,
+                    "is_execution_timeout": ends_at is not None and ends_at <= deadline,
+                },
             ),
             method_name="execute_complete",
-            kwargs={"ends_at": ends_at, "is_execution_timeout": ends_at is not None and ends_at <= deadline},
             timeout=deferral_timeout(ends_at),
         )

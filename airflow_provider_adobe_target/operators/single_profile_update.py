@@ -176,10 +176,10 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
                 return self._update_rows(context)
             return self._update_one(clocks.SYSTEM.now() + self.timeout)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], ends_at: float | None = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Look up the profile again after the deferral; returns and raises as :meth:`execute`."""
-        self._ends_at = ends_at
-        check_execution_end(ends_at)
+        self._ends_at = event.get("ends_at")
+        check_execution_end(self._ends_at)
         with translate_errors():
             return self._update_one(event["deadline"])
 
@@ -217,9 +217,8 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
 
                 moment = earlier(clock.now() + self.poll_interval, self._ends_at)
                 self.defer(
-                    trigger=WaitUntilTrigger(moment=moment, deadline=deadline),
+                    trigger=WaitUntilTrigger(moment=moment, deadline=deadline, ends_at=self._ends_at),
                     method_name="execute_complete",
-                    kwargs={"ends_at": self._ends_at},
                     timeout=deferral_timeout(self._ends_at),
                 )
             clock.sleep(self.poll_interval)

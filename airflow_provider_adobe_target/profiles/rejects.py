@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.reject_columns import REJECT_COLUMNS
+from airflow_provider_adobe_target.profiles.sources.reject_columns import BATCH_COLUMN, REJECT_COLUMNS
 from airflow_provider_adobe_target.spill import SpillFile
 
-_RESERVED_NAME = re.compile(f"({'|'.join(REJECT_COLUMNS)})_*")
+_RESERVED_NAME = re.compile(f"({'|'.join((*REJECT_COLUMNS, BATCH_COLUMN))})_*")
 
 
 class Rejects:

@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.client.verdict import OutcomeLimits, evaluate_batches
-from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
+from airflow_provider_adobe_target.exceptions import BatchTimeoutError, ProfileDataError
+from airflow_provider_adobe_target.execution_timeout import (
+    deferral_timeout,
+    earlier,
+    execution_end,
+    raise_execution_timeout,
+)
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
+from airflow_provider_adobe_target.load.refused_ids import id_column_of, rejects_folder, write_refused_ids
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
@@ -38,12 +44,14 @@ class BatchStatusSensor(AdobeTargetSensor):
     :param max_failed_pct: Percentage of all rows, 0 to 100, that may have failed.
     :param max_not_found_pct: Percentage of all rows, 0 to 100, whose profile may not exist (meaningful for v1).
         ``None`` for no limit.
+    :param rejects_path: Folder for the ids that Adobe Target refused, local or in object storage (templated). Default:
+        the ``rejects_path`` of the upload, if ``batches`` contains its report.
     :param deferrable: Wait in the triggerer.
     :param poke_interval: Seconds between two polls.
     :param timeout: Maximum wait in seconds. The task then fails with ``AirflowSensorTimeout``.
     """
 
-    template_fields: Sequence[str] = ("batches", "adobe_target_conn_id")
+    template_fields: Sequence[str] = ("batches", "adobe_target_conn_id", "rejects_path")
     template_fields_renderers = {"batches": "json"}
     ui_color = "#f6e1e1"
 
@@ -60,6 +68,7 @@ class BatchStatusSensor(AdobeTargetSensor):
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         max_failed_pct: float = 0.0,
         max_not_found_pct: float | None = None,
+        rejects_path: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 60,
         timeout: float | timedelta = 24 * 60 * 60,
@@ -70,6 +79,7 @@ class BatchStatusSensor(AdobeTargetSensor):
         self.adobe_target_conn_id = adobe_target_conn_id
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
+        self.rejects_path = rejects_path
         self.deferrable = deferrable
         self._polled: list[Batch] | None = None
         self._deadline = math.inf
@@ -106,14 +116,23 @@ class BatchStatusSensor(AdobeTargetSensor):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Request the status of each batch that is not final, once."""
+        ends_at = self._rescheduled_end(context)
         with translate_errors():
             _ = self._limits  # validated before the first call
             if self._polled is None:
                 self._polled = read_batches(self.batches)
-            self._polled = self.hook.session.poll(self._polled, self._deadline)
+            self._polled = self._poll(self._polled, ends_at)
             if not all(batch.final for batch in self._polled):
                 return False
-            return PokeReturnValue(is_done=True, xcom_value=self._evaluate(self._polled))
+            return PokeReturnValue(is_done=True, xcom_value=self._evaluate(context, self._polled))
+
+    def _poll(self, batches: Sequence[Batch], ends_at: float | None) -> list[Batch]:
+        try:
+            return self.hook.session.poll(batches, earlier(self._deadline, ends_at))
+        except BatchTimeoutError as error:
+            if ends_at is not None and ends_at <= self._deadline:
+                raise_execution_timeout(str(error))
+            raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Evaluate the batches with the statuses from the trigger and from before the deferral."""
@@ -126,7 +145,7 @@ class BatchStatusSensor(AdobeTargetSensor):
             with translate_errors():
                 raise_error_of_event(event, before.get("is_execution_timeout", False))
                 batches = batches_of_event(event, lambda: with_statuses(read_batches(self.batches), before["statuses"]))
-                return self._evaluate(batches)
+                return self._evaluate(context, batches)
 
         landed: list[dict[str, Any]] = self._as_poked(judge_event)
         return landed
@@ -135,10 +154,21 @@ class BatchStatusSensor(AdobeTargetSensor):
     def _limits(self) -> OutcomeLimits:
         return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct)
 
-    def _evaluate(self, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+    def _evaluate(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+        self._keep_refused_ids(context, batches)
         for warning in evaluate_batches(batches, self._limits):
             self.log.warning(warning)
         return [batch.to_dict() for batch in batches]
+
+    def _keep_refused_ids(self, context: Context, batches: Sequence[Batch]) -> None:
+        reports = list(_reports(self.batches))
+        folder = self.rejects_path or rejects_folder(reports)
+        if not folder:
+            return
+        try:
+            write_refused_ids(self.hook.session, batches, id_column_of(reports, len(batches)), folder, context["ti"])
+        except Exception as error:  # the evaluation of the batches matters more
+            self.log.warning("The ids that Adobe Target refused cannot be kept: %s", error)
 
 
 def read_batches(value: Any) -> list[Batch]:
@@ -177,6 +207,18 @@ def _batches(value: Any) -> Iterator[Batch]:
         raise ProfileDataError(
             f"batches is {type(value).__name__}, not a report, its batches or status URLs. Pass upload.output."
         )
+
+
+def _reports(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the reports in a value that :func:`read_batches` accepts."""
+    if isinstance(value, str):
+        value = _parsed(value) if value.strip().startswith(("[", "{")) else ()
+    if isinstance(value, Mapping):
+        if value.get("batches") is not None:
+            yield value
+    elif isinstance(value, Iterable) and not isinstance(value, Batch):
+        for item in value:
+            yield from _reports(item)
 
 
 def _parsed(text: str) -> Any:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.execution_timeout import check_execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.version_compat import (
     AirflowFailException,
@@ -24,7 +25,7 @@ class AdobeTargetSensor(BaseSensorOperator):
     """Sensor with the same timeout and outcome in all modes."""
 
     adobe_target_conn_id: str
-    deferrable: bool
+    deferrable: bool = False
 
     @cached_property
     def hook(self) -> AdobeTargetHook:
@@ -35,6 +36,19 @@ class AdobeTargetSensor(BaseSensorOperator):
         """Return the time of the first poke, which may have been in another process, in seconds since the epoch."""
         first = first_reschedule(self, context) if self.reschedule and not self.deferrable else None
         return first.timestamp() if first else clock.SYSTEM.now()
+
+    def _rescheduled_end(self, context: Context) -> float | None:
+        """Return the end of ``execution_timeout`` in reschedule mode, counted from the first poke, in epoch seconds.
+
+        Airflow itself applies the limit to each poke separately.
+
+        :raises AirflowTaskTimeout: If it has expired.
+        """
+        if not self.reschedule or self.deferrable or self.execution_timeout is None:
+            return None
+        ends_at = self._started_at(context) + self.execution_timeout.total_seconds()
+        check_execution_end(ends_at)
+        return ends_at
 
     def _as_poked(self, check: Callable[[], Any]) -> Any:
         """Apply ``soft_fail`` and ``never_fail`` as in poke mode. In deferrable mode, versions of Airflow differ."""

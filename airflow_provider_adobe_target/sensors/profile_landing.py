@@ -123,10 +123,10 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
         self._deadline = self._started_at(context) + self.timeout
         return self._look_or_defer(context) if self.deferrable else super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any], ends_at: float | None = None) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Look up the sample again after the deferral; returns and raises as :meth:`execute`."""
-        self._ends_at = ends_at
-        check_execution_end(ends_at)
+        self._ends_at = event.get("ends_at")
+        check_execution_end(self._ends_at)
         self._deadline = event["deadline"]
         return self._look_or_defer(context)
 
@@ -138,14 +138,14 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
 
         moment = earlier(min(clock.SYSTEM.now() + self.poke_interval, self._deadline), self._ends_at)
         return self.defer(
-            trigger=WaitUntilTrigger(moment=moment, deadline=self._deadline),
+            trigger=WaitUntilTrigger(moment=moment, deadline=self._deadline, ends_at=self._ends_at),
             method_name="execute_complete",
-            kwargs={"ends_at": self._ends_at},
             timeout=deferral_timeout(self._ends_at),
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Look up the profiles of the sample, without those that a poke of this process has found landed."""
+        self._rescheduled_end(context)
         with translate_errors():
             if self._missing is None:
                 self._missing = self._draw()

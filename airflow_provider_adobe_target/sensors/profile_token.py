@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
-from airflow_provider_adobe_target.version_compat import BaseSensorOperator, PokeReturnValue
+from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
+from airflow_provider_adobe_target.version_compat import PokeReturnValue
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
 
-class ProfileTokenSensor(BaseSensorOperator):
+class ProfileTokenSensor(AdobeTargetSensor):
     """Wait until the Profile API token expires soon or has expired, so that a downstream task can replace it.
 
     The sensor changes nothing. Its return value has ``days_left`` and ``expires_at``, never the token.
@@ -49,11 +49,6 @@ class ProfileTokenSensor(BaseSensorOperator):
         self.adobe_target_conn_id = adobe_target_conn_id
         check_arguments(self)
 
-    @cached_property
-    def hook(self) -> AdobeTargetHook:
-        """The hook of the connection to Adobe Target."""
-        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
-
     def poke(self, context: Context) -> PokeReturnValue:
         """Read the expiry of the token.
 
@@ -63,6 +58,7 @@ class ProfileTokenSensor(BaseSensorOperator):
         """
         from airflow_provider_adobe_target.client.auth.authenticator import days_left
 
+        self._rescheduled_end(context)
         with translate_errors():
             token = self.hook.read_profile_token()
         if not token.value:

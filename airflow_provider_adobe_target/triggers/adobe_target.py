@@ -82,22 +82,25 @@ class WaitUntilTrigger(BaseTrigger):
 
     :param moment: Time in seconds since the epoch.
     :param deadline: Deadline of the task in seconds since the epoch. The event returns it unchanged.
+    :param ends_at: End of ``execution_timeout`` in seconds since the epoch. The event returns it unchanged, because
+        ``dag.test()`` drops other arguments of the resumed method.
     """
 
-    def __init__(self, *, moment: float, deadline: float) -> None:
+    def __init__(self, *, moment: float, deadline: float, ends_at: float | None = None) -> None:
         super().__init__()
         self.moment = moment
         self.deadline = deadline
+        self.ends_at = ends_at
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments of this trigger."""
-        arguments = {"moment": self.moment, "deadline": self.deadline}
+        arguments = {"moment": self.moment, "deadline": self.deadline, "ends_at": self.ends_at}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event."""
         await clock.SYSTEM.asleep(max(0.0, self.moment - clock.SYSTEM.now()))
-        yield TriggerEvent({"deadline": self.deadline})
+        yield TriggerEvent({"deadline": self.deadline, "ends_at": self.ends_at})
 
 
 def batches_of_event(event: dict[str, Any], known: Callable[[], Sequence[Batch]]) -> list[Batch]:

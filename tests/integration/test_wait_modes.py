@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -29,6 +32,7 @@ from support.wait_modes import (
     WAYS,
     Case,
     deferred,
+    rescheduled,
     sensor,
     task_context,
     upload,
@@ -289,15 +293,87 @@ def test_polls_of_an_incomplete_batch_are_a_minute_or_more_apart(target, context
     assert max(pauses) == 300
 
 
-@pytest.mark.parametrize("way", ["deferrable", "deferred"])
+@pytest.mark.parametrize("way", ["deferrable", "deferred", "reschedule"])
 @pytest.mark.parametrize("answer", [xml("<status>incomplete</status>"), HTML], ids=["incomplete", "HTML"])
-def test_execution_timeout_ends_a_deferred_wait(way, answer, target, context, clock):
+def test_execution_timeout_ends_a_wait_outside_the_worker(way, answer, target, context, clock):
     limit = timedelta(minutes=10)
     target().script("status", xml("<status>incomplete</status>"), answer, forever=True)
     begun = clock.now()
     with pytest.raises(AirflowTaskTimeout, match="execution_timeout"):
         wait(way, Case(limits={"execution_timeout": limit}), context, clock)
-    assert clock.now() - begun <= limit.total_seconds()
+    late = 60 if way == "reschedule" else 0  # the poke after the end
+    assert clock.now() - begun <= limit.total_seconds() + late
+
+
+# ------ rows that Target refuses
+
+
+def refused_rows(folder):
+    return [row for file in sorted(folder.iterdir()) for row in pq.read_table(file).to_pylist()]
+
+
+@pytest.mark.parametrize("way", ["poke", "reschedule", "deferred"])
+@pytest.mark.parametrize("is_named", [True, False], ids=["its own rejects_path", "the upload's rejects_path"])
+def test_a_sensor_keeps_the_ids_that_target_refused(way, is_named, target, context, clock, tmp_path):
+    target(fail_ids=("U3", "U9"))
+    folder = tmp_path / "rejects"
+    arguments = {"rejects_path": str(folder)}
+    report = upload(Case(), wait_for_completion=False, **({} if is_named else arguments)).execute(context)
+    report = json.loads(json.dumps(report))
+    make = partial(sensor, Case(limits={"max_failed_pct": 20}), report, **(arguments if is_named else {}))
+    if way == "deferred":
+        landed = deferred(lambda: make(deferrable=True), context)
+    elif way == "reschedule":
+        landed = rescheduled(lambda: make(mode="reschedule"), context, clock)
+    else:
+        landed = make(mode="poke").execute(context)
+    assert [(row["thirdPartyId"], row["reject_reason"], row["reject_batch_id"]) for row in refused_rows(folder)] == [
+        ("U3", "refused_by_target", landed[0]["batch_id"]),
+        ("U9", "refused_by_target", landed[0]["batch_id"]),
+    ]
+    assert all("failed" in row["reject_detail"] for row in refused_rows(folder))
+    assert "U3" not in json.dumps([landed, context["ti"].pushed])
+    with pytest.raises(AirflowFailException, match="no attribute column beside the id 'thirdPartyId'"):
+        BulkProfileUpdateOperator(task_id="again", path=f"{folder}/*.parquet").execute(context)
+
+
+def test_refused_ids_are_kept_where_the_sensor_fails(target, context, tmp_path):
+    target(fail_ids=("U3",))
+    report = upload(Case(), wait_for_completion=False).execute(context)
+    urls = [batch["status_url"] for batch in report["batches"]]
+    with pytest.raises(AirflowFailException, match="max_failed_pct"):
+        sensor(Case(), urls, rejects_path=str(tmp_path / "rejects")).execute(context)
+    assert [row["id"] for row in refused_rows(tmp_path / "rejects")] == ["U3"]  # a status URL has no id type
+
+
+def test_a_sensor_keeps_no_file_of_an_earlier_try(target, context, tmp_path):
+    sandbox = target(fail_ids=("U3",))
+    for refused in (1, 0):
+        sandbox.settings.fail_ids = ("U3",) if refused else ()
+        report = upload(Case(), wait_for_completion=False, rejects_path=str(tmp_path)).execute(context)
+        sensor(Case(limits={"max_failed_pct": 20}), report).execute(context)
+        assert len(list(tmp_path.iterdir())) == refused
+
+
+def test_a_sensor_and_its_upload_never_share_a_file(target, context, tmp_path):
+    target(fail_ids=("U3",))
+    rows = [*ROWS, {"thirdPartyId": None, "tier": "x"}]
+    arguments = {"wait_for_completion": False, "rejects_path": str(tmp_path)}
+    report = BulkProfileUpdateOperator(task_id="upload", data=rows, **arguments).execute(context)
+    sensor(Case(limits={"max_failed_pct": 20}), report).execute(context)
+    assert sorted(file.name.split("-")[0] for file in tmp_path.iterdir()) == ["refused", "rejects"]
+    assert pq.read_table(report["rejects_path"])["reject_reason"].to_pylist() == ["missing_id"]
+
+
+def test_reports_with_several_folders_need_one_for_the_sensor(target, context, tmp_path, warnings):
+    target(fail_ids=("U3",))
+    reports = [
+        upload(Case(), wait_for_completion=False, rejects_path=str(tmp_path / name)).execute(context) for name in "ab"
+    ]
+    sensor(Case(limits={"max_failed_pct": 20}), reports).execute(context)
+    assert list(tmp_path.iterdir()) == []
+    sensor(Case(limits={"max_failed_pct": 20}), reports, rejects_path=str(tmp_path / "c")).execute(context)
+    assert len(refused_rows(tmp_path / "c")) == 2
 
 
 @pytest.mark.parametrize("way", ["deferrable", "deferred"])

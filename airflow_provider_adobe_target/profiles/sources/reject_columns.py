@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 REJECT_COLUMNS = ("row_number", "reject_reason", "reject_detail")
 """Columns of a rejects file in addition to those of the rows."""
 
-_RENAMED = re.compile(f"({'|'.join(REJECT_COLUMNS)})_+")
+BATCH_COLUMN = "reject_batch_id"
+"""Further column of a file of refused ids, which a sensor writes."""
+
+_RENAMED = re.compile(f"({'|'.join((*REJECT_COLUMNS, BATCH_COLUMN))})_+")
 
 
 class RejectedRows:
@@ -45,7 +48,7 @@ class RejectedRows:
         if not set(REJECT_COLUMNS) <= set(names):
             return {name: name for name in names}
         log.info("%s is a rejects file: the columns %s are removed.", self._file, ", ".join(REJECT_COLUMNS))
-        kept = (name for name in names if name not in REJECT_COLUMNS)
+        kept = (name for name in names if name not in (*REJECT_COLUMNS, BATCH_COLUMN))
         return {name[:-1] if _RENAMED.fullmatch(name) else name: name for name in kept}
 
     @cached_property
