@@ -8,10 +8,12 @@ from typing import Any
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, ProfileDataError
 
 _FAIL_OR_RESUBMIT = ("fail", "resubmit")
+_FILE_FORMATS = (None, "parquet", "csv", "ndjson")
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "api_version": ("v1", "v2"),
     "attribute_case": ("keep", "lower"),
-    "file_format": (None, "parquet", "csv", "ndjson"),
+    "file_format": _FILE_FORMATS,
+    "id_map_file_format": _FILE_FORMATS,
     "id_type": (None, "thirdPartyId", "pcId"),
     "if_not_found": ("fail", "skip", "send", "wait"),
     "on_duplicate_id": ("first", "last", "fail"),
@@ -19,6 +21,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "on_risky_value": ("replace", "reject", "encode"),
     "on_status_lost": _FAIL_OR_RESUBMIT,
     "on_stuck": _FAIL_OR_RESUBMIT,
+    "universe_file_format": _FILE_FORMATS,
 }
 _WHOLE_NUMBERS = {
     "max_bytes_per_file": (1, 49_999_999),

@@ -27,10 +27,11 @@ def check_arguments(task: Any) -> None:
     arguments = vars(task)
     try:
         argument_checks.check_arguments(arguments)
-        if arguments.get("csv_options") is not None:
-            from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
+        for prefix in ("", "id_map_", "universe_"):
+            if arguments.get(f"{prefix}csv_options") is not None:
+                from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 
-            FileOptions.checked(arguments.get("file_format"), arguments["csv_options"])
+                FileOptions.checked(arguments.get(f"{prefix}file_format"), arguments[f"{prefix}csv_options"], prefix)
     except ProfileDataError as error:
         raise InvalidArgumentError(str(error)) from None
 

@@ -263,7 +263,7 @@ class BulkUpload:
 
     def _check_version(self, pipeline: ProfilePipeline) -> None:
         for id_type in pipeline.id_types:
-            check_version(self._options.api_version, id_type, self._session.settings.uses_ecid)
+            check_version(self._options.api_version, id_type, self._session.settings.uses_ecid, pipeline.id_column)
 
     def _wait_for_batch(self, number: int, batch: Batch, clock: Clock) -> Batch | None:
         """Wait until Target has finished a batch, so that the next one cannot overtake it.

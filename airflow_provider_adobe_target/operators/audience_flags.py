@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
 from airflow_provider_adobe_target.inputs.row_source import RowSource
@@ -35,6 +35,8 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
     :param universe_parameters: Parameters of the statement (templated).
     :param universe_data: As ``data``.
     :param universe_path: As ``path`` (templated).
+    :param universe_file_format: As ``file_format``, for ``universe_path``.
+    :param universe_csv_options: As ``csv_options``, for ``universe_path``.
     :param universe_id_column: Column of ids in the universe. Default: its only column, or the one named as the id
         column.
     :param allow_no_members: Write ``false`` for everyone if no audience has a member. By default, the task fails.
@@ -65,6 +67,8 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         universe_parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         universe_data: Any = None,
         universe_path: Any = None,
+        universe_file_format: Literal["parquet", "csv", "ndjson"] | None = None,
+        universe_csv_options: Mapping[str, Any] | None = None,
         universe_id_column: str | None = None,
         allow_no_members: bool = False,
         **kwargs: Any,
@@ -77,6 +81,8 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self.universe_parameters = universe_parameters
         self.universe_data = RowsArgument.of(universe_data)
         self.universe_path = universe_path
+        self.universe_file_format = universe_file_format
+        self.universe_csv_options = universe_csv_options
         self.universe_id_column = universe_id_column
         self.allow_no_members = allow_no_members
         self._flags: AudienceRows | None = None
@@ -104,7 +110,15 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
     @property
     def _universe(self) -> RowSource:
         conn_id = self.universe_sql_conn_id or self.sql_conn_id
-        return RowSource(self.universe_data, self.universe_sql, self.universe_path, conn_id, self.universe_parameters)
+        return RowSource(
+            self.universe_data,
+            self.universe_sql,
+            self.universe_path,
+            conn_id,
+            self.universe_parameters,
+            self.universe_file_format,
+            self.universe_csv_options,
+        )
 
     def _check_universe(self) -> None:
         self._universe.check(

@@ -64,6 +64,8 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
         columns ``id``, ``linked_id`` and ``linked_id_type``, or with the links of ``IdentityLinkOperator``.
     :param id_map_sql: One statement whose result is the id map, on ``sql_conn_id`` (templated, also a ``.sql`` file).
     :param id_map_path: Files that contain the id map (templated).
+    :param id_map_file_format: As ``file_format``, for ``id_map_path``.
+    :param id_map_csv_options: As ``csv_options``, for ``id_map_path``.
     :param max_linked_ids: Maximum number of linked ids per id, 1 to 1,000. Further ones are dropped and counted.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
     :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not.
@@ -126,6 +128,8 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
         id_map: Any = None,
         id_map_sql: str | None = None,
         id_map_path: Any = None,
+        id_map_file_format: Literal["parquet", "csv", "ndjson"] | None = None,
+        id_map_csv_options: Mapping[str, Any] | None = None,
         max_linked_ids: int = 10,
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         api_version: Literal["v1", "v2"] = "v2",
@@ -170,6 +174,8 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
         self.id_map = RowsArgument.of(id_map)
         self.id_map_sql = id_map_sql
         self.id_map_path = id_map_path
+        self.id_map_file_format = id_map_file_format
+        self.id_map_csv_options = id_map_csv_options
         self.max_linked_ids = max_linked_ids
         self.adobe_target_conn_id = adobe_target_conn_id
         self.api_version = api_version
@@ -298,7 +304,14 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
 
     @property
     def _id_map_source(self) -> RowSource:
-        return RowSource(self.id_map, self.id_map_sql, self.id_map_path, self.sql_conn_id)
+        return RowSource(
+            self.id_map,
+            self.id_map_sql,
+            self.id_map_path,
+            self.sql_conn_id,
+            file_format=self.id_map_file_format,
+            csv_options=self.id_map_csv_options,
+        )
 
     def _id_map(self) -> IdMap | None:
         source = self._id_map_source

@@ -50,6 +50,8 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
         have an ECID, and no ``thirdPartyId``.
     :param attributes: Columns to send, or ``{column: parameter name}``. A row may have at most 50 values, of at most
         256 characters each. Default: none.
+    :param attribute_case: ``lower`` sends attribute names in lower case, for databases that fold names to upper case.
+        Parameter names in ``attributes`` are not changed.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
     :param mbox: Name of an mbox that no activity uses, so that no impression is counted.
     :param max_concurrent_calls: Maximum number of concurrent calls, 1 to 50.
@@ -92,6 +94,7 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
         id_columns: Mapping[str, str] | None = None,
         customer_id_columns: Mapping[str, str] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
+        attribute_case: Literal["keep", "lower"] = "keep",
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         mbox: str = "warehouse-link",
         max_concurrent_calls: int = 10,
@@ -121,6 +124,7 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
         self.id_columns = id_columns
         self.customer_id_columns = customer_id_columns
         self.attributes = attributes
+        self.attribute_case = attribute_case
         self.adobe_target_conn_id = adobe_target_conn_id
         self.mbox = mbox
         self.max_concurrent_calls = max_concurrent_calls
@@ -204,6 +208,7 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
             self.attributes or (),
             self.skip_invalid_records,
             self.max_invalid_pct,
+            self.attribute_case,
         )
 
     def _check_arguments(self) -> None:

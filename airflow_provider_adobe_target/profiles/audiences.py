@@ -128,8 +128,9 @@ class AudienceRows:
     def _partition_memberships(self, partitions: _HashPartitions) -> None:
         skipped = written = 0
         for batch in self._memberships.record_batches():
+            column = find_column(batch.schema, self._audience_column, "audience_column")
             mapping = map_columns(
-                batch.schema, id_column=self._id_column, attributes={self._audience_column: "audience"}, complete=False
+                batch.schema, id_column=self._id_column, attributes={column: "audience"}, complete=False
             )
             self._id_column = mapping.id_column
             codes = pc.index_in(to_text(LeafReader(batch).read(mapping.attributes[0])).text, value_set=self._known)

@@ -128,10 +128,10 @@ class IdMap:
         Types are indices of ``_TYPES``; -1 means the type of the row's own id.
         """
         names = batch.schema.names
-        if _ID in names and _LINKED_ID in names:
-            columns = {_ID: "thirdPartyId", _LINKED_ID: "thirdPartyId"}
-            has_types = _LINKED_TYPE in names
-            types = _type_codes(batch.column(_LINKED_TYPE)) if has_types else np.full(len(batch), -1, np.int8)
+        id_, linked_id, linked_type = (_in_any_case(names, name) for name in (_ID, _LINKED_ID, _LINKED_TYPE))
+        if id_ and linked_id:
+            columns = {id_: "thirdPartyId", linked_id: "thirdPartyId"}
+            types = _type_codes(batch.column(linked_type)) if linked_type else np.full(len(batch), -1, np.int8)
         else:
             self._is_pairs = True
             columns = {_column_of_type(names, id_type): id_type for id_type in _TYPES}
@@ -149,6 +149,12 @@ class IdMap:
         return texts[0].filter(good), texts[1].filter(good), types[verdicts.good]
 
 
+def _in_any_case(names: list[str], wanted: str) -> str | None:
+    """Return the column with a name, or the only one whose name differs only in case. ``None`` if there is none."""
+    alike = [name for name in names if name.lower() == wanted]
+    return wanted if wanted in names else alike[0] if len(alike) == 1 else None
+
+
 def _column_of_type(names: list[str], id_type: str) -> str:
     """Return the only column with a name of an id type."""
     found = [name for name in names if id_type_of(name) == id_type]
@@ -164,7 +170,7 @@ def _column_of_type(names: list[str], id_type: str) -> str:
 def _type_codes(values: pa.Array) -> npt.NDArray[np.int8]:
     """Return the types in a column as indices of ``_TYPES``, and -1 for null."""
     names = to_text(values).text.dictionary_encode()
-    codes = [_TYPES.index(ID_TYPES[name]) if name in ID_TYPES else None for name in names.dictionary.to_pylist()]
+    codes = [_TYPES.index(id_type) if (id_type := id_type_of(name)) else None for name in names.dictionary.to_pylist()]
     if None in codes:
         raise ProfileDataError(f"The id map has a {_LINKED_TYPE} that is not one of {', '.join(ID_TYPES)}.")
     table = np.array([*codes, -1], np.int8)  # the last element is for null

@@ -15,7 +15,13 @@ import pyarrow.compute as pc
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id
-from airflow_provider_adobe_target.profiles.mapping import Attribute, LeafReader, map_columns
+from airflow_provider_adobe_target.profiles.mapping import (
+    Attribute,
+    AttributeCase,
+    LeafReader,
+    find_column,
+    map_columns,
+)
 from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import (
@@ -52,6 +58,7 @@ class IdentityOptions:
     attributes: Sequence[str] | Mapping[str, str] = ()
     skip_invalid_records: bool = True
     max_invalid_pct: float | None = None
+    attribute_case: AttributeCase = "keep"
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ class IdentityPipeline:
         self._folder = folder
         self._warnings = Warnings()
         self._lock = threading.Lock()
+        self._customer_columns: dict[str, str] = {}
         self._columns: dict[str, str] = {}  # column name to id type, or to integration code
         self._attributes: tuple[Attribute, ...] = ()
         self._mapped_schema: pa.Schema | None = None
@@ -152,8 +160,8 @@ class IdentityPipeline:
 
     def _keyed(self, rows: Iterable[pa.RecordBatch], kind: str) -> Iterator[pa.RecordBatch]:
         """Set ``id`` to a row's id of one type, customer ids included. A row without one gets a unique value."""
-        customers = self._options.customer_id_columns
         for batch in rows:
+            customers = self._customer_columns  # known after the first batch
             columns = [c for c in self._columns if (THIRD_PARTY_ID if c in customers else self._columns[c]) == kind]
             ids = [pc.binary_join_element_wise(c, batch.column(f"id.{c}"), _SEPARATOR) for c in columns]
             if kind == PC_ID:  # without its location hint
@@ -179,14 +187,9 @@ class IdentityPipeline:
     def _map(self, schema: pa.Schema, *, complete: bool) -> None:
         if schema == self._mapped_schema:
             return
-        customer_columns = self._options.customer_id_columns
+        customer_columns = _found(schema, self._options.customer_id_columns)
+        self._customer_columns = customer_columns
         self._columns = {**_id_columns(schema, self._options.id_columns, customer_columns), **customer_columns}
-        for column in self._columns:
-            if column not in schema.names:
-                raise ProfileDataError(
-                    f"There is no column {column!r} for id_columns or customer_id_columns; the columns are "
-                    f"{', '.join(map(repr, schema.names))}."
-                )
         if customer_columns and ECID not in self._columns.values():
             raise ProfileDataError(
                 "customer_id_columns needs a column of ECIDs: Adobe Target accepts customer ids only with an ECID. "
@@ -194,7 +197,11 @@ class IdentityPipeline:
             )
         if self._options.attributes:
             mapping = map_columns(
-                schema, id_column=next(iter(self._columns)), attributes=self._options.attributes, complete=complete
+                schema,
+                id_column=next(iter(self._columns)),
+                attributes=self._options.attributes,
+                attribute_case=self._options.attribute_case,
+                complete=complete,
             )
             self._attributes = mapping.attributes
         self._mapped_schema = schema
@@ -236,7 +243,7 @@ class IdentityPipeline:
         """Check one id column and return its ids as text. A row may have no id in the column."""
         refuse_unfit_ids(values, column)
         id_type = self._columns[column]
-        is_third_party = id_type == THIRD_PARTY_ID and column not in self._options.customer_id_columns
+        is_third_party = id_type == THIRD_PARTY_ID and column not in self._customer_columns
         own = Verdicts(len(values))
         limit_type = THIRD_PARTY_ID if is_third_party else PC_ID  # ECIDs and customer ids have 128 characters as well
         text = check_ids(values, column, limit_type, None, own, self._warnings)
@@ -253,7 +260,7 @@ class IdentityPipeline:
 
     def _check_together(self, ids: Mapping[str, pa.StringArray], verdicts: Verdicts) -> None:
         """Reject rows without an id, and rows with a combination of ids that Adobe Target does not accept."""
-        customers = self._options.customer_id_columns
+        customers = self._customer_columns
         none = np.zeros(verdicts.rows, bool)
         has: dict[str, Mask] = {THIRD_PARTY_ID: none, PC_ID: none, ECID: none}
         has_customer_id = none
@@ -294,7 +301,7 @@ class IdentityPipeline:
             self.rejects.add(columns, rows.select(rows.schema.names[:-1]), reasons, details)
 
     def _split(self, batch: pa.RecordBatch) -> Iterator[Identity]:
-        customers = self._options.customer_id_columns
+        customers = self._customer_columns
         plain = [(f"id.{column}", id_type) for column, id_type in self._columns.items() if column not in customers]
         coded = [(f"id.{column}", code) for column, code in customers.items()]
         named = [(f"profile.{attribute.name}", attribute.name) for attribute in self._attributes]
@@ -303,6 +310,17 @@ class IdentityPipeline:
                 batch.slice(number, 1),
                 *({name: row[key] for key, name in keys if row[key] is not None} for keys in (plain, coded, named)),
             )
+
+
+def _found(schema: pa.Schema, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return a mapping with the column names of the table, which may differ in case.
+
+    :raises ProfileDataError: If there is no such column, or two names lead to one column.
+    """
+    found = {find_column(schema, column, "id_columns or customer_id_columns"): kind for column, kind in columns.items()}
+    if len(found) < len(columns):
+        raise ProfileDataError("A column occurs twice in id_columns or customer_id_columns. Name each column once.")
+    return found
 
 
 def _id_columns(
@@ -318,7 +336,7 @@ def _id_columns(
         for name in schema.names
         if name.lower() in _TYPES_BY_LOWER_NAME and name not in customer_columns
     }
-    columns = dict(given) if given is not None else columns
+    columns = _found(schema, given) if given is not None else columns
     for column, id_type in columns.items():
         if id_type not in (THIRD_PARTY_ID, PC_ID, ECID):
             raise ProfileDataError(

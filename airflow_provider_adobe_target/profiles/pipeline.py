@@ -113,6 +113,11 @@ class ProfilePipeline:
         return self._mapping.id_type if self._mapping else self._options.id_type or "thirdPartyId"
 
     @property
+    def id_column(self) -> str | None:
+        """Column of the ids. ``None`` before the columns are mapped, unless ``id_column`` is set."""
+        return self._mapping.id_column if self._mapping else self._options.id_column
+
+    @property
     def id_types(self) -> list[str]:
         """Types of all ids in the files, including those of the id map."""
         linked = self._id_map.linked_types(self.id_type) if self._id_map else []

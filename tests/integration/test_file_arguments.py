@@ -105,3 +105,12 @@ def test_a_repeated_header_adds_no_member_and_no_profile(source, context, sandbo
     run(AudienceFlagOperator, context, **arguments)
     assert sandbox.profile("U1") == {"audience.a": "true"}
     assert sandbox.profile("thirdPartyId") is None
+
+
+def test_a_universe_is_read_in_its_own_format(context, sandbox, tmp_path):
+    (tmp_path / "all").write_text("thirdPartyId;country\nU1;fr\nU2;de\n", encoding="utf-16")
+    options = {"universe_file_format": "csv", "universe_csv_options": {"delimiter": ";", "encoding": "utf-16"}}
+    rows = [{"thirdPartyId": "U1", "audience": "a"}]
+    arguments = {"data": rows, "audiences": ["a"], "universe_path": tmp_path / "all", "poll_interval": 0.1}
+    run(AudienceFlagOperator, context, **arguments, **options)
+    assert [sandbox.profile(id_) for id_ in ("U1", "U2")] == [{"audience.a": "true"}, {"audience.a": "false"}]

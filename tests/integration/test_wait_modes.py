@@ -333,7 +333,7 @@ def test_a_sensor_keeps_the_ids_that_target_refused(way, is_named, target, conte
     ]
     assert all("failed" in row["reject_detail"] for row in refused_rows(folder))
     assert "U3" not in json.dumps([landed, context["ti"].pushed])
-    with pytest.raises(AirflowFailException, match="no attribute column beside the id 'thirdPartyId'"):
+    with pytest.raises(AirflowFailException, match="no attribute column besides the id 'thirdPartyId'"):
         BulkProfileUpdateOperator(task_id="again", path=f"{folder}/*.parquet").execute(context)
 
 

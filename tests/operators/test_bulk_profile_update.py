@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Sandbox
 from airflow_provider_adobe_target.version_compat import AirflowFailException
@@ -87,3 +88,31 @@ def test_two_maps_are_one_too_many(upload):
 def test_the_repr_of_an_id_map_shows_no_id():
     operator = BulkProfileUpdateOperator(task_id="upload", data=[], id_map=LINKS)
     assert "SECRET" not in repr(operator.id_map)
+
+
+def test_a_map_of_a_database_that_folds_to_upper_case_is_read(upload):
+    assert upload(id_map=[{"ID": "SECRET-1", "LINKED_ID": "X", "LINKED_ID_TYPE": "ThirdPartyID"}])["rows_extended"] == 1
+    assert upload(id_map=[{"ID": "SECRET-1", "LINKED_ID": "X"}], dry_run=True)["rows_extended"] == 1
+
+
+def test_a_map_is_read_in_its_own_format(upload, tmp_path):
+    file = tmp_path / "links.dat"
+    file.write_text("id|linked_id\nSECRET-1|Zo\xeb\n", encoding="cp1252")
+    options = {"delimiter": "|", "encoding": "cp1252"}
+    report = upload(id_map_path=str(file), id_map_file_format="csv", id_map_csv_options=options)
+    assert report["rows_extended"] == 1
+    with pytest.raises(ProfileDataError, match="id_map_csv_options: delimiter"):
+        upload(id_map_path=str(file), id_map_csv_options={"delimiter": "||"})
+    with pytest.raises(ProfileDataError, match="id_map_file_format='tsv' is not one of"):
+        upload(id_map_path=str(file), id_map_file_format="tsv")
+
+
+@pytest.mark.parametrize("column", ["mbox.id", "MBOX.ID"])
+def test_an_mbox_id_column_requires_v1(sandbox, upload, column):
+    rows = {"data": [{column: "1.28_0", "tier": "gold"}]}
+    for site in ({"uses_ecid": False}, {}):
+        for arguments in ({}, {"id_column": column}, {"id_column": column.lower()}):
+            with pytest.raises(AirflowFailException, match=r"mbox\.id requires api_version='v1'"):
+                upload(extra=site, **rows, **arguments)
+        assert upload(extra=site, **rows, api_version="v1")["id_type"] == "pcId"
+    assert [batch.key for batch in sandbox.batches] == ["pcId"] * 2

@@ -376,3 +376,22 @@ def test_rows_are_not_shown_in_logs_or_reports(sandbox, link, caplog):
     report = link(people(20))
     operator = IdentityLinkOperator(task_id="link", data=people(1))
     assert "SECRET" not in f"{caplog.text} {report} {operator.data!r}"
+
+
+def test_columns_are_found_in_any_letter_case(link, sandbox):
+    rows = [{"CUSTOMER": "U1", "VISITOR": "12345678901234567890123456789012345678", "TIER": "gold"}]
+    report = link(
+        rows,
+        id_columns={"customer": "thirdPartyId", "Visitor": "ECID"},
+        attributes=["TIER"],
+        attribute_case="lower",
+    )
+    assert report["rows_linked"] == 1
+    assert sandbox.profile("U1")["tier"] == "gold"
+    with pytest.raises(AirflowFailException, match="occurs twice in id_columns"):
+        link(rows, id_columns={"CUSTOMER": "thirdPartyId", "customer": "pcId"})
+
+
+def test_customer_ids_are_found_in_any_letter_case(link):
+    rows = [{"ECID": "12345678901234567890123456789012345678", "CRM_ID": "C1"}]
+    assert link(rows, customer_id_columns={"crm_id": "crm"})["rows_linked"] == 1

@@ -122,3 +122,11 @@ def test_tables_that_cannot_be_joined_are_refused(memberships, universe, options
 def test_names_that_cannot_be_attributes_are_refused(audiences):
     with pytest.raises(ProfileDataError, match="udience"):
         audience_names(audiences)
+
+
+def test_columns_are_found_in_any_letter_case():
+    table = pa.table({"THIRD_PARTY_ID": ["U1"], "AUDIENCE": ["gold"]})
+    _, batches = flags(table, pa.table({"THIRD_PARTY_ID": ["U1", "U2"], "N": [1, 2]}), id_column="third_party_id")
+    assert {id_: row["audience.gold"] for id_, row in people(batches).items()} == {"U1": True, "U2": False}
+    with pytest.raises(ProfileDataError, match="no column 'segment' for audience_column"):
+        flags(table, table, audience_column="segment")

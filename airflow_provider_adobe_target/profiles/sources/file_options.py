@@ -27,39 +27,42 @@ class FileOptions:
     encoding: str = "utf-8"
 
     @classmethod
-    def checked(cls, file_format: str | None, csv_options: Mapping[str, Any] | None) -> FileOptions:
+    def checked(cls, file_format: str | None, csv_options: Mapping[str, Any] | None, prefix: str = "") -> FileOptions:
         """Return the options of an operator's arguments.
 
         :param file_format: Argument ``file_format``.
         :param csv_options: Argument ``csv_options``.
+        :param prefix: Prefix of the arguments' names, for the messages: ``id_map_`` or ``universe_``.
         :raises ProfileDataError: If an argument is invalid.
         """
-        check_arguments({"file_format": file_format})
+        check_arguments({f"{prefix}file_format": file_format})
         if csv_options is None:
             return cls(file_format)
         if not isinstance(csv_options, Mapping):
-            raise ProfileDataError(f"csv_options is {type(csv_options).__name__}, not a dict: {_EXAMPLE}.")
+            raise ProfileDataError(f"{prefix}csv_options is {type(csv_options).__name__}, not a dict: {_EXAMPLE}.")
         unknown = [repr(name) for name in csv_options if name not in ("delimiter", "encoding")]
         if unknown:
-            raise ProfileDataError(f"csv_options has {', '.join(unknown)}. It accepts 'delimiter' and 'encoding'.")
+            raise ProfileDataError(
+                f"{prefix}csv_options has {', '.join(unknown)}. It accepts 'delimiter' and 'encoding'."
+            )
         options = cls(file_format, **csv_options)
-        options._check_delimiter()
-        options._check_encoding()
+        options._check_delimiter(prefix)
+        options._check_encoding(prefix)
         return options
 
-    def _check_delimiter(self) -> None:
+    def _check_delimiter(self, prefix: str) -> None:
         value = self.delimiter
         if not (isinstance(value, str) and len(value) == 1 and value.isascii() and value not in _NOT_DELIMITERS):
             raise ProfileDataError(
-                f"csv_options: delimiter={value!r} is not one ASCII character such as ';', '\\t' or '|'."
+                f"{prefix}csv_options: delimiter={value!r} is not one ASCII character such as ';', '\\t' or '|'."
             )
 
-    def _check_encoding(self) -> None:
+    def _check_encoding(self, prefix: str) -> None:
         try:
             "".encode(self.encoding)
         except (LookupError, TypeError, ValueError):
             raise ProfileDataError(
-                f"csv_options: encoding={self.encoding!r} is not a text encoding of Python, such as 'utf-8', "
+                f"{prefix}csv_options: encoding={self.encoding!r} is not a text encoding of Python, such as 'utf-8', "
                 "'cp1252' or 'utf-16'."
             ) from None
 
