@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _BATCH_ID = re.compile(r"[?&]batchId=([^&]+)")
 
@@ -21,6 +21,7 @@ DRY_RUN = "dry_run"
 LOST_ANSWER = "lost_answer"
 TORN = "torn"
 _FINAL = frozenset({COMPLETE, STUCK, LOST})
+_MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,13 @@ class Batch(BatchStatus):
         if self.failed_updates is None:
             return self.listed_failures or None
         return max(self.failed_updates, self.listed_failures)
+
+
+def named(batches: Iterable[Batch]) -> str:
+    """Return the batch ids for a message: the first ten, and the number of others."""
+    ids = [str(batch.batch_id) for batch in batches]
+    more = f" and {len(ids) - _MAX_NAMED:,} more" if len(ids) > _MAX_NAMED else ""
+    return ", ".join(ids[:_MAX_NAMED]) + more
 
 
 def _checked(name: str, value: Any) -> Any:

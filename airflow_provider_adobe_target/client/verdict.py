@@ -7,11 +7,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from airflow_provider_adobe_target.argument_checks import check_arguments
-from airflow_provider_adobe_target.client.batch import COMPLETE, COUNTERS, LOST, STUCK, TORN, Batch
+from airflow_provider_adobe_target.client.batch import COMPLETE, COUNTERS, LOST, STUCK, TORN, Batch, named
 from airflow_provider_adobe_target.exceptions import BatchOutcomeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_MAX_SENTENCES = 10
 
 _COUNTER_NAMES = {
     "consumed_count": "consumedCount",
@@ -54,15 +56,21 @@ def evaluate_batches(batches: Sequence[Batch], limits: OutcomeLimits) -> list[st
     """
     max_failed_pct, max_not_found_pct = limits.max_failed_pct, limits.max_not_found_pct
     batches = [batch for batch in batches if not batch.is_planned]
-    problems = [problem for batch in batches for problem in _problems_of(batch)]
+    problems = _first([problem for batch in batches for problem in _problems_of(batch)])
     problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
     if max_not_found_pct is not None:
         not_found = [batch.profiles_not_found for batch in batches]
         problems += _limit_problem("max_not_found_pct", max_not_found_pct, "were not found", not_found, batches)
     if problems:
         raise BatchOutcomeError(" ".join(problems))
-    warnings = [warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)]
+    warnings = _first([warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)])
     return warnings if max_not_found_pct is not None else [*warnings, *_none_found(batches)]
+
+
+def _first(sentences: list[str]) -> list[str]:
+    """Return the first sentences, and one with the number of the others."""
+    more = len(sentences) - _MAX_SENTENCES
+    return sentences if more <= 0 else [*sentences[:_MAX_SENTENCES], f"Similar messages for {more:,} more."]
 
 
 def _none_found(batches: Sequence[Batch]) -> list[str]:
@@ -70,10 +78,9 @@ def _none_found(batches: Sequence[Batch]) -> list[str]:
     rows = sum(_rows(batch) or 0 for batch in batches)
     if not rows or sum(batch.profiles_not_found or 0 for batch in batches) < rows:
         return []
-    ids = ", ".join(str(batch.batch_id) for batch in batches)
     return [
-        f"Target found no profile for any of the {rows} rows, in {ids}: nothing was written. Check the id column and "
-        "id_type. To fail in this case, set max_not_found_pct."
+        f"Target found no profile for any of the {rows} rows, in {named(batches)}: nothing was written. "
+        "Check the id column and id_type. To fail in this case, set max_not_found_pct."
     ]
 
 
@@ -110,7 +117,7 @@ def _limit_problem(
     rows = sum(_rows(batch) or 0 for batch in batches) or count
     if count * 100 <= Fraction(str(limit)) * rows:
         return []
-    ids = ", ".join(str(batch.batch_id) for batch, number in zip(batches, counts, strict=True) if number)
+    ids = named(batch for batch, number in zip(batches, counts, strict=True) if number)
     return [f"{count} of {rows} rows {verb}: {count * 100 / rows:.4g} per cent, beyond {name}={limit}, in {ids}."]
 
 

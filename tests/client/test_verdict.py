@@ -244,3 +244,16 @@ def test_a_dry_run_is_final_and_not_judged():
     planned = Batch(rows=7, bytes=123, sha256="0" * 64, status="dry_run")
     assert planned.final
     assert evaluate_batches([planned], OutcomeLimits(0, 0)) == []
+
+
+def test_a_message_about_a_thousand_batches_stays_short():
+    many = [batch(batch_id=f"acme-1-{number}", status="stuck") for number in range(1_000)]
+    with pytest.raises(BatchOutcomeError) as caught:
+        verdict(*many)
+    message = str(caught.value)
+    assert message.startswith("Batch acme-1-0 is stuck")
+    assert message.endswith("for 990 more.")
+    assert len(message) < 2_000
+    failed = [batch(batch_id=f"acme-1-{number}", failed=1) for number in range(1_000)]
+    with pytest.raises(BatchOutcomeError, match=r"^1000 of 1000000 rows failed.* acme-1-9 and 990 more\.$"):
+        verdict(*failed)

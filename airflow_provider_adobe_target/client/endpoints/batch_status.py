@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from airflow_provider_adobe_target.client.batch import LOST, SUBMITTED, Batch, BatchStatus
+from airflow_provider_adobe_target.client.batch import LOST, SUBMITTED, Batch, BatchStatus, named
 from airflow_provider_adobe_target.client.call import CallContext, call_with_retry, log, wait_within
 from airflow_provider_adobe_target.client.endpoints.status_url import status_request_url
 from airflow_provider_adobe_target.client.parsing import ResponseParseError, parse_failed_ids, parse_status
@@ -151,7 +151,7 @@ def _poll_round(
                 on_final(index, current[index])
         if not unknown:
             return
-        ids = ", ".join(str(current[index].batch_id) for index in unknown)
+        ids = named(current[index] for index in unknown)
         log.warning("Target returned no status for batch %s. Next poll in %.0f seconds.", ids, _LOST_PAUSE)
         yield wait_within(
             _LOST_PAUSE, context.clock, deadline, f"the status of batch {ids}", "a response without a status"
@@ -205,7 +205,7 @@ def _check_deadline(batches: Sequence[Batch], clock: Clock, deadline: float) -> 
 
 
 def _timed_out(batches: Sequence[Batch], detail: str) -> BatchTimeoutError:
-    ids = ", ".join(str(batch.batch_id) for batch in batches if not batch.final)
+    ids = named(batch for batch in batches if not batch.final)
     return BatchTimeoutError(f"No final status at the timeout for batch {ids}. {detail}")
 
 
