@@ -188,3 +188,12 @@ def test_an_upstream_output_of_none_is_left_out_and_logged(caplog):
     assert rows.value == [[{"thirdPartyId": "canary"}]]
     assert "Upstream outputs that are None are left out: 1 of 2." in caplog.text
     assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["rejects_path", "checkpoint_path", "sql_conn_id", "adobe_target_conn_id"])
+def test_paths_and_connections_are_text(name, tmp_path):
+    for value in (5, True, ["a"], {"a": 1}):
+        with pytest.raises(ProfileDataError, match=f"{name} must be text, not {type(value).__name__}"):
+            make(BulkProfileUpdateOperator, data=[], **{name: value})
+    if name.endswith("_path"):
+        make(BulkProfileUpdateOperator, data=[], **{name: tmp_path})

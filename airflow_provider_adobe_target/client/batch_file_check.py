@@ -75,7 +75,21 @@ def check_batch_file(body: bytes) -> CheckedBatchFile:
     rows = lines.count(b"\n")
     if not 1 <= rows <= MAX_ROWS:
         raise ProfileDataError(f"The batch file has {rows:,} rows; it must have 1 to {MAX_ROWS:,}.")
+    _check_cells(lines, len(names))
     return CheckedBatchFile(id_column.decode(), rows, len(_ENCODED_DELIMITER.findall(lines)))
+
+
+def _check_cells(lines: bytes, attributes: int) -> None:
+    """Reject a row with more values than the header has names. Fewer are allowed, as in the sample of Adobe.
+
+    :raises ProfileDataError: If there is such a row. The message names the line.
+    """
+    for number, line in enumerate(lines.split(b"\n"), 1):
+        if line.count(b",") > attributes:
+            raise ProfileDataError(
+                f"Line {number:,} of the batch file has {line.count(b',') + 1} values, but the header has "
+                f"{attributes + 1} names. Replace a comma inside a value by a space."
+            )
 
 
 def _problem(byte: bytes) -> tuple[str, str]:

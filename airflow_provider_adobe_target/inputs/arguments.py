@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,17 @@ from typing import Any
 from airflow_provider_adobe_target import argument_checks
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.version_compat import AirflowFailException, ResolveMixin
+
+_PATHS_AND_NAMES = (
+    "adobe_target_conn_id",
+    "checkpoint_path",
+    "rejects_path",
+    "result_conn_id",
+    "result_path",
+    "result_table",
+    "sql_conn_id",
+    "universe_sql_conn_id",
+)
 
 
 class InvalidArgumentError(ProfileDataError, AirflowFailException):
@@ -34,6 +46,11 @@ def check_arguments(task: Any) -> None:
                 FileOptions.checked(arguments.get(f"{prefix}file_format"), arguments[f"{prefix}csv_options"], prefix)
     except ProfileDataError as error:
         raise InvalidArgumentError(str(error)) from None
+    for name in _PATHS_AND_NAMES:
+        value = arguments.get(name)
+        is_path = isinstance(value, os.PathLike) and name.endswith("_path")
+        if value is not None and not is_path and not isinstance(value, (str, ResolveMixin)):
+            raise InvalidArgumentError(f"{name} must be text, not {type(value).__name__}.")
 
 
 def to_seconds(name: str, value: Any) -> float:

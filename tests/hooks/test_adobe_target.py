@@ -71,6 +71,7 @@ def test_a_file_is_sent_as_it_is_and_its_status_can_be_asked(connect, sandbox, t
         (b"batch=thirdPartyId,tier\nU1,gold\n\nU2,gold", "Line 3, column 1 of the batch file is empty"),
         (b"batch=thirdPartyId,tier\nU1,gold\n\n", "Line 3, column 1 of the batch file is empty"),
         (b"batch=thirdPartyId,tier\n\n", "Line 2, column 1 of the batch file is empty"),
+        (b"batch=thirdPartyId,tier,n\nU1,gold\nU2,a,1,x", "has 4 values, but the header has 3 names"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
