@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_adobe_target.client.call import CallContext
+from airflow_provider_adobe_target.client.call import CallContext, log
 from airflow_provider_adobe_target.client.endpoints import batch_status
 from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_batch
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
@@ -161,10 +161,18 @@ class Session:
             return await arun(self._authenticator().with_profile_token(flow), transport, self.clock)
 
     def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
-        """Return the ids that Target lists as failed in batches; raises as ``batch_status``."""
-        return {
-            profile_id for batch in batches for profile_id in self._run(batch_status.failed_ids(self._context, batch))
-        }
+        """Return the ids that Target lists as failed, at most 100,000 per batch; raises as ``batch_status``.
+
+        :param batches: Batches with ``listed_failures``.
+        """
+        ids: set[str] = set()
+        for batch in batches:
+            of_batch = set(self._run(batch_status.failed_ids(self._context, batch)))
+            if len(of_batch) < batch.listed_failures:
+                counts = f"{len(of_batch):,}", f"{batch.listed_failures:,}"
+                log.warning("Only %s ids are known of the %s failed rows of batch %s.", *counts, batch.batch_id)
+            ids |= of_batch
+        return ids
 
     # --- profiles -----------------------------------------------------------------------------------------------
 

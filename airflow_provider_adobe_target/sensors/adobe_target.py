@@ -182,7 +182,7 @@ def read_batches(value: Any) -> list[Batch]:
 def _batches(value: Any) -> Iterator[Batch]:
     if isinstance(value, Batch):
         yield value
-    elif value is None or (isinstance(value, str) and value.strip() in ("", "None", "null")):
+    elif value is None or value == {} or (isinstance(value, str) and value.strip() in ("", "None", "null")):
         raise ProfileDataError(
             "The upload has no report: batches is empty. The upload was skipped, or failed before it sent anything. "
             "Run the sensor only after a success (trigger_rule='all_success'), or clear the upload."

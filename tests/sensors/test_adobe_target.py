@@ -13,7 +13,7 @@ URL = "https://mboxedge45.tt.omtrdc.net/m2/acme/profile/batchStatus?batchId=acme
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-@pytest.mark.parametrize("batches", [None, "None", "", "null", [None], {"batches": None}])
+@pytest.mark.parametrize("batches", [None, "None", "", "null", [None], {"batches": None}, {}, "{}"])
 def test_an_upload_without_a_report_is_named(batches, deferrable):
     sensor = BatchStatusSensor(task_id="landed", batches=batches, deferrable=deferrable)
     with pytest.raises(AirflowFailException, match="The upload has no report.*skipped.*failed"):
