@@ -82,7 +82,7 @@ def test_placeholders_belong_to_fields_that_exist():
     assert set(connection_form.ui_field_behaviour()["placeholders"]) <= known
 
 
-def test_fields_are_told_anew_to_each_caller():
+def test_each_caller_gets_its_own_fields():
     connection_form.conn_fields()["timeout"]["schema"]["type"].clear()
     connection_form.ui_field_behaviour()["relabeling"].clear()
     assert connection_form.conn_fields()["timeout"]["schema"]["type"] == ["string", "null"]

@@ -43,14 +43,14 @@ def _connection(monkeypatch):
 
 
 def landing(**arguments):
-    rows = [{"customer": "NOBODY", "tier": "gold"}]
+    rows = [{"customer": "UNKNOWN", "tier": "gold"}]
     return ProfileLandingSensor(task_id="landed", data=rows, id_column="customer", poke_interval=600, **arguments)
 
 
 def update(**arguments):
     return SingleProfileUpdateOperator(
         task_id="update",
-        profile_id="NOBODY",
+        profile_id="UNKNOWN",
         attributes={"tier": "gold"},
         if_not_found="wait",
         poll_interval=600,

@@ -88,7 +88,7 @@ class CheckpointFile:
         if {**owner, "run_id": ""} != {**self._owner, "run_id": ""}:
             raise ProfileDataError(
                 f"{self._path} holds the checkpoint of another task. Give each task a checkpoint_path of its own, each "
-                "mapped one, too: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
+                "mapped one: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
             )
         return entries if owner == self._owner else {}
 

@@ -120,7 +120,7 @@ def _claims_all(record: Record) -> bool:
 
 
 def _submissions(record: Record) -> Iterator[str]:
-    """No file comes twice but where its acknowledgement was lost, or somebody asked for it."""
+    """No file is sent twice, unless its response was lost or it was resubmitted on request."""
     yield from (f"the file {checksum} was sent again without need" for checksum in _extra(record).get(_NO_NEED, ()))
 
 
@@ -190,7 +190,7 @@ def _why_again(record: Record, step: Step, batch: Any, now: Step) -> str:
         return "no receipts kept"
     if step.end == "killed" and batch.sha256 not in step.receipts:
         return "killed before its receipt"
-    # Without being told to, a file that ended badly is sent again when somebody clears the task.
+    # By default, a file of a failed batch is sent again only after the task was cleared.
     if batch.final_status == "stuck" and (plan.arguments["on_stuck"] == "resubmit" or now is not step):
         return "stuck"
     if _is_forgotten(record) and (plan.arguments["on_status_lost"] == "resubmit" or now is not step):

@@ -1,4 +1,4 @@
-"""Time that passes only where somebody sleeps, shared by the task's processes and the sandbox."""
+"""Time that passes only during a sleep, shared by the processes of the task and the sandbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SharedTime:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self._memory[:] = _FORM.pack(0.0)
 
     @property
@@ -44,7 +44,7 @@ class SharedTime:
 
 
 class TaskClock:
-    """The clock of a task's process, whose wall clock somebody sets now and then.
+    """The clock of a task process. Its wall clock is changed at times.
 
     :param time: what passes.
     :param jumps: after how many looks at the wall clock it is set by how many seconds.

@@ -154,7 +154,7 @@ class Plan:
     :param disk: for each process in turn, the bytes that a file of its may have, or None.
     :param jumps: as of :class:`chaos.clock.TaskClock`, in every process.
     :param retries: as of the task.
-    :param clears: how often somebody clears the failed task.
+    :param clears: Number of times that the failed task is cleared.
     """
 
     seed: str

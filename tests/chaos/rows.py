@@ -139,7 +139,7 @@ def _spoil(
 
 
 def changed_table(random: Random, table: Table) -> Table:
-    """Return the table as somebody changed it: other values, fewer rows, more rows."""
+    """Return the table after a change: other values, fewer rows, more rows."""
     rows = [dict(row) for row in table.rows if random.random() < 0.95]
     for row in rows:
         if random.random() < 0.2:

@@ -239,7 +239,7 @@ class _Run:
         return record
 
     def _tries(self, name: str, given: Any) -> Any:
-        """Do a task until it ends for good, and return its result."""
+        """Run a task until it ends permanently, and return its result."""
         retries, clears = self._plan.retries, self._plan.clears
         while True:
             step = self._with_deferral(name, given)
@@ -262,7 +262,7 @@ class _Run:
         step = self._step(name, given)
         while step.end == "deferred":
             trigger = self._step("trigger", step.outcome["result"])
-            while trigger.end == "killed":  # a triggerer that starts again begins its triggers anew
+            while trigger.end == "killed":  # a restarted triggerer restarts its triggers
                 trigger = self._step("trigger", step.outcome["result"])
             if trigger.end == "red":
                 return trigger

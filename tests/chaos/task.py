@@ -228,7 +228,7 @@ def main() -> None:
             import_module(module)
     gc.collect()
     gc.freeze()  # so that the processes share these pages for long
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends it
     for line in sys.stdin:
         child = os.fork()
         if not child:

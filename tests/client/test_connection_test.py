@@ -52,7 +52,7 @@ def test_no_profile_found_means_success(server, check):
         ({"reset": True}, "It is unknown whether authentication is required."),
     ],
 )
-def test_a_call_without_the_token_tells_whether_it_counts(server, check, without, words):
+def test_a_call_without_the_token_shows_if_it_is_required(server, check, without, words):
     server.reply(404, '{"status": 404}').reply(**without)
     works, said = check()
     assert works

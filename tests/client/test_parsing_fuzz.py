@@ -125,7 +125,7 @@ def test_every_answer_is_a_result_another_try_or_an_error_of_ours(response):
             assert result.isprintable()
         assert isinstance(result, kinds)
         assert TOKEN not in repr(result)
-        if kinds is not str:  # whose URL is Target's own, and is to be shown
+        if kinds is not str:  # whose URL is Target's own, and must be shown
             assert PERSON not in repr(result) or "Response: " in repr(result)
 
 
@@ -147,7 +147,7 @@ fields = st.lists(st.tuples(st.sampled_from(["status", "success", *COUNTERS]), w
 
 
 def expected(pairs):
-    """Say what an answer of these fields is to be read as; None for unreadable."""
+    """Return how a response with these fields must be parsed. None for unreadable."""
     values = {}
     for name, word in pairs:
         if values.setdefault(name, word.strip()) != word.strip():

@@ -115,7 +115,7 @@ def serve():
         return f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
     yield start
-    with suppress(OSError):  # of one who did not come
+    with suppress(OSError):  # of a client that did not connect
         listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     for thread in threads:

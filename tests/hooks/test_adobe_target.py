@@ -169,7 +169,7 @@ def test_a_token_is_read_if_the_connection_has_a_credential(oauth, sandbox, tmp_
         ({"tenant_id": None, "password": "t0ken-of-the-tests"}, True, True, "the token is valid"),
     ],
 )
-def test_the_connection_test_tells_what_the_admin_api_knows(oauth, sandbox, fields, demanded, good, words):
+def test_the_connection_test_reports_the_admin_api(oauth, sandbox, fields, demanded, good, words):
     sandbox.settings.require_token = demanded
     answer = oauth(**fields).test_connection()
     assert answer[0] is good
@@ -221,7 +221,7 @@ def test_a_profile_is_looked_up_by_each_kind_of_id(connect, sandbox, id_type, st
 
     assert (profile.profile_id, profile.values) == ("looked up & found.28_0", {"tier": "gold"})
     assert profile.attributes["tier"].modified_at.tzinfo is not None
-    assert hook.get_profile("nobody", id_type) is None
+    assert hook.get_profile("unknown", id_type) is None
 
 
 def test_a_look_up_by_another_kind_of_id_is_refused(connect):
@@ -234,7 +234,7 @@ def test_an_update_writes_attributes_and_creates_no_profile(connect, sandbox):
     hook = connect()
 
     hook.update_profile("U7", {"note": "a&b"})
-    hook.update_profile("nobody", {"note": "a&b"})
+    hook.update_profile("unknown", {"note": "a&b"})
 
     assert sandbox.profile("U7") == {"tier": "gold", "note": "a&b"}
-    assert sandbox.profile("nobody") is None
+    assert sandbox.profile("unknown") is None

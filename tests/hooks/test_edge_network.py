@@ -191,7 +191,7 @@ def test_what_would_not_arrive_is_refused_before_any_call(connect, sandbox, iden
     assert sandbox.calls == []
 
 
-def test_a_withdrawn_access_token_is_asked_for_anew(connect, sandbox):
+def test_a_revoked_access_token_is_requested_again(connect, sandbox):
     connect().interact(PERSON, {"tier": "gold"})
     sandbox._state.tokens.access_tokens.clear()
     connect().interact(PERSON, {"tier": "silver"})

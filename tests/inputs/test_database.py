@@ -69,32 +69,34 @@ def duckdb():
     return pytest.importorskip("duckdb")
 
 
-def walk_sql(connection, sql, parameters=None, **rules):
+def pipeline_counts_of_sql(connection, sql, parameters=None, **rules):
     return run_pipeline(read_sql(Hook(connection), sql, parameters), **rules)
 
 
 def test_duckdb_s_arrow_is_the_same_text_as_its_rows(duckdb):
-    arrow = walk_sql(duckdb.connect(), TYPES)
-    assert arrow.bodies == walk_sql(RowsOnly(duckdb.connect()), TYPES).bodies
+    arrow = pipeline_counts_of_sql(duckdb.connect(), TYPES)
+    assert arrow.bodies == pipeline_counts_of_sql(RowsOnly(duckdb.connect()), TYPES).bodies
     assert arrow.sent == 5
 
 
 def test_floats_of_32_bits_are_shortest_for_their_width(duckdb):
-    assert walk_sql(duckdb.connect(), """SELECT 'U1' AS "thirdPartyId", 0.1::FLOAT AS v""").lines == ["U1,0.1"]
+    assert pipeline_counts_of_sql(duckdb.connect(), """SELECT 'U1' AS "thirdPartyId", 0.1::FLOAT AS v""").lines == [
+        "U1,0.1"
+    ]
 
 
 def test_duckdb_takes_parameters(duckdb):
     sql = """SELECT 'U1' AS "thirdPartyId", ? AS v"""
-    assert walk_sql(duckdb.connect(), sql, ["x"]).lines == ["U1,x"]
+    assert pipeline_counts_of_sql(duckdb.connect(), sql, ["x"]).lines == ["U1,x"]
 
 
 def test_columns_of_one_name_are_refused_in_arrow_too(duckdb):
     with pytest.raises(ProfileDataError, match="2 columns named 'v'"):
-        walk_sql(duckdb.connect(), """SELECT 'U1' AS "thirdPartyId", 1 AS v, 2 AS v""")
+        pipeline_counts_of_sql(duckdb.connect(), """SELECT 'U1' AS "thirdPartyId", 1 AS v, 2 AS v""")
 
 
 def test_only_the_columns_asked_for_are_sent(duckdb):
-    assert walk_sql(duckdb.connect(), TYPES, attributes=["whole"]).lines[0] == "U0,0"
+    assert pipeline_counts_of_sql(duckdb.connect(), TYPES, attributes=["whole"]).lines[0] == "U0,0"
 
 
 PARTS = [pa.table({"thirdPartyId": ["U1", "U2"], "v": [1, 2]}), pa.table({"thirdPartyId": ["U3"], "v": [3]})]
@@ -116,7 +118,7 @@ def tables_of(parts):
 )
 def test_a_cursor_that_offers_arrow_is_asked_for_it_and_closed(methods):
     connection = ArrowOnly(**methods)
-    assert walk_sql(connection, "SELECT").lines == ["U1,1", "U2,2", "U3,3"]
+    assert pipeline_counts_of_sql(connection, "SELECT").lines == ["U1,1", "U2,2", "U3,3"]
     assert connection.closed == 2  # the cursor and the connection, here one
 
 
@@ -150,7 +152,7 @@ class BigQueryHook:
     ids=["Google", "Airflow"],
 )
 def test_the_result_of_a_bigquery_job_is_read_as_arrow(methods):
-    assert walk_sql(ArrowOnly(**methods), "SELECT").lines == [
+    assert pipeline_counts_of_sql(ArrowOnly(**methods), "SELECT").lines == [
         "U1,12.5,1970-01-01T00%3A00%3A00Z",
         "U2,100,",
         "U3,,1970-01-01T00%3A00%3A01.5Z",
@@ -160,11 +162,11 @@ def test_the_result_of_a_bigquery_job_is_read_as_arrow(methods):
 def test_whole_numbers_of_a_bigquery_numeric_are_good_ids():
     table = pa.table({"pcId": pa.array([Decimal("100"), Decimal("7")], pa.decimal128(38, 9)), "v": ["a", "b"]})
     job = SimpleNamespace(result=lambda: SimpleNamespace(to_arrow_iterable=table.to_batches))
-    assert walk_sql(ArrowOnly(query_job=job), "SELECT").lines == ["100,a", "7,b"]
+    assert pipeline_counts_of_sql(ArrowOnly(query_job=job), "SELECT").lines == ["100,a", "7,b"]
 
 
 def test_an_empty_result_is_no_rows():
-    assert walk_sql(ArrowOnly(fetch_arrow_batches=lambda: iter([])), "SELECT").read == 0
+    assert pipeline_counts_of_sql(ArrowOnly(fetch_arrow_batches=lambda: iter([])), "SELECT").read == 0
 
 
 def test_large_batches_are_cut():

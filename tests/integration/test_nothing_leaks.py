@@ -1,4 +1,4 @@
-"""Nothing of a person and no secret is to be found in anything that Airflow keeps or shows."""
+"""Airflow must not store or show personal data or secrets."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ reads_the_report(dag.get_task("counted").output)
 MIXED = [
     {"thirdPartyId": "m1", "tier": "gold"},
     {"thirdPartyId": "m1", "tier": "twice"},
-    {"thirdPartyId": None, "tier": "nobody"},
+    {"thirdPartyId": None, "tier": "no id"},
     {"thirdPartyId": "m/2", "tier": "slash"},
     {"thirdPartyId": "m3", "tier": None},
     {"thirdPartyId": "m4", "tier": "x" * 6000},

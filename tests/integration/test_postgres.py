@@ -54,12 +54,12 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def warehouse():
     """Run a server that only a socket in its own folder leads to."""
-    # Not below pytest's folder, where nobody else may look; and a socket's path has to be short.
+    # Not below pytest's folder, which other users cannot read. The path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     programs = postgres_programs(folder)
     user = {}
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        nobody = pwd.getpwnam("nobody")
+        nobody = pwd.getpwnam("nobody")  # check-language: ignore
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

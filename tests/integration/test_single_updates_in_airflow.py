@@ -73,10 +73,10 @@ WAITING = (
     IMPORTS
     + """
 common = dict(profile_id="canary-id", attributes={"tier": "canary-value"}, poll_interval=0.2)
-nobody = {**common, "profile_id": "canary-no"}
+missing = {**common, "profile_id": "canary-no"}
 waits = Single(task_id="waits", if_not_found="wait", deferrable=True, **common)
-waits >> Single(task_id="gives_up", if_not_found="wait", deferrable=True, timeout=0.5, **nobody)
-waits >> Single(task_id="skips", if_not_found="skip", **nobody)
+waits >> Single(task_id="gives_up", if_not_found="wait", deferrable=True, timeout=0.5, **missing)
+waits >> Single(task_id="skips", if_not_found="skip", **missing)
 """
 )
 

@@ -1,4 +1,4 @@
-"""Authenticator in real Airflow: read, rotated and watched, and in no place where somebody could find them."""
+"""Tokens in real Airflow: read, rotated and monitored, and never stored or shown."""
 
 import json
 

@@ -152,7 +152,9 @@ CASES = {
     ),
     "HTML, then complete": Case(script=(HTML, HTML)),
     "garbage, then complete": Case(script=(Answer(200, b"\x00\xff garbage"), Answer(200, ""))),
-    "a counter that is no number, then complete": Case(script=(xml(COMPLETE, "<failedUpdates>a few</failedUpdates>"),)),
+    "a counter that is not a number, then complete": Case(
+        script=(xml(COMPLETE, "<failedUpdates>a few</failedUpdates>"),)
+    ),
     "HTML forever": Case(script=(HTML,), forever=True, raises=UNAVAILABLE, word="{id}"),
     "HTML until a timeout that comes sooner": Case(
         script=(HTML,), forever=True, limits={"timeout": 600}, raises=TIMES_OUT, word="{id}"

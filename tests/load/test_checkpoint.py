@@ -153,7 +153,7 @@ def test_the_state_of_hundreds_of_files_stays_small():
     assert max(map(len, state.values())) < 65_535
 
 
-def test_the_file_of_an_earlier_run_is_written_anew(tmp_path):
+def test_the_file_of_an_earlier_run_is_overwritten(tmp_path):
     path = str(tmp_path / "receipts.json")
     send(Checkpoint(CheckpointFile(path, OWNER), "acme v2"), 0)
     receipts = Checkpoint(CheckpointFile(path, {**OWNER, "run_id": "run 2"}), "acme v2")

@@ -249,21 +249,21 @@ def test_invalid_data_is_refused_before_any_call_and_not_shown(sandbox, caplog, 
 
 def test_fail_ends_the_task_and_sends_nothing(sandbox):
     with pytest.raises(AirflowFailException, match="no profile with this id") as caught:
-        update("NOBODY")
-    assert "NOBODY" not in str(caught.value)
+        update("UNKNOWN")
+    assert "UNKNOWN" not in str(caught.value)
     assert calls(sandbox, "single") == []
 
 
 def test_skip_skips_the_task(sandbox):
     with pytest.raises(AirflowSkipException, match="no profile with this id"):
-        update("NOBODY", if_not_found="skip")
+        update("UNKNOWN", if_not_found="skip")
     assert calls(sandbox, "single") == []
 
 
 def test_send_does_not_look_and_target_says_nothing(sandbox):
-    assert update("NOBODY", if_not_found="send")["rows_sent"] == 1
+    assert update("UNKNOWN", if_not_found="send")["rows_sent"] == 1
     assert [call.route for call in sandbox.calls] == ["single"]
-    assert sandbox.profile("NOBODY") is None
+    assert sandbox.profile("UNKNOWN") is None
 
 
 def test_wait_looks_until_the_profile_is_there(sandbox, system_clock):
@@ -276,7 +276,7 @@ def test_wait_looks_until_the_profile_is_there(sandbox, system_clock):
 
 def test_wait_ends_at_its_timeout(sandbox, system_clock):
     with pytest.raises(AirflowSensorTimeout, match="after 3,600 seconds"):
-        update("NOBODY", if_not_found="wait", poll_interval=600, timeout=3600, deferrable=False)
+        update("UNKNOWN", if_not_found="wait", poll_interval=600, timeout=3600, deferrable=False)
     assert len(calls(sandbox, "fetch")) in (6, 7)
     assert calls(sandbox, "single") == []
     assert system_clock.waited <= 3600

@@ -11,7 +11,7 @@ from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 
 def fan_out(data, links, tmp_path, max_linked_ids=10, **rules):
-    """Walk rows with an id map; return the account, and the lines of all files by their key."""
+    """Process rows with an id map. Return the counts, and the lines of all files by key."""
     id_map = IdMap(read_data(links), max_linked_ids, rules.get("on_risky_value", "replace"))
     run = ProfilePipeline(read_data(data), ProfileOptions(**rules), tmp_path, keep_rejects=True, id_map=id_map)
     lines = {}

@@ -70,7 +70,7 @@ HEADER = "batch=" + ",".join(COLUMNS)
 
 
 def reference(rows, rules):
-    """Walk the rows one by one: bodies, rejects as (row number, reason), empty rows; or the error that is due."""
+    """Process the rows one by one: bodies, rejects as (row number, reason), empty rows; or the expected error."""
     judged = [reason_of(row, rules) for row in rows]
     rejects = [(number, reason) for number, (reason, _) in enumerate(judged) if reason]
     if rejects and not rules.skip_invalid_records:

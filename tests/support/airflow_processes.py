@@ -3,7 +3,7 @@
 Everything listens on the loopback interface only, and is ended by its process id.
 """
 
-# ruff: noqa: T201 - the logs are for the one who reads the failure
+# ruff: noqa: T201 - the logs explain a failure
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class AirflowProcesses:
         programs = postgres_programs(folder)
         options: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}}
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            nobody = pwd.getpwnam("nobody")
+            nobody = pwd.getpwnam("nobody")  # check-language: ignore
             options |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         initdb = [programs / "initdb", "-D", folder / "data", "-U", "airflow", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, **options)
@@ -242,7 +242,7 @@ class AirflowProcesses:
         return pid
 
     def _is_healthy(self) -> bool:
-        """Tell whether all processes of Airflow's have told their metadata database that they are alive."""
+        """Return whether all processes of Airflow have a heartbeat in the metadata database."""
         jobs = {"SchedulerJob", "TriggererJob"} | (set() if IS_AIRFLOW_2 else {"DagProcessorJob"})
         alive = "SELECT job_type FROM job WHERE state = 'running' AND latest_heartbeat > now() - interval '30 seconds'"
         return jobs <= {job for (job,) in self.query(alive)}
@@ -298,11 +298,11 @@ def _children(pid: int) -> list[psutil.Process]:
 
 @contextmanager
 def _folder_of_postgres() -> Iterator[Path]:
-    # Not below pytest's folder, where nobody else may look; and a socket's path has to be short.
+    # Not below pytest's folder, which other users cannot read. The path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
+            nobody = pwd.getpwnam("nobody")  # check-language: ignore
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         yield folder
     finally:

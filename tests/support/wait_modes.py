@@ -60,7 +60,7 @@ class Case:
 
 
 class FakeClock:
-    """Time that passes only while somebody sleeps; also what Airflow's sensors take for ``time``."""
+    """Time that passes only during a sleep. It also replaces ``time`` of Airflow's sensors."""
 
     def __init__(self) -> None:
         self.seconds = 1_800_000_000.0

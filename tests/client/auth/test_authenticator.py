@@ -135,7 +135,7 @@ def test_a_replaced_token_is_read_again_once(sandbox, look_up):
     ]
 
 
-def test_a_token_that_is_refused_for_good_is_sent_once(sandbox, look_up):
+def test_a_permanently_refused_token_is_sent_once(sandbox, look_up):
     sandbox.script("fetch", Answer(403), forever=True)
     with pytest.raises(TokenRefusedError, match="tenant acmeinc"):
         look_up()
@@ -219,7 +219,7 @@ def test_a_folder_that_cannot_be_trusted_is_not_used(sandbox, ask, own_folder, d
     assert len(sandbox.calls) == (1 if damage == "file" else 2)
 
 
-def test_an_access_token_that_was_withdrawn_is_asked_for_anew(sandbox, ask):
+def test_a_revoked_access_token_is_requested_again(sandbox, ask):
     ask(access_token)
     sandbox._state.tokens.access_tokens.clear()
     assert ask(profile_token).value == "profile-token-1"

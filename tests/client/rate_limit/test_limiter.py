@@ -205,7 +205,7 @@ class TestSharing:
                 assert not any(secret in text for secret in ("acme", TOKEN, "omtrdc"))
         assert [file.suffix for file in shared_folder.iterdir()] == [".calls"]
 
-    def test_a_machine_that_was_started_again_begins_anew(self, budget_of, clock):
+    def test_a_restarted_machine_starts_with_an_empty_window(self, budget_of, clock):
         with budget_of().permit() as permit:
             permit.try_acquire()
             permit.back_off(500)

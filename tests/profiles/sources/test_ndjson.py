@@ -87,7 +87,7 @@ def test_a_broken_ndjson_line_is_named_by_its_number(write, line, words):
     assert "secret" not in message
 
 
-def test_json_that_is_no_ndjson_is_told_what_ndjson_is(write):
+def test_the_error_for_other_json_explains_ndjson(write):
     content = json.dumps([{"a": 1}, {"a": 2}], indent=2)
     assert "line 1: " in error_of(write("a.json", content))
     assert "NDJSON has one JSON object per line" in error_of(write("b.json", content))

@@ -1,4 +1,4 @@
-"""Adobe's published SDK for Python, a client that nobody here wrote, makes Delivery calls to the sandbox."""
+"""Delivery calls of Adobe's published SDK for Python to the sandbox: an independent client."""
 
 from __future__ import annotations
 
