@@ -153,6 +153,22 @@ EXTRA_FIELDS = (
         placeholder="client_code",
         choices=("client_code", "client"),
     ),
+    ExtraField(
+        "sync_log",
+        "Sync log",
+        "Where task runs are recorded: the ID of an Airflow connection to a database, or a folder (with a slash), "
+        "local or in object storage. Default: task runs are not recorded.",
+        placeholder="warehouse",
+    ),
+    ExtraField(
+        "sync_log_keep_days",
+        "Days in the sync log",
+        "Age in days from which records of the sync log are deleted. Default: they are kept.",
+        placeholder="400",
+        json_type="integer",
+        minimum=1,
+        maximum=36_500,
+    ),
 )
 
 

@@ -22,6 +22,8 @@ EXTRA_NAMES = {
     "edge_host",
     "property_token",
     "update_path_segment",
+    "sync_log",
+    "sync_log_keep_days",
 }
 
 

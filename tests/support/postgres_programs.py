@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def postgres_programs(folder: Path) -> Path:
@@ -25,3 +33,34 @@ def postgres_programs(folder: Path) -> Path:
                 shutil.copytree(package.parent / name, copy / name, symlinks=True)
         package = copy / package.name
     return package / "pginstall" / "bin"
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Run a server that only a socket in its own folder leads to; yield an Airflow connection to it, as JSON."""
+    # Not below pytest's folder, where nobody else may look; and a socket's path has to be short.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    try:
+        programs = postgres_programs(folder)
+        options: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}}
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            nobody = pwd.getpwnam("nobody")  # check-language: ignore
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            options |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        initdb = [programs / "initdb", "-D", folder / "data", "-U", "loader", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, **options)
+        settings = [f"-cunix_socket_directories={folder}", "-clisten_addresses=", "-cfsync=off", "-ctimezone=UTC"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen([programs / "postgres", "-D", "data", *settings], stderr=log, **options)
+        try:
+            ready = [programs / "pg_isready", "-h", folder, "-U", "loader"]
+            deadline = time.monotonic() + 30
+            while subprocess.run(ready, capture_output=True, **options).returncode:
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.05)
+            yield json.dumps({"conn_type": "postgres", "host": str(folder), "login": "loader", "schema": "postgres"})
+        finally:
+            server.terminate()
+            server.wait(30)
+    finally:
+        shutil.rmtree(folder)
