@@ -185,14 +185,15 @@ def _refuse_further_ids(schema: pa.Schema, id_column: str) -> None:
 
 def _refuse_columns_without_text_form(schema: pa.Schema, attributes: Sequence[Attribute]) -> None:
     for attribute in attributes:
-        if name := name_without_text_form(_leaf_type(schema, attribute)):
+        if name := name_without_text_form(leaf_type(schema, attribute)):
             raise ProfileDataError(
                 f"Column {attribute.column!r} is of type {name}, which has no text form and can never be sent. Convert "
                 "it to text where it is read (in SQL with CAST), or remove it from attributes."
             )
 
 
-def _leaf_type(schema: pa.Schema, attribute: Attribute) -> pa.DataType:
+def leaf_type(schema: pa.Schema, attribute: Attribute) -> pa.DataType:
+    """Return the type of an attribute's column or nested field; null if the schema does not have it."""
     fields = schema
     for name in attribute.path:
         index = fields.get_field_index(name) if isinstance(fields, pa.Schema) or pa.types.is_struct(fields) else -1

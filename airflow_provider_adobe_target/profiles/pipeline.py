@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.profiles.attribute_names import check_attribu
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
-from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping, map_columns
+from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping, leaf_type, map_columns
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
@@ -34,6 +34,7 @@ from airflow_provider_adobe_target.profiles.values.to_text import to_text
 from airflow_provider_adobe_target.spill import SpillFile
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.profiles.id_map import IdMap
 
 # Adobe Target's prefix of attributes. In the pipeline, it separates attributes from internal columns: an attribute may
@@ -74,6 +75,7 @@ class ProfilePipeline:
     :param max_update_bytes: Maximum encoded size of a profile in bytes, if profiles are sent as single updates. Commas
         and line breaks are not delimiters there, so they are not checked. None for rows of batch files.
     :param id_map: Linked ids, to which the attributes of a row are also written.
+    :param statistics: Counts the values of each attribute in the valid rows, one per id.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class ProfilePipeline:
         refused_ids: Collection[str] = (),
         max_update_bytes: int | None = None,
         id_map: IdMap | None = None,
+        statistics: AttributeStatistics | None = None,
     ) -> None:
+        self._statistics = statistics
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
         self.rows_read = self.rows_sent = self.rows_empty = self.rows_extended = self.values_replaced = 0
         self._rows = rows
@@ -226,7 +230,10 @@ class ProfilePipeline:
         """
         one_of_each = last_of_each_id if self._options.on_duplicate_id == "last" else first_of_each_id
         good = self._good_profiles(self.record_batches() if batches is None else batches)
-        yield from one_of_each(good, self._folder, self._reject_duplicates)
+        for profiles in one_of_each(good, self._folder, self._reject_duplicates):
+            if self._statistics:
+                self._statistics.add(_attributes(profiles), profiles.columns[2:], len(profiles))
+            yield profiles
         check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
 
     def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str) -> None:
@@ -258,6 +265,9 @@ class ProfilePipeline:
             warn_of_case(list(columns))
         self._columns = columns
         self._mapping, self._mapped_schema = mapping, schema
+        if self._statistics:
+            types = {attribute.name: leaf_type(schema, attribute) for attribute in mapping.attributes}
+            self._statistics.note_types(types)
         return mapping
 
     def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -48,12 +48,26 @@ class RateLimiter:
     :param calls_per_minute: Maximum number of calls in any 60 seconds.
     :param clock: Clock. All users of the store must have the same ``monotonic`` clock.
     :param store: Storage of the call log. Default: a log in memory that is not shared.
+    :ivar calls: Number of permits that this object's callers acquired.
+    :ivar wait_seconds: Time that they waited for them.
     """
 
     def __init__(self, calls_per_minute: int, clock: Clock, store: Store | None = None) -> None:
         self.calls_per_minute = calls_per_minute
         self.clock = clock
         self.store = store or MemoryStore()
+        self.calls = 0
+        self.wait_seconds = 0.0
+        self._lock = threading.Lock()
+
+    def count(self, waited: float) -> None:
+        """Count an acquired permit.
+
+        :param waited: Seconds between the first attempt and the acquisition.
+        """
+        with self._lock:
+            self.calls += 1
+            self.wait_seconds += waited
 
     def permit(self) -> QueuedPermit:
         """Return a new permit for one call."""
@@ -85,7 +99,7 @@ class QueuedPermit:
         self._rate_limiter = limiter
         self._store = limiter.store
         self._name = uuid.uuid4().hex[:12]
-        self._is_queued = False
+        self._requested_at: float | None = None
         self._started_at: float | None = None
 
     def __enter__(self) -> QueuedPermit:
@@ -116,9 +130,13 @@ class QueuedPermit:
             self._store.unlock(self._name)
             self._store = self._rate_limiter.store = MemoryStore()
             wait = self._request()
-        if wait and not self._is_queued:
-            log.info("The limit of calls per minute is reached. The next call can start in %.0f seconds.", wait)
-        self._is_queued = True
+        now = self._rate_limiter.clock.monotonic()
+        if self._requested_at is None:
+            self._requested_at = now
+            if wait:
+                log.info("The limit of calls per minute is reached. The next call can start in %.0f seconds.", wait)
+        if not wait:
+            self._rate_limiter.count(now - self._requested_at)
         return wait
 
     def back_off(self, seconds: float) -> None:

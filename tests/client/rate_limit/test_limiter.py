@@ -358,3 +358,14 @@ def test_the_permit_of_a_killed_process_is_free_after_a_minute(tmp_path):
     clock.time += 60
     assert take(budget) == 0
     assert list(tmp_path.iterdir()) == [ledger]
+
+
+def test_calls_and_their_time_in_the_queue_are_counted(clock):
+    budget = RateLimiter(1, clock)
+    take(budget)
+    with budget.permit() as permit:
+        wait = permit.try_acquire()
+        assert budget.calls == 1  # none is counted before it is acquired
+        clock.time += wait
+        assert permit.try_acquire() == 0
+    assert (budget.calls, budget.wait_seconds) == (2, pytest.approx(wait))
