@@ -22,6 +22,7 @@ PROVIDED_BY_THE_CALLER = {
     "pymysql": "cursors of the MySQL connection that a task reads",
     "psycopg": "cursors of the PostgreSQL connection that a task reads",
     "psycopg2": "cursors of the PostgreSQL connection that a task reads",
+    "fastapi": "the page, in Airflow's API server",
     "flask_appbuilder": "the connection form of the FAB provider",
     "flask_babel": "the connection form of the FAB provider",
     "wtforms": "the connection form of the FAB provider",

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +40,13 @@ class FolderLog:
         text = json.dumps(record.to_row(), ensure_ascii=False)
         _write(month / _file_name(record), text)
 
-    def read(self, selected: RunFilter, limit: int | None = None) -> list[RunRecord]:
+    def read(
+        self, selected: RunFilter, limit: int | None = None, on_response: Callable[[], object] | None = None
+    ) -> list[RunRecord]:
         """Return the selected records, the latest first."""
         start = _file_start(selected)
-        found = [record for record in self._records(selected, start) if selected.matches(record)]
+        records = self._records(selected, start, on_response or (lambda: None))
+        found = [record for record in records if selected.matches(record)]
         found.sort(key=lambda record: record.started_at.timestamp() if record.started_at else 0, reverse=True)
         return found[:limit]
 
@@ -60,7 +63,7 @@ class FolderLog:
         names = (str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in self._entries(self._folder.path))
         return sorted(name for name in names if len(name) == 7 and name[4] == "-")
 
-    def _records(self, selected: RunFilter, start: str) -> Iterator[RunRecord]:
+    def _records(self, selected: RunFilter, start: str, on_response: Callable[[], object]) -> Iterator[RunRecord]:
         since = f"{selected.since:%Y-%m}" if selected.since else ""
         until = f"{selected.until:%Y-%m}" if selected.until else "9999-12"
         with self._lock:
@@ -71,6 +74,7 @@ class FolderLog:
                 for path, mark in self._list(month)
                 if path.rpartition("/")[2].startswith(start)
             }
+            on_response()
             self._load([path for path, mark in listed.items() if self._known.get(path, (None,))[0] != mark], listed)
             records = [self._known[path][1] for path in listed if path in self._known]
         yield from records

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 from airflow_provider_adobe_target.client.batch import Batch
@@ -156,6 +157,18 @@ class RunRecord:
         return row
 
     @classmethod
+    def from_values(cls, values: Sequence[Any], nested: Sequence[str] = ()) -> RunRecord:
+        """Read the values of :data:`SUMMARY_COLUMNS` and of some of :data:`NESTED_COLUMNS`, in this order."""
+        known = list(values[: len(SUMMARY_COLUMNS)])
+        for index in _TIME_INDEXES:
+            if known[index] is not None:
+                known[index] = parse_time(known[index])
+        reasons = known[-1]
+        known[-1] = _parsed_reasons(reasons) if isinstance(reasons, str) else {}
+        texts = zip(nested, values[len(SUMMARY_COLUMNS) :], strict=True)
+        return cls(*known, **{name: json.loads(text) for name, text in texts if text})
+
+    @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RunRecord:
         """Read the values of columns. Columns that are missing have their defaults, others are ignored."""
         known = {name: row[name] for name in COLUMNS if row.get(name) is not None}
@@ -169,7 +182,16 @@ class RunRecord:
 
 
 COLUMNS = tuple(column.name for column in fields(RunRecord))
-SUMMARY_COLUMNS = tuple(name for name in COLUMNS if name not in ("batches", "attributes", "details"))
+NESTED_COLUMNS = ("batches", "attributes", "details")
+SUMMARY_COLUMNS = COLUMNS[: -len(NESTED_COLUMNS)]
+_TIME_LENGTH = len("2026-01-31 00:00:00.000000")
+_TIME_INDEXES = tuple(SUMMARY_COLUMNS.index(name) for name in TIMES)
+
+
+@lru_cache(maxsize=1_000)
+def _parsed_reasons(text: str) -> Mapping[str, int]:
+    reasons: dict[str, int] = json.loads(text)
+    return reasons
 
 
 def utc_now() -> datetime:
@@ -188,7 +210,9 @@ def time_text(moment: datetime | None) -> str | None:
 
 def parse_time(value: Any) -> datetime:
     """Read a time that a database driver returns, or the text of :func:`time_text`. Without a zone, it is in UTC."""
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    if isinstance(value, str):
+        value = datetime.fromisoformat(f"{value}+00:00" if len(value) == _TIME_LENGTH else value.replace("Z", "+00:00"))
+    moment: datetime = value
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 

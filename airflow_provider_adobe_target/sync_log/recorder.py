@@ -12,6 +12,7 @@ from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.concurrency.deadline import call_within
 from airflow_provider_adobe_target.sync_log.record import (
     DRY_RUN,
+    NESTED_COLUMNS,
     SENDING,
     SUBMITTED,
     RunRecord,
@@ -80,8 +81,8 @@ class RunRecorder(NoRecorder):
     :param sync_log: The store.
     :param record: The record as it is when the task starts.
     :param usage: Returns the number of calls and the seconds that they waited; None for an unknown one.
-    :param is_sender: Whether the task sends rows. The record of other tasks has no counts of rows, so that sums over
-        the table count each row once.
+    :param is_sender: Whether the task sends rows. The records of other tasks have no counts of rows: ``rows_sent`` is
+        None, so that sums over the table count each row once.
     :param keep_days: Age in days from which records are deleted. None: they are kept.
     """
 
@@ -122,7 +123,7 @@ class RunRecorder(NoRecorder):
             run_id=record.run_id,
             task_id=record.task_id,
             map_index=record.map_index,
-            is_complete=True,
+            nested=NESTED_COLUMNS,
         )
         found = self._try(lambda: self._log.read(selected)) or []
         for earlier in found:
@@ -130,8 +131,9 @@ class RunRecorder(NoRecorder):
                 self.record = self._before = earlier
 
     def start(self) -> None:
-        """Write that the task has started."""
-        self._write(replace(self.record, outcome=SENDING))
+        """Write that the task has started, and that it has sent no rows yet."""
+        self.record = replace(self.record, outcome=SENDING, rows_sent=0)
+        self._write(self.record)
 
     def sent(self, report: Mapping[str, Any]) -> None:
         """Write that all batches are sent. The report may lack keys that are not known yet."""
@@ -190,9 +192,11 @@ class RunRecorder(NoRecorder):
     def _update_uploads(self) -> None:
         """Write the end of the batches to the records of the tasks that sent them."""
         seen = {batch.batch_id: batch for batch in self._observed if batch.final}
-        run = RunFilter(dag_ids=[self.record.dag_id], run_id=self.record.run_id, is_complete=True)
+        run = RunFilter(dag_ids=[self.record.dag_id], run_id=self.record.run_id, nested=NESTED_COLUMNS)
         since = utc_now() - timedelta(days=_UNFINISHED_DAYS)
-        anywhere = RunFilter(since=since, client_code=self.record.client_code, outcomes=[SUBMITTED], is_complete=True)
+        anywhere = RunFilter(
+            since=since, client_code=self.record.client_code, outcomes=[SUBMITTED], nested=NESTED_COLUMNS
+        )
         missing = set(seen)
         for selected in (run, anywhere):
             for record in self._log.read(selected):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -23,8 +23,7 @@ class RunFilter:
     :param client_code: Client code of an account.
     :param outcomes: Outcomes.
     :param operators: Class names of operators.
-    :param is_complete: Whether records have all columns. Otherwise ``batches``, ``attributes`` and ``details`` may be
-        missing.
+    :param nested: Which of ``batches``, ``attributes`` and ``details`` the records have. The others may be missing.
     """
 
     since: datetime | None = None
@@ -36,7 +35,7 @@ class RunFilter:
     client_code: str | None = None
     outcomes: Collection[str] | None = None
     operators: Collection[str] | None = None
-    is_complete: bool = False
+    nested: Sequence[str] = ()
 
     @property
     def equalities(self) -> dict[str, object]:
@@ -68,8 +67,15 @@ class SyncLog(Protocol):
     def write(self, record: RunRecord) -> None:
         """Insert a record, or replace the one with the same key."""
 
-    def read(self, selected: RunFilter, limit: int | None = None) -> list[RunRecord]:
-        """Return the selected records, the latest first."""
+    def read(
+        self, selected: RunFilter, limit: int | None = None, on_response: Callable[[], object] | None = None
+    ) -> list[RunRecord]:
+        """Return the selected records, the latest first.
+
+        :param selected: Which records.
+        :param limit: Maximum number of records.
+        :param on_response: Called when the store has responded, before all records are read.
+        """
 
     def purge(self, before: datetime) -> None:
         """Delete the records of tries that started earlier."""

@@ -8,7 +8,14 @@ from contextlib import closing, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_adobe_target.sync_log.record import COLUMNS, KEY, SUMMARY_COLUMNS, RunRecord, time_text
+from airflow_provider_adobe_target.sync_log.record import (
+    COLUMNS,
+    KEY,
+    NESTED_COLUMNS,
+    SUMMARY_COLUMNS,
+    RunRecord,
+    time_text,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -79,21 +86,27 @@ class TableLog:
 
         self._call(store)
 
-    def read(self, selected: RunFilter, limit: int | None = None) -> list[RunRecord]:
+    def read(
+        self, selected: RunFilter, limit: int | None = None, on_response: Callable[[], object] | None = None
+    ) -> list[RunRecord]:
         """Return the selected records, the latest first."""
-        columns = COLUMNS if selected.is_complete else SUMMARY_COLUMNS
+        nested = [column for column in NESTED_COLUMNS if column in selected.nested]
+        columns = [*SUMMARY_COLUMNS, *nested]
         where, parameters = self._where(selected)
+        is_exact = all(len(values) <= _MAX_IN_LIST for values in selected.memberships.values())
         statement = f"SELECT {', '.join(columns)} FROM {TABLE}{where} ORDER BY started_at DESC"  # noqa: S608  # nosec B608
 
         def fetch(cursor: Any) -> list[RunRecord]:
             cursor.execute(statement, parameters)
+            if on_response:
+                on_response()
             records: list[RunRecord] = []
             while limit is None or len(records) < limit:
                 rows = cursor.fetchmany(1_000)
                 if not rows:
                     break
-                found = (RunRecord.from_row(dict(zip(columns, row, strict=True))) for row in rows)
-                records += [record for record in found if selected.matches(record)]
+                found = [RunRecord.from_values(row, nested) for row in rows]
+                records += found if is_exact else filter(selected.matches, found)
             return records[:limit]
 
         return self._call(fetch)

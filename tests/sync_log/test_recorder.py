@@ -12,11 +12,11 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.sync_log import recorder as recorders
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
-from airflow_provider_adobe_target.sync_log.record import RunRecord
+from airflow_provider_adobe_target.sync_log.record import NESTED_COLUMNS, RunRecord
 from airflow_provider_adobe_target.sync_log.recorded import Recorded, recorded
 from airflow_provider_adobe_target.sync_log.store import RunFilter
 
-EVERYTHING = RunFilter(is_complete=True)
+EVERYTHING = RunFilter(nested=NESTED_COLUMNS)
 SUBMITTED = Batch("acme-1-1", "https://x.tt.omtrdc.net/status?batchId=acme-1-1", 7, 123, "ab", "2026-01-01T00:00:00Z")
 
 
@@ -207,7 +207,7 @@ def test_a_skipped_task_has_no_error(folder, log, context):
 
     run(folder, context, skip)
     [found] = log.read(EVERYTHING)
-    assert (found.outcome, found.rows_sent, "error" in found.details) == ("complete", None, False)
+    assert (found.outcome, found.rows_sent, "error" in found.details) == ("complete", 0, False)
 
 
 def test_single_updates_have_no_batches_and_are_complete(folder, log, context):

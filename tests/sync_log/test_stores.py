@@ -11,11 +11,11 @@ import pytest
 
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
-from airflow_provider_adobe_target.sync_log.record import COLUMNS, RunRecord
+from airflow_provider_adobe_target.sync_log.record import COLUMNS, NESTED_COLUMNS, RunRecord
 from airflow_provider_adobe_target.sync_log.store import RunFilter
 from airflow_provider_adobe_target.sync_log.table import ddl
 
-EVERYTHING = RunFilter(is_complete=True)
+EVERYTHING = RunFilter(nested=NESTED_COLUMNS)
 START = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=timezone.utc)
 RECORD = RunRecord(
     dag_id="loyalty",
@@ -104,7 +104,7 @@ def test_writers_at_the_same_time_lose_nothing(sync_log):
 def test_names_with_quotes_and_markup_survive(sync_log):
     nasty = replace(RECORD, dag_id="a'b\"c", task_id="<script>alert(1)</script>", run_id="manual; DROP TABLE x--")
     sync_log.write(nasty)
-    assert sync_log.read(RunFilter(dag_ids=["a'b\"c"], run_id=nasty.run_id, is_complete=True)) == [nasty]
+    assert sync_log.read(RunFilter(dag_ids=["a'b\"c"], run_id=nasty.run_id, nested=NESTED_COLUMNS)) == [nasty]
 
 
 def test_an_empty_log_has_no_records(sync_log):

@@ -1,0 +1,32 @@
+"use strict";
+
+// The theme of Airflow, in whose page this one is a frame.
+const root = document.documentElement;
+
+function outerRoot() {
+  try {
+    return window.parent === window ? null : window.parent.document.documentElement;
+  } catch {
+    return null; // another origin
+  }
+}
+
+function isDark() {
+  const outer = outerRoot();
+  if (outer) return outer.classList.contains("dark");
+  const theme = localStorage.getItem("theme");
+  return theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
+}
+
+const applyTheme = () => root.classList.toggle("dark", isDark());
+applyTheme();
+if (outerRoot()) new MutationObserver(applyTheme).observe(outerRoot(), { attributes: true, attributeFilter: ["class"] });
+
+// Links to Airflow's own pages: the frame may not navigate its parent, but it may use the parent's router.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-airflow]");
+  if (!link || !outerRoot() || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  window.parent.history.pushState({}, "", link.getAttribute("href"));
+  window.parent.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+});

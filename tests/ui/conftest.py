@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_adobe_target.sync_log.location import open_sync_log
+
+pytest.importorskip("airflow.api_fastapi", reason="the page needs Airflow 3")
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    """The sync log that the page is configured to show."""
+    monkeypatch.setenv("AIRFLOW_CONN_LOG_DB", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "log.db")}))
+    monkeypatch.setenv("AIRFLOW__ADOBE_TARGET__SYNC_LOG", "log_db")
+    return open_sync_log("log_db")
+
+
+@pytest.fixture
+def client():
+    """A browser of a user who may read the DAGs ``loyalty`` and ``other``."""
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    from airflow_provider_adobe_target.ui.access import readable_dags
+    from airflow_provider_adobe_target.ui.app import create_app
+
+    app, airflow = create_app(), FastAPI()
+    app.dependency_overrides[readable_dags] = lambda: {"loyalty", "other"}
+    airflow.mount("/adobe-target", app)
+    with TestClient(airflow, "http://testserver/adobe-target", headers={"accept": "text/html"}) as opened:
+        yield opened
