@@ -4,9 +4,9 @@ import json
 
 import fsspec
 import pytest
-from postgres_programs import postgres_server
 
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
+from support.postgres_programs import postgres_server
 
 try:
     from airflow.sdk.io import attach

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 
 import pytest
-from sample_runs import record
 
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
+from support.sample_runs import record
 
 EVIL = "<img src=x onerror=alert(1)>\"'"
 SECONDS = 1.0

@@ -10,13 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 300
@@ -114,13 +114,11 @@ class AirflowSite:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert process.poll() is None, log.read_text()[-5000:]
-            try:
-                urllib.request.urlopen(f"{self.url}/adobe-target/", timeout=60)
-            except urllib.error.HTTPError as error:
-                assert error.code == 401, log.read_text()[-5000:]  # Airflow's login protects the page
+            with suppress(httpx.HTTPError):
+                response = httpx.get(f"{self.url}/adobe-target/", timeout=60, trust_env=False)
+                assert response.status_code == 401, response.text  # Airflow's login protects the page
                 return
-            except OSError:
-                time.sleep(0.5)
+            time.sleep(0.5)
         raise AssertionError(log.read_text()[-5000:])
 
 
@@ -139,6 +137,7 @@ def open_browser() -> Iterator[Any]:
 
 def log_in(page: Any, site: AirflowSite, user: str) -> None:
     """Log in by Airflow's own form."""
+    page.set_default_timeout(START_SECONDS * 1_000)
     page.goto(f"{site.url}/")
     page.locator("input[name=username]").fill(user)
     page.locator("input[name=password]").fill(PASSWORDS[user])
