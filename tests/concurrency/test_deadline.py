@@ -23,7 +23,10 @@ def test_a_call_that_takes_longer_is_left_behind():
     with pytest.raises(TimeoutError, match=r"0\.05 seconds"):
         call_within(0.05, release.wait)
     assert time.monotonic() - started < 5
+    [left_behind] = [thread for thread in threading.enumerate() if thread.name == "call-within"]
+    assert left_behind.daemon
     release.set()
+    left_behind.join(30)
 
 
 def test_a_call_that_has_a_response_gets_more_time():
