@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -60,7 +61,7 @@ def postgres_server() -> Iterator[str]:
                 time.sleep(0.05)
             yield json.dumps({"conn_type": "postgres", "host": str(folder), "login": "loader", "schema": "postgres"})
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # does not wait for connections that a failed test left open
             server.wait(30)
     finally:
         shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -123,7 +124,7 @@ def test_the_printed_statements_create_the_table(table_log):
 
 def test_the_columns_are_the_documented_ones(table_log):
     table_log.write(RECORD)
-    with table_log._hook.get_conn() as connection:
+    with closing(table_log._hook.get_conn()) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT * FROM adobe_target_runs")
         names = [column[0] for column in cursor.description]

@@ -6,8 +6,6 @@ import pytest
 
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
 
-pytest.importorskip("airflow.api_fastapi", reason="the page needs Airflow 3")
-
 
 @pytest.fixture
 def log(tmp_path, monkeypatch):

@@ -20,6 +20,8 @@ import pytest
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
 from support.sample_runs import record
 
+pytest.importorskip("airflow.api_fastapi", reason="the page needs Airflow 3")
+
 EVIL = "<img src=x onerror=alert(1)>\"'"
 SECONDS = 1.0
 TOKEN = {"operator": "ProfileTokenSensor", "task_id": "token", "rows_sent": None, "rejected_by_reason": {}}

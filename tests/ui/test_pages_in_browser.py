@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
 from support.sample_runs import record
 
+pytest.importorskip("airflow.api_fastapi", reason="the page needs Airflow 3")
 pytest.importorskip("playwright", reason="playwright is not installed: no test in a browser")
 
 from support.airflow_site import PASSWORDS, AirflowSite, chromium, log_in, open_browser
