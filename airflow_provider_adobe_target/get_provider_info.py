@@ -38,6 +38,23 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": connection_form.conn_fields(),
             }
         ],
+        "config": {
+            "adobe_target": {
+                "description": "Settings of the page of Adobe Target in Airflow's web interface.",
+                "options": {
+                    "sync_log": {
+                        "description": (
+                            "Sync log that the page shows: the ID of an Airflow connection to a database, or a folder. "
+                            "Default: ``sync_log`` of the connection ``adobe_target_default``."
+                        ),
+                        "version_added": __version__,
+                        "type": "string",
+                        "example": "warehouse",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "operators": _modules("operators"),
         "sensors": _modules("sensors"),
         "hooks": _modules("hooks"),

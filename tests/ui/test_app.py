@@ -84,8 +84,8 @@ def test_a_sensor_is_no_run_that_sent_rows(client, log):
 
 def test_rejected_rows_are_shown_by_reason(client, log):
     log.write(record())
-    assert "No id 10 10" in text_of(client.get("/"))
-    assert "Duplicate id 2 2" in text_of(client.get("/"))
+    assert "No id 10" in text_of(client.get("/"))
+    assert "Duplicate id 2" in text_of(client.get("/"))
 
 
 def test_a_run_links_to_its_task_and_its_details(client, log):
@@ -103,7 +103,7 @@ def test_one_run_is_shown_in_detail(client, log):
     assert "Waited for the budget 1 min 01 s" in words
     assert "acme-7-1 complete 100 12.3 kB 90 6 1 2026-01-31T00:00:20Z 3 min 00 s" in words
     assert "/rejects/x.parquet" in words
-    assert "tier text 80 % 80 % 6" in words
+    assert "tier text 80 % 6" in words
 
 
 def test_the_latest_try_is_shown_and_earlier_ones_are_linked(client, log):
@@ -131,8 +131,8 @@ def test_attributes_are_a_dictionary(client, log):
     log.write(record(dag_id="other", attributes=_attributes(tier=(20, 100))))
     words = text_of(client.get("/attributes"))
     # of the last run of each of two tasks: 100 of 200 rows have a value
-    assert re.search(r"tier text 50 % 50 % 6 .* loyalty · upload other · upload|other · upload loyalty · upload", words)
-    assert re.search(rf"gone text 100 % 100 % 6 {old:%Y-%m-%d %H:%M}", words)
+    assert re.search(r"tier text 50 % 6 .* loyalty · upload other · upload|other · upload loyalty · upload", words)
+    assert re.search(rf"gone text 100 % 6 {old:%Y-%m-%d %H:%M}", words)
 
 
 def _attributes(**counts):
