@@ -22,7 +22,15 @@ class RowArguments:
     Constructors declare and document the arguments, and pass them to :meth:`_set_rows`.
     """
 
-    template_fields: Sequence[str] = ("data", "sql", "parameters", "path", "sql_conn_id", "adobe_target_conn_id")
+    template_fields: Sequence[str] = (
+        "data",
+        "sql",
+        "parameters",
+        "path",
+        "sql_conn_id",
+        "adobe_target_conn_id",
+        "sync_log",
+    )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
     ui_color = "#f6e1e1"

@@ -138,6 +138,7 @@ class BulkUpload:
                 self._checkpoint.clear()
             else:
                 if result is not None:
+                    self._outputs.on_report(result.report)
                     return result
 
     def wait(self, result: UploadResult) -> list[Batch]:
@@ -208,7 +209,9 @@ class BulkUpload:
         )
         self._folder = TempFolder()
         with self._explain_full_disk(sender), self._folder as folder:
-            pipeline = self._pipeline(folder, keep_rejects=bool(self._outputs.rejects_path))
+            pipeline = self._pipeline(
+                folder, keep_rejects=bool(self._outputs.rejects_path), statistics=self._outputs.statistics()
+            )
             try:
                 self._send_files(pipeline, sender, stop)
             except BaseException:

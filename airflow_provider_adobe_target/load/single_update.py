@@ -11,13 +11,19 @@ from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
 
 
 def prepare_update(
-    profile_id: Any, attributes: Any, options: ProfileOptions, *, max_update_bytes: int
+    profile_id: Any,
+    attributes: Any,
+    options: ProfileOptions,
+    *,
+    max_update_bytes: int,
+    statistics: AttributeStatistics | None = None,
 ) -> tuple[ProfilePipeline, ProfileUpdate | None]:
     """Check and convert one profile, with the same rules as for rows.
 
@@ -25,6 +31,7 @@ def prepare_update(
     :param attributes: Names, without ``profile.``, and values.
     :param options: Options of the profile pipeline. Those for columns and for invalid rows are replaced.
     :param max_update_bytes: Maximum size of the percent-encoded id and attributes.
+    :param statistics: Counts the values of each attribute.
     :return: Pipeline with the counts, and the update. The update is None if no attribute has a value.
     :raises ProfileDataError: If the profile cannot be sent.
     """
@@ -38,7 +45,7 @@ def prepare_update(
     names = list(attributes) if any(id_type_of(str(name)) for name in attributes) else None
     options = replace(options, id_column=id_column, attributes=names, skip_invalid_records=False)
     with TempFolder() as folder:
-        pipeline = ProfilePipeline(rows, options, folder, max_update_bytes=max_update_bytes)
+        pipeline = ProfilePipeline(rows, options, folder, max_update_bytes=max_update_bytes, statistics=statistics)
         try:
             update = next((update for block in cut_blocks(pipeline.profiles()) for update in block.updates()), None)
         except BadRowError as error:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.client.protocol import ApiVersion
+    from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.rejects import Rejects
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
@@ -66,10 +67,14 @@ class UploadOutputs:
 
     :param on_batches: Function that is called with all batches: after the files were sent, also if sending failed, and
         when the batches are final.
+    :param on_report: Function that is called with the report after all files were sent.
+    :param statistics: Function that returns what counts the values of each attribute, or None.
     :param rejects_path: Folder for rejected rows. None to count them only.
     :param write_rejects: Function that writes the rejected rows to the folder, and returns the path of the file.
     """
 
     on_batches: Callable[[Sequence[Batch]], object] = lambda batches: None
+    on_report: Callable[[Mapping[str, Any]], object] = lambda report: None
+    statistics: Callable[[], AttributeStatistics | None] = lambda: None
     rejects_path: str | None = None
     write_rejects: Callable[[Rejects, str], str | None] = lambda rejects, folder: None

@@ -1,4 +1,4 @@
-"""Lock that keeps overlapping runs of a task from sending at the same time."""
+"""Base class of the operators, and the lock that keeps overlapping runs of a task from sending at the same time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,24 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.run_lock import run_lock
+from airflow_provider_adobe_target.sync_log.recorded import Recorded
+from airflow_provider_adobe_target.version_compat import BaseOperator
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.version_compat import BaseOperator, Context
+    from airflow_provider_adobe_target.version_compat import Context
+
+
+class AdobeTargetOperator(Recorded, BaseOperator):
+    """Operator whose runs can be recorded in the sync log.
+
+    :param sync_log: Where runs are recorded: ID of an Airflow connection, or a folder (templated). Default:
+        ``sync_log`` of the connection to Adobe Target.
+    """
+
+    def __init__(self, *, sync_log: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sync_log = sync_log
 
 
 def exclusive_run(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:

@@ -20,8 +20,9 @@ from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
-from airflow_provider_adobe_target.operators.base import exclusive_run
-from airflow_provider_adobe_target.version_compat import BaseOperator, conf
+from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
+from airflow_provider_adobe_target.sync_log.recorded import recorded
+from airflow_provider_adobe_target.version_compat import conf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _ID_MAP = ("id_map", "id_map_sql", "id_map_path")
 
 
-class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[misc]  # partial() is a descriptor
+class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
     """Send rows to Adobe Target as batch files, wait for the batches, and report the outcome of every row.
 
     :param sql: One statement whose result is the rows (templated, also a ``.sql`` file). Give exactly one of ``sql``,
@@ -68,6 +69,8 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
     :param id_map_csv_options: As ``csv_options``, for ``id_map_path``.
     :param max_linked_ids: Maximum number of linked ids per id, 1 to 1,000. Further ones are dropped and counted.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
+        Default: that of the connection.
     :param api_version: ``v2`` creates profiles that do not exist, ``v1`` does not.
     :param guaranteed_upload: Wait in the worker until Adobe Target has finished a file before the next one is sent.
     :param max_concurrent_uploads: Maximum number of concurrent uploads, 1 to 10. With ``guaranteed_upload`` it is one.
@@ -225,6 +228,7 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
         """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
+    @recorded
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the rows, and wait for the batches.
 
@@ -241,6 +245,7 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
             with self._exclusive_run(context):
                 return self._upload(context).run(self._wait)
 
+    @recorded
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Evaluate the batches after the deferral; returns and raises as :meth:`execute`."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
@@ -274,6 +279,11 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
         from airflow_provider_adobe_target.load.upload_options import UploadOutputs, UploadSource
 
         ti: Any = context["ti"]
+
+        def on_batches(batches: Sequence[Batch]) -> None:
+            ti.xcom_push(key="batches", value=[batch.to_dict() for batch in batches])
+            self._recorder.accepted(batches)
+
         self._bulk_upload = BulkUpload(
             self.hook.session,
             UploadSource(self._rows, self._id_map, self._report_fields),
@@ -282,7 +292,9 @@ class BulkProfileUpdateOperator(RowArguments, BaseOperator):  # type: ignore[mis
             limits=self._limits(),
             checkpoint=checkpoint or self._checkpoint(context),
             outputs=UploadOutputs(
-                on_batches=lambda batches: ti.xcom_push(key="batches", value=[batch.to_dict() for batch in batches]),
+                on_batches=on_batches,
+                on_report=self._recorder.sent,
+                statistics=self._recorder.attribute_statistics,
                 rejects_path=self.rejects_path,
                 write_rejects=lambda rejects, folder: write_rejects(rejects, folder, ti),
             ),

@@ -16,7 +16,8 @@ from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.load.link_writer import LinkWriter
 from airflow_provider_adobe_target.load.output_files import write_rejects
-from airflow_provider_adobe_target.version_compat import BaseOperator
+from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
+from airflow_provider_adobe_target.sync_log.recorded import recorded
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
@@ -26,7 +27,7 @@ _MBOX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _GLOBAL_MBOX = "target-global-mbox"
 
 
-class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  # partial() is a descriptor
+class IdentityLinkOperator(RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
     """Link ids that belong to the same person, with one Delivery API call per row.
 
     A row has a customer id, ids of browsers, or both. The responses contain Target ids with their location hint, which
@@ -53,6 +54,8 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
     :param attribute_case: ``lower`` sends attribute names in lower case, for databases that fold names to upper case.
         Parameter names in ``attributes`` are not changed.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
+        Default: that of the connection.
     :param mbox: Name of an mbox that no activity uses, so that no impression is counted.
     :param max_concurrent_calls: Maximum number of concurrent calls, 1 to 50.
     :param calls_per_second: Maximum number of calls per second, up to 1,000. The rate starts at 200 at most, and
@@ -147,6 +150,7 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
         """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
+    @recorded
     def execute(self, context: Context) -> dict[str, Any]:
         """Link the ids of all rows.
 
@@ -173,6 +177,7 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
                 self._explain(failure, run, links)
                 raise failure
             report = self._report(run, links, places)
+            self._recorder.note(report)
             self._check_refused(run, links)
             rows_invalid = run.rows_rejected - run.rejects.by_reason["refused_by_target"]
             check_row_counts(run.rows_read, rows_invalid, self.on_no_rows, self.max_invalid_pct)
@@ -227,6 +232,7 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
 
     def _explain(self, error: BaseException, run: IdentityPipeline, links: LinkWriter) -> None:
         """Add to an error what was done before it, and what is missing."""
+        self._recorder.note(self._counts(run, links))
         account = (
             f"Rows read so far: {run.rows_read:,}; linked: {links.count:,}; rejected: {run.rows_rejected:,}. "
             "The other rows are not linked. A retry links all rows again, which is safe."
@@ -260,15 +266,20 @@ class IdentityLinkOperator(RowArguments, BaseOperator):  # type: ignore[misc]  #
                 first = first or error
         return places, first
 
+    def _counts(self, run: IdentityPipeline, links: LinkWriter) -> dict[str, Any]:
+        return {
+            "rows_read": run.rows_read,
+            "rows_linked": links.count,
+            "rows_rejected": run.rows_rejected,
+            "rejected_by_reason": dict(run.rejects.by_reason),
+        }
+
     def _report(self, run: IdentityPipeline, links: LinkWriter, places: Mapping[str, str | None]) -> dict[str, Any]:
         report = {
             "client_code": self.hook.settings.client_code,
             "mbox": self.mbox,
             "dry_run": self.is_dry_run,
-            "rows_read": run.rows_read,
-            "rows_linked": links.count,
-            "rows_rejected": run.rows_rejected,
-            "rejected_by_reason": dict(run.rejects.by_reason),
+            **self._counts(run, links),
             "values_replaced": 0,  # JSON has no delimiter that a value could contain
             **places,
         }

@@ -11,13 +11,15 @@ from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.version_compat import AirflowFailException, BaseOperator
+from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
+from airflow_provider_adobe_target.sync_log.recorded import recorded
+from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
 
-class RotateProfileTokenOperator(BaseOperator):
+class RotateProfileTokenOperator(AdobeTargetOperator):
     """Generate a new Profile API token, and pass it to a function that stores it.
 
     Adobe Target then refuses the former token for all its users. The new token is masked in logs, and is not pushed to
@@ -28,10 +30,13 @@ class RotateProfileTokenOperator(BaseOperator):
         and stores the token for other tasks, for example in a secrets backend.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target``, with an OAuth credential and
         ``tenant_id`` (templated).
+    :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
+        Default: that of the connection.
     """
 
-    template_fields: Sequence[str] = ("adobe_target_conn_id",)
+    template_fields: Sequence[str] = ("adobe_target_conn_id", "sync_log")
     ui_color = "#f6e1e1"
+    sync_log_is_sender = False
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class RotateProfileTokenOperator(BaseOperator):
         """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
+    @recorded
     def execute(self, context: Context) -> dict[str, Any]:
         """Generate the token and store it.
 

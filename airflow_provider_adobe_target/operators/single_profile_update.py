@@ -29,7 +29,9 @@ from airflow_provider_adobe_target.inputs.templating import HiddenTemplate, Hidi
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.load.single_update import prepare_update
-from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, BaseOperator, conf
+from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
+from airflow_provider_adobe_target.sync_log.recorded import recorded
+from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, conf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +48,7 @@ _NOT_FOUND = (
 )
 
 
-class SingleProfileUpdateOperator(RowArguments, BaseOperator):
+class SingleProfileUpdateOperator(RowArguments, AdobeTargetOperator):
     """Update the profile of one visitor, or of many visitors, with one call per profile. No profiles are created.
 
     Names and values are checked and written as in ``BulkProfileUpdateOperator``: nested dicts become dotted names,
@@ -62,6 +64,8 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
         ``send`` without a look-up. With rows, ``wait`` is not supported; all other rows are sent, then the task fails
         (``fail``) or succeeds (``skip``).
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
+        Default: that of the connection.
     :param max_value_length: Maximum number of characters of a value.
     :param dry_run: Do everything except the calls.
     :param deferrable: Wait for the one profile in the triggerer.
@@ -79,7 +83,13 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
         warning.
     """
 
-    template_fields: Sequence[str] = ("profile_id", "attributes", *RowArguments.template_fields, "rejects_path")
+    template_fields: Sequence[str] = (
+        "profile_id",
+        "attributes",
+        *RowArguments.template_fields,
+        "rejects_path",
+        "sync_log",
+    )
 
     def __init__(
         self,
@@ -161,6 +171,7 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
         """The hook of the connection to Adobe Target."""
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
+    @recorded
     def execute(self, context: Context) -> dict[str, Any]:
         """Update the profile, or the profiles.
 
@@ -176,6 +187,7 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
                 return self._update_rows(context)
             return self._update_one(clocks.SYSTEM.now() + self.timeout)
 
+    @recorded
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Look up the profile again after the deferral; returns and raises as :meth:`execute`."""
         self._ends_at = event.get("ends_at")
@@ -189,7 +201,11 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
         options = self._profile_options(id_type=self._one_id_type, attributes=None)
         max_update_bytes = room_in_update(self.hook.settings)
         pipeline, update = prepare_update(
-            self.profile_id.value, self._one_attributes(), options, max_update_bytes=max_update_bytes
+            self.profile_id.value,
+            self._one_attributes(),
+            options,
+            max_update_bytes=max_update_bytes,
+            statistics=self._recorder.attribute_statistics(),
         )
         if update and not self.is_dry_run:
             if self.if_not_found != "send":
@@ -252,7 +268,10 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
             updates = self._row_updates(
                 pipeline, rate, looks_first=self.if_not_found != "send", is_dry_run=self.is_dry_run
             )
-            rejects_path = updates.run(folder, switch_to_bulk_above=self.switch_to_bulk_above, write_rejects=write)
+            try:
+                rejects_path = updates.run(folder, switch_to_bulk_above=self.switch_to_bulk_above, write_rejects=write)
+            finally:
+                self._recorder.note(self._report(pipeline, None))
         updates.check_outcome(if_not_found=self.if_not_found)
         check_row_counts(pipeline.rows_read, updates.rows_invalid, self.on_no_rows, self.max_invalid_pct)
         return self._report(pipeline, rejects_path)
@@ -266,6 +285,7 @@ class SingleProfileUpdateOperator(RowArguments, BaseOperator):
             folder,
             keep_rejects=bool(self.rejects_path),
             max_update_bytes=room_in_update(self.hook.settings),
+            statistics=self._recorder.attribute_statistics(),
         )
 
     def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: bool) -> RowUpdates:

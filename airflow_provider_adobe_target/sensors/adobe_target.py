@@ -25,6 +25,7 @@ from airflow_provider_adobe_target.load.refused_ids import id_column_of, rejects
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
+from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import PokeReturnValue, conf
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class BatchStatusSensor(AdobeTargetSensor):
 
     :param batches: A report, its ``batches``, reports of mapped tasks, status URLs, or one status URL (templated).
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
+        Default: that of the connection.
     :param max_failed_pct: Percentage of all rows, 0 to 100, that may have failed.
     :param max_not_found_pct: Percentage of all rows, 0 to 100, whose profile may not exist (meaningful for v1).
         ``None`` for no limit.
@@ -51,7 +54,7 @@ class BatchStatusSensor(AdobeTargetSensor):
     :param timeout: Maximum wait in seconds. The task then fails with ``AirflowSensorTimeout``.
     """
 
-    template_fields: Sequence[str] = ("batches", "adobe_target_conn_id", "rejects_path")
+    template_fields: Sequence[str] = ("batches", "adobe_target_conn_id", "rejects_path", "sync_log")
     template_fields_renderers = {"batches": "json"}
     ui_color = "#f6e1e1"
 
@@ -85,6 +88,7 @@ class BatchStatusSensor(AdobeTargetSensor):
         self._deadline = math.inf
         check_arguments(self)
 
+    @recorded
     def execute(self, context: Context) -> Any:
         """Wait in the chosen mode."""
         ends_at = execution_end(self)
@@ -122,6 +126,7 @@ class BatchStatusSensor(AdobeTargetSensor):
             if self._polled is None:
                 self._polled = read_batches(self.batches)
             self._polled = self._poll(self._polled, ends_at)
+            self._recorder.observed(self._polled)
             if not all(batch.final for batch in self._polled):
                 return False
             return PokeReturnValue(is_done=True, xcom_value=self._evaluate(context, self._polled))
@@ -134,6 +139,7 @@ class BatchStatusSensor(AdobeTargetSensor):
                 raise_execution_timeout(str(error))
             raise
 
+    @recorded
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Evaluate the batches with the statuses from the trigger and from before the deferral."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
@@ -145,6 +151,7 @@ class BatchStatusSensor(AdobeTargetSensor):
             with translate_errors():
                 raise_error_of_event(event, before.get("is_execution_timeout", False))
                 batches = batches_of_event(event, lambda: with_statuses(read_batches(self.batches), before["statuses"]))
+                self._recorder.observed(batches)
                 return self._evaluate(context, batches)
 
         landed: list[dict[str, Any]] = self._as_poked(judge_event)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.execution_timeout import check_execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.sync_log.recorded import Recorded
 from airflow_provider_adobe_target.version_compat import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -21,11 +22,20 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
 
-class AdobeTargetSensor(BaseSensorOperator):
-    """Sensor with the same timeout and outcome in all modes."""
+class AdobeTargetSensor(Recorded, BaseSensorOperator):
+    """Sensor with the same timeout and outcome in all modes, whose end can be recorded in the sync log.
 
+    :param sync_log: Where the end is recorded: ID of an Airflow connection, or a folder (templated). Default:
+        ``sync_log`` of the connection to Adobe Target.
+    """
+
+    sync_log_is_sender = False
     adobe_target_conn_id: str
     deferrable: bool = False
+
+    def __init__(self, *, sync_log: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sync_log = sync_log
 
     @cached_property
     def hook(self) -> AdobeTargetHook:

@@ -21,6 +21,7 @@ from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
+from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, PokeReturnValue, conf
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
     :param min_landed_pct: Percentage of the sample, 0 to 100, that must have all values that were sent. According to
         Adobe, up to 0.1 % of rows may be lost without an error.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
+    :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
+        Default: that of the connection.
     :param deferrable: Wait in the triggerer.
     :param poke_interval: Seconds between two pokes.
     :param timeout: Maximum wait in seconds. The task then fails with ``AirflowSensorTimeout``. Adobe documents up to 24
@@ -112,6 +115,7 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
         self._ends_at: float | None = None
         check_arguments(self)
 
+    @recorded
     def execute(self, context: Context) -> Any:
         """Wait in the chosen mode.
 
@@ -123,6 +127,7 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
         self._deadline = self._started_at(context) + self.timeout
         return self._look_or_defer(context) if self.deferrable else super().execute(context)
 
+    @recorded
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Look up the sample again after the deferral; returns and raises as :meth:`execute`."""
         self._ends_at = event.get("ends_at")

@@ -11,6 +11,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
+from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import PokeReturnValue
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ class ProfileTokenSensor(AdobeTargetSensor):
     :param min_days_left: The sensor succeeds if the token is valid for fewer days.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target``, with an OAuth credential and
         ``tenant_id`` (templated).
+    :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
+        Default: that of the connection.
     :param poke_interval: Seconds between two pokes. Each is one of the 50 calls per minute.
     """
 
-    template_fields: Sequence[str] = ("adobe_target_conn_id",)
+    template_fields: Sequence[str] = ("adobe_target_conn_id", "sync_log")
     ui_color = "#f6e1e1"
 
     def __init__(
@@ -48,6 +51,11 @@ class ProfileTokenSensor(AdobeTargetSensor):
         self.min_days_left = min_days_left
         self.adobe_target_conn_id = adobe_target_conn_id
         check_arguments(self)
+
+    @recorded
+    def execute(self, context: Context) -> Any:
+        """Wait; see :meth:`poke`."""
+        return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Read the expiry of the token.
@@ -66,7 +74,6 @@ class ProfileTokenSensor(AdobeTargetSensor):
             return PokeReturnValue(is_done=True, xcom_value={"days_left": 0.0, "expires_at": None})
         days = round(days_left(token, clock.SYSTEM.now()), 1)
         self.log.info("The Profile API token expires in at most %s days.", days)
-        return PokeReturnValue(
-            is_done=days < self.min_days_left,
-            xcom_value={"days_left": days, "expires_at": clock.utc_time(token.expires_at)},
-        )
+        found = {"days_left": days, "expires_at": clock.utc_time(token.expires_at)}
+        self._recorder.note(found)
+        return PokeReturnValue(is_done=days < self.min_days_left, xcom_value=found)

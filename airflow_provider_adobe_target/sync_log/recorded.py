@@ -125,6 +125,8 @@ def _record(task: Any, context: Context, settings: Any) -> RunRecord:
 
 
 def _usage(task: Any) -> tuple[int | None, float | None]:
-    """Return the calls of the task's hook and the seconds that they waited, if it has a rate limiter."""
-    limiter = vars(task.hook).get("rate_limiter")
-    return getattr(limiter, "calls", None), getattr(limiter, "wait_seconds", None)
+    """Return the calls of the task's session within the limit per minute, and the seconds that they waited."""
+    session = vars(task.hook).get("session")
+    limiter: Any = session.limits.calls if session else None
+    calls = getattr(limiter, "calls", None)
+    return (calls, limiter.wait_seconds) if calls else (None, None)

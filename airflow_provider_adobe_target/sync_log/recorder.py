@@ -61,6 +61,12 @@ class NoRecorder:
     def start(self) -> None:
         """Do nothing."""
 
+    def accepted(self, batches: Sequence[Batch]) -> None:
+        """Do nothing."""
+
+    def note(self, report: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
     def sent(self, report: Mapping[str, Any]) -> None:
         """Do nothing."""
 
@@ -135,9 +141,20 @@ class RunRecorder(NoRecorder):
         self.record = replace(self.record, outcome=SENDING, rows_sent=0)
         self._write(self.record)
 
+    def accepted(self, batches: Sequence[Batch]) -> None:
+        """Note the batches of this task. Without a report yet, their rows are the rows sent."""
+        record = self.record.with_batches(batches)
+        rows = sum(batch.rows or 0 for batch in batches)
+        self.record = record if record.rows_read is not None else replace(record, rows_sent=rows)
+
+    def note(self, report: Mapping[str, Any]) -> None:
+        """Note the counts and details of a report, without writing them."""
+        self.record = self._with_report(report)
+
     def sent(self, report: Mapping[str, Any]) -> None:
         """Write that all batches are sent. The report may lack keys that are not known yet."""
-        self.record = replace(self._with_report(report), outcome=SUBMITTED, sent_at=utc_now())
+        record = self._with_statistics(self._with_report(report))
+        self.record = replace(record, outcome=SUBMITTED, sent_at=utc_now())
         self._write(self._with_usage())
 
     def observed(self, batches: Sequence[Batch]) -> None:
@@ -145,8 +162,8 @@ class RunRecorder(NoRecorder):
         self._observed = list(batches)
 
     def deferred(self) -> None:
-        """Write that the task waits in the triggerer."""
-        if self.is_sender:
+        """Write that the task goes on later, if it sends rows or has noted details."""
+        if self.is_sender or self.record.details != self._before.details:
             self.record = replace(self._with_usage(), outcome=SUBMITTED)
             self._write(self.record)
 
@@ -160,8 +177,7 @@ class RunRecorder(NoRecorder):
         record = self._with_report(result) if isinstance(result, Mapping) else self.record
         if error:
             record = replace(record, details={**record.details, "error": error})
-        if self._statistics is not None:
-            record = replace(record, attributes=self._statistics.to_dict())
+        record = self._with_statistics(record)
         if not self.is_sender and self._observed:
             record = _without_counts(record.with_batches(self._observed))
         is_submitted = not task_failed and self.is_sender and _has_unfinished(record)
@@ -181,6 +197,10 @@ class RunRecorder(NoRecorder):
         record = self.record.with_report(report) if self.is_sender else self.record
         details = {name: report[name] for name in _DETAILS if report.get(name)}
         return replace(record, details={**record.details, **details})
+
+    def _with_statistics(self, record: RunRecord) -> RunRecord:
+        statistics = self._statistics
+        return record if statistics is None else replace(record, attributes=statistics.to_dict())
 
     def _with_usage(self) -> RunRecord:
         """Return the record with the calls of this process added to those before a deferral."""

@@ -17,7 +17,15 @@ from airflow_provider_adobe_target.sync_log.recorded import Recorded, recorded
 from airflow_provider_adobe_target.sync_log.store import RunFilter
 
 EVERYTHING = RunFilter(nested=NESTED_COLUMNS)
-SUBMITTED = Batch("acme-1-1", "https://x.tt.omtrdc.net/status?batchId=acme-1-1", 7, 123, "ab", "2026-01-01T00:00:00Z")
+SUBMITTED = Batch(
+    batch_id="acme-1-1",
+    status_url="https://x.tt.omtrdc.net/status?batchId=acme-1-1",
+    rows=7,
+    bytes=123,
+    sha256="ab",
+    submitted_at="2026-01-01T00:00:00Z",
+    status="submitted",
+)
 
 
 class TaskDeferred(BaseException):
@@ -64,7 +72,8 @@ class Task(Recorded):
         self.steps = steps
         limiter = SimpleNamespace(calls=3, wait_seconds=1.5)
         known = {"client_code": "acme", "sync_log": None, "sync_log_keep_days": None}
-        self.hook = SimpleNamespace(settings=SimpleNamespace(**{**known, **settings}), rate_limiter=limiter)
+        session = SimpleNamespace(limits=SimpleNamespace(calls=limiter))
+        self.hook = SimpleNamespace(settings=SimpleNamespace(**{**known, **settings}), session=session)
 
     @recorded
     def execute(self, context):
@@ -176,7 +185,7 @@ def test_the_outcome_of_a_task_that_succeeded_follows_its_batches(folder, log, c
 
 
 def test_a_dry_run_is_marked(folder, log, context):
-    planned = Batch.planned(rows=7, bytes=9, sha256="ab")
+    planned = Batch(batch_id=None, status_url=None, rows=7, bytes=9, sha256="ab", status="dry_run")
     run(folder, context, lambda task: report(planned, dry_run=True))
     [found] = log.read(EVERYTHING)
     assert (found.outcome, found.rows_sent, found.rows_updated) == ("dry_run", 7, None)
