@@ -35,7 +35,11 @@ PARTS = {
     ],
     "processes": ["matrix/test_processes.py"],
     "celery": ["matrix/test_celery.py"],
+    "snowflake": ["matrix/test_snowflake.py"],
+    "bigquery": ["matrix/test_bigquery.py"],
 }
+# Parts whose requirements do not go together with those of the others: each has an environment and a group.
+OWN_GROUPS = ("snowflake", "bigquery")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ RELEASES = {
         Release("3.0.6", ("3.12", "3.11", "3.10"), resolved_on="2025-09-10"),
         Release("3.1.8", ("3.11", "3.13", "3.12", "3.10")),
         Release("3.2.2", ("3.12", "3.13", "3.11", "3.10"), resolved_on="2026-07-01"),
-        Release("3.3.2", ("3.13", "3.12", "3.11", "3.10"), parts=("dags", "processes", "celery")),
+        Release("3.3.2", ("3.13", "3.12", "3.11", "3.10"), parts=("dags", "processes", "celery", *OWN_GROUPS)),
     )
 }
 # This package requires newer versions of these than were available on those dates.
@@ -146,25 +150,26 @@ def run_release(
         print(f"\nAirflow {release.airflow} is skipped. Install one of Python {', '.join(release.pythons)}.")
     elif parts:
         print(f"\n== Airflow {release.airflow} on Python {python}", flush=True)
-        try:
-            environment = make_environment(release, pythons[python], wheel)
-        except subprocess.CalledProcessError:  # uv has printed the reason
-            yield Outcome(release.airflow, python, "install", passed=0, skipped=0, failed=1, seconds=0)
-            return
         for part in parts:
+            group = part if part in OWN_GROUPS else "matrix"
+            try:
+                environment = make_environment(release, pythons[python], wheel, group)
+            except subprocess.CalledProcessError:  # uv has printed the reason
+                yield Outcome(release.airflow, python, f"install {part}", passed=0, skipped=0, failed=1, seconds=0)
+                continue
             yield run_part(part, release.airflow, python, environment, options.pytest)
 
 
-def make_environment(release: Release, python: Path, wheel: Path) -> Path:
-    """Install Airflow, the wheel and the test dependencies. An unchanged environment gets only the new wheel."""
-    folder = MATRIX / release.airflow
+def make_environment(release: Release, python: Path, wheel: Path, group: str) -> Path:
+    """Install Airflow, the wheel and a dependency group. An unchanged environment gets only the new wheel."""
+    folder = MATRIX / (release.airflow if group == "matrix" else f"{release.airflow}-{group}")
     recipe = folder / "recipe.txt"
     days = []
     if release.resolved_on:
         today = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 24 * 60 * 60))
         days = ["--exclude-newer", release.resolved_on]
         days += [f"--exclude-newer-package={name}={today}" for name in ALWAYS_LATEST]
-    requirements = ["--group", f"{PROJECT / 'pyproject.toml'}:matrix", f"apache-airflow=={release.airflow}"]
+    requirements = ["--group", f"{PROJECT / 'pyproject.toml'}:{group}", f"apache-airflow=={release.airflow}"]
     made_of = "\n".join([str(python), *requirements, *days[:2], (PROJECT / "pyproject.toml").read_text()])
     install = ["pip", "install", "--quiet", "--python", folder]
     if recipe.is_file() and recipe.read_text() == made_of:

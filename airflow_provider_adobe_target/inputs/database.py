@@ -51,6 +51,7 @@ def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str,
     :param parameters: Parameters of the statement; None for none.
     """
     from airflow_provider_adobe_target.profiles.sources.cursors import read_cursor
+    from airflow_provider_adobe_target.profiles.sources.mysql import read_mysql_values
     from airflow_provider_adobe_target.profiles.sources.postgresql import read_postgresql_values
 
     @contextmanager
@@ -64,6 +65,7 @@ def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str,
                 cursor = connection.sql(sql)  # relations stream; DuckDB cursors buffer the whole result
             if cursor is None:
                 read_postgresql_values(connection)
+                read_mysql_values(connection)
                 cursor = opened.enter_context(closing(_streaming_cursor(connection)))
                 _execute(cursor, *[sql] if parameters is None else [sql, parameters])
             yield cursor
