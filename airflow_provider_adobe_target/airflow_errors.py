@@ -24,6 +24,7 @@ _REQUIREMENTS = {  # what to install for a package or scheme that an error names
     "providers.amazon": "airflow-provider-adobe-target[s3]",
     "polars": "airflow-provider-adobe-target[polars]",
     "providers.sqlite": "airflow-provider-adobe-target[sqlite]",
+    "redis": "airflow-provider-adobe-target[redis]",
     "starlette": "airflow-provider-adobe-target[sandbox]",
     "uvicorn": "airflow-provider-adobe-target[sandbox]",
     "scheme s3": "airflow-provider-adobe-target[s3]",

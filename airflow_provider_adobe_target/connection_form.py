@@ -169,6 +169,13 @@ EXTRA_FIELDS = (
         minimum=1,
         maximum=36_500,
     ),
+    ExtraField(
+        "rate_limit_conn_id",
+        "Shared call budget",
+        "The id of a Redis connection that all machines use for one call budget. Calls a minute are then those of all "
+        "machines together. Default: each machine has a budget of its own.",
+        placeholder="redis_default",
+    ),
 )
 
 

@@ -24,6 +24,7 @@ EXTRA_NAMES = {
     "update_path_segment",
     "sync_log",
     "sync_log_keep_days",
+    "rate_limit_conn_id",
 }
 
 

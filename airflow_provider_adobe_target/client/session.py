@@ -13,6 +13,7 @@ from airflow_provider_adobe_target.client.endpoints.bulk_update import submit_ba
 from airflow_provider_adobe_target.client.endpoints.profile import fetch_profile, update_profile
 from airflow_provider_adobe_target.client.protocol import BatchBody
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND, DailyRateLimiter
+from airflow_provider_adobe_target.client.rate_limit.daily_count import SharedQuota
 from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit, shared_rate_limiter
 from airflow_provider_adobe_target.concurrency import clock as clocks
 
@@ -55,11 +56,14 @@ class RateLimits:
 
     @classmethod
     def of_account(cls, settings: TargetSettings, clock: Clock) -> RateLimits:
-        """Return the default limits. ``calls`` is shared by all tasks of the account on this machine."""
+        """Return the default limits. Tasks of the account share ``calls`` and the daily quotas.
+
+        They share them on this machine, or on all machines with the same Redis server.
+        """
         return cls(
             calls=shared_rate_limiter(settings, clock),
-            lookups=DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clock),
-            updates=DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clock),
+            lookups=DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clock, SharedQuota(settings, "lookups", clock)),
+            updates=DailyRateLimiter(CALLS_PER_SECOND, CALLS_PER_DAY, clock, SharedQuota(settings, "updates", clock)),
             links=NoLimit(),
             events=NoLimit(),
         )
@@ -158,7 +162,8 @@ class Session:
 
         flow = batch_status.wait_for_batches(self._context, batches, poll_interval, deadline, on_final)
         async with HttpxTransport(self.settings) as transport:
-            return await arun(self._authenticator().with_profile_token(flow), transport, self.clock)
+            flow = self._authenticator().with_profile_token(flow)
+            return await arun(flow, transport, self.clock, may_block=self.settings.redis is not None)
 
     def failed_ids(self, batches: Sequence[Batch]) -> set[str]:
         """Return the ids that Target lists as failed, at most 100,000 per batch; raises as ``batch_status``.

@@ -58,6 +58,7 @@ _EXTRA_KEYS = frozenset(
         "update_path_segment",
         "sync_log",
         "sync_log_keep_days",
+        "rate_limit_conn_id",
     ]
 )
 
@@ -70,8 +71,8 @@ class TargetSettings:
     :param base_url: Base URL, ``scheme://host[:port]``, without a slash at the end.
     :param token: Profile API authentication token, or None to send no ``Authorization`` header.
     :param uses_ecid: Whether the site identifies visitors by ECID.
-    :param calls_per_minute: Maximum number of calls in any 60 seconds, polls included, of all tasks on a machine: 1 to
-        50.
+    :param calls_per_minute: Maximum number of calls in any 60 seconds, polls included, of all tasks on a machine, or
+        with ``redis`` on all machines: 1 to 50.
     :param allowed_status_hosts: Hosts of status URLs that are allowed in addition to those of Target and the base URL.
     :param timeout: Connect timeout, and read timeout for the next byte of a response, in seconds.
     :param verify: Whether server certificates are verified, or the path of trusted certificates.
@@ -87,6 +88,8 @@ class TargetSettings:
         the word ``client``.
     :param sync_log: ID of an Airflow connection, or a folder, where task runs are recorded, if any.
     :param sync_log_keep_days: Age in days from which records are deleted. None: they are kept.
+    :param rate_limit_conn_id: Connection id of the Redis server that holds the call budget of all machines, if any.
+    :param redis: Keyword arguments of ``redis.Redis`` for that server.
     """
 
     client_code: str
@@ -108,6 +111,8 @@ class TargetSettings:
     update_path_segment: str = UPDATE_PATH_SEGMENTS[0]
     sync_log: str | None = None
     sync_log_keep_days: int | None = None
+    rate_limit_conn_id: str | None = None
+    redis: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def from_fields(
@@ -167,6 +172,7 @@ class TargetSettings:
             update_path_segment=_choice("update_path_segment", fields.get("update_path_segment"), UPDATE_PATH_SEGMENTS),
             sync_log=_text("sync_log", fields.get("sync_log")),
             sync_log_keep_days=_sync_log_keep_days(fields.get("sync_log_keep_days")),
+            rate_limit_conn_id=_text("rate_limit_conn_id", fields.get("rate_limit_conn_id")),
         )
         if settings.clear_text_urls and not all(map(_keeps_clear_text_local, settings.proxies.items())):
             raise ConnectionSettingsError(

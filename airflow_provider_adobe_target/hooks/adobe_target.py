@@ -19,6 +19,7 @@ from airflow_provider_adobe_target.client.protocol import BatchBody
 from airflow_provider_adobe_target.client.session import Session
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, ConnectionSettingsError, ProfileDataError
+from airflow_provider_adobe_target.hooks.redis_connection import with_redis
 from airflow_provider_adobe_target.version_compat import BaseHook, get_async_connection, mask_secret
 
 if TYPE_CHECKING:
@@ -72,16 +73,22 @@ class AdobeTargetHook(BaseHook):
 
         :raises ConnectionSettingsError: If a field is invalid. The message names the field.
         """
-        return _settings(self.get_connection(self.adobe_target_conn_id))
+        settings = _settings(self.get_connection(self.adobe_target_conn_id))
+        if settings.rate_limit_conn_id is None:
+            return settings
+        return with_redis(settings, self.get_connection(settings.rate_limit_conn_id))
 
     @classmethod
     async def aget_settings(cls, adobe_target_conn_id: str) -> TargetSettings:
         """Return :attr:`settings` without blocking an event loop."""
-        return _settings(await get_async_connection(adobe_target_conn_id, hook=cls))
+        settings = _settings(await get_async_connection(adobe_target_conn_id, hook=cls))
+        if settings.rate_limit_conn_id is None:
+            return settings
+        return with_redis(settings, await get_async_connection(settings.rate_limit_conn_id, hook=cls))
 
     @cached_property
     def session(self) -> Session:
-        """The client session of the connection. Its calls share the rate limit of the account on this machine."""
+        """The client session of the connection. Its calls share the rate limits of the account."""
         return Session(self.settings, mask=mask_secret)
 
     def authenticate(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.client.rate_limit.daily import DailyRateLimiter
+from airflow_provider_adobe_target.client.rate_limit.daily_count import SharedQuota
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError, run_pool
 from airflow_provider_adobe_target.exceptions import (
@@ -53,9 +54,12 @@ class UpdateRate:
         """
         check_arguments(vars(self))
 
-    def limiter(self) -> DailyRateLimiter:
-        """Return a rate limiter for one kind of call."""
-        return DailyRateLimiter(self.updates_per_second, self.updates_per_day, clocks.SYSTEM)
+    def limiter(self, quota: SharedQuota | None = None) -> DailyRateLimiter:
+        """Return a rate limiter for one kind of call.
+
+        :param quota: Daily quota of the account for these calls, shared with other tasks; None for none.
+        """
+        return DailyRateLimiter(self.updates_per_second, self.updates_per_day, clocks.SYSTEM, quota)
 
 
 class RowUpdates:
@@ -77,7 +81,9 @@ class RowUpdates:
         looks_first: bool,
         is_dry_run: bool,
     ) -> None:
-        limits = replace(session.limits, lookups=rate.limiter(), updates=rate.limiter(), events=rate.limiter())
+        quotas = {name: SharedQuota(session.settings, name, clocks.SYSTEM) for name in ("lookups", "updates")}
+        limiters = {name: rate.limiter(quota) for name, quota in quotas.items()}
+        limits = replace(session.limits, **limiters, events=rate.limiter())
         self._session = session.replace(limits=limits)
         self._pipeline = pipeline
         self._max_workers = rate.max_concurrent_updates

@@ -24,6 +24,7 @@ def test_null_and_empty_mean_absent_in_every_field(absent):
         "update_path_segment",
         "sync_log",
         "sync_log_keep_days",
+        "rate_limit_conn_id",
     )
     found = read("acme", absent, absent, absent, absent, **dict.fromkeys(names, absent))
     assert found == TargetSettings(client_code="acme", base_url="https://acme.tt.omtrdc.net")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from airflow_provider_adobe_target.client.rate_limit.daily_count import SharedQuota
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
 CALLS_PER_SECOND = 10.0
@@ -34,9 +35,11 @@ class DailyRateLimiter:
     :param per_second: Maximum number of calls per second.
     :param per_day: Maximum number of calls in any 24 hours.
     :param clock: Clock.
+    :param quota: Quota of the account, shared with other tasks; None for none.
     """
 
-    def __init__(self, per_second: float, per_day: int, clock: Clock) -> None:
+    def __init__(self, per_second: float, per_day: int, clock: Clock, quota: SharedQuota | None = None) -> None:
+        self._quota = quota
         self._pause = 1 / per_second
         self._per_day = per_day
         self._clock = clock
@@ -66,6 +69,8 @@ class DailyRateLimiter:
                 self._calls -= int(self._minutes.popleft()[1])
             if self._calls >= self._per_day:
                 return self._minutes[0][0] - now
+            if self._quota and (wait := self._quota.take()):
+                return wait
             if not self._minutes or now >= self._minutes[-1][0] - _DAY:
                 self._minutes.append([now + _MINUTE + _DAY, 0])
             self._minutes[-1][1] += 1

@@ -26,6 +26,7 @@ from airflow_provider_adobe_target.concurrency import file_lock
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from airflow_provider_adobe_target.client.rate_limit.protocols import Permit
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 
@@ -69,22 +70,35 @@ class RateLimiter:
             self.calls += 1
             self.wait_seconds += waited
 
-    def permit(self) -> QueuedPermit:
+    def permit(self) -> Permit:
         """Return a new permit for one call."""
         return QueuedPermit(self)
 
 
 def shared_rate_limiter(settings: TargetSettings, clock: Clock) -> RateLimiter:
-    """Return the limiter that all tasks on this machine with the same base URL and client code share.
+    """Return the limiter that all tasks with the same base URL and client code share.
 
-    If the shared folder cannot be used, a warning is logged once and the limiter is not shared.
+    They share it on this machine, or on all machines that use the same Redis server if the connection names one. If
+    the shared folder cannot be used, a warning is logged once and the limiter is not shared.
+    """
+    if settings.redis is None:
+        return machine_rate_limiter(settings, settings.calls_per_minute, clock)
+    from airflow_provider_adobe_target.client.rate_limit.redis_limiter import redis_rate_limiter
+
+    return redis_rate_limiter(settings, clock)
+
+
+def machine_rate_limiter(settings: TargetSettings, calls_per_minute: int, clock: Clock) -> RateLimiter:
+    """Return the limiter that the tasks on this machine share.
+
+    :param calls_per_minute: Maximum number of calls in any 60 seconds.
     """
     try:
         store = FileStore(file_lock.shared_folder(), account_digest(settings))
     except OSError as error:
         _warn_once(error)
-        return RateLimiter(settings.calls_per_minute, clock)
-    return RateLimiter(settings.calls_per_minute, clock, store)
+        return RateLimiter(calls_per_minute, clock)
+    return RateLimiter(calls_per_minute, clock, store)
 
 
 class QueuedPermit:
@@ -109,12 +123,14 @@ class QueuedPermit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # If the log cannot be written, other processes remove this entry: it is neither renewed nor locked.
-        with suppress(OSError), self._store.open(self._rate_limiter.clock) as call_log:
-            self._leave_queue(call_log)
-            if self._name in call_log.running:
-                call_log.running.remove(self._name)
-                call_log.ended.append(call_log.at)
-        self._store.unlock(self._name)
+        try:
+            with suppress(OSError), self._store.open(self._rate_limiter.clock) as call_log:
+                self._leave_queue(call_log)
+                if self._name in call_log.running:
+                    call_log.running.remove(self._name)
+                    call_log.ended.append(call_log.at)
+        finally:
+            self._store.unlock(self._name)
 
     def try_acquire(self) -> float:
         """Try to acquire the permit, without blocking.

@@ -159,13 +159,15 @@ def _trusting(path: str, changed_at: int) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=path)
 
 
-async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
+async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock, *, may_block: bool = False) -> T:
     """Run a flow in an event loop and return its result.
 
     Large responses are parsed in a thread, because half a million listed rows would block the event loop for seconds.
+
+    :param may_block: Whether the flow's rate limiter may block. All steps of the flow then run in threads.
     """
     try:
-        command = next(flow)
+        command = await _resume_in_thread(flow, None) if may_block else next(flow)
         while True:
             answer: SendResult | None = None
             if isinstance(command, Wait):
@@ -173,7 +175,7 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
                 await clock.asleep(command.seconds)
             else:
                 answer = await transport.send(command.request)
-            if isinstance(answer, Response) and len(answer.body) > _PARSED_IN_LOOP_BYTES:
+            if may_block or (isinstance(answer, Response) and len(answer.body) > _PARSED_IN_LOOP_BYTES):
                 command = await _resume_in_thread(flow, answer)
             else:
                 command = flow.send(answer)
@@ -181,7 +183,10 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock) -> T:
         result: T = end.value
         return result
     finally:
-        flow.close()
+        if may_block:
+            await asyncio.shield(asyncio.to_thread(flow.close))
+        else:
+            flow.close()
 
 
 class _FlowEnded(Exception):  # noqa: N818  # not an error
@@ -192,7 +197,7 @@ class _FlowEnded(Exception):  # noqa: N818  # not an error
         self.value = value
 
 
-async def _resume_in_thread(flow: Flow[T], answer: SendResult) -> Send | Wait:
+async def _resume_in_thread(flow: Flow[T], answer: SendResult | None) -> Send | Wait:
     thread = asyncio.ensure_future(asyncio.to_thread(_resume, flow, answer))
     try:
         return await asyncio.shield(thread)
@@ -202,7 +207,7 @@ async def _resume_in_thread(flow: Flow[T], answer: SendResult) -> Send | Wait:
         raise
 
 
-def _resume(flow: Flow[T], answer: SendResult) -> Send | Wait:
+def _resume(flow: Flow[T], answer: SendResult | None) -> Send | Wait:
     try:
         return flow.send(answer)
     except StopIteration as end:
