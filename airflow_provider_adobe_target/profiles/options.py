@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_provider_adobe_target.argument_checks import check_arguments
+from airflow_provider_adobe_target.privacy import PrivacyRules
 from airflow_provider_adobe_target.profiles.mapping import AttributeCase
 from airflow_provider_adobe_target.profiles.validation import RiskyValue
 
@@ -28,6 +29,7 @@ class ProfileOptions:
     on_duplicate_id: DuplicateId = "first"
     on_risky_value: RiskyValue = "replace"
     max_value_length: int = 5_000
+    privacy: PrivacyRules = PrivacyRules()
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -43,4 +45,5 @@ class ProfileOptions:
             not self.skip_invalid_records
             or self.max_invalid_pct is not None
             or self.on_duplicate_id in ("fail", "last")
+            or self.privacy.checks_all_rows_first
         )

@@ -18,9 +18,11 @@ from airflow_provider_adobe_target.profiles.deduplication import first_of_each_i
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping, leaf_type, map_columns
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.privacy import PersonalDataCheck, check_blocked, hash_texts
 from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
+from airflow_provider_adobe_target.profiles.suspicious_ids import SuspiciousIds
 from airflow_provider_adobe_target.profiles.validation import (
     Verdicts,
     Warnings,
@@ -104,6 +106,8 @@ class ProfilePipeline:
             raise ProfileDataError(f"With id_map, max_bytes_per_file must be {_MIN_BYTES_WITH_MAP:,} or more.")
         self._spilled_profiles = SpillFile(folder / "own")
         self._warnings = Warnings()
+        self._personal_data = PersonalDataCheck(options.privacy)
+        self._suspicious_ids = SuspiciousIds(options.privacy.options.on_suspicious_id)
         self._mapping: ProfileMapping | None = None
         self._mapped_schema: pa.Schema | None = None
         # Attribute name to source column, in the order of the columns of the file.
@@ -234,6 +238,7 @@ class ProfilePipeline:
             if self._statistics:
                 self._statistics.add(_attributes(profiles), profiles.columns[2:], len(profiles))
             yield profiles
+        self._suspicious_ids.finish()
         check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
 
     def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str) -> None:
@@ -263,6 +268,7 @@ class ProfilePipeline:
             check_attribute_names([(attribute.column, attribute.name) for attribute in mapping.attributes], id_type)
         if len(columns) > len(self._columns):
             warn_of_case(list(columns))
+            check_blocked(columns, options.privacy)
         self._columns = columns
         self._mapping, self._mapped_schema = mapping, schema
         if self._statistics:
@@ -282,6 +288,7 @@ class ProfilePipeline:
         values = batch.column(mapping.id_column)
         refuse_unfit_ids(values, mapping.id_column)
         ids = check_ids(values, mapping.id_column, mapping.id_type, self._risky_value, verdicts, self._warnings)
+        self._suspicious_ids.add(ids, mapping.id_column, mapping.id_type)
         leaves = LeafReader(batch)
         attributes = {attribute.name: attribute for attribute in mapping.attributes}
         texts = {}
@@ -290,6 +297,8 @@ class ProfilePipeline:
                 texts[name] = pa.nulls(len(batch), pa.string())
                 continue
             text = to_text(leaves.read(attributes[name]))
+            if options.privacy.is_hashed(name, column):
+                text = hash_texts(text, options.privacy.salt)
             texts[name] = check_values(
                 text, column, options.max_value_length, self._risky_value, verdicts, self._warnings
             )
@@ -297,10 +306,17 @@ class ProfilePipeline:
             check_sizes(ids, texts, room_for_a_row(mapping.id_type, list(texts), options.max_bytes_per_file), verdicts)
         else:
             check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
+        self._search_personal_data(texts)
         self.values_replaced += verdicts.values_replaced
         names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]
         profiles = pa.record_batch([self._row_numbers(batch), ids, *texts.values()], names)
         return self._without_skipped_rows(profiles, verdicts)
+
+    def _search_personal_data(self, texts: dict[str, pa.StringArray]) -> None:
+        rules = self._options.privacy
+        columns = {name: self._columns[name] for name in texts}
+        shown = {columns[name]: text for name, text in texts.items() if not rules.is_hashed(name, columns[name])}
+        self._personal_data.add(shown)
 
     def _row_numbers(self, batch: pa.RecordBatch) -> pa.Array:
         numbers = np.arange(self.rows_read, self.rows_read + len(batch))
