@@ -58,9 +58,10 @@ _BOOLEANS = (
     "skip_invalid_records",
     "wait_for_completion",
 )
-_TEXTS = ("audience_column", "id_column", "mbox", "universe_id_column")
+_TEXTS = ("audience_column", "fallback_id_column", "id_column", "mbox", "universe_id_column")
 _OPTIONAL = (
     "authenticated",
+    "fallback_id_column",
     "id_column",
     "max_invalid_pct",
     "max_not_found_pct",

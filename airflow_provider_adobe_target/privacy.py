@@ -94,3 +94,7 @@ class PrivacyRules:
             if any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for name in names):
                 return pattern
         return None
+
+
+NO_PRIVACY_OPTIONS = PrivacyRules()
+"""Rules of a task without options: checks that warn."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_provider_adobe_target.argument_checks import check_arguments
-from airflow_provider_adobe_target.privacy import PrivacyRules
+from airflow_provider_adobe_target.privacy import NO_PRIVACY_OPTIONS, PrivacyRules
 from airflow_provider_adobe_target.profiles.mapping import AttributeCase
 from airflow_provider_adobe_target.profiles.validation import RiskyValue
 
@@ -29,7 +29,8 @@ class ProfileOptions:
     on_duplicate_id: DuplicateId = "first"
     on_risky_value: RiskyValue = "replace"
     max_value_length: int = 5_000
-    privacy: PrivacyRules = PrivacyRules()
+    privacy: PrivacyRules = NO_PRIVACY_OPTIONS
+    fallback_id_column: str | None = None
 
     def __post_init__(self) -> None:
         """Check the options.

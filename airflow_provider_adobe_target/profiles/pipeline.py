@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from airflow_provider_adobe_target.profiles.attribute_names import check_attribu
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
+from airflow_provider_adobe_target.profiles.fallback_ids import FallbackIds, other_id_type
 from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping, leaf_type, map_columns
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.privacy import PersonalDataCheck, check_blocked, hash_texts
@@ -104,7 +105,10 @@ class ProfilePipeline:
         self._id_map = id_map
         if id_map and options.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
             raise ProfileDataError(f"With id_map, max_bytes_per_file must be {_MIN_BYTES_WITH_MAP:,} or more.")
+        if id_map and options.fallback_id_column:
+            raise ProfileDataError("id_map and fallback_id_column cannot be used together.")
         self._spilled_profiles = SpillFile(folder / "own")
+        self._fallback = FallbackIds(options.fallback_id_column, folder) if options.fallback_id_column else None
         self._warnings = Warnings()
         self._personal_data = PersonalDataCheck(options.privacy)
         self._suspicious_ids = SuspiciousIds(options.privacy.options.on_suspicious_id)
@@ -129,7 +133,8 @@ class ProfilePipeline:
     def id_types(self) -> list[str]:
         """Types of all ids in the files, including those of the id map."""
         linked = self._id_map.linked_types(self.id_type) if self._id_map else []
-        return list(dict.fromkeys([self.id_type, *linked]))
+        fallback = [other_id_type(self.id_type)] if self._fallback else []
+        return list(dict.fromkeys([self.id_type, *linked, *fallback]))
 
     @property
     def checks_all_rows_first(self) -> bool:
@@ -164,7 +169,8 @@ class ProfilePipeline:
 
     def record_batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Read the rows, with the required columns only; see ``Rows.record_batches``."""
-        yield from self._rows.record_batches(self._mapping.columns if self._mapping else None)
+        further = [self._fallback.column] if self._fallback else []
+        yield from self._rows.record_batches([*self._mapping.columns, *further] if self._mapping else None)
 
     def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
         """Check and encode the rows, and yield each file when it is complete: :meth:`profiles` and :meth:`write_files`.
@@ -186,6 +192,9 @@ class ProfilePipeline:
         for file in cut_files(blocks, self._folder, id_type=lambda: self.id_type, **limits):
             self.rows_sent += file.rows
             yield file
+        for file in self._fallback_files(limits) if self._fallback else ():
+            self.rows_sent += file.rows
+            yield file
         for id_type in self._id_map.linked_types(self.id_type) if self._id_map else ():
             folder = self._folder / f"linked-{id_type}"
             folder.mkdir()
@@ -193,6 +202,15 @@ class ProfilePipeline:
             for file in cut_files(blocks, folder, id_type=lambda id_type=id_type: id_type, **limits):  # type: ignore[misc]
                 self.rows_extended += file.rows
                 yield file
+
+    def _fallback_files(self, limits: dict[str, int]) -> Iterator[BatchFile]:
+        """Yield the files of the rows that have an id in the fallback column only."""
+        fallback = self._fallback
+        assert fallback is not None  # noqa: S101  # nosec B101  # for the type checker
+        reject = functools.partial(self._reject_duplicates, id_column=fallback.column)
+        profiles = self._one_of_each_id(fallback.profiles.record_batches(), fallback.folder, reject)
+        blocks = map(functools.partial(self._encode, id_column=fallback.column), profiles)
+        yield from cut_files(blocks, fallback.folder, id_type=lambda: other_id_type(self.id_type), **limits)
 
     def _spill_profiles(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the profiles. With an id map, also spill them to disk, to write them to linked ids later."""
@@ -232,23 +250,27 @@ class ProfilePipeline:
         The columns are ``row_number``, ``id``, and the attributes as text, named ``profile.`` and their name. Null
         means that the attribute is not changed. Parameters and errors as :meth:`files`.
         """
-        one_of_each = last_of_each_id if self._options.on_duplicate_id == "last" else first_of_each_id
         good = self._good_profiles(self.record_batches() if batches is None else batches)
-        for profiles in one_of_each(good, self._folder, self._reject_duplicates):
+        for profiles in self._one_of_each_id(good, self._folder, self._reject_duplicates):
             if self._statistics:
                 self._statistics.add(_attributes(profiles), profiles.columns[2:], len(profiles))
             yield profiles
         self._suspicious_ids.finish()
         check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
 
-    def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str) -> None:
+    @property
+    def _one_of_each_id(self) -> Callable[..., Iterator[pa.RecordBatch]]:
+        return last_of_each_id if self._options.on_duplicate_id == "last" else first_of_each_id
+
+    def refuse(self, profiles: pa.RecordBatch, reason: str, detail: str, id_column: str | None = None) -> None:
         """Reject rows of :meth:`profiles` that Adobe Target refused.
 
         :param profiles: Rows.
         :param reason: Reason, as in ``rejected_by_reason`` of the report.
         :param detail: Problem, without values.
+        :param id_column: Column of their ids. Default: the id column.
         """
-        self._reject(profiles, [reason] * len(profiles), [detail] * len(profiles))
+        self._reject(profiles, [reason] * len(profiles), [detail] * len(profiles), id_column)
 
     def _map(self, schema: pa.Schema, *, complete: bool) -> ProfileMapping:
         """Map the columns of a batch. Attributes of earlier batches are kept, to minimise the number of headers."""
@@ -256,7 +278,7 @@ class ProfilePipeline:
             return self._mapping
         options = self._options
         mapping = map_columns(
-            schema,
+            self._fallback.without_column(schema) if self._fallback else schema,
             id_column=options.id_column,
             id_type=options.id_type,
             attributes=options.attributes,
@@ -264,7 +286,8 @@ class ProfilePipeline:
             complete=complete,
         )
         columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}
-        for id_type in self._id_map.linked_types(mapping.id_type) if self._id_map else ():
+        further = self._id_map.linked_types(mapping.id_type) if self._id_map else ()
+        for id_type in [other_id_type(mapping.id_type)] if self._fallback else further:
             check_attribute_names([(attribute.column, attribute.name) for attribute in mapping.attributes], id_type)
         if len(columns) > len(self._columns):
             warn_of_case(list(columns))
@@ -279,10 +302,20 @@ class ProfilePipeline:
     def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the valid rows as text."""
         for batch in batches:
-            if len(batch):
-                yield self._check(batch, self._map(batch.schema, complete=False))
+            if not len(batch):
+                continue
+            mapping, numbers = self._map(batch.schema, complete=False), self._row_numbers(batch)
+            if self._fallback is None:
+                yield self._check(batch, mapping, numbers)
+                continue
+            has_id = self._fallback.has_id(batch, mapping.id_column)
+            rest = pc.invert(has_id)
+            if rest.true_count:
+                other = self._fallback.mapping(mapping)
+                self._fallback.profiles.write(self._check(batch.filter(rest), other, numbers.filter(rest)))
+            yield self._check(batch.filter(has_id), mapping, numbers.filter(has_id))
 
-    def _check(self, batch: pa.RecordBatch, mapping: ProfileMapping) -> pa.RecordBatch:
+    def _check(self, batch: pa.RecordBatch, mapping: ProfileMapping, numbers: pa.Array) -> pa.RecordBatch:
         options = self._options
         verdicts = Verdicts(len(batch))
         values = batch.column(mapping.id_column)
@@ -309,8 +342,8 @@ class ProfilePipeline:
         self._search_personal_data(texts)
         self.values_replaced += verdicts.values_replaced
         names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]
-        profiles = pa.record_batch([self._row_numbers(batch), ids, *texts.values()], names)
-        return self._without_skipped_rows(profiles, verdicts)
+        profiles = pa.record_batch([numbers, ids, *texts.values()], names)
+        return self._without_skipped_rows(profiles, verdicts, mapping.id_column)
 
     def _search_personal_data(self, texts: dict[str, pa.StringArray]) -> None:
         rules = self._options.privacy
@@ -323,7 +356,7 @@ class ProfilePipeline:
         self.rows_read += len(batch)
         return pa.array(numbers)
 
-    def _without_skipped_rows(self, profiles: pa.RecordBatch, verdicts: Verdicts) -> pa.RecordBatch:
+    def _without_skipped_rows(self, profiles: pa.RecordBatch, verdicts: Verdicts, id_column: str) -> pa.RecordBatch:
         """Remove invalid rows and rows in which every attribute is null, and count them.
 
         :raises BadRowError: If a row is invalid and ``skip_invalid_records`` is False.
@@ -337,6 +370,7 @@ class ProfilePipeline:
                 profiles.take(pa.array(bad)),
                 [verdicts.reasons[row] for row in bad],
                 [verdicts.details[row] for row in bad],
+                id_column,
             )
             profiles = profiles.filter(pa.array(verdicts.good))
         attributes = profiles.columns[2:]
@@ -347,12 +381,14 @@ class ProfilePipeline:
         self.rows_empty += is_empty.true_count
         return profiles.filter(pc.invert(is_empty)) if is_empty.true_count else profiles
 
-    def _reject(self, profiles: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
+    def _reject(
+        self, profiles: pa.RecordBatch, reasons: list[str], details: list[str], id_column: str | None = None
+    ) -> None:
         assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
-        columns = [self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
+        columns = [id_column or self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
         self.rejects.add(columns, profiles, reasons, details)
 
-    def _reject_duplicates(self, profiles: pa.RecordBatch) -> None:
+    def _reject_duplicates(self, profiles: pa.RecordBatch, id_column: str | None = None) -> None:
         if not len(profiles):
             return
         kept = self._options.on_duplicate_id
@@ -362,12 +398,13 @@ class ProfilePipeline:
                 "Make ids unique at their source, or set on_duplicate_id to choose which row is sent."
             )
         detail = "an earlier row has this id" if kept == "first" else "a later row has this id"
-        self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles))
+        self._reject(profiles, ["duplicate_id"] * len(profiles), [detail] * len(profiles), id_column)
 
-    def _encode(self, profiles: pa.RecordBatch) -> tuple[list[str], Lines]:
+    def _encode(self, profiles: pa.RecordBatch, id_column: str | None = None) -> tuple[list[str], Lines]:
         if self._refused_ids is not None:
             refused = profiles.filter(pc.is_in(profiles.column("id"), self._refused_ids))
-            self.refuse(refused, "refused_by_target", "Adobe Target accepted the row, and lists it as failed")
+            detail = "Adobe Target accepted the row, and lists it as failed"
+            self.refuse(refused, "refused_by_target", detail, id_column)
         return _attributes(profiles), encode_lines(profiles.columns[1:])
 
 

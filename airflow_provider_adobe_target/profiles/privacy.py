@@ -17,8 +17,10 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.privacy import PrivacyRules
 from airflow_provider_adobe_target.profiles.values.text_column import TextColumn
 
-_FIRST_ROWS = 2_000  # all of these are in the sample
-_ROWS_PER_BATCH = 200  # of every later batch
+_FIRST_ROWS = 2_000  # of the first batch
+_FURTHER_ROWS = 100  # of every second batch
+_EVERY = 2
+_MIN_NUMBER_LENGTH = 9  # of a phone number with its separators
 _MAX_LENGTH = 5_000  # characters of a value that are searched
 
 # Patterns are for RE2, whose time is linear in the length of the value.
@@ -81,14 +83,14 @@ def _digest(text: str, salt: str | None) -> str | None:
 class PersonalDataCheck:
     """Search a sample of the values of a run for personal data.
 
-    The sample has the first 2,000 rows and 200 rows of each later batch.
+    The sample has 2,000 rows of the first batch and 100 rows of every second batch, evenly spaced.
 
     :param rules: Rules of the run.
     """
 
     def __init__(self, rules: PrivacyRules) -> None:
         self._action = rules.options.on_personal_data
-        self._rows = 0
+        self._batches = 0
         self._sampled: Counter[str] = Counter()
         self._found: dict[str, Counter[str]] = defaultdict(Counter)
         self._logged: set[tuple[str, str]] = set()
@@ -101,11 +103,12 @@ class PersonalDataCheck:
         """
         if self._action == "ignore" or not texts:
             return
+        most = _FURTHER_ROWS if self._batches else _FIRST_ROWS
+        self._batches += 1
+        if self._batches % _EVERY != 1:
+            return
         rows = len(next(iter(texts.values())))
-        indices = None
-        if self._rows + rows > _FIRST_ROWS and rows > _ROWS_PER_BATCH:
-            indices = pa.array(np.linspace(0, rows - 1, _ROWS_PER_BATCH).astype(np.int64))
-        self._rows += rows
+        indices = pa.array(np.linspace(0, rows - 1, most).astype(np.int64)) if rows > most else None
         for column, text in texts.items():
             sample = (text if indices is None else text.take(indices)).drop_null()
             self._sampled[column] += len(sample)
@@ -130,7 +133,7 @@ class PersonalDataCheck:
                 raise ProfileDataError(
                     f"{message} Remove the column, add it to hash_attributes, or set on_personal_data='warn'."
                 )
-            log.warning("%s Adobe's terms may not allow it in profiles. hash_attributes sends a digest instead.", message)
+            log.warning("%s Adobe's terms may not allow it. hash_attributes sends digests instead.", message)
 
 
 def _kinds(sample: pa.StringArray) -> dict[str, int]:
@@ -141,8 +144,9 @@ def _kinds(sample: pa.StringArray) -> dict[str, int]:
     counts = {}
     if pc.any(pc.match_substring(sample, "@")).as_py():
         counts["e-mail addresses"] = _matches(sample, _EMAIL)
-    counts["phone numbers"] = _matches(sample, _PHONE)
-    cards = sample.filter(pc.match_substring_regex(sample, _CARD)).to_pylist()
+    long = sample.filter(pc.greater_equal(pc.binary_length(sample), _MIN_NUMBER_LENGTH))
+    counts["phone numbers"] = _matches(long, _PHONE)
+    cards = long.filter(pc.match_substring_regex(long, _CARD)).to_pylist()
     counts["payment card numbers"] = sum(map(is_card_number, cards))
     counts["numbers of that length"] = len(cards) if counts["payment card numbers"] else 0
     return {kind: count for kind, count in counts.items() if count}

@@ -84,5 +84,5 @@ def test_letter_case_is_compared_in_bounded_memory():
     for number in range(20):
         check.add(pa.array([f"id-{number}-{n}" for n in range(10_000)]), "id", "thirdPartyId")
     check.add(pa.array(["ID-0-0"]), "id", "thirdPartyId")
-    assert sum(map(len, check._sample)) == 50_000
+    assert len(check._sample) == 50_000
     assert check.counts["case"] == 0
