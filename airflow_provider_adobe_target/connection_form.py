@@ -176,6 +176,14 @@ EXTRA_FIELDS = (
         "machines together. Default: each machine has a budget of its own.",
         placeholder="redis_default",
     ),
+    ExtraField(
+        "block_attributes",
+        "Blocked attributes",
+        "Names or patterns of attributes that no task may send, comma-separated. 'default' stands for names of e-mail "
+        "addresses, phone and card numbers. Default: none.",
+        placeholder="default, birth*",
+    ),
+    ExtraField("hash_salt", "Salt of hashed attributes", "Key of the digests of hash_attributes.", secret=True),
 )
 
 

@@ -96,5 +96,14 @@ class PrivacyRules:
         return None
 
 
+def check_privacy(options: object) -> None:
+    """Check the ``privacy`` argument of an operator.
+
+    :raises ProfileDataError: If it is neither None nor :class:`PrivacyOptions`.
+    """
+    if options is not None and not isinstance(options, PrivacyOptions):
+        raise ProfileDataError(f"privacy must be PrivacyOptions(…), not {type(options).__name__}.")
+
+
 NO_PRIVACY_OPTIONS = PrivacyRules()
 """Rules of a task without options: checks that warn."""

@@ -25,6 +25,8 @@ EXTRA_NAMES = {
     "sync_log",
     "sync_log_keep_days",
     "rate_limit_conn_id",
+    "block_attributes",
+    "hash_salt",
 }
 
 
@@ -48,7 +50,7 @@ def test_only_the_secret_is_hidden_while_typed():
     hidden = {
         name for name, field in connection_form.conn_fields().items() if field["schema"].get("format") == "password"
     }
-    assert hidden == {"client_secret"}
+    assert hidden == {"client_secret", "hash_salt"}
 
 
 def test_calls_a_minute_are_held_to_what_target_allows():

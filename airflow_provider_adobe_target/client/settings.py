@@ -24,6 +24,7 @@ from airflow_provider_adobe_target.client.settings_fields import (
     _hosts,
     _keeps_clear_text_local,
     _oauth,
+    _patterns,
     _proxies,
     _sync_log_keep_days,
     _text,
@@ -59,6 +60,8 @@ _EXTRA_KEYS = frozenset(
         "sync_log",
         "sync_log_keep_days",
         "rate_limit_conn_id",
+        "block_attributes",
+        "hash_salt",
     ]
 )
 
@@ -90,6 +93,8 @@ class TargetSettings:
     :param sync_log_keep_days: Age in days from which records are deleted. None: they are kept.
     :param rate_limit_conn_id: Connection id of the Redis server that holds the call budget of all machines, if any.
     :param redis: Keyword arguments of ``redis.Redis`` for that server.
+    :param block_attributes: Names or patterns of attributes that no task may send.
+    :param hash_salt: Key of the digests of hashed attributes, if any.
     """
 
     client_code: str
@@ -113,6 +118,8 @@ class TargetSettings:
     sync_log_keep_days: int | None = None
     rate_limit_conn_id: str | None = None
     redis: Mapping[str, Any] | None = field(default=None, repr=False)
+    block_attributes: tuple[str, ...] = ()
+    hash_salt: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_fields(
@@ -133,7 +140,8 @@ class TargetSettings:
         :param extra: ``uses_ecid``, ``calls_per_minute``, ``allowed_status_hosts``, ``timeout``, ``verify``,
             ``proxies``, ``property_token``, ``client_id``, ``client_secret``, ``ims_scope``, ``ims_host``,
             ``tenant_id``, ``admin_host``, ``datastream_id``, ``ims_org_id``, ``edge_host``,
-            ``update_path_segment``, ``sync_log`` and ``sync_log_keep_days``. Other keys are ignored with a warning.
+            ``update_path_segment``, ``sync_log``, ``sync_log_keep_days``, ``rate_limit_conn_id``,
+            ``block_attributes`` and ``hash_salt``. Other keys are ignored with a warning.
         :param schema: ``http`` or ``https`` for a host name without a scheme, as in the URI form of a connection.
         :raises ConnectionSettingsError: If a field is invalid. The message names it.
         """
@@ -173,6 +181,8 @@ class TargetSettings:
             sync_log=_text("sync_log", fields.get("sync_log")),
             sync_log_keep_days=_sync_log_keep_days(fields.get("sync_log_keep_days")),
             rate_limit_conn_id=_text("rate_limit_conn_id", fields.get("rate_limit_conn_id")),
+            block_attributes=_patterns("block_attributes", fields.get("block_attributes")),
+            hash_salt=_token("hash_salt", fields.get("hash_salt")),
         )
         if settings.clear_text_urls and not all(map(_keeps_clear_text_local, settings.proxies.items())):
             raise ConnectionSettingsError(

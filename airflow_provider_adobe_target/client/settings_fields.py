@@ -127,6 +127,13 @@ def _text(name: str, value: Any) -> str | None:
     return text
 
 
+def _patterns(name: str, value: Any) -> tuple[str, ...]:
+    patterns = _items(name, _present(value))
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise ConnectionSettingsError(f"{name} must be names or patterns: '*email*, *phone*'.")
+    return tuple(patterns)
+
+
 def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return one of the choices. The default is the first."""
     choice = _present(value)

@@ -29,10 +29,15 @@ class OutcomeLimits:
 
     :param max_failed_pct: Percentage of rows, 0 to 100, that may have failed.
     :param max_not_found_pct: Percentage of rows, 0 to 100, whose id Target may not know. None for no limit.
+    :param max_failed_rows: Number of rows that may have failed. If ``max_failed_pct`` is 0, only this limit applies.
+        None for no limit.
+    :param max_not_found_rows: Number of rows whose id Target may not know. None for no limit.
     """
 
     max_failed_pct: float = 0.0
     max_not_found_pct: float | None = None
+    max_failed_rows: int | None = None
+    max_not_found_rows: int | None = None
 
     def __post_init__(self) -> None:
         """Check the limits.
@@ -40,6 +45,11 @@ class OutcomeLimits:
         :raises ProfileDataError: If a limit is not within 0 to 100.
         """
         check_arguments(vars(self))
+
+    @property
+    def counts_not_found(self) -> bool:
+        """Whether there is a limit on ids that Target does not know."""
+        return self.max_not_found_pct is not None or self.max_not_found_rows is not None
 
 
 NO_LIMITS = OutcomeLimits(max_failed_pct=100)
@@ -54,17 +64,24 @@ def evaluate_batches(batches: Sequence[Batch], limits: OutcomeLimits) -> list[st
     :raises BatchOutcomeError: If a batch is stuck or lost, its ``batchSize`` differs from the number of rows sent, or a
         limit is exceeded. The message has all problems, with batch ids and counts.
     """
-    max_failed_pct, max_not_found_pct = limits.max_failed_pct, limits.max_not_found_pct
     batches = [batch for batch in batches if not batch.is_planned]
     problems = _first([problem for batch in batches for problem in _problems_of(batch)])
-    problems += _limit_problem("max_failed_pct", max_failed_pct, "failed", [b.failures for b in batches], batches)
-    if max_not_found_pct is not None:
-        not_found = [batch.profiles_not_found for batch in batches]
-        problems += _limit_problem("max_not_found_pct", max_not_found_pct, "were not found", not_found, batches)
+    failed = [batch.failures for batch in batches]
+    if limits.max_failed_rows is not None:
+        problems += _row_limit_problem("max_failed_rows", limits.max_failed_rows, "failed", failed, batches)
+    if limits.max_failed_rows is None or limits.max_failed_pct:
+        problems += _limit_problem("max_failed_pct", limits.max_failed_pct, "failed", failed, batches)
+    not_found = [batch.profiles_not_found for batch in batches]
+    if limits.max_not_found_rows is not None:
+        limit = limits.max_not_found_rows
+        problems += _row_limit_problem("max_not_found_rows", limit, "were not found", not_found, batches)
+    if limits.max_not_found_pct is not None:
+        limit_pct = limits.max_not_found_pct
+        problems += _limit_problem("max_not_found_pct", limit_pct, "were not found", not_found, batches)
     if problems:
         raise BatchOutcomeError(" ".join(problems))
-    warnings = _first([warning for batch in batches for warning in _warnings(batch, max_not_found_pct is not None)])
-    return warnings if max_not_found_pct is not None else [*warnings, *_none_found(batches)]
+    warnings = _first([warning for batch in batches for warning in _warnings(batch, limits.counts_not_found)])
+    return warnings if limits.counts_not_found else [*warnings, *_few_found(batches)]
 
 
 def _first(sentences: list[str]) -> list[str]:
@@ -73,11 +90,33 @@ def _first(sentences: list[str]) -> list[str]:
     return sentences if more <= 0 else [*sentences[:_MAX_SENTENCES], f"Similar messages for {more:,} more."]
 
 
-def _none_found(batches: Sequence[Batch]) -> list[str]:
-    """Warn if Target knows none of the ids, which a wrong id column or id_type explains better than new customers."""
+def outcome_of(batches: Sequence[Batch], rows_rejected: int) -> str:
+    """Return the outcome of an upload that did not fail.
+
+    :param batches: All batches.
+    :param rows_rejected: Number of rows that were not sent because they are invalid.
+    :return: ``dry_run``, ``submitted`` if a batch is not final, ``partial`` if rows were rejected, failed or not found,
+        otherwise ``complete``.
+    """
+    if batches and all(batch.is_planned for batch in batches):
+        return "dry_run"
+    if not all(batch.final for batch in batches):
+        return "submitted"
+    lost = sum((batch.failures or 0) + (batch.profiles_not_found or 0) for batch in batches)
+    return "partial" if lost or rows_rejected else "complete"
+
+
+def _few_found(batches: Sequence[Batch]) -> list[str]:
+    """Warn if Target does not know most ids, which a wrong id column or id_type explains better than new customers."""
     rows = sum(_rows(batch) or 0 for batch in batches)
-    if not rows or sum(batch.profiles_not_found or 0 for batch in batches) < rows:
+    not_found = sum(batch.profiles_not_found or 0 for batch in batches)
+    if not rows or 2 * not_found <= rows:
         return []
+    if not_found < rows:
+        return [
+            f"Target found no profile for {not_found} of the {rows} rows, in {named(batches)}: they were not written. Check the "
+            "id column and id_type. To fail in this case, set max_not_found_pct."
+        ]
     return [
         f"Target found no profile for any of the {rows} rows, in {named(batches)}: nothing was written. "
         "Check the id column and id_type. To fail in this case, set max_not_found_pct."
@@ -119,6 +158,16 @@ def _limit_problem(
         return []
     ids = named(batch for batch, number in zip(batches, counts, strict=True) if number)
     return [f"{count} of {rows} rows {verb}: {count * 100 / rows:.4g} per cent, beyond {name}={limit}, in {ids}."]
+
+
+def _row_limit_problem(
+    name: str, limit: int, verb: str, counts: Sequence[int | None], batches: Sequence[Batch]
+) -> list[str]:
+    count = sum(number or 0 for number in counts)
+    if count <= limit:
+        return []
+    ids = ", ".join(str(batch.batch_id) for batch, number in zip(batches, counts, strict=True) if number)
+    return [f"{count} rows {verb}, beyond {name}={limit}, in {ids}."]
 
 
 def _rows(batch: Batch) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_adobe_target import argument_checks
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.privacy import check_privacy
 from airflow_provider_adobe_target.version_compat import AirflowFailException, ResolveMixin
 
 _PATHS_AND_NAMES = (
@@ -39,6 +40,7 @@ def check_arguments(task: Any) -> None:
     arguments = vars(task)
     try:
         argument_checks.check_arguments(arguments)
+        check_privacy(arguments.get("privacy"))
         for prefix in ("", "id_map_", "universe_"):
             if arguments.get(f"{prefix}csv_options") is not None:
                 from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions

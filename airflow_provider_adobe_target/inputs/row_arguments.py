@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
+from airflow_provider_adobe_target.privacy import PrivacyOptions, PrivacyRules
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
 
 FileFormat = Literal["parquet", "csv", "ndjson"]
@@ -78,6 +80,11 @@ class RowArguments:
 
         names = [option.name for option in fields(ProfileOptions) if hasattr(self, option.name)]
         return ProfileOptions(**{**{name: getattr(self, name) for name in names}, **changes})
+
+    def _privacy_rules(self, settings: TargetSettings) -> PrivacyRules:
+        """Return the ``privacy`` argument together with the rules of the connection."""
+        options = getattr(self, "privacy", None) or PrivacyOptions()
+        return PrivacyRules(options, settings.block_attributes, settings.hash_salt)
 
     @classmethod
     def partial(cls, **arguments: Any) -> RowsPartial:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
-from airflow_provider_adobe_target.client.verdict import NO_LIMITS, OutcomeLimits, evaluate_batches
+from airflow_provider_adobe_target.client.verdict import NO_LIMITS, OutcomeLimits, evaluate_batches, outcome_of
 from airflow_provider_adobe_target.concurrency.reader_thread import read_and_process
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
@@ -166,6 +166,7 @@ class BulkUpload:
         :raises BatchOutcomeError: If a batch failed or a limit is exceeded.
         """
         complete = {**report, "batches": [batch.to_dict() for batch in batches]}
+        complete["outcome"] = outcome_of(batches, report.get("rows_rejected", 0))
         rejects_path = self._write_refused_rows(batches)
         if rejects_path:
             complete["rejects_path"] = rejects_path
@@ -308,6 +309,7 @@ class BulkUpload:
             "api_version": self._options.api_version,
             "id_type": pipeline.id_type,
             "dry_run": self._options.dry_run,
+            "outcome": "dry_run" if self._options.dry_run else outcome_of(batches, pipeline.rows_rejected),
             **pipeline.counts,
             "rejects_path": rejects_path,
             **({"rejects_folder": str(self._outputs.rejects_path)} if self._outputs.rejects_path else {}),

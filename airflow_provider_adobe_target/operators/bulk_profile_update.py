@@ -21,6 +21,7 @@ from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
+from airflow_provider_adobe_target.privacy import PrivacyOptions
 from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import conf
 
@@ -61,6 +62,9 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
     :param attributes: Columns to send, or ``{column: parameter name}``. Default: every other column under its own name.
     :param attribute_case: ``lower`` writes attribute names in lower case, for databases that fold names to upper case.
         Parameter names in ``attributes`` are not changed.
+    :param fallback_id_column: Column of ids of the other type, for rows without an id in ``id_column``. They are sent
+        in files of their own.
+    :param privacy: Rules that hash or block attributes and check values and ids for personal data. Default: warnings.
     :param id_map: Further ids of the same people, to which each row is also written: a table, as ``data``, with the
         columns ``id``, ``linked_id`` and ``linked_id_type``, or with the links of ``IdentityLinkOperator``.
     :param id_map_sql: One statement whose result is the id map, on ``sql_conn_id`` (templated, also a ``.sql`` file).
@@ -95,6 +99,8 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
     :param timeout: Maximum wait as seconds or a timedelta. The task then fails with ``AirflowSensorTimeout``.
     :param max_failed_pct: Percentage of all rows, 0 to 100, that may have failed.
     :param max_not_found_pct: Percentage of all rows, 0 to 100, whose profile may not exist. ``None`` for no limit.
+    :param max_failed_rows: Number of rows that may have failed. If ``max_failed_pct`` is 0, only this limit applies.
+    :param max_not_found_rows: Number of rows whose profile may not exist.
     :param on_stuck: How a batch that Adobe Target does not complete is handled: ``fail``, or ``resubmit`` the same
         bytes once.
     :param on_status_lost: How a batch that Adobe Target no longer has is handled: as ``on_stuck``.
@@ -128,6 +134,8 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
         attribute_case: Literal["keep", "lower"] = "keep",
+        fallback_id_column: str | None = None,
+        privacy: PrivacyOptions | None = None,
         id_map: Any = None,
         id_map_sql: str | None = None,
         id_map_path: Any = None,
@@ -154,6 +162,8 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         timeout: float | timedelta = 24 * 60 * 60,
         max_failed_pct: float = 0.0,
         max_not_found_pct: float | None = None,
+        max_failed_rows: int | None = None,
+        max_not_found_rows: int | None = None,
         on_stuck: Literal["fail", "resubmit"] = "fail",
         on_status_lost: Literal["fail", "resubmit"] = "fail",
         durable: bool = True,
@@ -174,6 +184,8 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         self.id_type = id_type
         self.attributes = attributes
         self.attribute_case = attribute_case
+        self.fallback_id_column = fallback_id_column
+        self.privacy = privacy
         self.id_map = RowsArgument.of(id_map)
         self.id_map_sql = id_map_sql
         self.id_map_path = id_map_path
@@ -200,6 +212,8 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         self.timeout = to_seconds("timeout", timeout)
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
+        self.max_failed_rows = max_failed_rows
+        self.max_not_found_rows = max_not_found_rows
         self.on_stuck = on_stuck
         self.on_status_lost = on_status_lost
         self.durable = durable
@@ -287,7 +301,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         self._bulk_upload = BulkUpload(
             self.hook.session,
             UploadSource(self._rows, self._id_map, self._report_fields),
-            self._profile_options(),
+            self._profile_options(privacy_rules=self._privacy_rules(self.hook.settings)),
             options=self._upload_options(),
             limits=self._limits(),
             checkpoint=checkpoint or self._checkpoint(context),
@@ -308,7 +322,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         return UploadOptions(**{name: getattr(self, attribute) for name, attribute in names.items()})
 
     def _limits(self) -> OutcomeLimits:
-        return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct)
+        return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct, self.max_failed_rows, self.max_not_found_rows)
 
     def _rows(self, folder: Path) -> Rows:
         """Return the rows. Subclasses may spill to ``folder``."""

@@ -198,7 +198,8 @@ class SingleProfileUpdateOperator(RowArguments, AdobeTargetOperator):
     # --- one profile ------------------------------------------------------------------------------------------
 
     def _update_one(self, deadline: float) -> dict[str, Any]:
-        options = self._profile_options(id_type=self._one_id_type, attributes=None)
+        rules = self._privacy_rules(self.hook.settings)
+        options = self._profile_options(id_type=self._one_id_type, attributes=None, privacy_rules=rules)
         max_update_bytes = room_in_update(self.hook.settings)
         pipeline, update = prepare_update(
             self.profile_id.value,
@@ -281,7 +282,9 @@ class SingleProfileUpdateOperator(RowArguments, AdobeTargetOperator):
 
         return ProfilePipeline(
             self._row_source.read(),
-            self._profile_options(attributes=self.attributes.value),
+            self._profile_options(
+                attributes=self.attributes.value, privacy_rules=self._privacy_rules(self.hook.settings)
+            ),
             folder,
             keep_rejects=bool(self.rejects_path),
             max_update_bytes=room_in_update(self.hook.settings),

@@ -29,7 +29,7 @@ class ProfileOptions:
     on_duplicate_id: DuplicateId = "first"
     on_risky_value: RiskyValue = "replace"
     max_value_length: int = 5_000
-    privacy: PrivacyRules = NO_PRIVACY_OPTIONS
+    privacy_rules: PrivacyRules = NO_PRIVACY_OPTIONS
     fallback_id_column: str | None = None
 
     def __post_init__(self) -> None:
@@ -46,5 +46,5 @@ class ProfileOptions:
             not self.skip_invalid_records
             or self.max_invalid_pct is not None
             or self.on_duplicate_id in ("fail", "last")
-            or self.privacy.checks_all_rows_first
+            or self.privacy_rules.checks_all_rows_first
         )

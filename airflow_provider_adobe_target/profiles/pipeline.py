@@ -110,8 +110,8 @@ class ProfilePipeline:
         self._spilled_profiles = SpillFile(folder / "own")
         self._fallback = FallbackIds(options.fallback_id_column, folder) if options.fallback_id_column else None
         self._warnings = Warnings()
-        self._personal_data = PersonalDataCheck(options.privacy)
-        self._suspicious_ids = SuspiciousIds(options.privacy.options.on_suspicious_id)
+        self._personal_data = PersonalDataCheck(options.privacy_rules)
+        self._suspicious_ids = SuspiciousIds(options.privacy_rules.options.on_suspicious_id)
         self._mapping: ProfileMapping | None = None
         self._mapped_schema: pa.Schema | None = None
         # Attribute name to source column, in the order of the columns of the file.
@@ -291,7 +291,7 @@ class ProfilePipeline:
             check_attribute_names([(attribute.column, attribute.name) for attribute in mapping.attributes], id_type)
         if len(columns) > len(self._columns):
             warn_of_case(list(columns))
-            check_blocked(columns, options.privacy)
+            check_blocked(columns, options.privacy_rules)
         self._columns = columns
         self._mapping, self._mapped_schema = mapping, schema
         if self._statistics:
@@ -330,8 +330,8 @@ class ProfilePipeline:
                 texts[name] = pa.nulls(len(batch), pa.string())
                 continue
             text = to_text(leaves.read(attributes[name]))
-            if options.privacy.is_hashed(name, column):
-                text = hash_texts(text, options.privacy.salt)
+            if options.privacy_rules.is_hashed(name, column):
+                text = hash_texts(text, options.privacy_rules.salt)
             texts[name] = check_values(
                 text, column, options.max_value_length, self._risky_value, verdicts, self._warnings
             )
@@ -346,7 +346,7 @@ class ProfilePipeline:
         return self._without_skipped_rows(profiles, verdicts, mapping.id_column)
 
     def _search_personal_data(self, texts: dict[str, pa.StringArray]) -> None:
-        rules = self._options.privacy
+        rules = self._options.privacy_rules
         columns = {name: self._columns[name] for name in texts}
         shown = {columns[name]: text for name, text in texts.items() if not rules.is_hashed(name, columns[name])}
         self._personal_data.add(shown)

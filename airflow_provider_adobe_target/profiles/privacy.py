@@ -17,9 +17,9 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.privacy import PrivacyRules
 from airflow_provider_adobe_target.profiles.values.text_column import TextColumn
 
-_FIRST_ROWS = 2_000  # of the first batch
-_FURTHER_ROWS = 100  # of every second batch
-_EVERY = 2
+_FIRST_ROWS = 2_000
+_FURTHER_ROWS = 100  # of one batch in _EVERY_ROWS rows
+_EVERY_ROWS = 32_768
 _MIN_NUMBER_LENGTH = 9  # of a phone number with its separators
 _MAX_LENGTH = 5_000  # characters of a value that are searched
 
@@ -83,14 +83,14 @@ def _digest(text: str, salt: str | None) -> str | None:
 class PersonalDataCheck:
     """Search a sample of the values of a run for personal data.
 
-    The sample has 2,000 rows of the first batch and 100 rows of every second batch, evenly spaced.
+    The sample has 2,000 rows of the first batches, and then 100 rows of one batch in 32,768 rows, evenly spaced.
 
     :param rules: Rules of the run.
     """
 
     def __init__(self, rules: PrivacyRules) -> None:
         self._action = rules.options.on_personal_data
-        self._batches = 0
+        self._rows = self._rows_sampled = self._next_sample = 0
         self._sampled: Counter[str] = Counter()
         self._found: dict[str, Counter[str]] = defaultdict(Counter)
         self._logged: set[tuple[str, str]] = set()
@@ -103,11 +103,15 @@ class PersonalDataCheck:
         """
         if self._action == "ignore" or not texts:
             return
-        most = _FURTHER_ROWS if self._batches else _FIRST_ROWS
-        self._batches += 1
-        if self._batches % _EVERY != 1:
-            return
         rows = len(next(iter(texts.values())))
+        self._rows += rows
+        most = max(_FIRST_ROWS - self._rows_sampled, 0)
+        if not most and self._rows >= self._next_sample:
+            most = _FURTHER_ROWS
+        if not most or not rows:
+            return
+        self._next_sample = self._rows + _EVERY_ROWS
+        self._rows_sampled += min(rows, most)
         indices = pa.array(np.linspace(0, rows - 1, most).astype(np.int64)) if rows > most else None
         for column, text in texts.items():
             sample = (text if indices is None else text.take(indices)).drop_null()

@@ -47,6 +47,8 @@ class BatchStatusSensor(AdobeTargetSensor):
     :param max_failed_pct: Percentage of all rows, 0 to 100, that may have failed.
     :param max_not_found_pct: Percentage of all rows, 0 to 100, whose profile may not exist (meaningful for v1).
         ``None`` for no limit.
+    :param max_failed_rows: Number of rows that may have failed. If ``max_failed_pct`` is 0, only this limit applies.
+    :param max_not_found_rows: Number of rows whose profile may not exist.
     :param rejects_path: Folder for the ids that Adobe Target refused, local or in object storage (templated). Default:
         the ``rejects_path`` of the upload, if ``batches`` contains its report.
     :param deferrable: Wait in the triggerer.
@@ -71,6 +73,8 @@ class BatchStatusSensor(AdobeTargetSensor):
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         max_failed_pct: float = 0.0,
         max_not_found_pct: float | None = None,
+        max_failed_rows: int | None = None,
+        max_not_found_rows: int | None = None,
         rejects_path: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 60,
@@ -82,6 +86,8 @@ class BatchStatusSensor(AdobeTargetSensor):
         self.adobe_target_conn_id = adobe_target_conn_id
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
+        self.max_failed_rows = max_failed_rows
+        self.max_not_found_rows = max_not_found_rows
         self.rejects_path = rejects_path
         self.deferrable = deferrable
         self._polled: list[Batch] | None = None
@@ -159,7 +165,7 @@ class BatchStatusSensor(AdobeTargetSensor):
 
     @property
     def _limits(self) -> OutcomeLimits:
-        return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct)
+        return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct, self.max_failed_rows, self.max_not_found_rows)
 
     def _evaluate(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
         self._keep_refused_ids(context, batches)

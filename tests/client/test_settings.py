@@ -25,6 +25,8 @@ def test_null_and_empty_mean_absent_in_every_field(absent):
         "sync_log",
         "sync_log_keep_days",
         "rate_limit_conn_id",
+        "block_attributes",
+        "hash_salt",
     )
     found = read("acme", absent, absent, absent, absent, **dict.fromkeys(names, absent))
     assert found == TargetSettings(client_code="acme", base_url="https://acme.tt.omtrdc.net")
@@ -268,3 +270,22 @@ def test_a_credential_that_cannot_be_used_names_the_field(extra, field):
     with pytest.raises(ConnectionSettingsError, match=field) as raised:
         read(**extra)
     assert "p8e-s" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "patterns"),
+    [(None, ()), ("*email*, default", ("*email*", "default")), (["a", ""], ("a",)), ('["a", "b"]', ("a", "b"))],
+)
+def test_blocked_attributes_are_a_list_or_comma_separated(given, patterns):
+    assert read(block_attributes=given).block_attributes == patterns
+
+
+def test_blocked_attributes_must_be_text():
+    with pytest.raises(ConnectionSettingsError, match="block_attributes must be names or patterns"):
+        read(block_attributes=[1])
+
+
+def test_the_salt_is_not_displayed():
+    settings = read(hash_salt=" hidden-word ")
+    assert settings.hash_salt == "hidden-word"
+    assert "hidden-word" not in repr(settings)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
-from airflow_provider_adobe_target.client.verdict import OutcomeLimits, evaluate_batches
-from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
+from airflow_provider_adobe_target.client.verdict import OutcomeLimits, evaluate_batches, outcome_of
+from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError, ProfileDataError
 
 STATUS_URL = "https://e.tt.omtrdc.net/s?batchId=acme-1-1"
 
@@ -141,7 +141,7 @@ def test_unknown_rows_are_taken_from_the_batch_size():
 
 
 def test_not_found_rows_matter_only_where_there_is_a_limit():
-    assert verdict(batch(not_found=999)) == []
+    assert verdict(batch(not_found=500)) == []
     assert verdict(batch(not_found=10), max_not_found_pct=1) == []
     with pytest.raises(BatchOutcomeError, match=r"11 of 1000 rows were not found.*max_not_found_pct"):
         verdict(batch(not_found=11), max_not_found_pct=1)
@@ -152,7 +152,9 @@ def test_no_id_found_in_any_batch_is_a_warning_without_a_limit():
     (warning,) = verdict(unknown, batch(10, not_found=10, batch_id="acme-1-2"))
     assert "no profile for any of the 1010 rows, in acme-1-1, acme-1-2" in warning
     assert verdict(unknown, max_not_found_pct=100) == []
-    assert verdict(unknown, batch(10)) == []
+    (warning,) = verdict(unknown, batch(10))
+    assert "no profile for 1000 of the 1010 rows" in warning
+    assert verdict(unknown, batch(1000)) == []
     assert verdict(batch(0)) == []
 
 
@@ -257,3 +259,60 @@ def test_a_message_about_a_thousand_batches_stays_short():
     failed = [batch(batch_id=f"acme-1-{number}", failed=1) for number in range(1_000)]
     with pytest.raises(BatchOutcomeError, match=r"^1000 of 1000000 rows failed.* acme-1-9 and 990 more\.$"):
         verdict(*failed)
+
+
+class TestRowLimits:
+    @pytest.mark.parametrize(("limit", "is_exceeded"), [(0, True), (2, True), (3, False)])
+    def test_failed_rows_are_limited_by_number(self, limit, is_exceeded):
+        batches = [batch(10, failed=2), batch(5, failed=1)]
+        limits = OutcomeLimits(max_failed_rows=limit)
+        if is_exceeded:
+            with pytest.raises(BatchOutcomeError, match=f"3 rows failed, beyond max_failed_rows={limit}, in "):
+                evaluate_batches(batches, limits)
+        else:
+            evaluate_batches(batches, limits)
+
+    def test_a_percentage_above_0_applies_as_well(self):
+        with pytest.raises(BatchOutcomeError, match="beyond max_failed_pct=10"):
+            evaluate_batches([batch(10, failed=2)], OutcomeLimits(max_failed_pct=10, max_failed_rows=5))
+
+    @pytest.mark.parametrize(("limit", "is_exceeded"), [(0, True), (3, True), (4, False)])
+    def test_rows_that_were_not_found_are_limited_by_number(self, limit, is_exceeded):
+        limits, batches = OutcomeLimits(max_not_found_rows=limit), [batch(10, not_found=4)]
+        if is_exceeded:
+            with pytest.raises(BatchOutcomeError, match="4 rows were not found, beyond max_not_found_rows"):
+                evaluate_batches(batches, limits)
+        else:
+            assert evaluate_batches(batches, limits) == []
+
+    @pytest.mark.parametrize("value", [-1, 1.5, True, "1"])
+    def test_a_limit_must_be_a_whole_number(self, value):
+        for name in ("max_failed_rows", "max_not_found_rows"):
+            with pytest.raises(ProfileDataError, match=f"{name} must be"):
+                OutcomeLimits(**{name: value})
+
+
+@pytest.mark.parametrize(("not_found", "warns"), [(5, False), (6, True), (10, True)])
+def test_more_than_half_of_the_ids_not_found_is_a_warning(not_found, warns):
+    warnings = evaluate_batches([batch(10, not_found=not_found)], OutcomeLimits())
+    assert any("Target found no profile for" in warning for warning in warnings) is warns
+
+
+@pytest.mark.parametrize(
+    ("counters", "rejected", "outcome"),
+    [
+        ({"rows": 10}, 0, "complete"),
+        ({"rows": 10}, 1, "partial"),
+        ({"rows": 10, "failed": 1}, 0, "partial"),
+        ({"rows": 10, "not_found": 1}, 0, "partial"),
+    ],
+)
+def test_the_outcome_of_final_batches(counters, rejected, outcome):
+    assert outcome_of([batch(**counters)], rejected) == outcome
+
+
+def test_the_outcome_of_batches_that_are_not_final():
+    submitted = batch(1, status="submitted")
+    assert outcome_of([batch(1), submitted], 0) == "submitted"
+    assert outcome_of([replace(submitted, status="dry_run", status_url=None)], 1) == "dry_run"
+    assert outcome_of([], 0) == "complete"

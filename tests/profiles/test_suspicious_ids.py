@@ -44,13 +44,13 @@ def test_a_warning_has_the_count_and_no_id(caplog, ids, text):
 @pytest.mark.parametrize(("ids", "text"), CASES)
 def test_fail_ends_the_task(ids, text):
     with pytest.raises(ProfileDataError, match=text):
-        run_pipeline(rows(ids), privacy=with_action("fail"))
+        run_pipeline(rows(ids), privacy_rules=with_action("fail"))
     assert with_action("fail").checks_all_rows_first
 
 
 @pytest.mark.parametrize(("ids", "text"), CASES)
 def test_ignore_does_not_check(caplog, ids, text):
-    run_pipeline(rows(ids), privacy=with_action("ignore"))
+    run_pipeline(rows(ids), privacy_rules=with_action("ignore"))
     assert messages(caplog) == []
 
 
