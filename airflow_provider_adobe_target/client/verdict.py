@@ -114,8 +114,8 @@ def _few_found(batches: Sequence[Batch]) -> list[str]:
         return []
     if not_found < rows:
         return [
-            f"Target found no profile for {not_found} of the {rows} rows, in {named(batches)}: they were not written. Check the "
-            "id column and id_type. To fail in this case, set max_not_found_pct."
+            f"Target found no profile for {not_found} of the {rows} rows, in {named(batches)}: they were not written. "
+            "Check the id column and id_type. To fail in this case, set max_not_found_pct."
         ]
     return [
         f"Target found no profile for any of the {rows} rows, in {named(batches)}: nothing was written. "

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+    from airflow_provider_adobe_target.profiles.plan import PlanBuilder
 
 log = logging.getLogger(__name__)
 
@@ -210,8 +211,12 @@ class BulkUpload:
         )
         self._folder = TempFolder()
         with self._explain_full_disk(sender), self._folder as folder:
+            plan = self._new_plan()
             pipeline = self._pipeline(
-                folder, keep_rejects=bool(self._outputs.rejects_path), statistics=self._outputs.statistics()
+                folder,
+                keep_rejects=bool(self._outputs.rejects_path),
+                statistics=self._outputs.statistics(),
+                plan=plan,
             )
             try:
                 self._send_files(pipeline, sender, stop)
@@ -226,7 +231,22 @@ class BulkUpload:
         self._log_counts(pipeline, len(sender.batches))
         max_invalid_pct = self._profile_options.max_invalid_pct
         check_row_counts(pipeline.rows_read, pipeline.rows_rejected, self._options.on_no_rows, max_invalid_pct)
-        return UploadResult(self._report(pipeline, sender.batches, rejects_path), sender.batches)
+        report = self._report(pipeline, sender.batches, rejects_path)
+        if plan is not None:
+            report["plan"] = self._finish_plan(plan, sender.batches)
+        return UploadResult(report, sender.batches)
+
+    def _new_plan(self) -> PlanBuilder | None:
+        from airflow_provider_adobe_target.profiles.plan import PlanBuilder
+
+        return PlanBuilder() if self._options.dry_run else None
+
+    def _finish_plan(self, builder: PlanBuilder, batches: Sequence[Batch]) -> dict[str, Any]:
+        """Log the plan of a dry run, and return it."""
+        sizes = [batch.bytes or 0 for batch in batches]
+        plan = builder.plan(sizes, self._session.settings.calls_per_minute)
+        log.info("The plan:\n%s", plan.to_markdown())
+        return plan.to_dict()
 
     def _pipeline(self, folder: Path, **options: Any) -> ProfilePipeline:
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline

@@ -17,7 +17,13 @@ from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_fi
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.fallback_ids import FallbackIds, other_id_type
-from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping, leaf_type, map_columns
+from airflow_provider_adobe_target.profiles.mapping import (
+    LeafReader,
+    ProfileMapping,
+    leaf_type,
+    map_columns,
+    type_name,
+)
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.privacy import PersonalDataCheck, check_blocked, hash_texts
 from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
@@ -39,6 +45,7 @@ from airflow_provider_adobe_target.spill import SpillFile
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.profiles.id_map import IdMap
+    from airflow_provider_adobe_target.profiles.plan import PlanBuilder
 
 # Adobe Target's prefix of attributes. In the pipeline, it separates attributes from internal columns: an attribute may
 # be named ``id``.
@@ -79,6 +86,7 @@ class ProfilePipeline:
         and line breaks are not delimiters there, so they are not checked. None for rows of batch files.
     :param id_map: Linked ids, to which the attributes of a row are also written.
     :param statistics: Counts the values of each attribute in the valid rows, one per id.
+    :param plan: Statistics of the attributes, which are collected while files are written.
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class ProfilePipeline:
         max_update_bytes: int | None = None,
         id_map: IdMap | None = None,
         statistics: AttributeStatistics | None = None,
+        plan: PlanBuilder | None = None,
     ) -> None:
         self._statistics = statistics
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
@@ -103,6 +112,7 @@ class ProfilePipeline:
         self._max_update_bytes = max_update_bytes
         self._risky_value = options.on_risky_value if max_update_bytes is None else None
         self._id_map = id_map
+        self._plan = plan
         if id_map and options.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
             raise ProfileDataError(f"With id_map, max_bytes_per_file must be {_MIN_BYTES_WITH_MAP:,} or more.")
         if id_map and options.fallback_id_column:
@@ -116,6 +126,7 @@ class ProfilePipeline:
         self._mapped_schema: pa.Schema | None = None
         # Attribute name to source column, in the order of the columns of the file.
         self._columns: dict[str, str] = {}
+        self._column_types: dict[str, tuple[str, str]] = {}  # by attribute name: column, and type in the source
         if rows.schema:
             self._map(rows.schema, complete=True)
 
@@ -209,14 +220,21 @@ class ProfilePipeline:
         assert fallback is not None  # noqa: S101  # nosec B101  # for the type checker
         reject = functools.partial(self._reject_duplicates, id_column=fallback.column)
         profiles = self._one_of_each_id(fallback.profiles.record_batches(), fallback.folder, reject)
-        blocks = map(functools.partial(self._encode, id_column=fallback.column), profiles)
+        blocks = map(functools.partial(self._encode, id_column=fallback.column), self._planned(profiles))
         yield from cut_files(blocks, fallback.folder, id_type=lambda: other_id_type(self.id_type), **limits)
 
     def _spill_profiles(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the profiles. With an id map, also spill them to disk, to write them to linked ids later."""
-        for batch in profiles:
+        for batch in self._planned(profiles):
             if self._id_map is not None and len(batch):
                 self._spilled_profiles.write(batch)
+            yield batch
+
+    def _planned(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the profiles, and add them to the plan."""
+        for batch in profiles:
+            if self._plan is not None:
+                self._plan.add(batch, self._column_types)
             yield batch
 
     def _linked_profiles(self, id_type: str, folder: Path) -> Iterator[pa.RecordBatch]:
@@ -293,6 +311,10 @@ class ProfilePipeline:
             warn_of_case(list(columns))
             check_blocked(columns, options.privacy_rules)
         self._columns = columns
+        for attribute in mapping.attributes:
+            kind = type_name(schema, attribute)
+            if self._column_types.get(attribute.name, ("", "null"))[1] == "null":
+                self._column_types[attribute.name] = (attribute.column, kind)
         self._mapping, self._mapped_schema = mapping, schema
         if self._statistics:
             types = {attribute.name: leaf_type(schema, attribute) for attribute in mapping.attributes}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,17 +124,18 @@ class PlanBuilder:
         self._attributes: dict[str, AttributePlan] = {}
         self._rows = 0
 
-    def add(self, profiles: pa.RecordBatch, types: dict[str, tuple[str, str]]) -> None:
+    def add(self, profiles: pa.RecordBatch, types: Mapping[str, tuple[str, str]]) -> None:
         """Add the profiles of one batch.
 
         :param profiles: ``row_number``, ``id``, and one column of texts for each attribute.
-        :param types: Column and type in the source, by attribute name in the order of the columns.
+        :param types: Column and type in the source, by attribute name.
         """
         self._rows += len(profiles)
-        for (name, (column, kind)), texts in zip(types.items(), profiles.columns[2:], strict=True):
+        for column_name, texts in zip(profiles.schema.names[2:], profiles.columns[2:], strict=True):
+            name = column_name.removeprefix("profile.")
+            column, kind = types[name]
             attribute = self._attributes.setdefault(name, AttributePlan(name, column, kind))
-            if attribute.type == "null":
-                attribute.type = kind
+            attribute.type = kind
             attribute.add(texts)
 
     def plan(self, file_sizes: Iterable[int], calls_per_minute: int) -> Plan:

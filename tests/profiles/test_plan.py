@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+from airflow_provider_adobe_target.profiles.plan import DistinctCount, PlanBuilder, minutes_at
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+
+
+def plan_of(rows, tmp_path, calls_per_minute=30, **options):
+    builder = PlanBuilder()
+    pipeline = ProfilePipeline(read_data(rows), ProfileOptions(**options), tmp_path, plan=builder)
+    sizes = [file.size for file in pipeline.files()]
+    return builder.plan(sizes, calls_per_minute), sizes
+
+
+def test_the_plan_has_the_statistics_of_each_attribute(tmp_path):
+    table = pa.table(
+        {
+            "thirdPartyId": ["U1", "U2", "U3", "U1", "U5"],
+            "tier": ["gold", "gold", None, "x", "Zürich"],
+            "points": [1, 2, 3, 4, None],
+        }
+    )
+    plan, sizes = plan_of(table, tmp_path)
+    assert (plan.rows, plan.files, plan.bytes) == (4, 1, sizes[0])
+    assert plan.to_dict()["attributes"] == [
+        {
+            "name": "tier",
+            "column": "tier",
+            "type": "string",
+            "values": 3,
+            "filled_pct": 75.0,
+            "distinct": 2,
+            "longest": 6,
+        },
+        {
+            "name": "points",
+            "column": "points",
+            "type": "int64",
+            "values": 3,
+            "filled_pct": 75.0,
+            "distinct": 3,
+            "longest": 1,
+        },
+    ]
+    json.dumps(plan.to_dict())
+
+
+def test_markdown_has_a_row_for_each_attribute_and_no_value(tmp_path):
+    plan, _ = plan_of([{"thirdPartyId": "U1", "address": {"city": "Secretville"}, "tier": "gold"}], tmp_path)
+    text = plan.to_markdown()
+    assert text.startswith("1 rows in 1 files of ")
+    assert "| address.city | string | 100.0 % | 1 | 11 |" in text
+    assert not any(word in text for word in ("Secretville", "gold", "U1"))
+
+
+def test_attributes_of_later_batches_and_of_fallback_ids_are_counted(tmp_path):
+    rows = [{"third_party_id": f"U{n}", "pc_id": None, "a": None} for n in range(20_000)]
+    rows += [{"third_party_id": None, "pc_id": f"p{n}", "a": "x", "b": n} for n in range(10)]
+    plan, _ = plan_of(rows, tmp_path, id_column="third_party_id", fallback_id_column="pc_id")
+    found = {attribute["name"]: attribute for attribute in plan.attributes}
+    assert plan.rows == 10
+    assert (found["a"]["values"], found["b"]["values"], found["b"]["distinct"]) == (10, 10, 10)
+    assert found["b"]["type"] == "int64"
+
+
+@pytest.mark.parametrize(
+    ("calls", "per_minute", "minutes"), [(0, 30, 0), (30, 30, 0), (31, 30, 1), (60, 30, 1), (101, 50, 2)]
+)
+def test_minutes_at_the_call_budget(calls, per_minute, minutes):
+    assert minutes_at(calls, per_minute) == minutes
+
+
+@given(st.lists(st.text(max_size=5), max_size=300))
+def test_few_distinct_texts_are_counted_exactly(texts):
+    count = DistinctCount()
+    for start in range(0, len(texts), 50):
+        count.add(pa.array(texts[start : start + 50], pa.string()))
+    assert count.estimate == len(set(texts))
+
+
+@pytest.mark.parametrize("distinct", [5_000, 300_000])
+def test_many_distinct_texts_are_estimated_in_little_memory(distinct):
+    count = DistinctCount()
+    for start in range(0, 2 * distinct, 10_000):
+        count.add(pa.array([f"text-{n % distinct}" for n in range(start, min(start + 10_000, 2 * distinct))]))
+    assert len(count._smallest) == 1_024
+    assert abs(count.estimate - distinct) < 0.12 * distinct
