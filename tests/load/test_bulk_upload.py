@@ -86,6 +86,18 @@ def test_a_dry_run_makes_no_call(upload, sandbox):
     assert sandbox.calls == []
 
 
+def test_a_dry_run_reports_and_logs_a_plan_without_values(upload, caplog):
+    caplog.set_level("INFO")
+    report = upload(dry_run=True).run()
+    plan = report["plan"]
+    assert (plan["rows"], plan["files"]) == (report["rows_sent"], 3)
+    assert plan["bytes"] == sum(batch["bytes"] for batch in report["batches"])
+    assert [attribute["filled_pct"] for attribute in plan["attributes"]] == [100.0]
+    assert "| Attribute | Type | Filled |" in caplog.text
+    assert report["outcome"] == "dry_run"
+    assert "plan" not in upload().run()
+
+
 def test_outputs_get_the_batches_when_sent_and_when_final(upload):
     seen = []
     outputs = UploadOutputs(on_batches=lambda batches: seen.append([batch.status for batch in batches]))
