@@ -24,6 +24,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "universe_file_format": _FILE_FORMATS,
 }
 _WHOLE_NUMBERS = {
+    "limit_rows": (1, 2**63 - 1),
     "max_bytes_per_file": (1, 49_999_999),
     "max_concurrent_calls": (1, 50),
     "max_concurrent_updates": (1, 32),
@@ -65,6 +66,7 @@ _OPTIONAL = (
     "authenticated",
     "fallback_id_column",
     "id_column",
+    "limit_rows",
     "max_invalid_pct",
     "max_failed_rows",
     "max_not_found_pct",

@@ -64,6 +64,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         Parameter names in ``attributes`` are not changed.
     :param fallback_id_column: Column of ids of the other type, for rows without an id in ``id_column``. They are sent
         in files of their own.
+    :param limit_rows: Number of rows that are read at most, for a first upload. Default: all.
     :param privacy: Rules that hash or block attributes and check values and ids for personal data. Default: warnings.
     :param id_map: Further ids of the same people, to which each row is also written: a table, as ``data``, with the
         columns ``id``, ``linked_id`` and ``linked_id_type``, or with the links of ``IdentityLinkOperator``.
@@ -136,6 +137,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         attribute_case: Literal["keep", "lower"] = "keep",
         fallback_id_column: str | None = None,
         privacy: PrivacyOptions | None = None,
+        limit_rows: int | None = None,
         id_map: Any = None,
         id_map_sql: str | None = None,
         id_map_path: Any = None,
@@ -186,6 +188,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         self.attribute_case = attribute_case
         self.fallback_id_column = fallback_id_column
         self.privacy = privacy
+        self.limit_rows = limit_rows
         self.id_map = RowsArgument.of(id_map)
         self.id_map_sql = id_map_sql
         self.id_map_path = id_map_path

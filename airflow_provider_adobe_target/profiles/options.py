@@ -31,6 +31,7 @@ class ProfileOptions:
     max_value_length: int = 5_000
     privacy_rules: PrivacyRules = NO_PRIVACY_OPTIONS
     fallback_id_column: str | None = None
+    limit_rows: int | None = None
 
     def __post_init__(self) -> None:
         """Check the options.

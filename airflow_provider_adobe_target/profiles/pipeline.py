@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 # Adobe Target's prefix of attributes. In the pipeline, it separates attributes from internal columns: an attribute may
 # be named ``id``.
 PROFILE_PREFIX = "profile."
+
+log = logging.getLogger(__name__)
 
 # Lower bound with an id map: a linked id may be longer than the id with which the size of the row was checked.
 _MIN_BYTES_WITH_MAP = 1_000_000
@@ -179,9 +182,21 @@ class ProfilePipeline:
         return {"rows_extended": self.rows_extended, "links_dropped": dropped}
 
     def record_batches(self) -> Generator[pa.RecordBatch, None, None]:
-        """Read the rows, with the required columns only; see ``Rows.record_batches``."""
+        """Read the rows, with the required columns only, up to ``limit_rows``; see ``Rows.record_batches``."""
         further = [self._fallback.column] if self._fallback else []
-        yield from self._rows.record_batches([*self._mapping.columns, *further] if self._mapping else None)
+        batches = self._rows.record_batches([*self._mapping.columns, *further] if self._mapping else None)
+        left = self._options.limit_rows
+        if left is None:
+            yield from batches
+            return
+        for batch in batches:
+            yield batch.slice(0, left)
+            left -= len(batch)
+            if left <= 0:
+                log.info("Further rows are not read, because of limit_rows=%s.", self._options.limit_rows)
+                break
+        if isinstance(batches, Generator):
+            batches.close()  # and with it the source
 
     def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
         """Check and encode the rows, and yield each file when it is complete: :meth:`profiles` and :meth:`write_files`.
