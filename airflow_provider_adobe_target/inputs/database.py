@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, islice
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.version_compat import BaseHook
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -23,12 +22,21 @@ log = logging.getLogger(__name__)
 _ADBC_BATCH_BYTES = 4 * 1024 * 1024
 
 
+class Database(Protocol):
+    """A database: a ``DbApiHook`` of Airflow, or another object that opens connections."""
+
+    def get_conn(self) -> Any:
+        """Return a new DB-API connection."""
+
+
 def database_hook(conn_id: str) -> DbApiHook:
     """Return the hook of a database connection.
 
     :raises ProfileDataError: If the connection's hook is not a ``DbApiHook``.
     """
     from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+    from airflow_provider_adobe_target.version_compat import BaseHook
 
     hook = BaseHook.get_hook(conn_id)
     if not isinstance(hook, DbApiHook):
@@ -39,14 +47,14 @@ def database_hook(conn_id: str) -> DbApiHook:
     return hook
 
 
-def read_sql(hook: DbApiHook, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
+def read_sql(hook: Database, sql: str, parameters: Iterable[Any] | Mapping[str, Any] | None) -> Rows:
     """Return the rows of one statement, streamed.
 
     PostgreSQL is read through ADBC if its driver is installed, the statement has no parameters (ADBC uses other
     placeholders), and ADBC returns the same text for every column type. Otherwise the connection's DB-API cursor is
     used: a server-side cursor for drivers whose default cursor buffers the whole result.
 
-    :param hook: Hook of the database connection.
+    :param hook: Hook of the database connection, or another object that opens connections.
     :param sql: Statement.
     :param parameters: Parameters of the statement; None for none.
     """

@@ -10,21 +10,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
     from airflow_provider_adobe_target.profiles.sources.partitions import DatasetFile
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
 
-def read_paths(paths: Any, options: FileOptions | None = None) -> Rows:
+def object_storage_path(text: str) -> Any:
+    """Return Airflow's ``ObjectStoragePath`` of a path, whose import needs Airflow."""
+    from airflow_provider_adobe_target.version_compat import ObjectStoragePath
+
+    return ObjectStoragePath(text)
+
+
+def read_paths(
+    paths: Any, options: FileOptions | None = None, path_of: Callable[[str], Any] = object_storage_path
+) -> Rows:
     """Return the rows of files, local or in object storage.
 
     The paths are read in the order given. The files of a folder or glob are sorted by path.
 
     :param paths: See :func:`path_texts`.
     :param options: File format, and delimiter and encoding of CSV.
+    :param path_of: Function that converts text to a path object.
     :raises ProfileDataError: If a path matches no file, or a file belongs to a Delta Lake, Hudi or Iceberg table.
     """
     from airflow_provider_adobe_target.profiles.sources.files import read_files
@@ -32,7 +43,7 @@ def read_paths(paths: Any, options: FileOptions | None = None) -> Rows:
     from airflow_provider_adobe_target.profiles.sources.table_formats import refuse_tables
 
     file_format = options.file_format if options else None
-    files = [file for path in path_texts(paths) for file in _files(path, file_format)]
+    files = [file for path in path_texts(paths) for file in _files(path, file_format, path_of)]
     refuse_tables(file.path if isinstance(file, DatasetFile) else file for file in files)
     return read_files(files, options)
 
@@ -51,7 +62,7 @@ def _texts(paths: Any) -> Iterator[str]:
     if isinstance(paths, str):
         listed = _listed(paths.strip())
         yield from [paths] if listed is None else listed
-    elif isinstance(paths, (os.PathLike, ObjectStoragePath)):
+    elif isinstance(paths, os.PathLike) or (not isinstance(paths, list) and _is_object_storage_path(paths)):
         yield str(paths)
     elif isinstance(paths, Iterable) and not isinstance(paths, (bytes, Mapping)):
         for path in paths:
@@ -60,6 +71,12 @@ def _texts(paths: Any) -> Iterator[str]:
         raise ProfileDataError(
             f"path contains {type(paths).__name__}. Pass text, pathlib.Path or ObjectStoragePath, or a list of these."
         )
+
+
+def _is_object_storage_path(value: Any) -> bool:
+    from airflow_provider_adobe_target.version_compat import ObjectStoragePath
+
+    return isinstance(value, ObjectStoragePath)
 
 
 def _listed(text: str) -> list[str] | None:
@@ -96,24 +113,24 @@ def _item(node: ast.expr) -> str | None:
     return path
 
 
-def _files(path: str, file_format: str | None) -> list[Any]:
+def _files(path: str, file_format: str | None, path_of: Callable[[str], Any]) -> list[Any]:
     from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
 
     before_glob = re.match(r"[^*?\[]*/|", path)
     folder = before_glob.group() if before_glob else ""
     pattern = path[len(folder) :]
     if not re.search(r"[*?\[]", pattern):
-        file = ObjectStoragePath(path)
+        file = path_of(path)
         if not file.exists():
             raise ProfileDataError(f"There is no file {path!r}.")
         return _folder_files(file, file_format) if file.is_dir() else [file]
-    files = dataset_files(ObjectStoragePath(folder or "."), pattern)
+    files = dataset_files(path_of(folder or "."), pattern)
     if not files:
         raise ProfileDataError(f"No file matches {path!r}.")
     return files
 
 
-def _folder_files(folder: ObjectStoragePath, file_format: str | None) -> list[DatasetFile]:
+def _folder_files(folder: Any, file_format: str | None) -> list[DatasetFile]:
     from airflow_provider_adobe_target.profiles.sources.files import SUFFIXES
     from airflow_provider_adobe_target.profiles.sources.partitions import dataset_files
     from airflow_provider_adobe_target.profiles.sources.table_formats import refuse_tables

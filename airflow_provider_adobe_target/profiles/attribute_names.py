@@ -55,7 +55,7 @@ def check_attribute_names(names: Sequence[tuple[str, str]], id_type: str) -> Non
     """
     columns_of: dict[str, list[str]] = defaultdict(list)
     for column, name in names:
-        if problem := _problem(name, id_type):
+        if problem := attribute_name_problem(name, id_type):
             raise ProfileDataError(
                 f"Column {column!r} cannot be the attribute {name!r}: {problem}. Rename it with "
                 f"attributes={{{column!r}: '…'}}, or remove it from attributes."
@@ -69,7 +69,12 @@ def check_attribute_names(names: Sequence[tuple[str, str]], id_type: str) -> Non
             )
 
 
-def _problem(name: str, id_type: str) -> str | None:
+def attribute_name_problem(name: str, id_type: str) -> str | None:
+    """Return why Adobe Target does not accept an attribute name, or None.
+
+    :param name: Name, without ``profile.``.
+    :param id_type: Name of the first column of the batch file.
+    """
     if name.startswith("profile."):
         return "Adobe Target adds 'profile.' itself"
     if name in _BUILT_IN or name.startswith(_BUILT_IN_PREFIXES):

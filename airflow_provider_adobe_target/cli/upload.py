@@ -1,0 +1,289 @@
+"""``adobe-target plan`` and ``adobe-target send``: upload rows without a DAG."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from airflow_provider_adobe_target.cli import output
+from airflow_provider_adobe_target.cli.connection import conn_id_option, connection_settings, has_connection
+from airflow_provider_adobe_target.cli.progress import UploadProgress, is_shown
+from airflow_provider_adobe_target.cli.rows import SQL_URL, CountedRows, RowArguments, count_rows, default_sql_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from airflow_provider_adobe_target.client.batch import Batch
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.load.bulk_upload import BulkUpload, UploadResult
+    from airflow_provider_adobe_target.profiles.rejects import Rejects
+    from airflow_provider_adobe_target.profiles.sources.rows import Rows
+
+_ROW_OPTIONS = (
+    click.argument("files", nargs=-1, metavar="[FILE]..."),
+    click.option(
+        "--sql", metavar="STATEMENT", help="Read the rows of a statement, or of the statement in a .sql file."
+    ),
+    click.option("--sql-conn-id", metavar="NAME", help="Airflow connection for --sql."),
+    click.option(
+        "--sql-url",
+        metavar="URL",
+        help=f"Database for --sql: duckdb:///file, sqlite:///file, or a URL of SQLAlchemy. Default: ${SQL_URL}.",
+    ),
+    click.option("--file-format", type=click.Choice(["parquet", "csv", "ndjson"]), help="Default: from the suffix."),
+    click.option("--delimiter", metavar="CHARACTER", help="Character between CSV cells.  [default: ,]"),
+    click.option("--encoding", metavar="NAME", help="Encoding of CSV files.  [default: utf-8]"),
+    click.option("--id-column", metavar="NAME", help="Default: the column named thirdPartyId, pcId and so on."),
+    click.option("--id-type", type=click.Choice(["thirdPartyId", "pcId"]), help="Default: from the id column's name."),
+    click.option(
+        "--attributes",
+        metavar="A,B",
+        help="Columns to send, as a,b or column=attribute,…  [default: every other column]",
+    ),
+    click.option("--attribute-case", type=click.Choice(["keep", "lower"]), default="keep", show_default=True),
+    click.option("--api-version", type=click.Choice(["v1", "v2"]), default="v2", show_default=True),
+    click.option("--max-rows-per-file", type=click.IntRange(1, 499_999), default=50_000, show_default=True),
+    click.option("--max-bytes-per-file", type=click.IntRange(1, 49_999_999), default=49_000_000, show_default=True),
+    click.option("--fail-on-invalid", is_flag=True, help="End at the first bad row, before anything is sent."),
+    click.option("--max-invalid-pct", type=click.FloatRange(0, 100), help="End before anything is sent above this."),
+    click.option("--on-duplicate-id", type=click.Choice(["first", "last", "fail"]), default="first", show_default=True),
+    click.option(
+        "--on-risky-value", type=click.Choice(["replace", "reject", "encode"]), default="replace", show_default=True
+    ),
+    click.option("--max-value-length", type=click.IntRange(1, 1_000_000), default=5_000, show_default=True),
+    click.option("--rejects-path", metavar="FOLDER", help="Folder for a Parquet file of the bad rows."),
+    click.option("--on-no-rows", type=click.Choice(["succeed", "fail"]), default="succeed", show_default=True),
+    conn_id_option,
+    output.json_option,
+    click.pass_context,
+)
+_SEND_OPTIONS = (
+    click.option("--wait", "wait_for_completion", is_flag=True, help="Wait until Adobe Target has processed the rows."),
+    click.option("--poll-interval", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True),
+    click.option("--timeout", type=click.FloatRange(0, min_open=True), default=86_400.0, show_default=True),
+    click.option("--max-failed-pct", type=click.FloatRange(0, 100), default=0.0, show_default=True),
+    click.option("--max-not-found-pct", type=click.FloatRange(0, 100)),
+    click.option("--guaranteed-upload", is_flag=True, help="Wait for each file before the next one is sent."),
+    click.option("--max-concurrent-uploads", type=click.IntRange(1, 10), default=2, show_default=True),
+)
+
+
+def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    return lambda command: functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+@click.command()
+@_with(_ROW_OPTIONS)
+def plan(ctx: click.Context, **arguments: Any) -> int:
+    """Check rows and report what would be sent, without a call.
+
+    FILE is Parquet, CSV or NDJSON: a path, a glob or a folder, local or in object storage. A connection is optional.
+    """
+    upload = _Upload(ctx, {**arguments, "dry_run": True})
+    return upload.run()
+
+
+@click.command()
+@_with((*_SEND_OPTIONS, *_ROW_OPTIONS))
+def send(ctx: click.Context, **arguments: Any) -> int:
+    """Send rows to Adobe Target.
+
+    FILE is Parquet, CSV or NDJSON: a path, a glob or a folder, local or in object storage. Ctrl-C ends the upload and
+    reports what was sent.
+    """
+    upload = _Upload(ctx, arguments)
+    return upload.run()
+
+
+class _SentFiles:
+    """Store of checkpoint entries: what was sent so far. It is kept in memory."""
+
+    def __init__(self, progress: UploadProgress) -> None:
+        self._progress = progress
+        self._entries: Mapping[int, dict[str, Any]] = {}
+
+    def read(self) -> dict[int, dict[str, Any]]:
+        return {}
+
+    def write(self, entries: dict[int, dict[str, Any]], changed: int | None) -> None:
+        self._entries = entries
+        batches = self.accepted
+        self._progress.sent(sum(batch.rows or 0 for batch in batches))
+        self._progress.final(sum(batch.final for batch in batches))
+
+    @property
+    def accepted(self) -> list[Batch]:
+        """Batches that Adobe Target accepted, in the order of the files."""
+        from airflow_provider_adobe_target.client.batch import Batch
+
+        entries = (self._entries[number] for number in sorted(self._entries))
+        return [Batch.from_dict(entry) for entry in entries if entry["status_url"]]
+
+    @property
+    def unknown(self) -> int:
+        """Number of files that were being sent: whether Adobe Target accepted them is unknown."""
+        return sum(entry["status"] == "sending" for entry in self._entries.values())
+
+
+class _Upload:
+    """One run of ``plan`` or ``send``."""
+
+    def __init__(self, ctx: click.Context, arguments: Mapping[str, Any]) -> None:
+        self._arguments = arguments
+        self._is_plan = bool(arguments.get("dry_run"))
+        self._is_offline = self._is_plan and not has_connection(arguments["conn_id"])
+        csv_options = {name: arguments[name] for name in ("delimiter", "encoding") if arguments[name] is not None}
+        self._rows = RowArguments(
+            files=arguments["files"],
+            sql=arguments["sql"],
+            sql_conn_id=arguments["sql_conn_id"],
+            sql_url=arguments["sql_url"] or default_sql_url(arguments["sql"], arguments["sql_conn_id"]),
+            file_format=arguments["file_format"],
+            csv_options=csv_options,
+        )
+        self._rows.check()
+        shown = is_shown(quiet=ctx.obj["quiet"])
+        total = count_rows(self._rows) if shown else None
+        self._progress = UploadProgress(total, sends=not self._is_plan, shown=shown)
+        self._sent = _SentFiles(self._progress)
+
+    def run(self) -> int:
+        from airflow_provider_adobe_target.cli.main import BAD_OUTCOME, exit_code_of
+        from airflow_provider_adobe_target.exceptions import AdobeTargetError, ConnectionSettingsError
+
+        upload = self._bulk_upload()
+        try:
+            with self._progress:
+                report = upload.run(lambda result: self._wait(upload, result))
+        except KeyboardInterrupt as interrupt:
+            output.print_error(_InterruptedError("Interrupted."), **self._what_was_sent())
+            self._print_what_was_sent()
+            return exit_code_of(interrupt)
+        except ConnectionSettingsError:
+            raise
+        except (AdobeTargetError, OSError) as error:
+            output.print_error(error, **self._what_was_sent())
+            self._print_what_was_sent()
+            return BAD_OUTCOME
+        if self._is_offline:
+            report["client_code"] = None
+        output.print_result(report, lambda: _print_report(report))
+        return 0
+
+    def _bulk_upload(self) -> BulkUpload:
+        from airflow_provider_adobe_target.client.session import Session
+        from airflow_provider_adobe_target.client.verdict import OutcomeLimits
+        from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
+        from airflow_provider_adobe_target.load.checkpoint import Checkpoint
+        from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs, UploadSource
+        from airflow_provider_adobe_target.profiles.options import ProfileOptions
+
+        arguments = {
+            **self._arguments,
+            "attributes": _attributes(self._arguments["attributes"]),
+            "skip_invalid_records": not self._arguments["fail_on_invalid"],
+        }
+        return BulkUpload(
+            Session(self._settings()),
+            UploadSource(self._counted_rows),
+            ProfileOptions(**_named_as(ProfileOptions, arguments)),
+            options=UploadOptions(**_named_as(UploadOptions, arguments)),
+            limits=OutcomeLimits(**_named_as(OutcomeLimits, arguments)),
+            checkpoint=Checkpoint(self._sent, "command line"),
+            outputs=UploadOutputs(rejects_path=self._arguments["rejects_path"], write_rejects=_write_rejects),
+        )
+
+    def _settings(self) -> TargetSettings:
+        from airflow_provider_adobe_target.client.settings import TargetSettings
+
+        if self._is_offline:
+            return TargetSettings.from_fields("none", None, None, None, None)
+        return connection_settings(self._arguments["conn_id"])
+
+    def _counted_rows(self, folder: Path) -> Rows:
+        self._progress.read_again()
+        return CountedRows(self._rows.read(folder), self._progress.read)
+
+    def _wait(self, upload: BulkUpload, result: UploadResult) -> list[Batch]:
+        self._progress.waiting(len(result.batches))
+        self._progress.final(len(result.batches) - len(result.pending))
+        return upload.wait(result)
+
+    def _what_was_sent(self) -> dict[str, Any]:
+        batches = self._sent.accepted
+        return {
+            "rows_sent": sum(batch.rows or 0 for batch in batches),
+            "files_unknown": self._sent.unknown,
+            "batches": [batch.to_dict() for batch in batches],
+        }
+
+    def _print_what_was_sent(self) -> None:
+        if self._is_plan:
+            return
+        sent = self._what_was_sent()
+        click.echo(f"Adobe Target accepted {len(sent['batches']):,} files with {sent['rows_sent']:,} rows.", err=True)
+        if sent["files_unknown"]:
+            files = f"{sent['files_unknown']:,} more files were being sent"
+            click.echo(f"{files}: whether Adobe Target accepted them is unknown. Sending them again is safe.", err=True)
+        for batch in sent["batches"]:
+            click.echo(f"  adobe-target status '{batch['status_url']}'", err=True)
+
+
+class _InterruptedError(Exception):
+    """The user or the system ended the command."""
+
+
+def _named_as(options: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: arguments[field.name] for field in fields(options) if field.name in arguments}
+
+
+def _attributes(text: str | None) -> list[str] | dict[str, str] | None:
+    """Parse ``a,b`` or ``column=attribute,…``.
+
+    :raises click.UsageError: If a name is empty.
+    """
+    if text is None:
+        return None
+    columns: dict[str, str] = {}
+    for item in text.split(","):
+        column, has_name, name = (part.strip() for part in item.partition("="))
+        if not column or (has_name and not name):
+            raise click.UsageError("--attributes must be column names, as a,b or column=attribute,…")
+        columns[column] = name or column
+    return columns if "=" in text else list(columns)
+
+
+def _write_rejects(rejects: Rejects, folder: str) -> str | None:
+    if not rejects.by_reason.total():
+        return None
+    time = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    file = Path(folder) / f"rejects-{time}.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as stream:
+        rejects.write_parquet(stream)
+    return str(file)
+
+
+def _print_report(report: Mapping[str, Any]) -> None:
+    names = ("rows_read", "rows_sent", "rows_rejected", "rows_empty", "rows_unchanged", "values_replaced")
+    click.echo("Dry run: nothing was sent." if report["dry_run"] else f"Sent to {report['client_code']}.")
+    labels = {"rows_sent": "rows to send"} if report["dry_run"] else {}
+    output.print_counts({labels.get(name, name.replace("_", " ")): report[name] for name in names})
+    if report["rejected_by_reason"]:
+        click.echo("Rejected rows by reason:")
+        output.print_counts(report["rejected_by_reason"])
+    if report["rejects_path"]:
+        click.echo(f"The rejected rows are in {report['rejects_path']}")
+    if report["batches"]:
+        click.echo("Files:" if report["dry_run"] else "Batches:")
+        rows = [(batch["batch_id"] or f"file {number}", batch["status"], batch["rows"], "rows", batch["bytes"], "bytes")
+                for number, batch in enumerate(report["batches"], 1)]  # fmt: skip
+        output.print_table(rows, right=[2, 4])
+    for batch in report["batches"]:
+        if batch["status"] == "submitted":
+            click.echo(f"  adobe-target status '{batch['status_url']}'")
