@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from airflow_provider_adobe_target.cli.output import airflow_on_stderr
+from airflow_provider_adobe_target.cli.output import airflow_on_stderr, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def _airflow_settings(conn_id: str) -> TargetSettings:
         try:
             return AdobeTargetHook(adobe_target_conn_id=conn_id).settings
         except (AirflowException, RuntimeError) as error:
-            raise click.UsageError(f"Airflow has no usable connection {conn_id!r}: {_first_line(error)}") from None
+            raise click.UsageError(f"Airflow has no usable connection {conn_id!r}: {first_line(error)}") from None
 
 
 def prepare_airflow() -> None:
@@ -82,7 +82,3 @@ def prepare_airflow() -> None:
         import airflow.exceptions  # noqa: F401
     except ImportError as error:
         raise click.ClickException(f"Airflow cannot be imported: {error}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetError, Connectio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
 
 PROGRAM = "adobe-target"
 OK, BAD_OUTCOME, BAD_CALL, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -87,17 +90,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result: Any = cli.main(None if argv is None else list(argv), prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
+        output.print_json_error(error.format_message(), type(error).__name__)
         error.show()
         return error.exit_code
     except click.Abort as error:
         return _interrupted(error.__context__)
     except KeyboardInterrupt as error:
         return _interrupted(error)
-    except AdobeTargetError as error:
-        output.print_error(error)
+    except (AdobeTargetError, OSError) as error:
+        output.print_error(str(error), type(error).__name__)
         return BAD_CALL if isinstance(error, ConnectionSettingsError) else BAD_OUTCOME
-    except OSError as error:
-        output.print_error(error)
+    except Exception as error:  # its message may contain values of rows
+        output.print_error(f"Unexpected {type(error).__name__}. -vv shows the traceback.", type(error).__name__)
+        log.debug("Traceback", exc_info=error)
         return BAD_OUTCOME
     return result if isinstance(result, int) else OK
 

@@ -21,6 +21,11 @@ _as_json = False
 _write_message: Callable[[str], object] = lambda text: click.echo(text, err=True)  # noqa: E731
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option ``--json`` to a command. It is not passed on; :func:`is_json` returns it."""
     return click.option(
@@ -50,16 +55,21 @@ def print_result(result: Any, text: Callable[[], object]) -> None:
         text()
 
 
-def print_error(error: BaseException, **details: Any) -> None:
+def print_error(message: str, kind: str, **details: Any) -> None:
     """Print an error: on standard error, and with ``--json`` as an object on standard output.
 
-    :param error: Error.
+    :param message: Message.
+    :param kind: Name of the exception's class.
     :param details: Further keys of the object.
     """
-    message = str(error) or type(error).__name__
-    if _as_json:
-        click.echo(json.dumps({"error": message, "error_type": type(error).__name__, **details}, ensure_ascii=False))
+    print_json_error(message, kind, **details)
     click.secho(f"Error: {message}", fg="red", err=True)
+
+
+def print_json_error(message: str, kind: str, **details: Any) -> None:
+    """With ``--json``, print an error as an object on standard output."""
+    if _as_json:
+        click.echo(json.dumps({"error": message, "error_type": kind, **details}, ensure_ascii=False))
 
 
 def print_table(rows: Sequence[Sequence[object]], *, right: Sequence[int] = (), indent: str = "  ") -> None:
@@ -124,4 +134,5 @@ def airflow_on_stderr() -> Iterator[None]:
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _write_message(f"{record.levelname.capitalize()}: {record.getMessage()}")
+        traceback = f"\n{logging.Formatter().formatException(record.exc_info)}" if record.exc_info else ""
+        _write_message(f"{record.levelname.capitalize()}: {record.getMessage()}{traceback}")

@@ -107,7 +107,7 @@ def _rows_progress() -> Progress:
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.0f}/s" if speed and task.fields["unit"] == "rows" else "")
+            return Text(f"{speed:,.0f} rows/s" if speed and task.fields["unit"] == "rows" else "")
 
     return Progress(
         TextColumn("{task.description:9}"),

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from airflow_provider_adobe_target.cli.connection import prepare_airflow
-from airflow_provider_adobe_target.cli.output import airflow_on_stderr
+from airflow_provider_adobe_target.cli.output import airflow_on_stderr, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -77,7 +77,7 @@ class RowArguments:
             return read_paths(list(self.files), options, _path_of)
         from airflow_provider_adobe_target.inputs.database import read_sql
 
-        return read_sql(self._database(), self._statement(), None)
+        return read_sql(_CheckedDatabase(self._database()), self._statement(), None)
 
     def _statement(self) -> str:
         sql = self.sql or ""
@@ -95,8 +95,9 @@ class RowArguments:
             try:
                 return database_hook(str(self.sql_conn_id))
             except (AirflowException, RuntimeError) as error:
-                message = next(iter(str(error).splitlines()), type(error).__name__)
-                raise click.UsageError(f"Airflow has no usable connection {self.sql_conn_id!r}: {message}") from None
+                raise click.UsageError(
+                    f"Airflow has no usable connection {self.sql_conn_id!r}: {first_line(error)}"
+                ) from None
 
 
 def default_sql_url(sql: str | None, sql_conn_id: str | None) -> str | None:
@@ -134,22 +135,42 @@ class UrlDatabase:
 
     def _driver_connection(self) -> Any:
         from sqlalchemy import create_engine
-        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError
         from sqlalchemy.pool import NullPool
 
         try:
-            pooled = create_engine(self._url, poolclass=NullPool).raw_connection()
+            engine = create_engine(self._url, poolclass=NullPool)
         except (ArgumentError, NoSuchModuleError):
             raise click.UsageError(
                 "--sql-url is not a URL that SQLAlchemy knows. Write duckdb:///file, sqlite:///file or "
                 "postgresql://user@host/database."
             ) from None
-        except SQLAlchemyError as error:
-            original = getattr(error, "orig", None) or error
-            raise click.ClickException(f"The database cannot be opened: {type(original).__name__}.") from None
+        pooled = engine.raw_connection()
         connection = pooled.driver_connection
         pooled.detach()
         return connection
+
+
+class _CheckedDatabase:
+    """A database whose connection errors are those of this package."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get_conn(self) -> Any:
+        """Return a new DB-API connection.
+
+        :raises SourceReadError: If the driver cannot connect. No row was read, so the message may have the driver's.
+        """
+        from airflow_provider_adobe_target.exceptions import SourceReadError
+
+        try:
+            return self._database.get_conn()
+        except click.ClickException:
+            raise
+        except Exception as error:
+            cause = getattr(error, "orig", None) or error
+            raise SourceReadError(f"The database cannot be opened: {first_line(cause)}") from None
 
 
 class CountedRows:

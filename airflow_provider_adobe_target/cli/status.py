@@ -58,8 +58,14 @@ def status(
     --wait, a batch that is still incomplete is no failure.
     """
     from airflow_provider_adobe_target.client.batch import Batch
+    from airflow_provider_adobe_target.client.endpoints.status_url import checked_status_url
+    from airflow_provider_adobe_target.exceptions import TargetRefusedError
 
     session = open_session(conn_id)
+    try:
+        checked_status_url(session.settings, url)
+    except TargetRefusedError as error:
+        raise click.BadParameter(str(error), param_hint="URL") from None
     batch = Batch.from_status_url(url)
     if wait:
         with spinner("Waiting for the batch", quiet=ctx.obj["quiet"]):

@@ -105,13 +105,17 @@ class _SentFiles:
 
     def __init__(self, progress: UploadProgress) -> None:
         self._progress = progress
-        self._entries: Mapping[int, dict[str, Any]] = {}
+        self._accepted: dict[int, dict[str, Any]] = {}
+        self.unknown = 0
+        """Number of files that were being sent: whether Adobe Target accepted them is unknown."""
 
     def read(self) -> dict[int, dict[str, Any]]:
         return {}
 
     def write(self, entries: dict[int, dict[str, Any]], changed: int | None) -> None:
-        self._entries = entries
+        # An entry loses its status URL if the file may be sent again; the batch was accepted all the same.
+        self._accepted.update((number, entry) for number, entry in entries.items() if entry["status_url"])
+        self.unknown = sum(entry["status"] == "sending" for entry in entries.values())
         batches = self.accepted
         self._progress.sent(sum(batch.rows or 0 for batch in batches))
         self._progress.final(sum(batch.final for batch in batches))
@@ -121,13 +125,7 @@ class _SentFiles:
         """Batches that Adobe Target accepted, in the order of the files."""
         from airflow_provider_adobe_target.client.batch import Batch
 
-        entries = (self._entries[number] for number in sorted(self._entries))
-        return [Batch.from_dict(entry) for entry in entries if entry["status_url"]]
-
-    @property
-    def unknown(self) -> int:
-        """Number of files that were being sent: whether Adobe Target accepted them is unknown."""
-        return sum(entry["status"] == "sending" for entry in self._entries.values())
+        return [Batch.from_dict(self._accepted[number]) for number in sorted(self._accepted)]
 
 
 class _Upload:
@@ -161,13 +159,13 @@ class _Upload:
             with self._progress:
                 report = upload.run(lambda result: self._wait(upload, result))
         except KeyboardInterrupt as interrupt:
-            output.print_error(_InterruptedError("Interrupted."), **self._what_was_sent())
+            output.print_error("Interrupted.", type(interrupt).__name__, **self._what_was_sent())
             self._print_what_was_sent()
             return exit_code_of(interrupt)
         except ConnectionSettingsError:
             raise
         except (AdobeTargetError, OSError) as error:
-            output.print_error(error, **self._what_was_sent())
+            output.print_error(str(error), type(error).__name__, **self._what_was_sent())
             self._print_what_was_sent()
             return BAD_OUTCOME
         if self._is_offline:
@@ -232,10 +230,6 @@ class _Upload:
             click.echo(f"{files}: whether Adobe Target accepted them is unknown. Sending them again is safe.", err=True)
         for batch in sent["batches"]:
             click.echo(f"  adobe-target status '{batch['status_url']}'", err=True)
-
-
-class _InterruptedError(Exception):
-    """The user or the system ended the command."""
 
 
 def _named_as(options: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
