@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import click
+
 from airflow_provider_adobe_target import connection_form
+from airflow_provider_adobe_target.cli.main import cli
 from airflow_provider_adobe_target.sandbox.__main__ import _parser as sandbox_parser
 
 PROJECT = Path(__file__).parents[1]
@@ -90,6 +94,36 @@ def examples() -> str:
     return "\n".join(parts)
 
 
+def command_line() -> str:
+    """Return the help text and the options of each command of ``adobe-target``."""
+    parts = []
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        if command is None or name == "sandbox":
+            continue
+        nested = command.commands.items() if isinstance(command, click.Group) else [("", command)]
+        parts += [_command(f"{name} {sub}".strip(), each) for sub, each in nested]
+    return "\n\n".join(parts)
+
+
+def _command(name: str, command: click.Command) -> str:
+    with click.Context(command) as context:
+        options = [parameter for parameter in command.get_params(context) if _is_shown(parameter)]
+        rows = [(", ".join(f"`{opt}`" for opt in option.opts), _help(option, context)) for option in options]
+    return f"### {name}\n\n{inspect.cleandoc(command.help or '')}\n\n" + table(("Option", "Meaning"), rows)
+
+
+def _is_shown(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Option) and parameter.name != "help"
+
+
+def _help(option: click.Option, context: click.Context) -> str:
+    record = option.get_help_record(context)
+    usage = record[0].partition(" ")[2] if record else ""
+    return " ".join(filter(None, [f"`{usage}`:" if usage.startswith("[") else "", record[1] if record else ""]))
+
+
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table.
 
@@ -108,6 +142,7 @@ def _cell(text: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "command-line": command_line,
     "connection-fields": connection_fields,
     "sandbox-options": sandbox_options,
     "examples": examples,

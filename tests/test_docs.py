@@ -173,6 +173,21 @@ def check_sandbox(arguments):
             process.terminate()
 
 
+def check_command_line(arguments):
+    """The command and its options exist, and have such values."""
+    from airflow_provider_adobe_target.cli.main import cli
+
+    if arguments == ["--help"]:
+        return
+    name, *rest = arguments
+    command = cli.get_command(None, name)
+    assert command is not None, name
+    for word in rest:
+        if word.endswith((".txt", ".csv")):
+            Path(word).touch()
+    command.make_context(name, rest)
+
+
 def check_export(arguments):
     """Airflow has the option, or reads the connection in the variable."""
     from airflow.models.connection import Connection
@@ -194,13 +209,14 @@ def check_export(arguments):
         )
         assert settings.client_code == "acme"
     else:
-        assert name == "AIRFLOW_HOME"
+        assert name in {"AIRFLOW_HOME", "ADOBE_TARGET_CLIENT_CODE", "ADOBE_TARGET_TOKEN", "ADOBE_TARGET_HOST"}
 
 
 RULES = {
     "make": check_make,
     "pip": check_pip,
     "airflow": check_airflow,
+    "adobe-target": check_command_line,
     "adobe-target-sandbox": check_sandbox,
     "export": check_export,
     "uv": check_uv,
@@ -226,7 +242,8 @@ def commands(block):
 
 
 @pytest.mark.parametrize("block", list(blocks("shell")))
-def test_a_shell_block_runs_or_is_checked_by_its_rule(block):
+def test_a_shell_block_runs_or_is_checked_by_its_rule(block, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
     for program, *arguments in commands(block):
         assert program in RULES, f"no rule checks {program}"

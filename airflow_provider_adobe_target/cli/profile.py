@@ -17,7 +17,9 @@ _ID_TYPES = {"thirdPartyId": "thirdPartyId", "pcId": "pcId", "tntId": "pcId", "E
 
 @click.command()
 @click.argument("profile_id", metavar="ID")
-@click.option("--id-type", type=click.Choice(list(_ID_TYPES)), default="thirdPartyId", show_default=True)
+@click.option(
+    "--id-type", type=click.Choice(list(_ID_TYPES)), default="thirdPartyId", show_default=True, help="Kind of the id."
+)
 @conn_id_option
 @output.json_option
 def profile(profile_id: str, id_type: str, conn_id: str | None) -> int:

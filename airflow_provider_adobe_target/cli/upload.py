@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from airflow_provider_adobe_target.cli import output
-from airflow_provider_adobe_target.cli.connection import conn_id_option, connection_settings, has_connection
+from airflow_provider_adobe_target.cli.connection import connection_settings, has_connection
 from airflow_provider_adobe_target.cli.progress import UploadProgress, is_shown
-from airflow_provider_adobe_target.cli.rows import SQL_URL, CountedRows, RowArguments, count_rows, default_sql_url
+from airflow_provider_adobe_target.cli.rows import CountedRows, RowArguments, count_rows, default_sql_url
+from airflow_provider_adobe_target.cli.upload_options import plan_options, send_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.client.settings import TargetSettings
@@ -24,61 +24,9 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.rejects import Rejects
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 
-_ROW_OPTIONS = (
-    click.argument("files", nargs=-1, metavar="[FILE]..."),
-    click.option(
-        "--sql", metavar="STATEMENT", help="Read the rows of a statement, or of the statement in a .sql file."
-    ),
-    click.option("--sql-conn-id", metavar="NAME", help="Airflow connection for --sql."),
-    click.option(
-        "--sql-url",
-        metavar="URL",
-        help=f"Database for --sql: duckdb:///file, sqlite:///file, or a URL of SQLAlchemy. Default: ${SQL_URL}.",
-    ),
-    click.option("--file-format", type=click.Choice(["parquet", "csv", "ndjson"]), help="Default: from the suffix."),
-    click.option("--delimiter", metavar="CHARACTER", help="Character between CSV cells.  [default: ,]"),
-    click.option("--encoding", metavar="NAME", help="Encoding of CSV files.  [default: utf-8]"),
-    click.option("--id-column", metavar="NAME", help="Default: the column named thirdPartyId, pcId and so on."),
-    click.option("--id-type", type=click.Choice(["thirdPartyId", "pcId"]), help="Default: from the id column's name."),
-    click.option(
-        "--attributes",
-        metavar="A,B",
-        help="Columns to send, as a,b or column=attribute,…  [default: every other column]",
-    ),
-    click.option("--attribute-case", type=click.Choice(["keep", "lower"]), default="keep", show_default=True),
-    click.option("--api-version", type=click.Choice(["v1", "v2"]), default="v2", show_default=True),
-    click.option("--max-rows-per-file", type=click.IntRange(1, 499_999), default=50_000, show_default=True),
-    click.option("--max-bytes-per-file", type=click.IntRange(1, 49_999_999), default=49_000_000, show_default=True),
-    click.option("--fail-on-invalid", is_flag=True, help="End at the first bad row, before anything is sent."),
-    click.option("--max-invalid-pct", type=click.FloatRange(0, 100), help="End before anything is sent above this."),
-    click.option("--on-duplicate-id", type=click.Choice(["first", "last", "fail"]), default="first", show_default=True),
-    click.option(
-        "--on-risky-value", type=click.Choice(["replace", "reject", "encode"]), default="replace", show_default=True
-    ),
-    click.option("--max-value-length", type=click.IntRange(1, 1_000_000), default=5_000, show_default=True),
-    click.option("--rejects-path", metavar="FOLDER", help="Folder for a Parquet file of the bad rows."),
-    click.option("--on-no-rows", type=click.Choice(["succeed", "fail"]), default="succeed", show_default=True),
-    conn_id_option,
-    output.json_option,
-    click.pass_context,
-)
-_SEND_OPTIONS = (
-    click.option("--wait", "wait_for_completion", is_flag=True, help="Wait until Adobe Target has processed the rows."),
-    click.option("--poll-interval", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True),
-    click.option("--timeout", type=click.FloatRange(0, min_open=True), default=86_400.0, show_default=True),
-    click.option("--max-failed-pct", type=click.FloatRange(0, 100), default=0.0, show_default=True),
-    click.option("--max-not-found-pct", type=click.FloatRange(0, 100)),
-    click.option("--guaranteed-upload", is_flag=True, help="Wait for each file before the next one is sent."),
-    click.option("--max-concurrent-uploads", type=click.IntRange(1, 10), default=2, show_default=True),
-)
-
-
-def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    return lambda command: functools.reduce(lambda made, option: option(made), reversed(options), command)
-
 
 @click.command()
-@_with(_ROW_OPTIONS)
+@plan_options
 def plan(ctx: click.Context, **arguments: Any) -> int:
     """Check rows and report what would be sent, without a call.
 
@@ -89,7 +37,7 @@ def plan(ctx: click.Context, **arguments: Any) -> int:
 
 
 @click.command()
-@_with((*_SEND_OPTIONS, *_ROW_OPTIONS))
+@send_options
 def send(ctx: click.Context, **arguments: Any) -> int:
     """Send rows to Adobe Target.
 
