@@ -13,6 +13,7 @@ UV = $(LOCAL)/bootstrap/bin/uv
 VENV = $(LOCAL)/venv
 BIN = $(VENV)/bin
 AUDIT = $(LOCAL)/audit
+DIST_TOOLS = $(LOCAL)/dist-tools
 
 # uv must use the Python found above, and pip's package index unless it has a setting of its own.
 export UV_PYTHON_DOWNLOADS = never
@@ -24,7 +25,7 @@ INSTALL = $(UV_INSTALL) apache-airflow==$(AIRFLOW_VERSION) --editable '.[sandbox
 export AIRFLOW_HOME = $(CURDIR)/$(LOCAL)/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix chaos lint docs docs-serve audit format bench clean
+.PHONY: help demo test test-matrix chaos lint docs docs-serve dist audit format bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -56,6 +57,10 @@ docs: $(VENV)/docs.stamp ## Build the documentation site in .local/site; warning
 
 docs-serve: $(VENV)/docs.stamp ## Serve the documentation site, with search, and rebuild it after changes
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs serve
+
+dist: $(DIST_TOOLS)/dist.stamp ## Build sdist and wheel, install and test both on each Python, and write the SBOM (STRICT=1)
+	@$(WITH_INDEX) $(DIST_TOOLS)/bin/python scripts/dist.py --uv $(UV) --airflow $(AIRFLOW_VERSION) \
+	    $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(STRICT),--strict)
 
 audit: $(AUDIT)/audit.stamp ## Check for insecure code, and for known vulnerabilities of dependencies (PyPI, OSV)
 	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive airflow_provider_adobe_target
@@ -115,6 +120,13 @@ $(AUDIT)/audit.stamp: pyproject.toml Makefile | $(UV)
 	@echo "Installing the audit tools in $(AUDIT) ..."
 	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(AUDIT)
 	@$(UV_INSTALL) --group audit
+	@touch $@
+
+$(DIST_TOOLS)/dist.stamp: VENV = $(DIST_TOOLS)
+$(DIST_TOOLS)/dist.stamp: pyproject.toml Makefile | $(UV)
+	@echo "Installing the release tools in $(DIST_TOOLS) ..."
+	@$(UV) venv --quiet --clear --python $(LOCAL)/bootstrap/bin/python $(DIST_TOOLS)
+	@$(UV_INSTALL) --group release
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/demo.stamp
