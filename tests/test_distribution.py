@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -139,3 +140,63 @@ def test_the_wheel_contains_the_examples_with_a_sample_of_their_data(wheel):
     customers = {line.split()[0] for line in sample[1:]}
     assert sample == purchases[:1] + [line for line in purchases[1:] if line.split()[0] in customers]
     assert len(customers) == 1_179  # cdnow_thresholds needs 990
+
+
+# The release checks of ``make dist``
+
+
+@pytest.fixture(scope="module")
+def dist():
+    spec = importlib.util.spec_from_file_location("dist", ROOT / "scripts" / "dist.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def without(wheel, folder, name):
+    """Copy a wheel without the files whose name ends with ``name``."""
+    copy = folder / wheel.name
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(copy, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith(name):
+                target.writestr(entry, source.read(entry))
+    return copy
+
+
+def test_the_release_checks_accept_the_wheel(dist, wheel, capsys):
+    dist.check_wheel(wheel)
+    assert f"{wheel.stat().st_size:,} bytes" in capsys.readouterr().out
+
+
+def test_the_release_checks_refuse_a_wheel_without_licence(dist, wheel, tmp_path):
+    with pytest.raises(dist.DistributionError, match="LICENSE"):
+        dist.check_wheel(without(wheel, tmp_path, "/LICENSE"))
+
+
+def test_the_release_checks_refuse_a_large_wheel(dist, wheel, monkeypatch):
+    monkeypatch.setattr(dist, "MAX_WHEEL_BYTES", wheel.stat().st_size)
+    with pytest.raises(dist.DistributionError, match="it must have fewer than"):
+        dist.check_wheel(wheel)
+
+
+def test_the_wheel_has_the_commands(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        points = archive.read(next(name for name in archive.namelist() if name.endswith("entry_points.txt"))).decode()
+    assert "adobe-target = airflow_provider_adobe_target.cli.main:main" in points
+    assert "adobe-target-sandbox = " in points
+
+
+def test_an_interpreter_is_found_by_its_version(dist, tmp_path):
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\n[ $3 = 2.9 ] && exit 1\necho {sys.executable}\n")
+    uv.chmod(0o755)
+    version = "{}.{}".format(*sys.version_info)
+    assert dist.find_python(str(uv), version) is not None
+    assert dist.find_python(str(uv), "2.9") is None
+
+
+def test_licences_are_listed_once_for_each_package(dist):
+    entries = [{"license": {"id": "MIT"}}, {"license": {"name": "declared license of 'x'"}}, {"license": {"id": "MIT"}}]
+    assert dist.licences({"licenses": entries}) == "MIT, see the package"
+    assert dist.licences({"licenses": [{"expression": "MIT OR Apache-2.0"}]}) == "MIT OR Apache-2.0"
+    assert dist.licences({}) == ""
