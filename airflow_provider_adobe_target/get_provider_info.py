@@ -59,6 +59,15 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors"),
         "hooks": _modules("hooks"),
         "triggers": _modules("triggers"),
+        "asset-uris": [_asset_uris()],
+        "dataset-uris": [_asset_uris()],  # their name in Airflow 2
+        "notifications": ["airflow_provider_adobe_target.notifications.adobe_target.AdobeTargetNotifier"],
+        "task-decorators": [
+            {
+                "name": "bulk_profile_update",
+                "class-name": "airflow_provider_adobe_target.decorators.adobe_target.bulk_profile_update_task",
+            }
+        ],
     }
 
 
@@ -69,3 +78,13 @@ def _modules(layer: str) -> list[dict[str, Any]]:
             "python-modules": [f"airflow_provider_adobe_target.{layer}.adobe_target"],
         }
     ]
+
+
+def _asset_uris() -> dict[str, Any]:
+    module = "airflow_provider_adobe_target.assets.adobe_target"
+    return {
+        "schemes": ["adobetarget"],
+        "handler": f"{module}.sanitize_uri",
+        "factory": f"{module}.create_asset",
+        "to_openlineage_converter": f"{module}.convert_asset_to_openlineage",
+    }

@@ -33,6 +33,8 @@ def test_the_installed_airflow_accepts_the_description():
 def test_every_part_fits_the_strict_schema_of_airflow_providers():
     schema = airflow_schema("provider.yaml.schema.json")
     info = get_provider_info()
+    if "asset-uris" not in schema["properties"]:
+        info.pop("asset-uris")  # Airflow 2 reads dataset-uris
     assert set(info) <= set(schema["properties"])
     for name, part in info.items():
         rules = {"definitions": schema["definitions"], **schema["properties"][name]}

@@ -234,6 +234,7 @@ class RealAirflow:
         tables = [name for (name,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'")]
         tables = [name for name in tables if not name.startswith(("sqlite_", "ever_"))]
         for table in tables:
+            self.query(f'DROP TABLE IF EXISTS "ever_{table}"')
             self.query(f'CREATE TABLE "ever_{table}" AS SELECT * FROM "{table}"')
             for event in ("INSERT", "UPDATE"):
                 self.query(

@@ -1,0 +1,1 @@
+"""Airflow assets for Adobe Target."""
