@@ -20,6 +20,7 @@ from airflow_provider_adobe_target.client.session import Session
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, ConnectionSettingsError, ProfileDataError
 from airflow_provider_adobe_target.hooks.redis_connection import with_redis
+from airflow_provider_adobe_target.lineage.hook_lineage import collect_upload
 from airflow_provider_adobe_target.version_compat import BaseHook, get_async_connection, mask_secret
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class AdobeTargetHook(BaseHook):
                 f"{body.encoded_delimiters:,}",
             )
         digest = hashlib.sha256(content).hexdigest()
-        return self.session.submit(BatchBody(Path(file), len(content), body.rows, digest), api_version).to_dict()
+        receipt = self.session.submit(BatchBody(Path(file), len(content), body.rows, digest), api_version).to_dict()
+        collect_upload(self, file, body.id_type)
+        return receipt
 
     def get_batch_status(self, status_url: str) -> dict[str, Any]:
         """Return the status of a batch.

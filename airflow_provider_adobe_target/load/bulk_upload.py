@@ -225,6 +225,7 @@ class BulkUpload:
                 self._rescue_rejects(pipeline)
                 raise
             self._outputs.on_batches(sender.batches)
+            self._outputs.on_attributes(pipeline.attribute_names)
             if sender.must_restart:
                 return None
             rejects_path = self._write_rejects(pipeline)

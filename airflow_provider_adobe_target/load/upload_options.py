@@ -69,6 +69,7 @@ class UploadOutputs:
         when the batches are final.
     :param on_report: Function that is called with the report after all files were sent.
     :param statistics: Function that returns what counts the values of each attribute, or None.
+    :param on_attributes: Function that is called with the names of the attributes after the files were sent.
     :param rejects_path: Folder for rejected rows. None to count them only.
     :param write_rejects: Function that writes the rejected rows to the folder, and returns the path of the file.
     """
@@ -76,5 +77,6 @@ class UploadOutputs:
     on_batches: Callable[[Sequence[Batch]], object] = lambda batches: None
     on_report: Callable[[Mapping[str, Any]], object] = lambda report: None
     statistics: Callable[[], AttributeStatistics | None] = lambda: None
+    on_attributes: Callable[[Sequence[str]], object] = lambda names: None
     rejects_path: str | None = None
     write_rejects: Callable[[Rejects, str], str | None] = lambda rejects, folder: None

@@ -21,6 +21,7 @@ from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
+from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.privacy import PrivacyOptions
 from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import conf
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _ID_MAP = ("id_map", "id_map_sql", "id_map_path")
 
 
-class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
+class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
     """Send rows to Adobe Target as batch files, wait for the batches, and report the outcome of every row.
 
     :param sql: One statement whose result is the rows (templated, also a ``.sql`` file). Give exactly one of ``sql``,
@@ -246,6 +247,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     @recorded
+    @observed
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the rows, and wait for the batches.
 
@@ -263,6 +265,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
                 return self._upload(context).run(self._wait)
 
     @recorded
+    @observed
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Evaluate the batches after the deferral; returns and raises as :meth:`execute`."""
         from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
@@ -271,6 +274,7 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
         self._ends_at = before["ends_at"]
         with translate_errors():
             batches = batches_of_event(event, lambda: self._deferred_batches(context))
+            self.attribute_names = self._deferred_value(context, "attributes") or ()
             checkpoint = self._checkpoint(context, batches)
             if "error" in event:
                 if batches:
@@ -312,11 +316,18 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
                 on_batches=on_batches,
                 on_report=self._recorder.sent,
                 statistics=self._recorder.attribute_statistics,
+                on_attributes=lambda names: self._note_attributes(ti, names),
                 rejects_path=self.rejects_path,
                 write_rejects=lambda rejects, folder: write_rejects(rejects, folder, ti),
             ),
         )
         return self._bulk_upload
+
+    def _note_attributes(self, ti: Any, names: Sequence[str]) -> None:
+        """Keep the names of the attributes, in XCom if the task may be deferred."""
+        self.attribute_names = names
+        if self.deferrable and not self.is_dry_run:
+            ti.xcom_push(key="attributes", value=list(names))
 
     def _upload_options(self) -> UploadOptions:
         from airflow_provider_adobe_target.load.upload_options import UploadOptions
@@ -370,11 +381,16 @@ class BulkProfileUpdateOperator(RowArguments, AdobeTargetOperator):  # type: ign
 
     def _deferred_batches(self, context: Context) -> list[Batch]:
         """Return the batches as they were before the deferral: from XCom, or from the checkpoint."""
-        ti: Any = context["ti"]
-        entries = ti.xcom_pull(task_ids=ti.task_id, key="batches", map_indexes=ti.map_index)
+        entries = self._deferred_value(context, "batches")
         if entries:
             return [Batch.from_dict(entry) for entry in entries]
         return self._checkpoint(context).accepted
+
+    @staticmethod
+    def _deferred_value(context: Context, key: str) -> Any:
+        """Return what the task pushed to XCom before the deferral."""
+        ti: Any = context["ti"]
+        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
     def _wait(self, result: UploadResult) -> list[Batch]:
         """Wait in the worker, or defer the task."""

@@ -17,6 +17,7 @@ from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.load.link_writer import LinkWriter
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
+from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.sync_log.recorded import recorded
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _MBOX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _GLOBAL_MBOX = "target-global-mbox"
 
 
-class IdentityLinkOperator(RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
+class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
     """Link ids that belong to the same person, with one Delivery API call per row.
 
     A row has a customer id, ids of browsers, or both. The responses contain Target ids with their location hint, which
@@ -151,6 +152,7 @@ class IdentityLinkOperator(RowArguments, AdobeTargetOperator):  # type: ignore[m
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     @recorded
+    @observed
     def execute(self, context: Context) -> dict[str, Any]:
         """Link the ids of all rows.
 
@@ -275,6 +277,8 @@ class IdentityLinkOperator(RowArguments, AdobeTargetOperator):  # type: ignore[m
         }
 
     def _report(self, run: IdentityPipeline, links: LinkWriter, places: Mapping[str, str | None]) -> dict[str, Any]:
+        names = self.attributes or ()
+        self.attribute_names = list(names.values() if isinstance(names, Mapping) else names)
         report = {
             "client_code": self.hook.settings.client_code,
             "mbox": self.mbox,

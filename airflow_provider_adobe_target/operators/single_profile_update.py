@@ -30,6 +30,7 @@ from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.load.single_update import prepare_update
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
+from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, conf
 
@@ -48,7 +49,7 @@ _NOT_FOUND = (
 )
 
 
-class SingleProfileUpdateOperator(RowArguments, AdobeTargetOperator):
+class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
     """Update the profile of one visitor, or of many visitors, with one call per profile. No profiles are created.
 
     Names and values are checked and written as in ``BulkProfileUpdateOperator``: nested dicts become dotted names,
@@ -172,6 +173,7 @@ class SingleProfileUpdateOperator(RowArguments, AdobeTargetOperator):
         return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     @recorded
+    @observed
     def execute(self, context: Context) -> dict[str, Any]:
         """Update the profile, or the profiles.
 
@@ -188,6 +190,7 @@ class SingleProfileUpdateOperator(RowArguments, AdobeTargetOperator):
             return self._update_one(clocks.SYSTEM.now() + self.timeout)
 
     @recorded
+    @observed
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Look up the profile again after the deferral; returns and raises as :meth:`execute`."""
         self._ends_at = event.get("ends_at")
@@ -302,6 +305,7 @@ class SingleProfileUpdateOperator(RowArguments, AdobeTargetOperator):
         return value if isinstance(value, HiddenTemplate) else HiddenTemplate(value, is_template=not is_mapped)
 
     def _report(self, pipeline: ProfilePipeline, rejects_path: str | None) -> dict[str, Any]:
+        self.attribute_names = pipeline.attribute_names
         return {
             "client_code": self.hook.settings.client_code,
             "id_type": pipeline.id_type,

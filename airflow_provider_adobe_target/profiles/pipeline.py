@@ -144,6 +144,11 @@ class ProfilePipeline:
         return self._mapping.id_column if self._mapping else self._options.id_column
 
     @property
+    def attribute_names(self) -> list[str]:
+        """Names of the attributes, once the columns are known."""
+        return list(self._columns)
+
+    @property
     def id_types(self) -> list[str]:
         """Types of all ids in the files, including those of the id map."""
         linked = self._id_map.linked_types(self.id_type) if self._id_map else []

@@ -74,6 +74,17 @@ def test_every_type_of_postgresql_has_its_documented_text(upload, sandbox):
     assert sandbox.profile("P1") == TEXTS
 
 
+def test_openlineage_learns_the_tables_of_a_statement(warehouse, monkeypatch):
+    pytest.importorskip("airflow.providers.openlineage")
+    from airflow_provider_adobe_target.lineage.openlineage import operator_lineage
+
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({**json.loads(warehouse), "port": 5432}))
+    sql = "SELECT c.id, t.tier FROM crm.customers c JOIN tiers t ON t.id = c.id WHERE c.id <> 'goldfinch'"
+    lineage = operator_lineage(BulkProfileUpdateOperator(task_id="up", sql=sql, sql_conn_id="warehouse"))
+    assert {dataset.name for dataset in lineage.inputs} == {"postgres.crm.customers", "postgres.public.tiers"}
+    assert "goldfinch" not in repr(lineage)
+
+
 def test_rows_are_streamed_through_a_server_side_cursor(upload, sandbox, monkeypatch):
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     report = upload(

@@ -117,7 +117,7 @@ class RealAirflow:
         self._count = 0
 
     @contextmanager
-    def started(self) -> Iterator[RealAirflow]:
+    def started(self, **settings: str) -> Iterator[RealAirflow]:
         """Make the database and run the process for as long as the ``with`` block lasts."""
         self._dags.mkdir(parents=True)
         environment = {
@@ -129,6 +129,7 @@ class RealAirflow:
             "AIRFLOW__CORE__FERNET_KEY": "",  # tests read what Airflow would encrypt
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **settings,
         }
         airflow = [sys.executable, "-m", "airflow"]
         quiet = {**environment, "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING"}
@@ -366,6 +367,7 @@ def _store_as_the_parser_of_airflow_2_would(dag: Any) -> None:
 
     if airflow_version.startswith("2."):
         SerializedDagModel.write_dag(dag)
+        dag.sync_to_db()  # adds the datasets, without which there are no events
 
 
 if __name__ == "__main__":

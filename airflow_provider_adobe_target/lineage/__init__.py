@@ -1,0 +1,1 @@
+"""OpenLineage facets, and lineage of the hook."""

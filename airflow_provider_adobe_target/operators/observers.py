@@ -1,0 +1,111 @@
+"""What Airflow learns when a task ends: asset events, metrics and lineage. None of them contains an id or a value."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from airflow_provider_adobe_target.assets.adobe_target import SCHEME, profile_uri
+from airflow_provider_adobe_target.metrics import count_failure, count_report
+from airflow_provider_adobe_target.outcome import outcome_of
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.version_compat import Context
+
+F = TypeVar("F", bound=Callable[..., Any])
+log = logging.getLogger(__name__)
+
+_NOT_THE_END = ("TaskDeferred", "AirflowRescheduleException")  # the task continues later
+
+
+class Observed:
+    """Mixin of operators whose ``execute`` and ``execute_complete`` are decorated with :func:`observed`.
+
+    :ivar attribute_names: Names of the attributes that are sent, once the columns are known.
+    :ivar last_report: Report of the task, once it has one.
+    """
+
+    attribute_names: Sequence[str] = ()
+    last_report: Mapping[str, Any] | None = None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return datasets and facets for OpenLineage. The OpenLineage provider calls it."""
+        from airflow_provider_adobe_target.lineage.openlineage import operator_lineage
+
+        return operator_lineage(self)
+
+
+def observed(method: F) -> F:
+    """Decorate ``execute`` and ``execute_complete``. An error of an observer is only a warning."""
+
+    @functools.wraps(method)
+    def run(self: Any, context: Context, *arguments: Any, **named: Any) -> Any:
+        try:
+            report = method(self, context, *arguments, **named)
+        except BaseException as error:
+            if type(error).__name__ not in _NOT_THE_END:
+                _notify("metrics", count_failure, self, error)
+            raise
+        self.last_report = report
+        _notify("asset events", update_asset_events, self, context, report)
+        _notify("metrics", count_report, self, report)
+        return report
+
+    return cast(F, run)
+
+
+def _notify(name: str, observer: Callable[..., None], *arguments: Any) -> None:
+    try:
+        observer(*arguments)
+    except Exception as error:
+        log.warning("The %s of the task are incomplete: %s: %s", name, type(error).__name__, error)
+
+
+def update_asset_events(task: Any, context: Context, report: Mapping[str, Any]) -> None:
+    """Add ``extra`` to the events of the task's ``adobetarget://`` outlets.
+
+    An outlet of another account or id type is a warning, and its event has no ``extra``.
+    """
+    for outlet in _profile_outlets(task.outlets or ()):
+        if _describes(outlet.uri, report):
+            events: Any = context["outlet_events"]
+            events[outlet].extra.update(event_extra(report, task.attribute_names))
+        else:
+            log.warning(
+                "The outlet %s is not what this task updates, %s. Its event has no counts. Correct the outlet.",
+                outlet.uri,
+                profile_uri(report["client_code"].lower(), report.get("id_type") or "…"),
+            )
+
+
+def event_extra(report: Mapping[str, Any], attribute_names: Iterable[str]) -> dict[str, Any]:
+    """Return the ``extra`` of an asset event.
+
+    :param report: Report of the task.
+    :param attribute_names: Names of the attributes.
+    :return: ``rows_sent``, ``rows_rejected``, number of ``batches``, ``status`` as :func:`outcome_of`, and names of
+        ``attributes``.
+    """
+    return {
+        "rows_sent": report.get("rows_sent", report.get("rows_linked", 0)),
+        "rows_rejected": report.get("rows_rejected", 0),
+        "batches": len(report.get("batches") or ()),
+        "status": outcome_of(report),
+        "attributes": list(attribute_names),
+    }
+
+
+def _profile_outlets(outlets: Iterable[Any]) -> list[Any]:
+    return [outlet for outlet in outlets if str(getattr(outlet, "uri", "")).startswith(f"{SCHEME}://")]
+
+
+def _describes(uri: str, report: Mapping[str, Any]) -> bool:
+    """Return whether a URI is the account of a report, and its id type unless linked ids may have another one."""
+    parts = urlsplit(uri)
+    id_types = [parts.path.strip("/")]
+    if "rows_extended" not in report:
+        id_types = [report.get("id_type") or id_types[0]]
+    return parts.netloc == report["client_code"].lower() and parts.path.strip("/") in id_types
