@@ -61,6 +61,10 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": _modules("triggers"),
         "asset-uris": [_asset_uris()],
         "dataset-uris": [_asset_uris()],  # their name in Airflow 2
+        "extra-links": [
+            "airflow_provider_adobe_target.links.adobe_target.BatchStatusLink",
+            "airflow_provider_adobe_target.links.adobe_target.ActivitiesLink",
+        ],
         "notifications": ["airflow_provider_adobe_target.notifications.adobe_target.AdobeTargetNotifier"],
         "task-decorators": [
             {

@@ -30,6 +30,7 @@ from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.load.batch_sender import BatchSender
 from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
+from airflow_provider_adobe_target.load.progress import log_progress
 from airflow_provider_adobe_target.load.resubmission import Resubmission, reset_failed_batches
 from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs
 
@@ -270,7 +271,8 @@ class BulkUpload:
                 stop=stop,
             )
 
-        read_and_process(pipeline.record_batches(), write_and_send, stop)
+        batches = log_progress(pipeline.record_batches(), pipeline.row_count, self._session.clock)
+        read_and_process(batches, write_and_send, stop)
 
     def _files(self, pipeline: ProfilePipeline, batches: Iterator[RecordBatch]) -> Iterator[BatchFile]:
         """Write the files, and compare them with the checkpoint.

@@ -60,11 +60,19 @@ def batch_table(batches: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def report_text(report: Mapping[str, Any]) -> str:
     """Return the report as lines of plain text, with aligned columns."""
-    lines = [_summary(report), *_aligned(report_counts(report), indent="  ")]
-    batches = report.get("batches") or []
-    if batches:
-        lines += [_batch_summary(batches), *_aligned(batch_table(batches), indent="  "), *_further(batches)]
-    return "\n".join([*lines, *_places(report)])
+    return "\n".join([*count_lines(report), *batch_lines(report.get("batches") or ()), *_places(report)])
+
+
+def count_lines(report: Mapping[str, Any]) -> list[str]:
+    """Return a summary, and one line per count."""
+    return [_summary(report), *_aligned(report_counts(report), indent="  ")]
+
+
+def batch_lines(batches: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a summary, a header and one line per batch; nothing if there are no batches."""
+    if not batches:
+        return []
+    return [_batch_summary(batches), *_aligned(batch_table(batches), indent="  "), *_further(batches)]
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
+from airflow_provider_adobe_target.links.adobe_target import ActivitiesLink, BatchStatusLink, push_links
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
 from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.privacy import PrivacyOptions
@@ -121,6 +122,8 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         "id_map_path",
     )
     template_fields_renderers = {**RowArguments.template_fields_renderers, "id_map_sql": "sql"}
+
+    operator_extra_links = (BatchStatusLink(), ActivitiesLink())
 
     def __init__(
         self,
@@ -301,10 +304,6 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
 
         ti: Any = context["ti"]
 
-        def on_batches(batches: Sequence[Batch]) -> None:
-            ti.xcom_push(key="batches", value=[batch.to_dict() for batch in batches])
-            self._recorder.accepted(batches)
-
         self._bulk_upload = BulkUpload(
             self.hook.session,
             UploadSource(self._rows, self._id_map, self._report_fields),
@@ -313,7 +312,7 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
             limits=self._limits(),
             checkpoint=checkpoint or self._checkpoint(context),
             outputs=UploadOutputs(
-                on_batches=on_batches,
+                on_batches=lambda batches: self._note_batches(ti, batches),
                 on_report=self._recorder.sent,
                 statistics=self._recorder.attribute_statistics,
                 on_attributes=lambda names: self._note_attributes(ti, names),
@@ -322,6 +321,11 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
             ),
         )
         return self._bulk_upload
+
+    def _note_batches(self, ti: Any, batches: Sequence[Batch]) -> None:
+        ti.xcom_push(key="batches", value=[batch.to_dict() for batch in batches])
+        push_links(ti, self.hook.settings.tenant_id, batches)
+        self._recorder.accepted(batches)
 
     def _note_attributes(self, ti: Any, names: Sequence[str]) -> None:
         """Keep the names of the attributes, in XCom if the task may be deferred."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.assets.adobe_target import SCHEME, profile_uri
+from airflow_provider_adobe_target.load.report_text import batch_lines, count_lines
 from airflow_provider_adobe_target.metrics import count_failure, count_report
 from airflow_provider_adobe_target.outcome import outcome_of
 
@@ -50,6 +51,7 @@ def observed(method: F) -> F:
                 _notify("metrics", count_failure, self, error)
             raise
         self.last_report = report
+        _notify("log", log_report, report)
         _notify("asset events", update_asset_events, self, context, report)
         _notify("metrics", count_report, self, report)
         return report
@@ -62,6 +64,18 @@ def _notify(name: str, observer: Callable[..., None], *arguments: Any) -> None:
         observer(*arguments)
     except Exception as error:
         log.warning("The %s of the task are incomplete: %s: %s", name, type(error).__name__, error)
+
+
+def log_report(report: Mapping[str, Any]) -> None:
+    """Log the counts as a table, and the batches as a table that Airflow's log view can fold."""
+    for line in count_lines(report):
+        log.info("%s", line)
+    lines = batch_lines(report.get("batches") or ())
+    if lines:
+        log.info("::group::%s", lines[0])
+        for line in lines[1:]:
+            log.info("%s", line)
+        log.info("::endgroup::")
 
 
 def update_asset_events(task: Any, context: Context, report: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.privacy import PersonalDataCheck, check_blocked, hash_texts
 from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
-from airflow_provider_adobe_target.profiles.sources.rows import Rows
+from airflow_provider_adobe_target.profiles.sources.rows import Rows, row_count
 from airflow_provider_adobe_target.profiles.suspicious_ids import SuspiciousIds
 from airflow_provider_adobe_target.profiles.validation import (
     Verdicts,
@@ -142,6 +142,11 @@ class ProfilePipeline:
     def id_column(self) -> str | None:
         """Column of the ids. ``None`` before the columns are mapped, unless ``id_column`` is set."""
         return self._mapping.id_column if self._mapping else self._options.id_column
+
+    @property
+    def row_count(self) -> int | None:
+        """Number of rows of the source, as far as it is known without reading them."""
+        return row_count(self._rows)
 
     @property
     def attribute_names(self) -> list[str]:

@@ -237,14 +237,14 @@ def test_an_order_reaches_target_by_way_of_a_datastream(run_example, sandbox):
     assert profile == {"last_order.cds": "3", "last_order.dollars": "35.5", "is_customer": "true"}
 
 
-def test_an_upload_triggers_the_dag_that_is_scheduled_on_its_asset(run_example, sandbox, airflow):
+def test_an_upload_updates_the_asset_on_which_a_dag_is_scheduled(run_example, sandbox, airflow):
     run = run_example("cdnow_assets")
 
     assert run.result("upload")["rows_sent"] == 23_570
     assert sandbox.profile("00001") == {"favourite_weekday": "Wednesday"}
     tables = {name for (name,) in airflow.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
     name = "asset" if "asset_event" in tables else "dataset"
-    [(extra,)] = airflow.query(f"SELECT extra FROM {name}_event WHERE source_dag_id = ?", run.dag_id)
+    [(extra, asset)] = airflow.query(f"SELECT extra, {name}_id FROM {name}_event WHERE source_dag_id = ?", run.dag_id)
     assert json.loads(extra) == {
         "rows_sent": 23_570,
         "rows_rejected": 0,
@@ -252,5 +252,5 @@ def test_an_upload_triggers_the_dag_that_is_scheduled_on_its_asset(run_example, 
         "status": "complete",
         "attributes": ["favourite_weekday"],
     }
-    queued = airflow.query(f"SELECT target_dag_id FROM {name}_dag_run_queue")
-    assert ("cdnow_fresh_profiles",) in queued
+    scheduled = airflow.query(f"SELECT dag_id FROM dag_schedule_{name}_reference WHERE {name}_id = ?", asset)
+    assert scheduled == [("cdnow_fresh_profiles",)]

@@ -105,6 +105,7 @@ class PandasRows:
         names = [column_label(name) for name in frame.columns]
         check_column_names(names, "The DataFrame")
         self._frame = frame if names == list(frame.columns) else frame.set_axis(names, axis="columns")
+        self.row_count = len(frame)
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -154,6 +155,7 @@ class PolarsRows:
 
     def __init__(self, frame: Any) -> None:
         self._frame = frame
+        self.row_count: int = frame.height
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -198,6 +200,7 @@ class TableRows:
     def __init__(self, table: pa.Table) -> None:
         check_schema(table.schema, "The Arrow table")
         self._table = table
+        self.row_count: int = table.num_rows
 
     @property
     def schema(self) -> pa.Schema:

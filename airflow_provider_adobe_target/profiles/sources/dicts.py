@@ -131,6 +131,7 @@ class RecordRows:
 
     def __init__(self, records: Sequence[object]) -> None:
         self._records: Sequence[Any] = records
+        self.row_count = len(records)
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -20,6 +20,7 @@ from airflow_provider_adobe_target.profiles.sources.record_batches import (
     project,
 )
 from airflow_provider_adobe_target.profiles.sources.reject_columns import RejectedRows
+from airflow_provider_adobe_target.profiles.sources.rows import row_count
 from airflow_provider_adobe_target.profiles.values.float_marks import floats_in, mark_floats
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ class FilesRows:
 
     def __init__(self, files: Sequence[FileRows]) -> None:
         self._files = files
+
+    @property
+    def row_count(self) -> int | None:
+        """Number of rows of all files, if each of them knows its own."""
+        counts = [row_count(file) for file in self._files]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     @cached_property
     def schema(self) -> pa.Schema:

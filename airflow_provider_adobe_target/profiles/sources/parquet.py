@@ -46,10 +46,18 @@ class ParquetRows:
         self._file = file
 
     @cached_property
+    def row_count(self) -> int:
+        """Number of rows in the footer."""
+        with _parquet(self._file) as parquet:
+            count: int = parquet.metadata.num_rows
+            return count
+
+    @cached_property
     def schema(self) -> pa.Schema:
         """Columns of the footer. Columns of floats are marked."""
         with _parquet(self._file) as parquet:
             check_schema(parquet.schema_arrow, str(self._file))
+            self.row_count = parquet.metadata.num_rows  # without another read of the footer
             fractional = [field.name for field in parquet.schema_arrow if has_point(field.type)]
             floats = set(fractional) - _empty_columns(parquet.metadata, fractional)
             texts = text_columns(parquet)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.record_batches import project, record_batch
+from airflow_provider_adobe_target.profiles.sources.rows import row_count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -106,6 +107,11 @@ class RowsInFolders:
     def __init__(self, rows: FileRows, folder_values: Mapping[str, str | None]) -> None:
         self._rows = rows
         self._folder_values = folder_values
+
+    @property
+    def row_count(self) -> int | None:
+        """Number of rows of the file, if it is known."""
+        return row_count(self._rows)
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from airflow_provider_adobe_target.profiles.sources.record_batches import record_batch
+from airflow_provider_adobe_target.profiles.sources.rows import row_count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -50,6 +51,11 @@ class RejectedRows:
         log.info("%s is a rejects file: the columns %s are removed.", self._file, ", ".join(REJECT_COLUMNS))
         kept = (name for name in names if name not in (*REJECT_COLUMNS, BATCH_COLUMN))
         return {name[:-1] if _RENAMED.fullmatch(name) else name: name for name in kept}
+
+    @property
+    def row_count(self) -> int | None:
+        """Number of rows of the file, if it is known."""
+        return row_count(self._rows)
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 
+def row_count(rows: object) -> int | None:
+    """Return the number of rows of a source, as far as it is known without reading them."""
+    count: int | None = getattr(rows, "row_count", None)
+    return count
+
+
 class Rows(Protocol):
     """Rows of a table, in the order of the source.
 

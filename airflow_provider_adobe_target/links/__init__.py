@@ -1,0 +1,1 @@
+"""Extra links of operators in Airflow's web interface."""
