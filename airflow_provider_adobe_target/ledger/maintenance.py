@@ -1,0 +1,194 @@
+"""Compaction, vacuum and erasure."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from airflow_provider_adobe_target.ledger.as_of import mask, numbers, seen_records
+from airflow_provider_adobe_target.ledger.claims import PENDING, Claim, open_claims
+from airflow_provider_adobe_target.ledger.columns import APPENDED, BASE_BUCKETS, profile_schema
+from airflow_provider_adobe_target.ledger.errors import LedgerBusyError
+from airflow_provider_adobe_target.ledger.hashing import Hashes
+from airflow_provider_adobe_target.ledger.held import Held, latest_of_each_id
+from airflow_provider_adobe_target.ledger.table import Control, LedgerTable, Snapshot
+from airflow_provider_adobe_target.ledger.versions import held_versions
+from airflow_provider_adobe_target.ledger.writers import writers
+
+log = logging.getLogger(__name__)
+
+_MAX_APPENDED_SHARE = 0.2
+_MIN_APPENDED_ROWS = 20_000
+_MAX_FILES = 24
+_KEEP_DAYS = 30
+
+
+def compact_if_due(table: LedgerTable) -> None:
+    """Compact the ledger if many versions were appended since. A conflict with other runs only postpones it."""
+    snapshot = table.snapshot()
+    files = pa.table(snapshot.table.get_add_actions(flatten=True))
+    buckets = numbers(files["partition.bucket"]) if len(files) else np.zeros(0, np.int64)
+    rows = numbers(files["num_records"]) if len(files) else buckets
+    appended, base = int(rows[buckets == APPENDED].sum()), int(rows[buckets >= 0].sum())
+    many_rows = appended > max(_MIN_APPENDED_ROWS, _MAX_APPENDED_SHARE * base)
+    if not many_rows and (buckets < 0).sum() <= _MAX_FILES:
+        return
+    try:
+        compact(table)
+        vacuum(table, _KEEP_DAYS)
+    except LedgerBusyError as error:
+        log.warning("The ledger is not compacted now: %s", error)
+
+
+def compact(table: LedgerTable, forgotten: pa.StringArray | None = None) -> int:
+    """Rewrite the table with the latest version of each profile, and apply *seen* records.
+
+    Each partition is one commit, so that a crash leaves a valid ledger. The last commit removes appended versions and
+    control records that all partitions contain.
+
+    :param forgotten: Ids to erase, as they are in the ledger.
+    :return: Number of erased profiles.
+    :raises LedgerBusyError: If other runs changed the ledger too often in between.
+    """
+    until = table.snapshot().seq
+    erased: dict[int, int] = {}
+    for bucket in range(BASE_BUCKETS):
+
+        def attempt(snapshot: Snapshot, bucket: int = bucket) -> None:
+            rows, erased[bucket] = _latest_of_bucket(snapshot, bucket, until, forgotten)
+            if len(rows) or any(map(len, snapshot.record_batches([bucket], ["seq"]))):
+                schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
+                table.commit(snapshot, [rows], schema=schema, replaces=f"bucket = {bucket}")
+
+        table.retry(attempt)
+    table.retry(lambda snapshot: _drop_appended(table, snapshot, until, forgotten))
+    return sum(erased.values())
+
+
+def vacuum(table: LedgerTable, keep_days: float) -> None:
+    """Delete files that no version of the last days needs.
+
+    Files that no commit refers to are deleted after a day at the earliest, because a commit may be under way.
+    """
+    for hours, full in ((int(keep_days * 24), False), (max(24, int(keep_days * 24)), True)):
+        table.snapshot().table.vacuum(
+            retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=full
+        )
+
+
+def forget(table: LedgerTable, ids: pa.StringArray) -> int:
+    """Erase profiles from all versions of the ledger, from its log and from pending batches.
+
+    :param ids: Ids, as they are in the ledger.
+    :return: Number of erased profiles.
+    """
+    for claim in open_claims(table.location, table.snapshot()):
+        _forget_in_claim(table, claim, ids)
+    erased = compact(table, ids)
+    vacuum(table, 0)
+    _clean_log(table)
+    return erased
+
+
+def _latest_of_bucket(
+    snapshot: Snapshot, bucket: int, until: int, forgotten: pa.StringArray | None
+) -> tuple[pa.Table, int]:
+    """Return the rows of a compacted partition, sorted by hash, and the number of erased profiles."""
+    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
+    columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
+    parts = list(snapshot.record_batches([bucket], columns))
+    for batch in snapshot.record_batches([APPENDED], columns):
+        chosen = (bucket_of(numbers(batch.column("id_hash"))) == bucket) & (numbers(batch.column("seq")) <= until)
+        parts.append(batch.filter(pa.array(chosen)))
+    empty = pa.schema([schema.field(column) for column in columns]).empty_table()
+    rows = pa.Table.from_batches(parts) if parts else empty
+    rows = rows.take(pa.array(latest_of_each_id(rows))).sort_by("id_hash")
+    erased = 0
+    if forgotten is not None:
+        gone = mask(pc.is_in(rows["id"], value_set=forgotten))
+        rows, erased = rows.filter(pa.array(~gone)), int(gone.sum())
+    if not len(rows):
+        return rows, erased
+    seen = [record for record in seen_records(snapshot.controls) if record.seq <= until]
+    held = Held(rows["id"].combine_chunks(), rows, seen, snapshot.attributes)
+    base_seq = np.maximum(numbers(rows["base_seq"]), until)
+    folded = held_versions(held, 0)
+    places = {name: folded.schema.get_field_index(name) for name in ("base_seq", "bucket")}
+    folded = folded.set_column(places["base_seq"], "base_seq", pa.array(base_seq))
+    return folded.set_column(places["bucket"], "bucket", pa.repeat(pa.scalar(bucket, pa.int16()), len(rows))), erased
+
+
+def bucket_of(id_hashes: Hashes) -> Hashes:
+    """Return the partition of each id: the upper four bits of its hash."""
+    return (id_hashes.view(np.uint64) >> np.uint64(60)).astype(np.int64)
+
+
+def _drop_appended(
+    table: LedgerTable, snapshot: Snapshot, until: int, forgotten: pa.StringArray | None
+) -> None:
+    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
+
+    def later() -> Iterator[pa.Table]:
+        for batch in snapshot.record_batches([APPENDED], schema.names):
+            keep = numbers(batch.column("seq")) > until
+            if forgotten is not None:
+                keep &= ~mask(pc.is_in(batch.column("id"), value_set=forgotten))
+            yield pa.Table.from_batches([batch.filter(pa.array(keep))])
+
+    controls = list(_kept_controls(snapshot, until))
+    table.commit(snapshot, list(later()), controls, schema=schema, replaces="bucket < 0")
+
+
+def _kept_controls(snapshot: Snapshot, until: int) -> Iterator[Control]:
+    """Yield the control records that are still needed."""
+    ended = {control.content["uid"] for control in snapshot.controls if control.kind == "end"}
+    for writer in writers(snapshot.controls).values():
+        yield writer.to_control()
+    latest: dict[str, Control] = {}
+    for control in snapshot.controls:
+        if control.kind == "snapshot":
+            before = latest.get(control.content["writer"])
+            if before is None or control.content["as_of"] > before.content["as_of"]:
+                latest[control.content["writer"]] = control
+        elif (control.kind == "claim" and control.content["uid"] not in ended) or (
+            control.kind == "seen" and control.seq > until
+        ):
+            yield control
+    yield from latest.values()
+    yield Control(0, "compacted", {"until": until})
+
+
+def _forget_in_claim(table: LedgerTable, claim: Claim, ids: Collection[str] | pa.StringArray) -> None:
+    """Blank forgotten rows of a claim. The places of the other rows stay, because files refer to them."""
+    name = f"{PENDING}/{claim.uid}/rows.parquet"
+    new = f"{PENDING}/{claim.uid}/rows-{uuid.uuid4().hex}.parquet"
+    try:
+        rows = pa.Table.from_batches(list(claim.read_rows()))
+    except FileNotFoundError:
+        return
+    gone = pc.is_in(rows["id"], value_set=ids)
+    if not pc.any(gone).as_py():
+        return
+    columns = [pc.if_else(gone, pa.scalar(None, column.type), column) for column in rows.columns]
+    with table.location.open_output(new) as stream:
+        pq.write_table(pa.table(columns, schema=rows.schema), stream)
+    data = table.location.read(new)
+    if data is not None:
+        table.location.write(name, data)
+    table.location.remove_file(new)
+
+
+def _clean_log(table: LedgerTable) -> None:
+    """Remove log entries of earlier versions, which may contain statistics of erased rows."""
+    dt = table.snapshot().table
+    dt.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 seconds"})
+    dt = table.snapshot().table
+    dt.create_checkpoint()
+    dt.cleanup_metadata()
+    dt.alter.set_table_properties({"delta.logRetentionDuration": f"interval {_KEEP_DAYS} days"})
