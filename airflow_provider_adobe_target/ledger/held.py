@@ -171,7 +171,7 @@ def held_profiles(
     """Return the latest versions of some ids. The ids themselves are compared, not only their hashes."""
     schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
     columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
-    wanted = np.unique(id_hashes)
+    wanted = np.sort(id_hashes)
     batches = []
     for batch in snapshot.record_batches(_BUCKETS, columns):
         chosen = among(numbers(batch.column("id_hash")), wanted)

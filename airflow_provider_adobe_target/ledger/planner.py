@@ -160,7 +160,7 @@ class Planner:
             self._versions,
             self._touched,
             controls,
-            np.unique(np.concatenate([incoming, *left])),
+            np.sort(np.concatenate([incoming, *left]), kind="stable") if left else incoming,
         )
 
     def _first_pass(self, batch: pa.RecordBatch, index: SourceIndex) -> None:
