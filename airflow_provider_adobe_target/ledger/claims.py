@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_adobe_target.ledger.as_of import numbers
+from airflow_provider_adobe_target.ledger.columns import SCHEMA
 from airflow_provider_adobe_target.ledger.errors import LedgerTakenOverError
 from airflow_provider_adobe_target.ledger.hashing import Hashes
 from airflow_provider_adobe_target.ledger.storage import Location
@@ -100,6 +101,7 @@ class Claim:
         self.content = content
         self._location = location
         self._folder = f"{PENDING}/{uid}"
+        self._rows = f"{self._folder}/rows.parquet"
         self._events: dict[int, int] = {}
 
     @property
@@ -113,7 +115,7 @@ class Claim:
 
     def write_rows(self, versions: SpillFile) -> None:
         """Write the versions that the ledger keeps if the rows are confirmed."""
-        with self._location.open_output(f"{self._folder}/rows.parquet") as stream:
+        with self._location.open_output(self._rows) as stream:
             writer = None
             for batch in versions.record_batches():
                 if writer is None:
@@ -123,13 +125,17 @@ class Claim:
                 writer.close()
 
     def read_rows(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the claimed versions, in the order in which they are sent."""
-        with self._location.open_input(f"{self._folder}/rows.parquet") as stream:
+        """Yield the claimed versions, in the order in which they are sent. Without rows, nothing was sent."""
+        if not self._location.exists(self._rows):
+            return
+        with self._location.open_input(self._rows) as stream:
             yield from pq.ParquetFile(stream).iter_batches(_BATCH_ROWS, columns=columns)
 
     def schema(self) -> pa.Schema:
         """Return the schema of the claimed versions."""
-        with self._location.open_input(f"{self._folder}/rows.parquet") as stream:
+        if not self._location.exists(self._rows):
+            return SCHEMA
+        with self._location.open_input(self._rows) as stream:
             return pq.read_schema(stream)
 
     def id_hashes(self) -> Hashes:
@@ -144,8 +150,9 @@ class Claim:
         :raises LedgerTakenOverError: If another run has settled this claim.
         """
         self._event(number, SENDING, start=start, rows=rows)
-        # The other run writes its mark first and reads the events then: at least one of the two sees the other.
-        if self.taken_at() is not None:
+        # The other run writes its mark first and reads the events then: at least one of the two sees the other. When it
+        # removes the claim, it removes the rows first, so that either the mark exists or the rows do not.
+        if self.taken_at() is not None or not self._location.exists(self._rows):
             self._event(number, REFUSED, start=start, rows=rows)
             raise LedgerTakenOverError("Another run has settled the claim of this one. Nothing more is sent.")
 
@@ -196,6 +203,7 @@ class Claim:
 
     def discard(self) -> None:
         """Remove the folder of the claim."""
+        self._location.remove_file(self._rows)
         self._location.remove(self._folder)
 
     def _is_complete(self, files: list[SentFile]) -> bool:
@@ -210,9 +218,7 @@ class Claim:
         self._events[number] += 1
 
 
-def new_claim(
-    location: Location, owner: Owner, *, writer: str, number: int, run: str, base: int, rows: int
-) -> Claim:
+def new_claim(location: Location, owner: Owner, *, writer: str, number: int, run: str, base: int, rows: int) -> Claim:
     """Return a claim that is not written yet."""
     content = {
         "owner": vars(owner),

@@ -77,9 +77,7 @@ def vacuum(table: LedgerTable, keep_days: float) -> None:
     Files that no commit refers to are deleted after a day at the earliest, because a commit may be under way.
     """
     for hours, full in ((int(keep_days * 24), False), (max(24, int(keep_days * 24)), True)):
-        table.snapshot().table.vacuum(
-            retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=full
-        )
+        table.snapshot().table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=full)
 
 
 def forget(table: LedgerTable, ids: pa.StringArray) -> int:
@@ -129,9 +127,7 @@ def bucket_of(id_hashes: Hashes) -> Hashes:
     return (id_hashes.view(np.uint64) >> np.uint64(60)).astype(np.int64)
 
 
-def _drop_appended(
-    table: LedgerTable, snapshot: Snapshot, until: int, forgotten: pa.StringArray | None
-) -> None:
+def _drop_appended(table: LedgerTable, snapshot: Snapshot, until: int, forgotten: pa.StringArray | None) -> None:
     schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
 
     def later() -> Iterator[pa.Table]:

@@ -240,9 +240,7 @@ class Planner:
         self._note_unchanged(held, merged, unsent, new_hashes, writer)
         if not sends.any():
             return
-        versions = merged_versions(
-            held, merged, id_hashes, pa.array(new_hashes), self._snapshot.seq, writer, others
-        )
+        versions = merged_versions(held, merged, id_hashes, pa.array(new_hashes), self._snapshot.seq, writer, others)
         self._send(block, block.column("id"), merged, sends, versions, reason)
 
     def _held(self, ids: pa.StringArray, id_hashes: Hashes, texts: Mapping[str, pa.StringArray]) -> Held:
@@ -273,9 +271,7 @@ class Planner:
             reason[stale] = _UNSENT
         return reason, stale & (reason == _UNSENT)
 
-    def _note_unchanged(
-        self, held: Held, merged: Merged, unsent: Mask, hashes: Hashes, writer: Writer
-    ) -> None:
+    def _note_unchanged(self, held: Held, merged: Merged, unsent: Mask, hashes: Hashes, writer: Writer) -> None:
         """Raise the times of unchanged rows, and keep their source hashes so that the next run finds them."""
         column = hash_column(writer.number)
         known = numbers(held.rows[column]) if column in held.rows.column_names else np.zeros(len(unsent), np.int64)
@@ -334,9 +330,7 @@ class Planner:
             for code, because in _BECAUSE.items():
                 self._counts.because[because] += int(((reason == code) & sends).sum())
 
-    def _leave(
-        self, ids: pa.StringArray, writer: Writer, others: list[Writer], merge_rules: MergeRules
-    ) -> Hashes:
+    def _leave(self, ids: pa.StringArray, writer: Writer, others: list[Writer], merge_rules: MergeRules) -> Hashes:
         """Write markers for ids that left. Ids that are held with a later time are omitted."""
         id_hashes = hash_ids(ids)
         texts = {name: pa.repeat(value, len(ids)) for name, value in self._rules.missing_values.items()}

@@ -210,5 +210,3 @@ def _check_values(name: str, values: Any) -> None:
             raise LedgerRefusedError(f"{name} of ProfileLedger: the value of {attribute!r} must be a text, not empty.")
         if any(sign in value for sign in ",\r\n"):
             raise LedgerRefusedError(f"{name} of ProfileLedger: the value of {attribute!r} has a comma or line break.")
-
-

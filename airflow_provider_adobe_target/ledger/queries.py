@@ -92,5 +92,3 @@ def _public(held: Held) -> pa.Table:
     columns = [held.ids, attributes, pa.array(latest, mask=~has_values).cast(TIME)]
     columns += [held.rows[name] for name in ("confirmed_at", "batch_id", "writer")]
     return pa.table(columns, schema=READ_SCHEMA).filter(pa.array(has_values))
-
-

@@ -22,7 +22,7 @@ from airflow_provider_adobe_target.ledger.claims import (
     remove_leftovers,
 )
 from airflow_provider_adobe_target.ledger.columns import SCHEMA
-from airflow_provider_adobe_target.ledger.errors import LedgerBusyError, LedgerConflictError
+from airflow_provider_adobe_target.ledger.errors import LedgerBusyError
 from airflow_provider_adobe_target.ledger.hashing import Hashes
 from airflow_provider_adobe_target.ledger.maintenance import compact_if_due
 from airflow_provider_adobe_target.ledger.planner import Plan, Planner, PlanRules, overlaps
@@ -214,14 +214,8 @@ class LedgerSession:
 
     def _blocking(self, snapshot: Snapshot, plan: Plan) -> list[Claim]:
         """Return the open claims of ids of the plan."""
-        found = []
-        for claim in open_claims(self._table.location, snapshot):
-            try:
-                if among(claim.id_hashes(), plan.incoming).any():
-                    found.append(claim)
-            except FileNotFoundError as error:  # another run has settled it since
-                raise LedgerConflictError from error
-        return found
+        claims = open_claims(self._table.location, snapshot)
+        return [claim for claim in claims if among(claim.id_hashes(), plan.incoming).any()]
 
 
 def final_outcomes(
@@ -272,5 +266,3 @@ def _schema(spill: SpillFile) -> pa.Schema:
 def _tables(spill: SpillFile) -> Iterator[pa.Table]:
     for batch in spill.record_batches():
         yield pa.Table.from_batches([batch])
-
-

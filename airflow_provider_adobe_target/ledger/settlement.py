@@ -133,5 +133,3 @@ def _rows_of(claim: Claim, files: list[SentFile]) -> Iterator[tuple[SentFile, pa
             if first < last:
                 yield file, batch.slice(first - start, last - first)
         start += len(batch)
-
-

@@ -79,6 +79,12 @@ class Location:
         except FileNotFoundError:
             return None
 
+    def exists(self, name: str) -> bool:
+        """Return whether a file exists beside the table."""
+        if self.is_local:
+            return Path(self.uri, name).exists()
+        return bool(self._files.exists(f"{self._root}/{name}"))
+
     def open_input(self, name: str) -> Any:
         """Open a file for reading, as a context manager."""
         return Path(self.uri, name).open("rb") if self.is_local else self._files.open(f"{self._root}/{name}", "rb")
@@ -135,8 +141,8 @@ class Location:
 
 def _aws_options(files: Any) -> dict[str, str]:
     """Return the options of delta-rs for the credentials of an s3fs file system."""
-    found = {**getattr(files, "storage_options", {}), **getattr(files, "client_kwargs", {})}
-    found.update({name: getattr(files, name, None) for name in ("key", "secret", "token", "endpoint_url")})
+    own = {name: getattr(files, name, None) for name in _AWS_OPTIONS}
+    found = {**own, **getattr(files, "storage_options", {}), **getattr(files, "client_kwargs", {})}
     options = {_AWS_OPTIONS[name]: str(found[name]) for name in _AWS_OPTIONS if found.get(name)}
     if found.get("region_name"):
         options["AWS_REGION"] = str(found["region_name"])

@@ -298,4 +298,3 @@ def _numbered(rows: pa.Table, seq: int) -> pa.Table:
     rows = rows.set_column(rows.schema.get_field_index("seq"), "seq", pa.repeat(pa.scalar(seq, pa.int64()), len(rows)))
     bucket = pa.repeat(pa.scalar(APPENDED, pa.int16()), len(rows))
     return rows.set_column(rows.schema.get_field_index("bucket"), "bucket", bucket)
-

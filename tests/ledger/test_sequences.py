@@ -7,8 +7,8 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
 from ledger.simulation import COMPLETE, Account, batches_of, day, outgoing_rows
+
 from airflow_provider_adobe_target.ledger.claims import Owner
 from airflow_provider_adobe_target.ledger.maintenance import compact
 from airflow_provider_adobe_target.ledger.settlement import Outcome
@@ -40,7 +40,8 @@ class Model:
         if id in self.uncertain or not held:
             return True
         given = {name: value for name, value in attributes.items() if value is not None}
-        return any(held.get(name, (None, -1))[1] <= as_of and held.get(name, (None, -1))[0] != value for name, value in given.items())
+        before = {name: held.get(name, (None, -1)) for name in given}
+        return any(before[name][1] <= as_of and before[name][0] != value for name, value in given.items())
 
     def apply(self, id, attributes, as_of):
         held = self.values.setdefault(id, {})
@@ -183,7 +184,7 @@ class Sequences(RuleBasedStateMachine):
     def ledger_holds_only_what_target_holds(self):
         held = self.account.held()
         assert held == self.model.profiles()
-        pending = {id for id in (self.pending[1] | self.pending[2] if self.pending else ())}
+        pending = self.pending[1] | self.pending[2] if self.pending else set()
         for id, attributes in held.items():
             if id not in self.model.uncertain | pending:
                 assert self.account.target.profiles[id] == attributes
@@ -191,13 +192,15 @@ class Sequences(RuleBasedStateMachine):
     @invariant()
     def times_are_those_of_the_model(self):
         for id, held in self.model.values.items():
-            found = self.account.ledger.get(id)
-            assert {name: day(time) for name, (_, time) in held.items()} == {
-                name: int(time.timestamp() * 1_000_000) for name, time in (found or {"as_of_by_attribute": {}})["as_of_by_attribute"].items()
-            }
+            times = (self.account.ledger.get(id) or {}).get("as_of_by_attribute", {})
+            expected = {name: day(time) for name, (_, time) in held.items()}
+            assert {name: int(time.timestamp() * 1_000_000) for name, time in times.items()} == expected
 
 
 Sequences.TestCase.settings = settings(
-    max_examples=settings.default.max_examples // 10, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=settings.default.max_examples // 10,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 test_sequences = Sequences.TestCase
