@@ -82,7 +82,8 @@ class Seen:
             return covered & listed
         column = hash_column(self.number)
         known = numbers(rows[column]) if column in rows.column_names else np.full(len(rows), UNKNOWN_HASH)
-        return covered & ~listed & (known != UNKNOWN_HASH)
+        covered &= ~listed & (known != UNKNOWN_HASH)
+        return covered
 
 
 def seen_records(controls: Iterable[Control]) -> list[Seen]:

@@ -207,7 +207,7 @@ class Claim:
         self._location.remove(self._folder)
 
     def _is_complete(self, files: list[SentFile]) -> bool:
-        return sum(file.rows for file in files) == self.content["rows"]
+        return sum(file.rows for file in files) == int(self.content["rows"])
 
     def _event(self, number: int, state: str, **content: Any) -> None:
         if number not in self._events:

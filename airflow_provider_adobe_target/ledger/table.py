@@ -236,14 +236,19 @@ class LedgerTable:
 
         transactions = [Transaction(_APP, seq)] + ([Transaction(f"claim:{ends}", 1)] if ends else [])
         try:
-            write_deltalake(
-                snapshot.table,
-                pa.RecordBatchReader.from_batches(schema, batches()),
-                mode="overwrite" if replaces else "append",
-                predicate=replaces,
-                schema_mode="merge",
-                commit_properties=CommitProperties(app_transactions=transactions),
-            )
+            data = pa.RecordBatchReader.from_batches(schema, batches())
+            properties = CommitProperties(app_transactions=transactions)
+            if replaces is None:
+                write_deltalake(snapshot.table, data, mode="append", schema_mode="merge", commit_properties=properties)
+            else:
+                write_deltalake(
+                    snapshot.table,
+                    data,
+                    mode="overwrite",
+                    predicate=replaces,
+                    schema_mode="merge",
+                    commit_properties=properties,
+                )
         except CommitFailedError:
             raise LedgerConflictError from None
         return seq

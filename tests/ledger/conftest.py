@@ -1,5 +1,6 @@
 import pytest
-from ledger.simulation import Account
+
+from support.ledger_simulation import Account
 
 
 @pytest.fixture

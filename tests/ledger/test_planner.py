@@ -1,9 +1,9 @@
 """What is sent, what is carried over, and what is left out."""
 
 import pytest
-from ledger.simulation import Account, outgoing_rows
 
 from airflow_provider_adobe_target.ledger.errors import LedgerLimitError
+from support.ledger_simulation import Account, outgoing_rows
 
 GOLD = {"a": {"tier": "gold", "score": "1"}, "b": {"tier": "gold", "score": "2"}}
 
@@ -161,7 +161,7 @@ def test_profiles_that_grow_too_large_are_not_sent(account):
     import tempfile
     from pathlib import Path
 
-    from ledger.simulation import batches_of
+    from support.ledger_simulation import batches_of
 
     plan = session.prepare(batches_of({"a": {"city": "y"}}), Path(tempfile.mkdtemp()), too_large=refused.append)
     assert (plan.counts.rows_too_large, plan.counts.rows_sent, outgoing_rows(plan)) == (1, 0, [])
@@ -211,9 +211,9 @@ class TestMissing:
 
     def test_rejected_ids_have_not_left(self, account, tmp_path):
         import pyarrow as pa
-        from ledger.simulation import batches_of
 
         from airflow_provider_adobe_target.ledger.hashing import hash_ids
+        from support.ledger_simulation import batches_of
 
         account.run(GOLD)
         folder = tmp_path / "work"
@@ -260,7 +260,7 @@ class TestRefresh:
         return account_with(refresh_after_days=10)
 
     def test_unchanged_profiles_are_refreshed_evenly(self, account):
-        from ledger.simulation import day
+        from support.ledger_simulation import day
 
         rows = {f"customer-{number}": {"tier": "x"} for number in range(2_000)}
         account.run(rows, file_rows=5_000)
@@ -272,7 +272,7 @@ class TestRefresh:
         assert all(140 < count < 260 for count in refreshed)
 
     def test_refreshed_rows_are_whole(self, account):
-        from ledger.simulation import day
+        from support.ledger_simulation import day
 
         account.run(GOLD)
         account.run({"a": {"city": "Rome"}}, "dag.b", as_of=1)
@@ -290,7 +290,7 @@ class TestHashed:
     def test_no_id_and_no_value_is_kept(self, account, tmp_path):
         rows = {"very-personal-id": {"tier": "very-personal-value"}}
         session = account.session()
-        from ledger.simulation import batches_of
+        from support.ledger_simulation import batches_of
 
         (tmp_path / "work").mkdir()
         plan = session.prepare(batches_of(rows), tmp_path / "work")

@@ -1,11 +1,11 @@
 """When the ledger changes: confirmed, failed, unknown and unfinished batches."""
 
 import pytest
-from ledger.simulation import COMPLETE, batches_of, outgoing_rows
 
 from airflow_provider_adobe_target.ledger.claims import LEASE_SECONDS, Owner, open_claims
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError, LedgerTakenOverError
 from airflow_provider_adobe_target.ledger.settlement import Outcome
+from support.ledger_simulation import COMPLETE, batches_of, outgoing_rows
 
 ROWS = {id: {"tier": "gold"} for id in "abcd"}
 STUCK = Outcome(is_complete=False)

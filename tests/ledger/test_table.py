@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from ledger.simulation import Account
 
 from airflow_provider_adobe_target.ledger import ProfileLedger
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError, LedgerConflictError, LedgerRefusedError
 from airflow_provider_adobe_target.ledger.maintenance import compact, compact_if_due
 from airflow_provider_adobe_target.ledger.table import Control
+from support.ledger_simulation import Account
 
 ROWS = {id: {"tier": "gold"} for id in "abcd"}
 

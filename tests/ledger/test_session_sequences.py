@@ -7,11 +7,11 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from ledger.simulation import COMPLETE, Account, batches_of, day, outgoing_rows
 
 from airflow_provider_adobe_target.ledger.claims import Owner
 from airflow_provider_adobe_target.ledger.maintenance import compact
 from airflow_provider_adobe_target.ledger.settlement import Outcome
+from support.ledger_simulation import COMPLETE, Account, batches_of, day, outgoing_rows
 
 IDS = [f"id-{number}" for number in range(6)]
 VALUES = st.sampled_from(["1", "2", "3", None])
@@ -67,7 +67,7 @@ class Sequences(RuleBasedStateMachine):
 
     def note(self, run, rows_applied, unknown=()):
         """Apply to the model what a run has confirmed, and the rows that it did not have to send."""
-        (task, rows), as_of = run
+        (_, rows), as_of = run
         for id, attributes in rows.items():
             if id in rows_applied or not self.model.is_sent(id, attributes, as_of):
                 self.model.apply(id, attributes, as_of)
@@ -130,7 +130,7 @@ class Sequences(RuleBasedStateMachine):
     @rule(run=st.tuples(RUNS, st.integers(0, 6)), events=st.integers(0, 3), is_applied=st.booleans())
     def die(self, run, events, is_applied):
         """Die before the first call, in a call, or after it."""
-        session, plan, sent = self.plan(run, owner=Owner("dead", Owner.current("").host, "4194399 0"))
+        session, _, sent = self.plan(run, owner=Owner("dead", Owner.current("").host, "4194399 0"))
         if not sent:
             self.note(run, set())
             return

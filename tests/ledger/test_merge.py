@@ -5,9 +5,9 @@ import itertools
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
-from ledger.simulation import Account, day
 
 from airflow_provider_adobe_target.ledger.maintenance import compact
+from support.ledger_simulation import Account, day
 
 VALUES = st.sampled_from(["1", "2", None])
 ROWS = st.dictionaries(st.sampled_from(["a", "b"]), st.fixed_dictionaries({"x": VALUES, "y": VALUES}), max_size=2)
@@ -41,7 +41,7 @@ def test_an_unchanged_row_raises_the_time_of_its_values(account, compacts, uncha
     account.run(dict(list(rows.items())[:unchanged]), as_of=3)
     if compacts:
         compact(account.ledger.table("acme", "thirdPartyId"))
-    counts = account.run(dict.fromkeys(rows, {"x": "B"}), as_of=2)
+    counts = account.run({id: {"x": "B"} for id in rows}, as_of=2)
     assert (counts.rows_stale, counts.rows_sent) == (unchanged, 60 - unchanged)
     assert account.held() == account.target.profiles
 
