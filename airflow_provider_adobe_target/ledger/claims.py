@@ -126,17 +126,20 @@ class Claim:
 
     def read_rows(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the claimed versions, in the order in which they are sent. Without rows, nothing was sent."""
-        if not self._location.exists(self._rows):
+        try:
+            stream = self._location.open_input(self._rows)
+        except FileNotFoundError:
             return
-        with self._location.open_input(self._rows) as stream:
+        with stream:
             yield from pq.ParquetFile(stream).iter_batches(_BATCH_ROWS, columns=columns)
 
     def schema(self) -> pa.Schema:
         """Return the schema of the claimed versions."""
-        if not self._location.exists(self._rows):
+        try:
+            with self._location.open_input(self._rows) as stream:
+                return pq.read_schema(stream)
+        except FileNotFoundError:
             return SCHEMA
-        with self._location.open_input(self._rows) as stream:
-            return pq.read_schema(stream)
 
     def id_hashes(self) -> Hashes:
         """Return the sorted hashes of the claimed ids."""
