@@ -55,7 +55,7 @@ def register(controls: Iterable[Control], name: str, attributes: Iterable[str]) 
 
 
 def shared_attributes(writer: Writer, others: Iterable[Writer]) -> dict[str, list[str]]:
-    """Return the attributes that other tasks write, too: names of the tasks by attribute."""
+    """Return the attributes that other tasks also write: names of the tasks by attribute."""
     shared: dict[str, list[str]] = {}
     for other in others:
         for attribute in sorted(writer.attributes & other.attributes):
