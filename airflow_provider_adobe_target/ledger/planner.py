@@ -67,7 +67,8 @@ class Plan:
     :param seq: Commit that the plan was derived from.
     :param writer: The task, with the attributes of this run.
     :param counts: Counts.
-    :param outgoing: Rows to send: ``row_number``, ``id`` and the attributes.
+    :param outgoing: Rows to send: ``row_number``, ``id``, the attributes, and ``because``, the reason (null if the
+        id left).
     :param versions: Versions that the ledger keeps if the rows are confirmed, in the order of ``outgoing``.
     :param touched: Versions of unchanged profiles to append.
     :param controls: Control records to append.
@@ -315,9 +316,11 @@ class Planner:
         chosen = pa.array(sends)
         carries = self._rules.carry_over and self._rules.key is None
         names = sorted(name for name in merged.texts if carries or name in self._own)
+        codes = np.zeros(len(ids), np.int8) if reason is None else reason
+        because = _BECAUSE_OF_CODE.take(pa.array(codes))
         outgoing = pa.record_batch(
-            [block.column("row_number"), ids, *(_flat(merged.texts[name]) for name in names)],
-            ["row_number", "id", *(PREFIX + name for name in names)],
+            [block.column("row_number"), ids, *(_flat(merged.texts[name]) for name in names), because],
+            ["row_number", "id", *(PREFIX + name for name in names), "because"],
         ).filter(chosen)
         self._outgoing.write(outgoing)
         _spill(self._versions, versions.filter(chosen))
@@ -368,6 +371,7 @@ class Planner:
 
 
 _UNSENT, _NEW, _CHANGED, _REFRESHED, _FORCED = np.arange(5, dtype=np.int8)
+_BECAUSE_OF_CODE = pa.array([None, "new", "changed", "refreshed", "forced"])
 _BECAUSE = {_NEW: "new", _CHANGED: "changed", _REFRESHED: "refreshed", _FORCED: "forced"}
 
 

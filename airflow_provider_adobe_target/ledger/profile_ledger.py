@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -12,9 +13,23 @@ from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
 if TYPE_CHECKING:
     from pyarrow import RecordBatchReader
 
+    from airflow_provider_adobe_target.ledger.storage import Location
     from airflow_provider_adobe_target.ledger.table import LedgerTable
 
 _KEY_FILE = "_hash_key"
+
+
+class HiddenIds:
+    """Ids as an argument. Jinja does not render them, and Airflow does not show them.
+
+    :param value: List of ids, or a table as in ``data``.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "<ids>"
 
 
 class ProfileLedger:
@@ -64,7 +79,7 @@ class ProfileLedger:
         self.null_values = null_values
         self.max_missing_pct = max_missing_pct
         self.max_rows_to_send = max_rows_to_send
-        self.suppress = suppress
+        self.suppress = suppress if _is_template(suppress) else HiddenIds(suppress)
         self.hash_ids = hash_ids
         self.check()
 
@@ -102,7 +117,7 @@ class ProfileLedger:
         """
         from airflow_provider_adobe_target.ledger.queries import read_profiles
 
-        return read_profiles(self._opened(), columns)
+        return read_profiles(self.opened(), columns)
 
     def get(self, id: str) -> dict[str, Any] | None:
         """Return one profile with the keys of :meth:`read`, and ``as_of_by_attribute``; None if it is not held.
@@ -111,7 +126,7 @@ class ProfileLedger:
         """
         from airflow_provider_adobe_target.ledger.queries import get_profile
 
-        table = self._opened()
+        table = self.opened()
         return get_profile(table, id, self.key(table))
 
     def forget(self, ids: Iterable[str]) -> int:
@@ -129,7 +144,7 @@ class ProfileLedger:
 
         if isinstance(ids, str):
             raise LedgerRefusedError("ids must be a list of ids.")
-        table = self._opened()
+        table = self.opened()
         texts, key = pa.array(list(ids), pa.string()), self.key(table)
         return forget(table, texts if key is None else keyed_hashes(texts, key))
 
@@ -142,20 +157,21 @@ class ProfileLedger:
 
         if not _is_number(keep_days, 0, 36_500):
             raise LedgerRefusedError("keep_days must be a number from 0.")
-        table = self._opened()
+        table = self.opened()
         compact(table)
         vacuum(table, keep_days)
 
-    def table(self, client_code: str, id_type: str) -> LedgerTable:
+    def table(self, client_code: str, id_type: str, location: Location | None = None) -> LedgerTable:
         """Return the ledger of an account. Create it if it does not exist.
 
+        :param location: Location of :attr:`path`, if the caller has it.
         :raises LedgerRefusedError: If it belongs to another account, id type or format, or a package is missing.
         """
         from airflow_provider_adobe_target.ledger.storage import Location
         from airflow_provider_adobe_target.ledger.table import LedgerTable, require_extra
 
         require_extra()
-        table = LedgerTable(Location(self.path))
+        table = LedgerTable(location or Location(self.path))
         table.open(client_code, id_type, hash_ids=self.hash_ids)
         if self.hash_ids and table.location.read(_KEY_FILE) is None:
             table.location.write(_KEY_FILE, secrets.token_bytes(32))
@@ -187,13 +203,37 @@ class ProfileLedger:
             raise LedgerRefusedError("as_of of ProfileLedger must be a time, or its ISO 8601 text.")
         return to_micros(time if time.tzinfo else time.replace(tzinfo=timezone.utc))
 
-    def _opened(self) -> LedgerTable:
-        from airflow_provider_adobe_target.ledger.storage import Location
-        from airflow_provider_adobe_target.ledger.table import LedgerTable
+    def opened(self, client_code: str | None = None) -> LedgerTable:
+        """Return an existing ledger.
 
+        :param client_code: Client code that it must have; None for any.
+        :raises LedgerRefusedError: If there is no ledger, or it has another client code.
+        """
+        from airflow_provider_adobe_target.ledger.storage import Location
+        from airflow_provider_adobe_target.ledger.table import LedgerTable, require_extra
+
+        require_extra()
         table = LedgerTable(Location(self.path))
-        table.open()
+        table.open(client_code, creates=False)
         return table
+
+    def opened_if_exists(self, client_code: str) -> LedgerTable | None:
+        """Return the ledger; None if it does not exist yet. Raises as :meth:`opened`."""
+        from airflow_provider_adobe_target.ledger.storage import Location
+        from airflow_provider_adobe_target.ledger.table import LedgerTable, require_extra
+
+        require_extra()
+        return self.opened(client_code) if LedgerTable(Location(self.path)).exists() else None
+
+    def __repr__(self) -> str:
+        """Return the settings without suppressed ids, stable for the serialised DAG."""
+        names = [name for name in vars(self) if name != "suppress"]
+        return f"ProfileLedger({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+
+def _is_template(suppress: Any) -> bool:
+    """Return whether an argument is a path, or is resolved when the task runs."""
+    return suppress is None or isinstance(suppress, (str, os.PathLike, HiddenIds)) or hasattr(suppress, "resolve")
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:

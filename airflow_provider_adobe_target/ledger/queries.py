@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from airflow_provider_adobe_target.ledger.as_of import NEVER, mask, seen_records
-from airflow_provider_adobe_target.ledger.columns import TIME, profile_schema
+from airflow_provider_adobe_target.ledger.columns import TIME, attribute_column, profile_schema
 from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
 from airflow_provider_adobe_target.ledger.hashing import hash_ids, keyed_hashes
 from airflow_provider_adobe_target.ledger.held import Held, held_profiles, latest_versions
 from airflow_provider_adobe_target.ledger.table import LedgerTable, Snapshot
+
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.ledger import ProfileLedger
 
 _ATTRIBUTES = pa.map_(pa.string(), pa.string())
 READ_SCHEMA = pa.schema(
@@ -92,3 +95,34 @@ def _public(held: Held) -> pa.Table:
     columns = [held.ids, attributes, pa.array(latest, mask=~has_values).cast(TIME)]
     columns += [held.rows[name] for name in ("confirmed_at", "batch_id", "writer")]
     return pa.table(columns, schema=READ_SCHEMA).filter(pa.array(has_values))
+
+
+class LedgerIds:
+    """Rows with the ids for which a ledger holds at least one of some attributes.
+
+    :param ledger: Settings of the ledger. There are no rows if it does not exist yet.
+    :param client_code: Client code that it must have.
+    :param attributes: Names of the attributes.
+    """
+
+    schema = pa.schema([("id", pa.string())])
+
+    def __init__(self, ledger: ProfileLedger, client_code: str, attributes: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._client_code = client_code
+        self._attributes = attributes
+
+    def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield the ids.
+
+        :param columns: Ignored.
+        """
+        table = self._ledger.opened_if_exists(self._client_code)
+        if table is None:
+            return
+        names = [attribute_column(name) for name in self._attributes]
+        for batch in latest_versions(table.snapshot(), ["id", *names]):
+            held = np.zeros(len(batch), bool)
+            for name in names:
+                held |= mask(batch.column(name).is_valid())
+            yield batch.select(["id"]).filter(pa.array(held))

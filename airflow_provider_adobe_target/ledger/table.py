@@ -165,17 +165,26 @@ class LedgerTable:
         return DeltaTable.is_deltatable(self.location.uri, storage_options=self.location.storage_options or None)
 
     def open(
-        self, client_code: str | None = None, id_type: str | None = None, *, hash_ids: bool | None = None
+        self,
+        client_code: str | None = None,
+        id_type: str | None = None,
+        *,
+        hash_ids: bool | None = None,
+        creates: bool = True,
     ) -> dict[str, Any]:
         """Open the ledger, or create it if an account is given and the folder has no table.
 
+        :param client_code: Client code that the ledger must have; None for any.
+        :param id_type: Id type that it must have; None for any.
+        :param hash_ids: Whether it must keep hashes; None for either.
+        :param creates: Whether it is created.
         :return: Contents of the ledger's description: ``format``, ``client_code``, ``id_type``, ``hash_ids``.
         :raises LedgerRefusedError: If the ledger is missing, belongs to another account or id type, or has another
             format.
         """
         require_extra()
         if not self.exists():
-            if client_code is None:
+            if client_code is None or not creates:
                 raise LedgerRefusedError(f"{self.location.uri} does not contain a ledger.")
             self._create({"format": FORMAT, "client_code": client_code, "id_type": id_type, "hash_ids": bool(hash_ids)})
         found = self._description()
