@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.concurrency.clock import Clock
+    from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.load.upload_options import UploadSource
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
@@ -79,6 +80,7 @@ class BulkUpload:
     :param limits: Limits on the outcome of all batches together.
     :param checkpoint: Checkpoint of the upload. Default: one that is kept in memory only.
     :param outputs: Where the results go.
+    :param ledger: Stage that selects the rows to send. It replaces the checkpoint.
     """
 
     def __init__(
@@ -91,13 +93,15 @@ class BulkUpload:
         limits: OutcomeLimits | None = None,
         checkpoint: Checkpoint | None = None,
         outputs: UploadOutputs | None = None,
+        ledger: LedgerStage | None = None,
     ) -> None:
         self._session = session
         self._source = source
         self._profile_options = profile_options
         self._options = options or UploadOptions()
         self._limits = limits or OutcomeLimits()
-        self._checkpoint = checkpoint or Checkpoint(None, "")
+        self._ledger = ledger
+        self._checkpoint = ledger.checkpoint if ledger else checkpoint or Checkpoint(None, "")
         self._outputs = outputs or UploadOutputs()
         self._resubmission = Resubmission(self._options.on_stuck, self._options.on_status_lost)
         self._folder: TempFolder | None = None
@@ -170,6 +174,8 @@ class BulkUpload:
         complete = {**report, "batches": [batch.to_dict() for batch in batches]}
         complete["outcome"] = outcome_of(batches, report.get("rows_rejected", 0))
         rejects_path = self._write_refused_rows(batches)
+        if self._ledger:
+            self._ledger.settle(batches)
         if rejects_path:
             complete["rejects_path"] = rejects_path
         for warning in evaluate_batches(batches, self._limits):
@@ -220,8 +226,10 @@ class BulkUpload:
                 plan=plan,
             )
             try:
-                self._send_files(pipeline, sender, stop)
+                self._send_files(pipeline, sender, folder, stop)
             except BaseException:
+                if self._ledger:
+                    self._ledger.stop()
                 self._outputs.on_batches(sender.batches)
                 self._rescue_rejects(pipeline)
                 raise
@@ -231,6 +239,8 @@ class BulkUpload:
                 return None
             rejects_path = self._write_rejects(pipeline)
         self._log_counts(pipeline, len(sender.batches))
+        if self._ledger and self._options.dry_run:
+            log.info("%s", self._ledger.markdown(pipeline, sender.batches))
         max_invalid_pct = self._profile_options.max_invalid_pct
         check_row_counts(pipeline.rows_read, pipeline.rows_rejected, self._options.on_no_rows, max_invalid_pct)
         report = self._report(pipeline, sender.batches, rejects_path)
@@ -256,14 +266,16 @@ class BulkUpload:
         id_map = self._source.id_map()
         return ProfilePipeline(self._source.rows(folder), self._profile_options, folder, id_map=id_map, **options)
 
-    def _send_files(self, pipeline: ProfilePipeline, sender: BatchSender, stop: threading.Event) -> None:
+    def _send_files(self, pipeline: ProfilePipeline, sender: BatchSender, folder: Path, stop: threading.Event) -> None:
         """Read the rows in this thread, write files in a second one, and send them in worker threads."""
         self._check_version(pipeline)
         if not self._options.dry_run:
             self._session.authenticate()  # in this thread, and before a row is read
+        if self._ledger:
+            self._ledger.connect()
 
         def write_and_send(batches: Iterator[RecordBatch]) -> None:
-            files = self._files(pipeline, batches)
+            files = self._files(pipeline, batches, folder, stop)
             run_pool(
                 list(files) if pipeline.checks_all_rows_first else files,
                 sender.send,
@@ -274,14 +286,19 @@ class BulkUpload:
         batches = log_progress(pipeline.record_batches(), pipeline.row_count, self._session.clock)
         read_and_process(batches, write_and_send, stop)
 
-    def _files(self, pipeline: ProfilePipeline, batches: Iterator[RecordBatch]) -> Iterator[BatchFile]:
+    def _files(
+        self, pipeline: ProfilePipeline, batches: Iterator[RecordBatch], folder: Path, stop: threading.Event
+    ) -> Iterator[BatchFile]:
         """Write the files, and compare them with the checkpoint.
 
         :raises ConnectionSettingsError: If the id type, which may depend on the columns, does not fit the API version.
         :raises SourceChangedError: If an earlier try sent other files.
         """
         count = 0
-        for file in pipeline.write_files(pipeline.profiles(batches)):
+        profiles = pipeline.profiles(batches)
+        if self._ledger:
+            profiles = self._ledger.select(pipeline, profiles, folder, stop)
+        for file in pipeline.write_files(profiles):
             self._check_version(pipeline)
             self._checkpoint.check(count, file)
             count += 1
@@ -334,6 +351,7 @@ class BulkUpload:
             "dry_run": self._options.dry_run,
             "outcome": "dry_run" if self._options.dry_run else outcome_of(batches, pipeline.rows_rejected),
             **pipeline.counts,
+            **(self._ledger.report() if self._ledger else {}),
             "rejects_path": rejects_path,
             **({"rejects_folder": str(self._outputs.rejects_path)} if self._outputs.rejects_path else {}),
             "batches": [batch.to_dict() for batch in batches],

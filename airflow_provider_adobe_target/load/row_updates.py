@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.concurrency.clock import Clock
+    from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
     from airflow_provider_adobe_target.profiles.rejects import Rejects
@@ -70,6 +71,7 @@ class RowUpdates:
     :param rate: Rate limits.
     :param looks_first: Whether each profile is looked up before it is updated.
     :param is_dry_run: Whether no calls are made.
+    :param ledger: Stage that selects the rows to send.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class RowUpdates:
         *,
         looks_first: bool,
         is_dry_run: bool,
+        ledger: LedgerStage | None = None,
     ) -> None:
         quotas = {name: SharedQuota(session.settings, name, clocks.SYSTEM) for name in ("lookups", "updates")}
         limiters = {name: rate.limiter(quota) for name, quota in quotas.items()}
@@ -89,6 +92,8 @@ class RowUpdates:
         self._max_workers = rate.max_concurrent_updates
         self._looks_first = looks_first
         self._is_dry_run = is_dry_run
+        self._ledger = ledger
+        self._failed_ids: set[str] = set()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._refused_in_a_row = 0
@@ -131,7 +136,11 @@ class RowUpdates:
                 f"{checked.rows:,}",
                 f"{switch_to_bulk_above:,}",
             )
-        run_pool(cut_blocks(checked.record_batches()), self._send, max_workers=self._max_workers, stop=self._stop)
+        record: AbstractContextManager[set[str]] = nullcontext(set())
+        if self._ledger:
+            record = self._ledger.updates(checked.rows)
+        with record as self._failed_ids:
+            run_pool(cut_blocks(checked.record_batches()), self._send, max_workers=self._max_workers, stop=self._stop)
 
     @property
     def rows_invalid(self) -> int:
@@ -174,7 +183,11 @@ class RowUpdates:
         from airflow_provider_adobe_target.spill import SpillFile
 
         checked = SpillFile(folder / "checked")
-        for batch in self._pipeline.profiles():
+        profiles = self._pipeline.profiles()
+        if self._ledger:
+            self._ledger.connect()
+            profiles = self._ledger.select(self._pipeline, profiles, folder, self._stop)
+        for batch in profiles:
             checked.write(batch)
         return checked
 
@@ -242,6 +255,7 @@ class RowUpdates:
         details = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not take the update"}
         for reason, indices in ends.items():
             if indices:
+                self._failed_ids.update(block.profiles.column("id").take(indices).to_pylist())
                 self._pipeline.refuse(block.profiles.take(indices), reason, details[reason])
         with self._lock:
             self._pipeline.rows_sent += sent

@@ -13,6 +13,7 @@ from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProf
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_provider_adobe_target.ledger.queries import LedgerIds
     from airflow_provider_adobe_target.profiles.audiences import AudienceRows
 
 
@@ -29,7 +30,8 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         an audience is not a valid attribute name (templated).
     :param audience_column: Column that names the audience.
     :param universe_sql: One statement whose result has the ids of the universe (templated, also a ``.sql`` file). Give
-        exactly one of ``universe_sql``, ``universe_data`` and ``universe_path``.
+        exactly one of ``universe_sql``, ``universe_data`` and ``universe_path``, or a ``ledger`` instead: it has the
+        ids for which a flag was written.
     :param universe_sql_conn_id: ID of the database connection for ``universe_sql``. Default: ``sql_conn_id``
         (templated).
     :param universe_parameters: Parameters of the statement (templated).
@@ -97,13 +99,14 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self._check_universe()
         self._flags = AudienceRows(
             super()._rows(folder),
-            self._universe.read(),
+            self._ledger_ids() if self._uses_ledger else self._universe.read(),
             audience_names(self.audiences),
             audience_column=self.audience_column,
             id_column=self.id_column,
             universe_id_column=self.universe_id_column,
             folder=folder,
             allow_no_members=self.allow_no_members,
+            allow_empty_universe=self._uses_ledger,
         )
         return self._flags
 
@@ -120,7 +123,22 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
             self.universe_csv_options,
         )
 
+    @property
+    def _uses_ledger(self) -> bool:
+        return self.ledger is not None and not self._universe.is_given
+
+    def _ledger_ids(self) -> LedgerIds:
+        from airflow_provider_adobe_target.ledger.queries import LedgerIds
+        from airflow_provider_adobe_target.profiles.audiences import audience_names
+
+        assert self.ledger is not None  # noqa: S101  # nosec B101  # for the type checker
+        return LedgerIds(self.ledger, self.hook.settings.client_code, list(audience_names(self.audiences).values()))
+
     def _check_universe(self) -> None:
+        if self._uses_ledger:
+            if self.ledger is not None and self.ledger.hash_ids:
+                raise InvalidArgumentError("A ledger with hash_ids=True cannot be the universe: it has no ids.")
+            return
         self._universe.check(
             ("universe_data", "universe_sql", "universe_path"),
             why="The universe has the ids of all possible members. Without it, former members keep true.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
@@ -22,6 +23,7 @@ from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.links.adobe_target import ActivitiesLink, BatchStatusLink, push_links
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
+from airflow_provider_adobe_target.operators.ledger import check_ledger, ledger_stage
 from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.privacy import PrivacyOptions
 from airflow_provider_adobe_target.sync_log.recorded import recorded
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.load.bulk_upload import BulkUpload, UploadResult
     from airflow_provider_adobe_target.load.checkpoint import Checkpoint
+    from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.load.upload_options import UploadOptions
     from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
@@ -111,6 +115,8 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         the others: in Airflow's task state store (3.3 and newer), or at ``checkpoint_path``.
     :param checkpoint_path: Path of a file for the checkpoint, local or in object storage, a different one for each task
         (templated).
+    :param ledger: Ledger of what Adobe Target was last confirmed to hold, to send only rows that differ (its ``path``,
+        ``as_of`` and ``suppress`` are templated). It replaces the checkpoint.
     """
 
     template_fields: Sequence[str] = (
@@ -120,6 +126,7 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         "id_map",
         "id_map_sql",
         "id_map_path",
+        "ledger",
     )
     template_fields_renderers = {**RowArguments.template_fields_renderers, "id_map_sql": "sql"}
 
@@ -174,6 +181,7 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         on_status_lost: Literal["fail", "resubmit"] = "fail",
         durable: bool = True,
         checkpoint_path: str | None = None,
+        ledger: ProfileLedger | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -225,11 +233,13 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         self.on_status_lost = on_status_lost
         self.durable = durable
         self.checkpoint_path = checkpoint_path
+        self.ledger = ledger
         self._bulk_upload: BulkUpload | None = None
         self._ends_at: float | None = None
         self._client_code: str | None = None
         self._id_map_source.check(_ID_MAP, required=False)
         check_arguments(self)
+        check_ledger(self)
 
     @classmethod
     def from_treasure_data(cls, settings: Mapping[str, Any] | str | None = None, /, **arguments: Any) -> Self:
@@ -311,6 +321,7 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
             options=self._upload_options(),
             limits=self._limits(),
             checkpoint=checkpoint or self._checkpoint(context),
+            ledger=self._ledger_stage(context),
             outputs=UploadOutputs(
                 on_batches=lambda batches: self._note_batches(ti, batches),
                 on_report=self._recorder.sent,
@@ -332,6 +343,18 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         self.attribute_names = names
         if self.deferrable and not self.is_dry_run:
             ti.xcom_push(key="attributes", value=list(names))
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the template fields. The ledger is rendered as a copy, because other runs share the object."""
+        self.ledger = copy.copy(self.ledger)
+        super().render_template_fields(context, jinja_env)
+
+    def _ledger_stage(self, context: Context) -> LedgerStage | None:
+        if self.ledger is None:
+            return None
+        return ledger_stage(
+            self.ledger, self.hook.session, context, self.poll_interval, self.timeout, dry_run=self.is_dry_run
+        )
 
     def _upload_options(self) -> UploadOptions:
         from airflow_provider_adobe_target.load.upload_options import UploadOptions
@@ -375,8 +398,9 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         from airflow_provider_adobe_target.load.checkpoint import Checkpoint
         from airflow_provider_adobe_target.load.checkpoint_store import checkpoint_store
 
-        store = checkpoint_store(context, self.checkpoint_path) if self.durable and not self.is_dry_run else None
-        if store is None and self.durable and not self.is_dry_run:
+        keeps = self.durable and not self.is_dry_run and self.ledger is None
+        store = checkpoint_store(context, self.checkpoint_path) if keeps else None
+        if store is None and keeps:
             self.log.info(
                 "No checkpoint_path, and no state store (Airflow 3.3): another try would send all files again."
             )

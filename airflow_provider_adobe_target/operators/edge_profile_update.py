@@ -34,6 +34,8 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
 
     template_fields = (*SingleProfileUpdateOperator.template_fields, "namespace")
 
+    supports_ledger = False
+
     def __init__(
         self,
         *,
@@ -56,10 +58,10 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
     def _update(self, update: ProfileUpdate) -> None:
         self.hook.interact({self.namespace: update.profile_id}, update.attributes)
 
-    def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: bool) -> RowUpdates:
+    def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: Any) -> RowUpdates:
         return _EdgeRowUpdates(self.hook, self.namespace, pipeline, rate, **options)
 
-    def _report(self, pipeline: ProfilePipeline, rejects_path: str | None) -> dict[str, Any]:
+    def _report(self, pipeline: ProfilePipeline, rejects_path: str | None, stage: Any = None) -> dict[str, Any]:
         return {**super()._report(pipeline, rejects_path), "id_type": self.namespace}
 
 
@@ -73,7 +75,7 @@ class _EdgeRowUpdates(RowUpdates):
     """
 
     def __init__(
-        self, hook: EdgeNetworkHook, namespace: str, pipeline: ProfilePipeline, rate: UpdateRate, **options: bool
+        self, hook: EdgeNetworkHook, namespace: str, pipeline: ProfilePipeline, rate: UpdateRate, **options: Any
     ) -> None:
         super().__init__(hook.session, pipeline, rate, **options)
         self._authenticated = hook.calls_authenticated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -30,6 +31,7 @@ from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.load.single_update import prepare_update
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
+from airflow_provider_adobe_target.operators.ledger import check_ledger, ledger_stage
 from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, conf
@@ -37,6 +39,8 @@ from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, A
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_provider_adobe_target.ledger import ProfileLedger
+    from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
     from airflow_provider_adobe_target.profiles.rejects import Rejects
@@ -82,6 +86,8 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
     :param max_concurrent_updates: Maximum number of concurrent updates, 1 to 32.
     :param switch_to_bulk_above: Number of rows above which a warning recommends the bulk operator. ``None`` for no
         warning.
+    :param ledger: Ledger of what Adobe Target was last confirmed to hold, so that unchanged rows are not sent; not with
+        ``on_missing="marker"`` (its ``path``, ``as_of`` and ``suppress`` are templated).
     """
 
     template_fields: Sequence[str] = (
@@ -90,6 +96,7 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
         *RowArguments.template_fields,
         "rejects_path",
         "sync_log",
+        "ledger",
     )
 
     def __init__(
@@ -123,6 +130,7 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
         updates_per_day: int = CALLS_PER_DAY,
         max_concurrent_updates: int = 8,
         switch_to_bulk_above: int | None = 10_000,
+        ledger: ProfileLedger | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -158,7 +166,11 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
         self.updates_per_day = updates_per_day
         self.max_concurrent_updates = max_concurrent_updates
         self.switch_to_bulk_above = switch_to_bulk_above
+        self.ledger = ledger
         check_arguments(self)
+        check_ledger(self)
+        if ledger is not None and profile_id is not None:
+            raise InvalidArgumentError("ledger needs rows: data, sql or path. It cannot be combined with profile_id.")
         if if_not_found == "wait" and profile_id is None:
             raise InvalidArgumentError(_WAIT_WITH_ROWS)
 
@@ -269,8 +281,9 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
 
         with TempFolder() as folder:
             pipeline = self._pipeline(folder)
+            stage = self._ledger_stage(context)
             updates = self._row_updates(
-                pipeline, rate, looks_first=self.if_not_found != "send", is_dry_run=self.is_dry_run
+                pipeline, rate, looks_first=self.if_not_found != "send", is_dry_run=self.is_dry_run, ledger=stage
             )
             try:
                 rejects_path = updates.run(folder, switch_to_bulk_above=self.switch_to_bulk_above, write_rejects=write)
@@ -278,7 +291,21 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
                 self._recorder.note(self._report(pipeline, None))
         updates.check_outcome(if_not_found=self.if_not_found)
         check_row_counts(pipeline.rows_read, updates.rows_invalid, self.on_no_rows, self.max_invalid_pct)
-        return self._report(pipeline, rejects_path)
+        if stage and self.is_dry_run:
+            self.log.info("%s", stage.markdown(pipeline, []))
+        return self._report(pipeline, rejects_path, stage)
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the template fields. The ledger is rendered as a copy, because other runs share the object."""
+        self.ledger = copy.copy(self.ledger)
+        super().render_template_fields(context, jinja_env)
+
+    def _ledger_stage(self, context: Context) -> LedgerStage | None:
+        if self.ledger is None:
+            return None
+        return ledger_stage(
+            self.ledger, self.hook.session, context, self.poll_interval, self.timeout, dry_run=self.is_dry_run
+        )
 
     def _pipeline(self, folder: Path) -> ProfilePipeline:
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
@@ -294,7 +321,7 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
             statistics=self._recorder.attribute_statistics(),
         )
 
-    def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: bool) -> RowUpdates:
+    def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: Any) -> RowUpdates:
         return RowUpdates(self.hook.session, pipeline, rate, **options)
 
     # --- both -------------------------------------------------------------------------------------------------
@@ -304,12 +331,15 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
         is_mapped = getattr(self, "_BaseOperator__from_mapped", False)
         return value if isinstance(value, HiddenTemplate) else HiddenTemplate(value, is_template=not is_mapped)
 
-    def _report(self, pipeline: ProfilePipeline, rejects_path: str | None) -> dict[str, Any]:
+    def _report(
+        self, pipeline: ProfilePipeline, rejects_path: str | None, stage: LedgerStage | None = None
+    ) -> dict[str, Any]:
         self.attribute_names = pipeline.attribute_names
         return {
             "client_code": self.hook.settings.client_code,
             "id_type": pipeline.id_type,
             "dry_run": self.is_dry_run,
             **pipeline.counts,
+            **(stage.report() if stage else {}),
             "rejects_path": rejects_path,
         }

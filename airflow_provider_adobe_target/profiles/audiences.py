@@ -74,6 +74,7 @@ class AudienceRows:
         ``memberships``.
     :param folder: Existing private folder for spill files.
     :param allow_no_members: Whether every flag may be ``false``.
+    :param allow_empty_universe: Whether the universe may have no rows.
     """
 
     schema = None  # available only after both sources were read
@@ -89,6 +90,7 @@ class AudienceRows:
         universe_id_column: str | None,
         folder: Path,
         allow_no_members: bool = False,
+        allow_empty_universe: bool = False,
     ) -> None:
         self._memberships = memberships
         self._universe = universe
@@ -99,6 +101,7 @@ class AudienceRows:
         self._universe_id_column = universe_id_column
         self._folder = folder
         self._allow_no_members = allow_no_members
+        self._allow_empty_universe = allow_empty_universe
         self.members: Counter[str] = Counter()
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -117,7 +120,7 @@ class AudienceRows:
             for batch in self._universe.record_batches():
                 universe.write(_ids(batch, self._universe_ids(batch.schema)))
                 count += len(batch)
-            if not count:
+            if not count and not self._allow_empty_universe:
                 raise ProfileDataError(
                     "The universe has no rows, so former members would keep the value true. Check its source."
                 )

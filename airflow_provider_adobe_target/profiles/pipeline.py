@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_RO
 from airflow_provider_adobe_target.profiles.sources.rows import Rows, row_count
 from airflow_provider_adobe_target.profiles.suspicious_ids import SuspiciousIds
 from airflow_provider_adobe_target.profiles.validation import (
+    Mask,
     Verdicts,
     Warnings,
     check_ids,
@@ -56,6 +57,18 @@ log = logging.getLogger(__name__)
 
 # Lower bound with an id map: a linked id may be longer than the id with which the size of the row was checked.
 _MIN_BYTES_WITH_MAP = 1_000_000
+
+
+# Fields of every report. A ledger replaces the values.
+COUNTS_WITHOUT_LEDGER: dict[str, Any] = {
+    "rows_unchanged": 0,
+    "rows_stale": 0,
+    "rows_suppressed": 0,
+    "rows_left": 0,
+    "rows_sent_because": {},
+    "values_carried": 0,
+    "values_not_cleared": 0,
+}
 
 
 class BadRowError(ProfileDataError):
@@ -90,6 +103,8 @@ class ProfilePipeline:
     :param id_map: Linked ids, to which the attributes of a row are also written.
     :param statistics: Counts the values of each attribute in the valid rows, one per id.
     :param plan: Statistics of the attributes, which are collected while files are written.
+
+    :ivar on_skipped: Function that is called with the ids of rejected and empty rows.
     """
 
     def __init__(
@@ -122,6 +137,7 @@ class ProfilePipeline:
             raise ProfileDataError("id_map and fallback_id_column cannot be used together.")
         self._spilled_profiles = SpillFile(folder / "own")
         self._fallback = FallbackIds(options.fallback_id_column, folder) if options.fallback_id_column else None
+        self.on_skipped: Callable[[pa.StringArray], object] = lambda ids: None
         self._warnings = Warnings()
         self._personal_data = PersonalDataCheck(options.privacy_rules)
         self._suspicious_ids = SuspiciousIds(options.privacy_rules.options.on_suspicious_id)
@@ -165,6 +181,25 @@ class ProfilePipeline:
         """Whether all rows must be checked before the first file is sent."""
         return self._options.checks_all_rows_first
 
+    def fits(self, ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Mask:
+        """Return a mask of the rows that are not too large to be sent.
+
+        :param ids: Ids.
+        :param texts: Attribute names and texts.
+        """
+        verdicts = Verdicts(len(ids))
+        self._check_sizes(ids, texts, self.id_type, verdicts)
+        return verdicts.good
+
+    def _check_sizes(
+        self, ids: pa.StringArray, texts: Mapping[str, pa.StringArray], id_type: str, verdicts: Verdicts
+    ) -> None:
+        if self._max_update_bytes is None:
+            room = room_for_a_row(id_type, list(texts), self._options.max_bytes_per_file)
+            check_sizes(ids, texts, room, verdicts)
+        else:
+            check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
+
     @property
     def rows_rejected(self) -> int:
         """Number of rejected rows."""
@@ -178,7 +213,7 @@ class ProfilePipeline:
             "rows_sent": self.rows_sent,
             "rows_rejected": self.rows_rejected,
             "rows_empty": self.rows_empty,
-            "rows_unchanged": 0,
+            **COUNTS_WITHOUT_LEDGER,
             "rejected_by_reason": dict(self.rejects.by_reason),
             "values_replaced": self.values_replaced,
             **self._link_counts,
@@ -382,10 +417,7 @@ class ProfilePipeline:
             texts[name] = check_values(
                 text, column, options.max_value_length, self._risky_value, verdicts, self._warnings
             )
-        if self._max_update_bytes is None:
-            check_sizes(ids, texts, room_for_a_row(mapping.id_type, list(texts), options.max_bytes_per_file), verdicts)
-        else:
-            check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
+        self._check_sizes(ids, texts, mapping.id_type, verdicts)
         self._search_personal_data(texts)
         self.values_replaced += verdicts.values_replaced
         names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]
@@ -426,13 +458,17 @@ class ProfilePipeline:
             return profiles  # at least one attribute has no nulls
         is_empty = functools.reduce(pc.and_, (column.is_null() for column in nulls))
         self.rows_empty += is_empty.true_count
-        return profiles.filter(pc.invert(is_empty)) if is_empty.true_count else profiles
+        if not is_empty.true_count:
+            return profiles
+        self.on_skipped(profiles.column("id").filter(is_empty))
+        return profiles.filter(pc.invert(is_empty))
 
     def _reject(
         self, profiles: pa.RecordBatch, reasons: list[str], details: list[str], id_column: str | None = None
     ) -> None:
         assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
         columns = [id_column or self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
+        self.on_skipped(profiles.column("id"))
         self.rejects.add(columns, profiles, reasons, details)
 
     def _reject_duplicates(self, profiles: pa.RecordBatch, id_column: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import PokeReturnValue, conf
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.version_compat import Context
 
 __all__ = ["BatchStatusSensor", "ProfileLandingSensor", "ProfileTokenSensor", "read_batches"]
@@ -54,9 +56,10 @@ class BatchStatusSensor(AdobeTargetSensor):
     :param deferrable: Wait in the triggerer.
     :param poke_interval: Seconds between two polls.
     :param timeout: Maximum wait in seconds. The task then fails with ``AirflowSensorTimeout``.
+    :param ledger: Ledger of the upload, whose rows the sensor confirms (its ``path`` is templated).
     """
 
-    template_fields: Sequence[str] = ("batches", "adobe_target_conn_id", "rejects_path", "sync_log")
+    template_fields: Sequence[str] = ("batches", "adobe_target_conn_id", "rejects_path", "sync_log", "ledger")
     template_fields_renderers = {"batches": "json"}
     ui_color = "#f6e1e1"
 
@@ -79,10 +82,12 @@ class BatchStatusSensor(AdobeTargetSensor):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 60,
         timeout: float | timedelta = 24 * 60 * 60,
+        ledger: ProfileLedger | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.batches = batches
+        self.ledger = ledger
         self.adobe_target_conn_id = adobe_target_conn_id
         self.max_failed_pct = max_failed_pct
         self.max_not_found_pct = max_not_found_pct
@@ -167,8 +172,17 @@ class BatchStatusSensor(AdobeTargetSensor):
     def _limits(self) -> OutcomeLimits:
         return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct, self.max_failed_rows, self.max_not_found_rows)
 
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the template fields. The ledger is rendered as a copy, because other runs share the object."""
+        self.ledger = copy.copy(self.ledger)
+        super().render_template_fields(context, jinja_env)
+
     def _evaluate(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
         self._keep_refused_ids(context, batches)
+        if self.ledger is not None:
+            from airflow_provider_adobe_target.load.ledger_stage import settle_batches
+
+            settle_batches(self.ledger, self.hook.session, batches)
         for warning in evaluate_batches(batches, self._limits):
             self.log.warning(warning)
         return [batch.to_dict() for batch in batches]
