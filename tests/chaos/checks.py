@@ -10,6 +10,7 @@ from typing import Any
 
 from chaos.plans import names
 from chaos.runs import Record, Step
+from support.reports import NO_LEDGER
 
 # Who opens it is Airflow, to read a connection in a triggerer, and it stays until the process ends.
 _AIRFLOWS_THREAD = "ThreadPoolExecutor-0_0"
@@ -243,7 +244,7 @@ def _report(record: Record) -> Iterator[str]:
         "rows_sent": len(expected.profiles),
         "rows_rejected": expected.rejected.total(),
         "rows_empty": expected.empty,
-        "rows_unchanged": 0,
+        **NO_LEDGER,
         "rejected_by_reason": dict(expected.rejected),
     }
     for name, count in counts.items():

@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.ledger import ProfileLedger
+from support.reports import NO_LEDGER
 
 DAG = """
 import pandas
@@ -132,18 +133,9 @@ from airflow_provider_adobe_target.operators.adobe_target import AudienceFlagOpe
 BulkProfileUpdateOperator(task_id="plain", data=[{"thirdPartyId": "a", "tier": "x"}], poll_interval=0.1)
 SingleProfileUpdateOperator(task_id="one", profile_id="a", attributes={"tier": "y"}, if_not_found="send")
 """)
-    expected = {
-        "rows_unchanged": 0,
-        "rows_stale": 0,
-        "rows_suppressed": 0,
-        "rows_left": 0,
-        "rows_sent_because": {},
-        "values_carried": 0,
-        "values_not_cleared": 0,
-    }
     for task in ("plain", "one"):
         report = run.result(task)
-        assert {name: report[name] for name in expected} == expected
+        assert NO_LEDGER.items() <= report.items()
 
 
 def test_nothing_personal_is_in_logs_and_the_database(ran, airflow):

@@ -17,6 +17,7 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 from airflow_provider_adobe_target.version_compat import AirflowFailException
+from support.reports import NO_LEDGER
 
 TI = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
 
@@ -96,7 +97,7 @@ def test_rows_become_updates_and_the_counts_add_up(sandbox, tmp_path):
         "rows_sent": 60,
         "rows_rejected": 6,
         "rows_empty": 1,
-        "rows_unchanged": 0,
+        **NO_LEDGER,
         "values_replaced": 0,
         "rejected_by_reason": {
             "missing_id": 1,

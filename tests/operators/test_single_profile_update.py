@@ -18,6 +18,7 @@ from airflow_provider_adobe_target.version_compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
+from support.reports import NO_LEDGER
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,7 @@ def test_values_are_written_as_in_bulk_and_everything_is_encoded(sandbox):
         "rows_sent": 1,
         "rows_rejected": 0,
         "rows_empty": 0,
-        "rows_unchanged": 0,
+        **NO_LEDGER,
         "values_replaced": 0,
         "rejected_by_reason": {},
         "rejects_path": None,
