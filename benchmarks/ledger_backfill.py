@@ -199,6 +199,26 @@ def backfill(arguments: argparse.Namespace) -> list[dict[str, float]]:
     return figures
 
 
+def plot(figures: list[dict[str, float]], file: Path) -> None:
+    """Draw rows read and sent by day."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "ledger"
+    from matplotlib import pyplot
+
+    ordered = sorted(figures, key=lambda figure: figure["day"])
+    days = [figure["day"] + 1 for figure in ordered]
+    chart, axes = pyplot.subplots(figsize=(8, 3.5))
+    axes.plot(days, [figure["read"] for figure in ordered], label="without a ledger: every customer")
+    axes.plot(days, [figure["sent"] for figure in ordered], label="with a ledger: changed customers", linewidth=0.8)
+    axes.set(yscale="log", xlabel="day", ylabel="rows sent")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    chart.tight_layout()
+    chart.savefig(file, metadata={"Date": None})
+
+
 def _day(number: int) -> date:
     return date(number // 10_000, number // 100 % 100, number % 100)
 
@@ -218,8 +238,14 @@ def main() -> None:
     parser.add_argument("--faults", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check-every", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--json", type=Path, help="write the figures of each day to this file, or with --plot read them"
+    )
+    parser.add_argument("--plot", type=Path, help="draw the figures of --json to this SVG file instead of a backfill")
     arguments = parser.parse_args()
+    if arguments.plot:
+        plot(json.loads(arguments.json.read_text()), arguments.plot)
+        return
     figures = backfill(arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures))

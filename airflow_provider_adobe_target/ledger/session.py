@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.concurrency.clock import Clock
 from airflow_provider_adobe_target.ledger.as_of import among, numbers, seen_records
 from airflow_provider_adobe_target.ledger.claims import (
     ACCEPTED,
@@ -45,7 +46,7 @@ class LedgerSession:
     :param owner: This process.
     :param run: DAG run.
     :param outcome_of: Function that requests the status of an accepted file. It returns None if the batch is not final.
-    :param pause: Function that waits some seconds before another request.
+    :param clock: Clock whose waits end when the task is cancelled.
     :param poll_interval: Seconds between two requests.
     :param max_wait: Seconds to wait for batches of other runs with the same ids.
     """
@@ -58,7 +59,7 @@ class LedgerSession:
         owner: Owner,
         run: str,
         outcome_of: Callable[[SentFile], Outcome | None],
-        pause: Callable[[float], object] = time.sleep,
+        clock: Clock = clocks.SYSTEM,
         poll_interval: float = 60,
         max_wait: float = 24 * 60 * 60,
     ) -> None:
@@ -67,7 +68,7 @@ class LedgerSession:
         self._owner = owner
         self._run = run
         self._outcome_of = outcome_of
-        self._pause = pause
+        self._clock = clock
         self._poll_interval = poll_interval
         self._max_wait = max_wait
         self.claim: Claim | None = None
@@ -167,12 +168,12 @@ class LedgerSession:
 
         :raises LedgerBusyError: If that takes too long.
         """
-        until = time.monotonic() + self._max_wait
+        until = self._clock.monotonic() + self._max_wait
         while not self._table.snapshot().ended(claim.uid) and not self._try_to_settle(claim):
-            if time.monotonic() > until:
+            if self._clock.monotonic() > until:
                 raise LedgerBusyError(f"Batches of {claim.content['writer']} with the same ids are unfinished.")
             log.info("Waiting for batches of %s with the same ids.", claim.content["writer"])
-            self._pause(self._poll_interval)
+            self._clock.sleep(self._poll_interval)
 
     def _claim(self, plan: Plan) -> bool:
         """Commit a plan with the claim of its rows.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.client.batch import COMPLETE, Batch
 from airflow_provider_adobe_target.client.verdict import failure_reason
 from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError
+from airflow_provider_adobe_target.concurrency.worker_pool import CancellableClock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
 from airflow_provider_adobe_target.load.checkpoint import Checkpoint
@@ -281,17 +281,13 @@ class LedgerStage:
             check_size=lambda ids, texts: ~pipeline.fits(ids, texts),
         )
 
-        def pause(seconds: float) -> None:
-            if stop.wait(seconds):
-                raise TaskCancelledError
-
         self._ledger_session = self.checkpoint.ledger = LedgerSession(
             table,
             rules,
             owner=Owner.current(self._key),
             run=self._run,
             outcome_of=lambda file: _requested_outcome(self._session, file),
-            pause=pause,
+            clock=CancellableClock(stop),
             poll_interval=self._poll_interval,
             max_wait=self._timeout,
         )

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from airflow_provider_adobe_target.ledger import ProfileLedger
 from chaos.plans import names
 from chaos.runs import Record, Step
 from support.reports import NO_LEDGER
@@ -23,7 +24,7 @@ _REASONS = {
     "limit": r"max_failed_pct|max_not_found_pct",
     "refused": r"Target refused the batch",
     "unavailable": r"Target returned no usable response",
-    "timeout": r"No final status at the timeout|The deadline for .* has passed|Sensor has timed out",
+    "timeout": r"ids are unfinished|No final status at the timeout|The deadline for .* has passed|Sensor has timed out",
     "bad rows": r"cannot be sent|Every row was rejected|has the same id as an earlier row|max_invalid_pct",
 }
 
@@ -45,7 +46,7 @@ def _reason(step: Step) -> str | None:
 
 def problems(record: Record) -> list[str]:
     """Say what does not hold; the texts are for the reader of a failed test, and name ids."""
-    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order, _pace, _cookies)
+    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order, _pace, _cookies, _ledger)
     found = [problem for check in checks for problem in check(record)]
     if record.report is not None:
         found += [*_report(record), *_resubmissions(record)]
@@ -122,6 +123,8 @@ def _claims_all(record: Record) -> bool:
 
 def _submissions(record: Record) -> Iterator[str]:
     """No file is sent twice, unless its response was lost or it was resubmitted on request."""
+    if record.plan.has_ledger:
+        return  # a ledger selects rows, not files
     yield from (f"the file {checksum} was sent again without need" for checksum in _extra(record).get(_NO_NEED, ()))
 
 
@@ -208,7 +211,7 @@ def _is_forgotten(record: Record) -> bool:
 def _order(record: Record) -> Iterator[str]:
     """With ``guaranteed_upload`` no file comes before Target has finished the one before it, or forgotten it."""
     kept = record.plan.sandbox["status_kept_seconds"]
-    if not record.plan.arguments["guaranteed_upload"]:
+    if not record.plan.arguments["guaranteed_upload"] or record.plan.has_ledger:
         return
     known: list[Any] = []
     for step in record.steps:
@@ -247,6 +250,10 @@ def _report(record: Record) -> Iterator[str]:
         **NO_LEDGER,
         "rejected_by_reason": dict(expected.rejected),
     }
+    if record.plan.has_ledger:
+        # Rows that an earlier try delivered are unchanged.
+        counts["rows_sent"] -= report["rows_unchanged"]
+        counts = {name: count for name, count in counts.items() if name not in NO_LEDGER}
     for name, count in counts.items():
         if report[name] != count:
             yield f"the report's {name} is {report[name]}, and should be {count}"
@@ -261,8 +268,24 @@ def _report(record: Record) -> Iterator[str]:
         if entry["status"] != "complete":
             yield f"WRONG GREEN: {entry['batch_id']} is {entry['status']}"
     untold = {batch.sha256 for batch in record.sandbox.batches} - {entry["sha256"] for entry in report["batches"]}
-    if untold and not record.is_changed:
+    if untold and not record.is_changed and not record.plan.has_ledger:
         yield "files were taken that the report does not name"
+
+
+def _ledger(record: Record) -> Iterator[str]:
+    """Target holds what the ledger holds, and a green task leaves no claim."""
+    path = record.folder / "ledger"
+    if not record.plan.has_ledger or not path.exists():
+        return
+    held = {row["id"]: dict(row["attributes"]) for row in ProfileLedger(str(path)).read().read_all().to_pylist()}
+    lost = {profile_id for batch in record.sandbox.batches for profile_id in batch.lost_ids}
+    for profile_id, values in held.items():
+        profile = _held(record, profile_id) or {}
+        if not values.items() <= profile.items() and profile_id not in lost:
+            yield f"the ledger holds {values} of {profile_id!r}, and Target {profile}"
+    pending = list((path / "_pending").glob("*"))
+    if _claims_all(record) and pending:
+        yield f"{len(pending)} claims are left after a green task"
 
 
 def _resubmissions(record: Record) -> Iterator[str]:

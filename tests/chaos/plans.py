@@ -155,6 +155,7 @@ class Plan:
     :param jumps: as of :class:`chaos.clock.TaskClock`, in every process.
     :param retries: as of the task.
     :param clears: Number of times that the failed task is cleared.
+    :param has_ledger: Whether the upload and the sensor have a ledger.
     """
 
     seed: str
@@ -175,6 +176,7 @@ class Plan:
     jumps: dict[int, float]
     retries: int
     clears: int
+    has_ledger: bool = False
 
     @cached_property
     def expected(self) -> Expected:
@@ -237,6 +239,10 @@ def make_plan(seed: str, number: int) -> Plan:
     status_faults = _faults(random, random.choice([0, share]), _status_fault)
     is_late = any(fault.name.split(": ")[-1] in ("late", "dripping") for fault in (*submit_faults, *status_faults))
     known = _known(random, rows, api_version)
+    has_ledger = Random(f"ledger-{seed}-{number}").random() < 1 / 3  # noqa: S311 - as above
+    if has_ledger:
+        arguments["on_stuck"] = arguments["on_status_lost"] = "fail"
+        receipts = "none"  # the ledger keeps them
     return Plan(
         seed=seed,
         number=number,
@@ -256,10 +262,11 @@ def make_plan(seed: str, number: int) -> Plan:
         submit_faults=submit_faults,
         status_faults=status_faults,
         kills=_kills(random),
-        disk=_disk(random),
+        disk=_disk(random) if not has_ledger else (),
         jumps=_jumps(random),
         retries=random.choice([0, 1, 3, 5]),
         clears=random.choice([0, 0, 1]),
+        has_ledger=has_ledger,
     )
 
 

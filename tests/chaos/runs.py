@@ -57,6 +57,7 @@ class Record:
 
     plan: Plan
     sandbox: Sandbox = field(repr=False)
+    folder: Path = field(repr=False)
     steps: list[Step] = field(default_factory=list)
     report: dict[str, Any] | None = None
     batches: list[dict[str, Any]] | None = None
@@ -218,7 +219,7 @@ class _Run:
     def __init__(self, stage: Stage, plan: Plan, folder: Path) -> None:
         self._stage = stage
         self._plan = plan
-        self._record = Record(plan, stage.sandbox)
+        self._record = Record(plan, stage.sandbox, folder)
         self._folder = folder
         self._temporary = folder / "temporary"
         self._temporary.mkdir()

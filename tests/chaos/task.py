@@ -18,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from typing import Any
 
 from airflow_provider_adobe_target import version_compat
 from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.ledger import ProfileLedger
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from chaos.clock import SharedTime, TaskClock
@@ -95,6 +97,7 @@ class Step:
         self._table = table
         ids = {"dag_id": "chaos", "task_id": "upload", "run_id": "run", "map_index": -1, "try_number": number + 1}
         self.context: Any = {"ti": SimpleNamespace(xcom_push=self._push, xcom_pull=self._pull, **ids)}
+        self.context["data_interval_end"] = datetime(2026, 1, 1, tzinfo=timezone.utc)
         if plan.receipts == "store":
             self.context["task_state_store"] = StateStore(folder / "receipts-store.json")
 
@@ -137,7 +140,11 @@ class Step:
             **self._plan.arguments,
             wait_for_completion=self._plan.wait in ("worker", "deferred"),
             deferrable=self._plan.wait == "deferred",
+            ledger=self._ledger(),
         )
+
+    def _ledger(self) -> ProfileLedger | None:
+        return ProfileLedger(str(self._folder / "ledger")) if self._plan.has_ledger else None
 
     def _sensor(self, report: Any) -> BatchStatusSensor:
         names = ("timeout", "max_failed_pct", "max_not_found_pct")
@@ -146,6 +153,7 @@ class Step:
             batches=report,
             deferrable=self._plan.wait == "deferred sensor",
             poke_interval=self._plan.arguments["poll_interval"],
+            ledger=self._ledger(),
             **{name: self._plan.arguments[name] for name in names},
         )
 

@@ -315,3 +315,19 @@ class TestHashed:
         assert account.ledger.forget(["a", "x"]) == 1
         assert account.ledger.get("a") is None
         assert account.run(GOLD, as_of=1).because["new"] == 1
+
+
+def test_a_row_that_another_task_changed_is_sent_again(account):
+    account.run(GOLD)
+    account.run({"a": {"tier": "tin"}}, "dag.b", as_of=1)
+    counts = account.run(GOLD, as_of=2)
+    assert (counts.because["changed"], counts.rows_unchanged) == (1, 1)
+    assert account.target.profiles["a"]["tier"] == "gold"
+
+
+def test_ids_that_left_count_once(account_with):
+    account = account_with(on_missing="marker", missing_values={"tier": "none"}, max_missing_pct=20)
+    rows = {str(number): {"tier": "x"} for number in range(10)}
+    for day in range(5):
+        account.run(dict(list(rows.items())[day:]), as_of=day)
+    assert [account.target.profiles[id]["tier"] for id in rows].count("none") == 4

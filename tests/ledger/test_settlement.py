@@ -87,7 +87,7 @@ def test_a_run_with_the_same_ids_waits_until_the_batch_is_final(account, tmp_pat
         account.target.batches["acme-0"] = COMPLETE
         account.target.apply(list(ROWS.items()), COMPLETE)
 
-    session._pause = finish
+    session._clock.sleep = finish
     (tmp_path / "work").mkdir()
     plan = session.prepare(batches_of({"a": {"city": "Rome"}}), tmp_path / "work")
     assert outgoing_rows(plan) == [("a", {"city": "Rome", "tier": "gold"})]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from airflow_provider_adobe_target.concurrency.clock import SystemClock
 from airflow_provider_adobe_target.ledger import ProfileLedger
 from airflow_provider_adobe_target.ledger.as_of import to_micros
 from airflow_provider_adobe_target.ledger.claims import Owner
@@ -21,6 +22,13 @@ START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 def day(number: float) -> int:
     """Return a time in microseconds."""
     return to_micros(START + number * DAY)
+
+
+class ImpatientClock(SystemClock):
+    """A clock whose waits take no time."""
+
+    def sleep(self, seconds):
+        """Return at once."""
 
 
 class Target:
@@ -90,7 +98,7 @@ class Account:
             owner=owner or Owner.current(f"{task} {self.runs}"),
             run=f"run {self.runs}",
             outcome_of=lambda file: self.target.batches[file.batch_id],
-            pause=lambda seconds: None,
+            clock=ImpatientClock(),
             max_wait=2,
         )
 
