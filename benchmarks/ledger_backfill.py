@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check-every", type=int, default=1)
     parser.add_argument(
-        "--json", type=Path, help="write the figures of each day to this file, or with --plot read them"
+        "--json", type=Path, help="file for the figures of each day"
     )
     parser.add_argument("--plot", type=Path, help="draw the figures of --json to this SVG file instead of a backfill")
     arguments = parser.parse_args()
