@@ -238,9 +238,7 @@ def main() -> None:
     parser.add_argument("--faults", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--check-every", type=int, default=1)
-    parser.add_argument(
-        "--json", type=Path, help="file for the figures of each day"
-    )
+    parser.add_argument("--json", type=Path, help="file for the figures of each day")
     parser.add_argument("--plot", type=Path, help="draw the figures of --json to this SVG file instead of a backfill")
     arguments = parser.parse_args()
     if arguments.plot:

@@ -32,7 +32,7 @@ from airflow_provider_adobe_target.spill import SpillFile
 PENDING = "_pending"
 SENDING, ACCEPTED, REFUSED = "sending", "accepted", "refused"
 
-_BATCH_ROWS = 131_072
+_BATCH_ROWS = 65_536
 
 LEASE_SECONDS = 20 * 60.0
 """Seconds after its last event until a run on another machine is considered dead. Longer than a call may last."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import uuid
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +15,14 @@ import pyarrow.parquet as pq
 
 from airflow_provider_adobe_target.ledger.as_of import mask, numbers, seen_records
 from airflow_provider_adobe_target.ledger.claims import PENDING, Claim, open_claims
-from airflow_provider_adobe_target.ledger.columns import APPENDED, BASE_BUCKETS, profile_schema
+from airflow_provider_adobe_target.ledger.columns import APPENDED, BASE_BUCKETS, conformed, profile_schema
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError
 from airflow_provider_adobe_target.ledger.hashing import Hashes
 from airflow_provider_adobe_target.ledger.held import Held, latest_of_each_id
 from airflow_provider_adobe_target.ledger.table import Control, LedgerTable, Snapshot
 from airflow_provider_adobe_target.ledger.versions import held_versions
 from airflow_provider_adobe_target.ledger.writers import writers
+from airflow_provider_adobe_target.spill import SpillFile
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ _MAX_APPENDED_SHARE = 0.2
 _MIN_APPENDED_ROWS = 20_000
 _MAX_FILES = 24
 _KEEP_DAYS = 30
+_MAX_COMPACTIONS = 5
 
 
 def compact_if_due(table: LedgerTable) -> None:
@@ -54,20 +58,23 @@ def compact(table: LedgerTable, forgotten: pa.StringArray | None = None) -> int:
 
     :param forgotten: Ids to erase, as they are in the ledger.
     :return: Number of erased profiles.
-    :raises LedgerBusyError: If other runs changed the ledger too often in between.
+    :raises LedgerBusyError: If other runs changed the ledger too often in between, or compacted it.
     """
-    until = table.snapshot().seq
+    read = table.snapshot()
     erased: dict[int, int] = {}
-    for bucket in range(BASE_BUCKETS):
+    with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
+        appended = _appended_by_bucket(read, Path(folder))
+        for bucket in range(BASE_BUCKETS):
 
-        def attempt(snapshot: Snapshot, bucket: int = bucket) -> None:
-            rows, erased[bucket] = _latest_of_bucket(snapshot, bucket, until, forgotten)
-            if len(rows) or any(map(len, snapshot.record_batches([bucket], ["seq"]))):
-                schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
-                table.commit(snapshot, [rows], schema=schema, replaces=f"bucket = {bucket}")
+            def attempt(snapshot: Snapshot, bucket: int = bucket) -> None:
+                _check_not_compacted(snapshot, read.seq)
+                rows, erased[bucket] = _latest_of_bucket(snapshot, bucket, appended[bucket], read.seq, forgotten)
+                if len(rows) or any(map(len, snapshot.record_batches([bucket], ["seq"]))):
+                    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
+                    table.commit(snapshot, [rows], schema=schema, replaces=f"bucket = {bucket}")
 
-        table.retry(attempt)
-    table.retry(lambda snapshot: _drop_appended(table, snapshot, until, forgotten))
+            table.retry(attempt)
+        table.retry(lambda snapshot: _drop_appended(table, snapshot, read.seq, forgotten))
     return sum(erased.values())
 
 
@@ -88,24 +95,57 @@ def forget(table: LedgerTable, ids: pa.StringArray) -> int:
     """
     for claim in open_claims(table.location, table.snapshot()):
         _forget_in_claim(table, claim, ids)
-    erased = compact(table, ids)
+    erased = _compacted(table, ids)
     vacuum(table, 0)
     _clean_log(table)
     return erased
 
 
+def _compacted(table: LedgerTable, ids: pa.StringArray) -> int:
+    """Compact, again if another run did so in the meantime."""
+    for _ in range(_MAX_COMPACTIONS):
+        try:
+            return compact(table, ids)
+        except LedgerBusyError as error:
+            log.info("%s", error)
+    return compact(table, ids)
+
+
+def _appended_by_bucket(snapshot: Snapshot, folder: Path) -> list[SpillFile]:
+    """Read the appended versions once, and spill them by their partition."""
+    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
+    columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
+    spills = [SpillFile(folder / str(bucket)) for bucket in range(BASE_BUCKETS)]
+    for batch in snapshot.record_batches([APPENDED], columns):
+        buckets = bucket_of(numbers(batch.column("id_hash")))
+        order = np.argsort(buckets, kind="stable")
+        batch = batch.take(pa.array(order))
+        ends = np.searchsorted(buckets[order], np.arange(BASE_BUCKETS), side="right")
+        for spill, start, end in zip(spills, [0, *ends], ends, strict=False):
+            if end > start:
+                spill.write(batch.slice(start, end - start))
+    return spills
+
+
+def _check_not_compacted(snapshot: Snapshot, since: int) -> None:
+    """Check that no other run has compacted the ledger, and perhaps erased profiles, since its versions were read.
+
+    :raises LedgerBusyError: If another run has.
+    """
+    if any(control.kind == "compacted" and control.seq > since for control in snapshot.controls):
+        raise LedgerBusyError("Another run has compacted the ledger in the meantime.")
+
+
 def _latest_of_bucket(
-    snapshot: Snapshot, bucket: int, until: int, forgotten: pa.StringArray | None
+    snapshot: Snapshot, bucket: int, appended: SpillFile, until: int, forgotten: pa.StringArray | None
 ) -> tuple[pa.Table, int]:
     """Return the rows of a compacted partition, sorted by hash, and the number of erased profiles."""
     schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
     columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
     parts = list(snapshot.record_batches([bucket], columns))
-    for batch in snapshot.record_batches([APPENDED], columns):
-        chosen = (bucket_of(numbers(batch.column("id_hash"))) == bucket) & (numbers(batch.column("seq")) <= until)
-        parts.append(batch.filter(pa.array(chosen)))
-    empty = pa.schema([schema.field(column) for column in columns]).empty_table()
-    rows = pa.Table.from_batches(parts) if parts else empty
+    kept = pa.schema([schema.field(column) for column in columns])
+    tables = [conformed(pa.Table.from_batches([part]), kept) for part in [*parts, *appended.record_batches()]]
+    rows = pa.concat_tables([kept.empty_table(), *tables])
     rows = rows.take(pa.array(latest_of_each_id(rows))).sort_by("id_hash")
     erased = 0
     if forgotten is not None:

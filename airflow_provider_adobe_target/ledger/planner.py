@@ -29,7 +29,7 @@ from airflow_provider_adobe_target.ledger.writers import Writer, register, share
 from airflow_provider_adobe_target.spill import SpillFile
 
 PREFIX = "profile."
-_CHUNK_ROWS = 131_072
+_CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True)

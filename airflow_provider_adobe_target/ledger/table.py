@@ -230,7 +230,7 @@ class LedgerTable:
         :return: Number of the commit.
         :raises LedgerConflictError: If another commit came first.
         """
-        from deltalake import CommitProperties, Transaction, write_deltalake
+        from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
 
         seq = snapshot.seq + 1
@@ -247,6 +247,7 @@ class LedgerTable:
         try:
             data = pa.RecordBatchReader.from_batches(schema, batches())
             properties = CommitProperties(app_transactions=transactions)
+            writer = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=_BATCH_ROWS)
             if replaces is None:
                 write_deltalake(snapshot.table, data, mode="append", schema_mode="merge", commit_properties=properties)
             else:
@@ -256,6 +257,7 @@ class LedgerTable:
                     mode="overwrite",
                     predicate=replaces,
                     schema_mode="merge",
+                    writer_properties=writer,
                     commit_properties=properties,
                 )
         except CommitFailedError:
