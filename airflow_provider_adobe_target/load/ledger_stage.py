@@ -50,7 +50,7 @@ class LedgerCheckpoint(Checkpoint):
         self._starts.append(self._starts[number] + file.rows)
 
     def check_count(self, files: int) -> None:
-        """Do nothing: the claim, not the number of files, tells what was sent."""
+        """Do nothing: the claim records what was sent, not the number of files."""
 
     def start(self, number: int, file: BatchFile) -> Batch | None:
         """Record that a file is about to be sent.
