@@ -26,7 +26,7 @@ def test_json_has_values_and_times(call, profile):
 
 
 def test_a_missing_profile_ends_with_exit_code_1(call, sandbox):
-    assert call("profile", "nobody", code=1).out == "Adobe Target has no profile with this thirdPartyId.\n"
+    assert call("profile", "unknown", code=1).out == "Adobe Target has no profile with this thirdPartyId.\n"
     result = call("profile", "1.28_0", "--id-type", "tntId", "--json", code=1).json
     assert (result["found"], result["attributes"]) == (False, {})
 

@@ -67,7 +67,7 @@ class Account:
         return wait_for_batches(CallContext(self._settings, budget, self.clock), batches, INTERVAL, math.inf)
 
     def run(self, *tasks):
-        """Drive the tasks to their ends, whoever is first in time first."""
+        """Run the tasks to their ends, ordered by time."""
         numbers = count()
         turns = [(self.clock.time, next(numbers), task) for task in tasks]
         with RequestsTransport(self._settings) as transport:

@@ -34,7 +34,7 @@ def running_mariadb() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
     user = {}
     if os.geteuid() == 0:  # the server refuses to run as root
-        nobody = pwd.getpwnam("nobody")
+        nobody = pwd.getpwnam("nobody")  # check-language: ignore
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     options = {"cwd": folder, "env": {"PATH": PATH, "LC_ALL": "C", "TZ": "UTC", "HOME": str(folder)}, **user}

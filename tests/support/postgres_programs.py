@@ -39,7 +39,7 @@ def postgres_programs(folder: Path) -> Path:
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Run a server that only a socket in its own folder leads to; yield an Airflow connection to it, as JSON."""
-    # Not below pytest's folder, where nobody else may look; and a socket's path has to be short.
+    # Not below pytest's folder, which other users cannot read. The path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         programs = postgres_programs(folder)

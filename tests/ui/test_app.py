@@ -1,4 +1,4 @@
-"""The page without a browser: what it shows, to whom, and how fast."""
+"""The page without a browser: its content, access to it, and its speed."""
 
 from __future__ import annotations
 

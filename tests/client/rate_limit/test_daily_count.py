@@ -133,7 +133,7 @@ def test_the_limit_of_a_task_is_its_own(quota_of, clock):
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "{", "\0\0"])
-def test_a_file_that_cannot_be_read_begins_anew(clock, settings, shared_folder, content):
+def test_a_file_that_cannot_be_read_starts_empty(clock, settings, shared_folder, content):
     SharedQuota(settings, "updates", clock, 100).take()
     [file] = shared_folder.iterdir()
     file.write_text(content)
