@@ -165,7 +165,8 @@ class _CheckedDatabase:
         from airflow_provider_adobe_target.exceptions import SourceReadError
 
         try:
-            return self._database.get_conn()
+            with airflow_on_stderr():  # Airflow 2.11 logs to standard output
+                return self._database.get_conn()
         except click.ClickException:
             raise
         except Exception as error:
