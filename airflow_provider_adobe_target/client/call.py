@@ -96,8 +96,8 @@ def call_with_retry(
         wait = policy.wait(failed_attempts, clock.monotonic() - first_failure)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target returned no usable response to {subject} in {len(failed_attempts)} attempts. Last failure: "
-                f"{reason}. Retry later.",
+                f"{reason[:1].upper()}{reason[1:]}. Target returned no usable response to {subject} in "
+                f"{len(failed_attempts)} attempts. Retry later.",
                 retry_after=outcome.wait if outcome.throttled else None,
             )
         level = logging.WARNING if len(failed_attempts) > policy.silent_attempts else logging.DEBUG

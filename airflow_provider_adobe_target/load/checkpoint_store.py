@@ -84,11 +84,13 @@ class CheckpointFile:
             content = json.loads(self._path.read_text())
             owner, entries = content["owner"], {int(number): entry for number, entry in content["files"].items()}
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise ProfileDataError(f"{self._path} is not a checkpoint file. Name another checkpoint_path.") from None
+            raise ProfileDataError(
+                f"checkpoint_path is not a checkpoint file: {self._path}. Use another path."
+            ) from None
         if {**owner, "run_id": ""} != {**self._owner, "run_id": ""}:
             raise ProfileDataError(
-                f"{self._path} holds the checkpoint of another task. Give each task a checkpoint_path of its own, each "
-                "mapped one: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
+                f"checkpoint_path holds the checkpoint of another task: {self._path}. Give each task a path of its "
+                "own, each mapped one: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
             )
         return entries if owner == self._owner else {}
 

@@ -180,8 +180,8 @@ def link_person(context: CallContext, person: Person, *, mbox: str, edge_url: st
         wait = _POLICY.wait(failed_attempts, clock.monotonic() - first_failure)
         if wait is None:
             raise AdobeTargetUnavailableError(
-                f"Target returned no usable response to a Delivery call in {len(failed_attempts)} attempts. Last "
-                f"failure: {outcome.reason}. Retry later.",
+                f"{outcome.reason[:1].upper()}{outcome.reason[1:]}. Target returned no usable response to a Delivery "
+                f"call in {len(failed_attempts)} attempts. Retry later.",
                 retry_after=outcome.wait if outcome.throttled else None,
             )
         level = logging.WARNING if len(failed_attempts) > _SILENT_ATTEMPTS else logging.DEBUG

@@ -67,7 +67,9 @@ class CsvRows:
             except csv.Error:
                 raise ProfileDataError(f"The header of {self._file} cannot be read. Is the file CSV?") from None
         if header is None:
-            raise ProfileDataError(f"{self._file} has no header. Write the column names into its first line.")
+            raise ProfileDataError(
+                f"The CSV file has no header: {self._file}. Write the column names into its first line."
+            )
         self._check_delimiter(header)
         check_column_names(header, str(self._file))
         return pa.schema([(name, pa.string()) for name in header])
@@ -91,7 +93,9 @@ class CsvRows:
             self._check_quotes(quotes)
         if self._headers:
             log.warning(
-                "%s: %s lines repeat the header. They are rejected as unsupported_value.", self._file, self._headers
+                "%s CSV lines repeat the header. They are rejected as unsupported_value. File: %s",
+                self._headers,
+                self._file,
             )
 
     def _check_delimiter(self, header: list[str]) -> None:
@@ -154,17 +158,17 @@ class CsvRows:
                 for cells in rows:
                     if cells and len(cells) != len(self.schema):
                         return ProfileDataError(
-                            f"{self._file}, line {line}: the row has {len(cells)} cells, the header "
-                            f"{len(self.schema)}. Quote cells that contain the delimiter, and write the file again."
+                            f"CSV line {line}: the row has {len(cells)} cells, the header {len(self.schema)}. Quote "
+                            f"cells that contain the delimiter, and write the file again. File: {self._file}."
                         )
                     line = rows.line_num + 1
             except UnicodeDecodeError:
                 return self._not_utf8()
             except csv.Error:
                 return ProfileDataError(
-                    f"{self._file}, line {line} or after it: a quoted cell is not closed or has text after its closing "
-                    "quote, or a row has more or fewer cells than the header. Quote cells that contain the delimiter, "
-                    "and double the quotes in them."
+                    f"CSV line {line} or after it: a quoted cell is not closed or has text after its closing quote, or "
+                    "a row has more or fewer cells than the header. Quote cells that contain the delimiter, and double "
+                    f"the quotes in them. File: {self._file}."
                 )
             finally:
                 csv.field_size_limit(default_limit)
@@ -182,11 +186,13 @@ class CsvRows:
             yield line
 
     def _long_row(self) -> ProfileDataError:
-        return ProfileDataError(f"{self._file} has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB. Remove it.")
+        return ProfileDataError(
+            f"The CSV file has a row of more than {_CSV_BLOCK_BYTES >> 20} MiB: {self._file}. Remove it."
+        )
 
     def _not_utf8(self) -> ProfileDataError:
         return ProfileDataError(
-            f"{self._file} is not UTF-8. Write it again in UTF-8, or set its encoding: "
+            f"The CSV file is not UTF-8: {self._file}. Write it again in UTF-8, or set its encoding: "
             "csv_options={'encoding': 'cp1252'}."
         )
 

@@ -81,7 +81,7 @@ class Recoded:
                 self._rest = self._decoder.decode(data, final=not data).encode()
             except UnicodeError:
                 raise ProfileDataError(
-                    f"{self._file} is not {self._encoding}. Set its encoding in csv_options."
+                    f"The file is not {self._encoding}: {self._file}. Set its encoding in csv_options."
                 ) from None
             if not data:
                 break
@@ -134,4 +134,6 @@ def damage_named(file: File) -> Iterator[None]:
 
 def damaged(file: File) -> ProfileDataError:
     """Return the error for a damaged file."""
-    return ProfileDataError(f"{file} is damaged, truncated, or not in the format of its suffix. Write it again.")
+    return ProfileDataError(
+        f"The file is damaged, truncated, or not in the format of its suffix: {file}. Write it again."
+    )

@@ -68,8 +68,8 @@ def _format_of(file: File) -> str:
         if name.endswith(suffixes) and not (is_compressed and file_format == "parquet"):
             return file_format
     raise ProfileDataError(
-        f"{file} has an unknown suffix. Use files that end in {_ACCEPTED}, or set file_format to the format of all "
-        "files: 'parquet', 'csv' or 'ndjson'."
+        f"A file has an unknown suffix: {file}. Use files that end in {_ACCEPTED}, or set file_format to the format "
+        "of all files: 'parquet', 'csv' or 'ndjson'."
     )
 
 

@@ -45,7 +45,7 @@ class NdjsonRows:
             try:
                 note_names(names, _record(line))
             except ProfileDataError as error:
-                raise ProfileDataError(f"{self._file}, line {number}: {error}") from None
+                raise ProfileDataError(f"NDJSON line {number}: {error} File: {self._file}.") from None
         return records_schema(names)
 
     def record_batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -72,7 +72,8 @@ class NdjsonRows:
             for number, line in enumerate(iter(partial(lines.readline, _LINE_BYTES), b""), start=1):
                 if len(line) == _LINE_BYTES:
                     raise ProfileDataError(
-                        f"{self._file}, line {number}: it has more than {_LINE_BYTES >> 20} MiB. Remove it."
+                        f"NDJSON line {number}: it has more than {_LINE_BYTES >> 20} MiB. Remove it. "
+                        f"File: {self._file}."
                     )
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)

@@ -139,7 +139,9 @@ def check_column_names(names: Iterable[object], source: str) -> None:
                 f"{source} has a column whose name is {type(name).__name__}, not text: {name!r}. Rename it."
             )
         if count > 1:
-            raise ProfileDataError(f"{source} has {count} columns named {name!r}. Rename all but one.")
+            raise ProfileDataError(
+                f"Duplicate column: {source} has {count} columns named {name!r}. Rename all but one."
+            )
 
 
 def check_schema(fields: Iterable[pa.Field], source: str) -> None:

@@ -86,7 +86,8 @@ def test_csv_needs_a_header(write, content):
 def test_a_ragged_csv_row_is_named_by_its_line(write, row, cells):
     path = write("a.csv", f'a,b\n1,"x\ny"\n\n{row}\n')
     message = error_of(path)
-    assert message.startswith(f"{path}, line 5: the row has {cells} cells, the header 2")
+    assert message.startswith(f"CSV line 5: the row has {cells} cells, the header 2")
+    assert str(path) in message
     assert "secret" not in message
 
 
@@ -98,7 +99,7 @@ def test_a_csv_row_that_is_ragged_far_behind_is_named_by_its_line(write):
 def test_a_csv_quote_that_is_never_closed_loses_no_rows_silently(write):
     path = write("a.csv", 'a,b\n1,2\n3,"secret\n4,5\n6,7\n')
     message = error_of(path)
-    assert f"{path}, line 3 " in message
+    assert message.startswith("CSV line 3 ")
     assert "secret" not in message
 
 
@@ -113,12 +114,12 @@ def test_a_csv_quote_within_a_plain_cell_is_text(write):
 )
 def test_csv_in_another_encoding_is_refused(write, content):
     path = write("a.csv", content)
-    assert error_of(path).startswith(f"{path} is not UTF-8")
+    assert error_of(path).startswith(f"The CSV file is not UTF-8: {path}")
 
 
 def test_csv_columns_of_one_name_are_refused(write):
     path = write("a.csv", "a,b,a\n1,2,3\n")
-    assert error_of(path).startswith(f"{path} has 2 columns named 'a'")
+    assert error_of(path).startswith(f"Duplicate column: {path} has 2 columns named 'a'")
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "ndjson.gz"])
@@ -128,7 +129,7 @@ def test_a_broken_gzip_file_is_named(write, tmp_path, suffix, damage):
     data = lines if suffix.startswith("nd") else b"a\n" + lines.replace(b'"', b"")
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(damage(gzip.compress(data)))
-    assert error_of(path).startswith(f"{path} is damaged")
+    assert error_of(path).startswith(f"The file is damaged, truncated, or not in the format of its suffix: {path}")
 
 
 # Python 3.10's csv module writes no NUL.
@@ -221,7 +222,7 @@ def test_a_header_that_comes_up_again_has_no_text_form(write, again, caplog):
     path = write("a.csv", f"id,tier\nU1,gold\n{again}\nU2,tier\nid,silver\n{again}\n")
     with caplog.at_level("WARNING"):
         assert unsupported_rows(path) == [1, 4]
-    assert "2 lines repeat the header" in caplog.text
+    assert "2 CSV lines repeat the header" in caplog.text
     assert unsupported_rows(path, columns=["id"]) == [1, 3, 4]  # all that is read of them says so
 
 

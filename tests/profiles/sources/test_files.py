@@ -136,7 +136,9 @@ def test_object_storage_needs_a_name_and_a_stream_only(write_parquet):
         RemotePath("3.parquet", parquet),
     ]
     assert [record["a"] for record in records_of(read_files(files))] == ["1", "2", "3"]
-    assert error_of(RemotePath("a.csv", b"a\n1,2\n")).startswith("s3://bucket/a.csv, line 2: ")
+    message = error_of(RemotePath("a.csv", b"a\n1,2\n"))
+    assert message.startswith("CSV line 2: ")
+    assert message.endswith("File: s3://bucket/a.csv.")
 
 
 def test_object_storage_may_hand_out_less_than_it_was_asked_for():

@@ -82,7 +82,8 @@ def test_a_broken_ndjson_line_is_named_by_its_number(write, line, words):
     data = line if isinstance(line, bytes) else line.encode()
     path = write("a.ndjson", b'{"a": 1}\n\n' + data + b'\n{"a": 2}\n')
     message = error_of(path)
-    assert message.startswith(f"{path}, line 3: ")
+    assert message.startswith("NDJSON line 3: ")
+    assert message.endswith(f"File: {path}.")
     assert words in message
     assert "secret" not in message
 

@@ -61,7 +61,7 @@ def test_a_parquet_file_without_rows_has_none(write_parquet):
 def test_a_broken_parquet_file_is_named(write, write_parquet, damage):
     data = write_parquet("good.parquet", pa.table({"a": [1]})).read_bytes()
     path = write("broken.parquet", damage(data))
-    assert error_of(path).startswith(f"{path} is damaged")
+    assert error_of(path).startswith(f"The file is damaged, truncated, or not in the format of its suffix: {path}")
 
 
 def test_damaged_parquet_pages_are_named(write, write_parquet):
@@ -73,4 +73,4 @@ def test_damaged_parquet_pages_are_named(write, write_parquet):
 
 def test_parquet_columns_of_one_name_are_refused(write_parquet):
     path = write_parquet("a.parquet", pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]))
-    assert error_of(path).startswith(f"{path} has 2 columns named 'a'")
+    assert error_of(path).startswith(f"Duplicate column: {path} has 2 columns named 'a'")
