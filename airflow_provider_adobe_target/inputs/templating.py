@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError
 from airflow_provider_adobe_target.version_compat import ResolveMixin, XComArg
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ def render_object(template: str, context: Any) -> Any:
 
     :return: The object if the template is a single expression, such as ``{{ params.id }}``; otherwise text. Unlike
         Airflow's native rendering, text is never evaluated: ``"1_000"`` does not become 1000.
+    :raises InvalidArgumentError: If an expression within text is null or a collection.
     """
     from jinja2.nativetypes import NativeCodeGenerator
     from jinja2.nodes import Impossible, TemplateData
@@ -124,8 +126,22 @@ def render_object(template: str, context: Any) -> Any:
     variables: Any = copy.copy(context)
     variables.update((name, value) for name, value in env.globals.items() if name not in context)
     parts = list(compiled.root_render_func(env.context_class(env, variables, compiled.name, compiled.blocks)))
-    value = parts[0] if len(parts) == 1 else "".join(map(str, parts))
+    value = parts[0] if len(parts) == 1 else "".join(map(_part_text, parts))
     return str(value) if isinstance(value, env.undefined) else value
+
+
+def _part_text(value: Any) -> str:
+    """Return the text of one part of a template. Booleans have the same text as attributes.
+
+    :raises InvalidArgumentError: If the part is null or a collection, whose Python text would become part of the value.
+    """
+    if value is None or isinstance(value, (list, tuple, set, dict)):
+        kind = "null" if value is None else type(value).__name__
+        raise InvalidArgumentError(
+            f"A template inserts {kind} into text. Give text, for example with {{{{ params.id or '' }}}}, or use the "
+            "expression alone."
+        )
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class HiddenTemplate(RowsArgument):

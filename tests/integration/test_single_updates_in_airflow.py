@@ -166,6 +166,8 @@ Single(task_id="all", profile_id="{{ 'a' }}ll", attributes="{{ params.all }}", *
 Single(task_id="bad_float", profile_id="{{ 1.0 }}", attributes={"a": 1}, **send)
 Single(task_id="bad_bool", profile_id="{{ params.yes }}", attributes={"a": 1}, **send)
 Single(task_id="bad_list", profile_id="{{ params.many }}", attributes={"a": 1}, **send)
+Single(task_id="null_in_id", profile_id="crm-{{ params.null }}", attributes={"a": 1}, **send)
+Single(task_id="list_in_value", profile_id="values", attributes={"a": "{{ params.many }}!"}, **send)
 """
 )
 
@@ -179,9 +181,13 @@ def test_templates_give_the_same_ids_and_values_in_every_dag(run_dag, sandbox, n
 
     assert [sandbox.profile(profile_id) for profile_id in ids] == [{"a": "1"}] * len(ids)
     assert sandbox.profile("values") == {
-        "yes": "true", "many": "x|y", "text": "1_0", "constants": "false", "sum": "42", "within": "a True",
+        "yes": "true", "many": "x|y", "text": "1_0", "constants": "false", "sum": "42", "within": "a true",
     }  # fmt: skip
     assert sandbox.profile("all") == {"b.c": "1.5"}
     for task, kind in (("bad_float", "float"), ("bad_bool", "bool"), ("bad_list", "list")):
         assert run.states[task] == "failed"
         assert f"profile_id is {kind}" in run.log(task)
+    for task, kind in (("null_in_id", "null"), ("list_in_value", "list")):
+        assert run.states[task] == "failed"
+        assert f"A template inserts {kind} into text" in run.log(task)
+    assert {call.query for call in sandbox.calls if "crm-" in call.query} == set()
