@@ -42,7 +42,11 @@ def check_ledger(operator: Any) -> None:
                 f"{name}={value!r} cannot be combined with ledger. The next run, or the cleared task, sends these rows "
                 "again."
             )
-    for name in ("id_map", "id_map_sql", "id_map_path"):
+    if getattr(operator, "limit_rows", None) is not None and operator.ledger.on_missing == "marker":
+        raise InvalidArgumentError(
+            "limit_rows cannot be combined with on_missing='marker': other rows would be missing."
+        )
+    for name in ("id_map", "id_map_sql", "id_map_path", "fallback_id_column"):
         if getattr(operator, name, None) is not None:
             raise InvalidArgumentError(f"{name} cannot be combined with ledger.")
 
