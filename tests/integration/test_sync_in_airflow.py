@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from airflow import __version__ as airflow_version
 
-APPROVALS = tuple(map(int, airflow_version.split(".")[:2])) >= (3, 1)
 DAG = """
 from airflow_provider_adobe_target.task_groups.adobe_target import profile_sync
 
@@ -14,16 +12,6 @@ profile_sync(
     "tiers", data=rows + [{"thirdPartyId": None, "tier": "x"}], max_rows_per_file=2, verify_interval=0.2,
     verify_timeout=20, poll_interval=0.1, deferrable=os.environ["DEFERRABLE"] == "yes",
 )
-"""
-ASKING = """
-from airflow_provider_adobe_target.task_groups.adobe_target import profile_sync
-
-rows = [{"thirdPartyId": "goldfinch-1", "tier": "gold"}]
-for answer in ("Approve", "Reject"):
-    profile_sync(
-        answer, data=rows, sample_size=None, poll_interval=0.1,
-        ask={"defaults": [answer], "response_timeout": datetime.timedelta(seconds=1)},
-    )
 """
 
 
@@ -56,13 +44,3 @@ def _assert_readable(log, report):
     assert all(batch["batch_id"] in folded for batch in report["batches"])
     assert sum(f"Batch {batch['batch_id']} accepted" in log for batch in report["batches"]) == 3
     assert "goldfinch" not in log
-
-
-@pytest.mark.skipif(not APPROVALS, reason="Airflow before 3.1 has no approvals")
-def test_a_rejected_plan_is_not_sent(run_dag, sandbox):
-    run = run_dag(ASKING)
-
-    assert run.states["Approve.upload"] == "success"
-    assert run.states["Reject.approve"] == "success"
-    assert run.states["Reject.upload"] == "skipped"
-    assert len(sandbox.batches) == 1

@@ -31,4 +31,4 @@ def test_links_lead_to_the_last_batch_and_the_tenant(tenant, url):
 def test_a_dry_run_has_no_links():
     ti = TaskInstance()
     push_links(ti, "acme", [Batch(status="dry_run", rows=1)])
-    assert ti.pushed == {}
+    assert ti.pushed == {"batch_status_url": "", "activities_url": ""}
