@@ -28,11 +28,13 @@ COMMANDS = {  # name: module and attribute below this package
     "completion": "completion:completion",
     "conn": "conn:conn",
     "doctor": "doctor:doctor",
+    "ledger": "ledger:ledger",
     "plan": "upload:plan",
     "profile": "profile:profile",
     "sandbox": "sandbox:sandbox",
     "send": "upload:send",
     "status": "status:status",
+    "sync-log": "sync_log:sync_log",
 }
 """All subcommands. Add a line to add a command; its module is imported when the command runs, and for ``--help``."""
 

@@ -31,7 +31,7 @@ def test_bash_completes_commands_and_options(run, tmp_path):
         answer = subprocess.run(["bash", "-c", commands], capture_output=True, text=True, check=True)
         return answer.stdout.split()
 
-    assert completed("adobe-target", "s") == ["sandbox", "send", "status"]
+    assert completed("adobe-target", "s") == ["sandbox", "send", "status", "sync-log"]
     assert "--wait" in completed("adobe-target", "send", "--w")
     assert completed("adobe-target", "send", "--api-version", "") == ["v2", "v1"]
 
