@@ -25,7 +25,8 @@ _ID_TYPES = {"thirdPartyId": "thirdPartyId", "pcId": "pcId", "tntId": "pcId", "E
 def profile(profile_id: str, id_type: str, conn_id: str | None) -> int:
     """Show the attributes of one profile. The data may be tens of minutes old.
 
-    The command prints ids and values, as only ``ledger show --id`` does. The exit code is 1 if there is no such profile.
+    The command prints ids and values, as only ``ledger show --id`` does. The exit code is 1 if there is no such
+    profile.
     """
     kind: Any = _ID_TYPES[id_type]
     found = open_session(conn_id).fetch_profile(profile_id, kind)
