@@ -182,9 +182,10 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         durable: bool = True,
         checkpoint_path: str | None = None,
         ledger: ProfileLedger | None = None,
+        sync_log: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(sync_log=sync_log, **kwargs)
         self._set_rows(
             sql=sql,
             sql_conn_id=sql_conn_id,

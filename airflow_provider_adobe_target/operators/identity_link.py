@@ -113,9 +113,10 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
         result_path: str | None = None,
         result_table: str | None = None,
         result_conn_id: str | None = None,
+        sync_log: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(sync_log=sync_log, **kwargs)
         self._set_rows(
             sql=sql,
             sql_conn_id=sql_conn_id,

@@ -44,9 +44,10 @@ class RotateProfileTokenOperator(AdobeTargetOperator):
         confirm: str,
         store_token: Callable[[str, str], object] | str,
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
+        sync_log: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(sync_log=sync_log, **kwargs)
         self.confirm = confirm
         self.store_token = store_token
         self.adobe_target_conn_id = adobe_target_conn_id

@@ -131,9 +131,10 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
         max_concurrent_updates: int = 8,
         switch_to_bulk_above: int | None = 10_000,
         ledger: ProfileLedger | None = None,
+        sync_log: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(sync_log=sync_log, **kwargs)
         self._set_rows(
             sql=sql,
             sql_conn_id=sql_conn_id,

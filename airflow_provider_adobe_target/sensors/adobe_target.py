@@ -83,9 +83,10 @@ class BatchStatusSensor(AdobeTargetSensor):
         poke_interval: float | timedelta = 60,
         timeout: float | timedelta = 24 * 60 * 60,
         ledger: ProfileLedger | None = None,
+        sync_log: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        super().__init__(poke_interval=poke_interval, timeout=timeout, sync_log=sync_log, **kwargs)
         self.batches = batches
         self.ledger = ledger
         self.adobe_target_conn_id = adobe_target_conn_id

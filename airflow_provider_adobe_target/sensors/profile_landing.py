@@ -82,9 +82,10 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float | timedelta = 30 * 60,
         timeout: float | timedelta = 24 * 60 * 60,
+        sync_log: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        super().__init__(poke_interval=poke_interval, timeout=timeout, sync_log=sync_log, **kwargs)
         self._set_rows(
             sql=sql,
             sql_conn_id=sql_conn_id,

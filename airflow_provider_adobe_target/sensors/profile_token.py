@@ -45,9 +45,10 @@ class ProfileTokenSensor(AdobeTargetSensor):
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         poke_interval: float | timedelta = 6 * 60 * 60,
         mode: str = "reschedule",
+        sync_log: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, mode=mode, **kwargs)
+        super().__init__(poke_interval=poke_interval, mode=mode, sync_log=sync_log, **kwargs)
         self.min_days_left = min_days_left
         self.adobe_target_conn_id = adobe_target_conn_id
         check_arguments(self)
