@@ -157,7 +157,7 @@ def test_bad_rows_end_with_exit_code_1_and_nothing_sent(call, sandbox, rows, arg
         (["rows.csv", "--attributes", "a,,b"], "--attributes must be"),
         (["rows.csv", "--api-version", "v3"], "v3"),
         (["rows.csv", "--max-rows-per-file", "500000"], "--max-rows-per-file"),
-        (["rows.csv", "--id-type", "pcId"], "pcId with v2"),
+        (["rows.csv", "--id-type", "pcId"], "pcId with api_version='v2'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
