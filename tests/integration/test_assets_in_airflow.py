@@ -10,7 +10,7 @@ DAG = """
 from airflow.providers.common.compat.sdk import Asset
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 
-profiles = Asset("adobetarget://ACME/thirdPartyId")
+profiles = Asset("adobetarget://acme/thirdPartyId")
 rows = [{"customer": "goldfinch-1", "tier": "gold", "city": "goldfinch-2"}]
 rows += [{"customer": None, "tier": "x", "city": None}]
 common = dict(
