@@ -29,8 +29,9 @@ TESTS = PROJECT / "tests"
 # Test paths of each part. "dags" has all tests that use Airflow in a single process.
 PARTS = {
     "dags": [
-        *("matrix/test_installed.py", "integration", "hooks", "inputs", "load", "operators", "policies", "security"),
-        *("sensors", "triggers"),
+        *("matrix/test_installed.py", "assets", "decorators", "hooks", "inputs", "integration", "ledger", "lineage"),
+        *("links", "load", "notifications", "operators", "policies", "security", "sensors", "sync_log", "task_groups"),
+        *("triggers", "ui"),
         *("test_argument_checks.py", "test_connection_form.py", "test_get_provider_info.py"),
     ],
     "processes": ["matrix/test_processes.py"],
