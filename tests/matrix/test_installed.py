@@ -57,10 +57,12 @@ def test_what_is_imported_is_the_wheel_and_not_the_project():
     assert "editable" not in (installed.read_text("direct_url.json") or "")
 
 
-def test_the_wheel_holds_every_module_of_the_project():
+def test_the_wheel_contains_every_module_and_example():
     kinds = (".py", ".typed")
     source = (PROJECT / "airflow_provider_adobe_target").rglob("*")
     modules = {file.relative_to(PROJECT).as_posix() for file in source if file.suffix in kinds}
+    examples = (PROJECT / "example_dags").glob("*.py")
+    modules |= {f"airflow_provider_adobe_target/example_dags/{file.name}" for file in examples}
     assert modules == {file.as_posix() for file in distribution(PACKAGE).files or [] if file.suffix in kinds}
 
 

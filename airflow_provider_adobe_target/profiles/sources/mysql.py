@@ -34,8 +34,9 @@ def _reader(parse: Callable[[str], object]) -> Callable[[str | bytes], object]:
         text = value.decode("ascii") if isinstance(value, bytes) else value
         if text.startswith("0000-00-00"):
             return None
+        whole, point, fraction = text.partition(".")
         try:
-            return parse(text)
+            return parse(f"{whole}.{fraction:0<6}" if point else whole)  # Python 3.10 reads only 3 or 6 digits
         except ValueError:
             return BEYOND_PYTHON
 
