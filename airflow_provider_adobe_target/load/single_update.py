@@ -36,8 +36,9 @@ def prepare_update(
     :raises ProfileDataError: If the profile cannot be sent.
     """
     from airflow_provider_adobe_target.profiles.attribute_names import id_type_of
-    from airflow_provider_adobe_target.profiles.pipeline import BadRowError, ProfilePipeline
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks, one_row
+    from airflow_provider_adobe_target.profiles.rejects import BadRowError
 
     _check_types(profile_id, attributes)
     id_column, rows = one_row(profile_id, attributes)

@@ -10,6 +10,8 @@ candidates of equal hash are then compared as text, so hash collisions do not af
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,8 @@ import pyarrow.compute as pc
 from airflow_provider_adobe_target.argument_checks import check_arguments
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, id_type_of
-from airflow_provider_adobe_target.profiles.deduplication import hash_strings
+from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, hash_strings
+from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import (
     RiskyValue,
@@ -29,6 +32,7 @@ from airflow_provider_adobe_target.profiles.validation import (
     refuse_unfit_ids,
 )
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
+from airflow_provider_adobe_target.spill import SpillFile
 
 _TYPES = ("thirdPartyId", "pcId")
 _ID, _LINKED_ID, _LINKED_TYPE = "id", "linked_id", "linked_id_type"
@@ -108,6 +112,36 @@ class IdMap:
         self.dropped["over_max_linked_ids"] += int((has_type & ~within).sum())
         selected = has_type & within
         return rows[selected], linked.filter(pa.array(selected)).cast(pa.string())
+
+    def linked_profiles(
+        self, profiles: SpillFile, id_type: str, linked_type: str, folder: Path
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield one row per linked id of one type. Linked ids that have a row of their own are omitted.
+
+        The rows' own ids precede the linked ids, so deduplication keeps them; the result is filtered by ``is_linked``.
+
+        :param profiles: Profiles, with the columns ``row_number``, ``id`` and the attributes.
+        :param id_type: Type of their ids.
+        :param linked_type: Type of the linked ids.
+        :param folder: Existing private folder for spill files.
+        """
+
+        def drop(duplicates: pa.RecordBatch) -> None:
+            self.dropped["duplicate_id"] += len(duplicates)
+
+        def all_rows() -> Iterator[pa.RecordBatch]:
+            for batch in profiles.record_batches() if linked_type == id_type else ():
+                yield batch.append_column("is_linked", pa.repeat(False, len(batch)))
+            step = max(1, MAX_ROWS // self.max_linked_ids)
+            for batch in profiles.record_batches():
+                for start in range(0, len(batch), step):
+                    rows = batch.slice(start, step)
+                    indices, ids = self.links(rows.column("id"), id_type, linked_type)
+                    linked = rows.take(pa.array(indices)).set_column(1, "id", ids)
+                    yield linked.append_column("is_linked", pa.repeat(True, len(linked)))
+
+        for batch in first_of_each_id(all_rows(), folder, drop):
+            yield batch.filter(batch.column("is_linked")).select(batch.schema.names[:-1])
 
     def _index(self, id_type: str) -> None:
         """Sort the hashes of the ids of one type, unless they are the current index."""

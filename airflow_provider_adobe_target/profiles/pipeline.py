@@ -1,4 +1,4 @@
-"""The profile pipeline: map, check, deduplicate, encode and write rows to batch files."""
+"""The profile pipeline: map, convert, deduplicate, encode and write rows to batch files."""
 
 from __future__ import annotations
 
@@ -14,44 +14,23 @@ import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import check_attribute_names, warn_of_case
-from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files, room_for_a_row
+from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files
+from airflow_provider_adobe_target.profiles.conversion import ProfileConverter, attribute_names
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.fallback_ids import FallbackIds, other_id_type
-from airflow_provider_adobe_target.profiles.mapping import (
-    LeafReader,
-    ProfileMapping,
-    leaf_type,
-    map_columns,
-    type_name,
-)
+from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf_type, map_columns, type_name
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
-from airflow_provider_adobe_target.profiles.privacy import PersonalDataCheck, check_blocked, hash_texts
-from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
-from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS
+from airflow_provider_adobe_target.profiles.privacy import check_blocked
+from airflow_provider_adobe_target.profiles.rejects import BadRowError, Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.rows import Rows, row_count
-from airflow_provider_adobe_target.profiles.suspicious_ids import SuspiciousIds
-from airflow_provider_adobe_target.profiles.validation import (
-    Mask,
-    Verdicts,
-    Warnings,
-    check_ids,
-    check_sizes,
-    check_values,
-    refuse_unfit_ids,
-    update_sizes,
-)
-from airflow_provider_adobe_target.profiles.values.to_text import to_text
+from airflow_provider_adobe_target.profiles.validation import Mask, Verdicts
 from airflow_provider_adobe_target.spill import SpillFile
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.plan import PlanBuilder
-
-# Adobe Target's prefix of attributes. In the pipeline, it separates attributes from internal columns: an attribute may
-# be named ``id``.
-PROFILE_PREFIX = "profile."
 
 log = logging.getLogger(__name__)
 
@@ -69,23 +48,6 @@ COUNTS_WITHOUT_LEDGER: dict[str, Any] = {
     "values_carried": 0,
     "values_not_cleared": 0,
 }
-
-
-class BadRowError(ProfileDataError):
-    """A row is invalid and ``skip_invalid_records`` is False.
-
-    :param row_number: Number of the row, counted from 0.
-    :param reason: Reason, as in ``rejected_by_reason`` of the report.
-    :param detail: Column and problem, without the value.
-    """
-
-    def __init__(self, row_number: int, reason: str, detail: str) -> None:
-        super().__init__(
-            f"Row {row_number} cannot be sent: {reason} ({detail}). Fix it at its source, or set "
-            "skip_invalid_records=True to skip such rows."
-        )
-        self.reason = reason
-        self.detail = detail
 
 
 class ProfilePipeline:
@@ -127,8 +89,6 @@ class ProfilePipeline:
         self._options = options
         self._folder = folder
         self._refused_ids = pa.array(refused_ids, pa.string()) if refused_ids else None
-        self._max_update_bytes = max_update_bytes
-        self._risky_value = options.on_risky_value if max_update_bytes is None else None
         self._id_map = id_map
         self._plan = plan
         if id_map and options.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
@@ -138,9 +98,7 @@ class ProfilePipeline:
         self._spilled_profiles = SpillFile(folder / "own")
         self._fallback = FallbackIds(options.fallback_id_column, folder) if options.fallback_id_column else None
         self.on_skipped: Callable[[pa.StringArray], object] = lambda ids: None
-        self._warnings = Warnings()
-        self._personal_data = PersonalDataCheck(options.privacy_rules)
-        self._suspicious_ids = SuspiciousIds(options.privacy_rules.options.on_suspicious_id)
+        self._converter = ProfileConverter(options, max_update_bytes)
         self._mapping: ProfileMapping | None = None
         self._mapped_schema: pa.Schema | None = None
         # Attribute name to source column, in the order of the columns of the file.
@@ -188,17 +146,8 @@ class ProfilePipeline:
         :param texts: Attribute names and texts.
         """
         verdicts = Verdicts(len(ids))
-        self._check_sizes(ids, texts, self.id_type, verdicts)
+        self._converter.check_sizes(ids, texts, self.id_type, verdicts)
         return verdicts.good
-
-    def _check_sizes(
-        self, ids: pa.StringArray, texts: Mapping[str, pa.StringArray], id_type: str, verdicts: Verdicts
-    ) -> None:
-        if self._max_update_bytes is None:
-            room = room_for_a_row(id_type, list(texts), self._options.max_bytes_per_file)
-            check_sizes(ids, texts, room, verdicts)
-        else:
-            check_sizes(ids, texts, self._max_update_bytes, verdicts, sizes=update_sizes, container="a single update")
 
     @property
     def rows_rejected(self) -> int:
@@ -266,13 +215,18 @@ class ProfilePipeline:
         for file in self._fallback_files(limits) if self._fallback else ():
             self.rows_sent += file.rows
             yield file
-        for id_type in self._id_map.linked_types(self.id_type) if self._id_map else ():
+        for file in self._linked_files(self._id_map, limits) if self._id_map else ():
+            self.rows_extended += file.rows
+            yield file
+
+    def _linked_files(self, id_map: IdMap, limits: dict[str, int]) -> Iterator[BatchFile]:
+        """Yield the files of the linked ids."""
+        for id_type in id_map.linked_types(self.id_type):
             folder = self._folder / f"linked-{id_type}"
             folder.mkdir()
-            blocks = map(self._encode, self._linked_profiles(id_type, folder))
-            for file in cut_files(blocks, folder, id_type=lambda id_type=id_type: id_type, **limits):  # type: ignore[misc]
-                self.rows_extended += file.rows
-                yield file
+            linked = id_map.linked_profiles(self._spilled_profiles, self.id_type, id_type, folder)
+            blocks = map(self._encode, linked)
+            yield from cut_files(blocks, folder, id_type=lambda id_type=id_type: id_type, **limits)  # type: ignore[misc]
 
     def _fallback_files(self, limits: dict[str, int]) -> Iterator[BatchFile]:
         """Yield the files of the rows that have an id in the fallback column only."""
@@ -297,31 +251,6 @@ class ProfilePipeline:
                 self._plan.add(batch, self._column_types)
             yield batch
 
-    def _linked_profiles(self, id_type: str, folder: Path) -> Iterator[pa.RecordBatch]:
-        """Yield one row per linked id of one type. Linked ids that have a row of their own are omitted.
-
-        The rows' own ids precede the linked ids, so deduplication keeps them; the result is filtered by ``is_linked``.
-        """
-        id_map = self._id_map
-        assert id_map is not None  # noqa: S101  # nosec B101  # for the type checker
-
-        def drop(profiles: pa.RecordBatch) -> None:
-            id_map.dropped["duplicate_id"] += len(profiles)
-
-        def all_rows() -> Iterator[pa.RecordBatch]:
-            for batch in self._spilled_profiles.record_batches() if id_type == self.id_type else ():
-                yield batch.append_column("is_linked", pa.repeat(False, len(batch)))
-            step = max(1, MAX_ROWS // id_map.max_linked_ids)
-            for batch in self._spilled_profiles.record_batches():
-                for start in range(0, len(batch), step):
-                    rows = batch.slice(start, step)
-                    indices, ids = id_map.links(rows.column("id"), self.id_type, id_type)
-                    linked = rows.take(pa.array(indices)).set_column(1, "id", ids)
-                    yield linked.append_column("is_linked", pa.repeat(True, len(linked)))
-
-        for batch in first_of_each_id(all_rows(), folder, drop):
-            yield batch.filter(batch.column("is_linked")).select(batch.schema.names[:-1])
-
     def profiles(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[pa.RecordBatch]:
         """Check the rows and yield the valid ones, one per id.
 
@@ -331,9 +260,9 @@ class ProfilePipeline:
         good = self._good_profiles(self.record_batches() if batches is None else batches)
         for profiles in self._one_of_each_id(good, self._folder, self._reject_duplicates):
             if self._statistics:
-                self._statistics.add(_attributes(profiles), profiles.columns[2:], len(profiles))
+                self._statistics.add(attribute_names(profiles), profiles.columns[2:], len(profiles))
             yield profiles
-        self._suspicious_ids.finish()
+        self._converter.finish()
         check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
 
     @property
@@ -398,37 +327,9 @@ class ProfilePipeline:
             yield self._check(batch.filter(has_id), mapping, numbers.filter(has_id))
 
     def _check(self, batch: pa.RecordBatch, mapping: ProfileMapping, numbers: pa.Array) -> pa.RecordBatch:
-        options = self._options
-        verdicts = Verdicts(len(batch))
-        values = batch.column(mapping.id_column)
-        refuse_unfit_ids(values, mapping.id_column)
-        ids = check_ids(values, mapping.id_column, mapping.id_type, self._risky_value, verdicts, self._warnings)
-        self._suspicious_ids.add(ids, mapping.id_column, mapping.id_type)
-        leaves = LeafReader(batch)
-        attributes = {attribute.name: attribute for attribute in mapping.attributes}
-        texts = {}
-        for name, column in self._columns.items():
-            if name not in attributes:
-                texts[name] = pa.nulls(len(batch), pa.string())
-                continue
-            text = to_text(leaves.read(attributes[name]))
-            if options.privacy_rules.is_hashed(name, column):
-                text = hash_texts(text, options.privacy_rules.salt)
-            texts[name] = check_values(
-                text, column, options.max_value_length, self._risky_value, verdicts, self._warnings
-            )
-        self._check_sizes(ids, texts, mapping.id_type, verdicts)
-        self._search_personal_data(texts)
+        profiles, verdicts = self._converter.convert(batch, mapping, self._columns, numbers)
         self.values_replaced += verdicts.values_replaced
-        names = ["row_number", "id", *(PROFILE_PREFIX + name for name in texts)]
-        profiles = pa.record_batch([numbers, ids, *texts.values()], names)
         return self._without_skipped_rows(profiles, verdicts, mapping.id_column)
-
-    def _search_personal_data(self, texts: dict[str, pa.StringArray]) -> None:
-        rules = self._options.privacy_rules
-        columns = {name: self._columns[name] for name in texts}
-        shown = {columns[name]: text for name, text in texts.items() if not rules.is_hashed(name, columns[name])}
-        self._personal_data.add(shown)
 
     def _row_numbers(self, batch: pa.RecordBatch) -> pa.Array:
         numbers = np.arange(self.rows_read, self.rows_read + len(batch))
@@ -467,7 +368,7 @@ class ProfilePipeline:
         self, profiles: pa.RecordBatch, reasons: list[str], details: list[str], id_column: str | None = None
     ) -> None:
         assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
-        columns = [id_column or self._mapping.id_column, *(self._columns[name] for name in _attributes(profiles))]
+        columns = [id_column or self._mapping.id_column, *(self._columns[name] for name in attribute_names(profiles))]
         self.on_skipped(profiles.column("id"))
         self.rejects.add(columns, profiles, reasons, details)
 
@@ -488,8 +389,4 @@ class ProfilePipeline:
             refused = profiles.filter(pc.is_in(profiles.column("id"), self._refused_ids))
             detail = "Adobe Target accepted the row, and lists it as failed"
             self.refuse(refused, "refused_by_target", detail, id_column)
-        return _attributes(profiles), encode_lines(profiles.columns[1:])
-
-
-def _attributes(profiles: pa.RecordBatch) -> list[str]:
-    return [name.removeprefix(PROFILE_PREFIX) for name in profiles.schema.names[2:]]
+        return attribute_names(profiles), encode_lines(profiles.columns[1:])

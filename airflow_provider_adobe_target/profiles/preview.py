@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_adobe_target.profiles.conversion import PROFILE_PREFIX
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
-from airflow_provider_adobe_target.profiles.pipeline import PROFILE_PREFIX, ProfilePipeline
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_provider_adobe_target.profiles.pipeline import PROFILE_PREFIX
+from airflow_provider_adobe_target.profiles.conversion import PROFILE_PREFIX
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 

@@ -17,6 +17,23 @@ from airflow_provider_adobe_target.spill import SpillFile
 _RESERVED_NAME = re.compile(f"({'|'.join((*REJECT_COLUMNS, BATCH_COLUMN))})_*")
 
 
+class BadRowError(ProfileDataError):
+    """A row is invalid and ``skip_invalid_records`` is False.
+
+    :param row_number: Number of the row, counted from 0.
+    :param reason: Reason, as in ``rejected_by_reason`` of the report.
+    :param detail: Column and problem, without the value.
+    """
+
+    def __init__(self, row_number: int, reason: str, detail: str) -> None:
+        super().__init__(
+            f"Row {row_number} cannot be sent: {reason} ({detail}). Fix it at its source, or set "
+            "skip_invalid_records=True to skip such rows."
+        )
+        self.reason = reason
+        self.detail = detail
+
+
 class Rejects:
     """The rejected rows of a pipeline. Methods may be called from several threads.
 
