@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.client.settings import TargetSettings
-    from airflow_provider_adobe_target.load.bulk_upload import BulkUpload, UploadResult
+    from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
+    from airflow_provider_adobe_target.load.upload_options import UploadResult
     from airflow_provider_adobe_target.profiles.rejects import Rejects
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
 

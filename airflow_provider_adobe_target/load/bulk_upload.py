@@ -13,13 +13,9 @@ This module does not depend on Airflow, so that operators and command lines can 
 
 from __future__ import annotations
 
-import errno
 import logging
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
@@ -30,9 +26,10 @@ from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.load.batch_sender import BatchSender
 from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
+from airflow_provider_adobe_target.load.full_disk import explain_full_disk
 from airflow_provider_adobe_target.load.progress import log_progress
 from airflow_provider_adobe_target.load.resubmission import Resubmission, reset_failed_batches
-from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs
+from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs, UploadResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,23 +48,6 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.plan import PlanBuilder
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class UploadResult:
-    """Result of sending all files.
-
-    :param report: Report of the upload, with the batches as far as their status is known.
-    :param batches: All batches, in the order of the files.
-    """
-
-    report: dict[str, Any]
-    batches: list[Batch]
-
-    @property
-    def pending(self) -> list[Batch]:
-        """The batches without a final status."""
-        return [batch for batch in self.batches if not batch.final]
 
 
 class BulkUpload:
@@ -217,7 +197,13 @@ class BulkUpload:
             stop,
         )
         self._folder = TempFolder()
-        with self._explain_full_disk(sender), self._folder as folder:
+        full_disk = explain_full_disk(
+            lambda: sender.batches,
+            rejects_path=self._outputs.rejects_path,
+            files=self._options.max_workers + 1,
+            max_bytes=self._profile_options.max_bytes_per_file,
+        )
+        with full_disk, self._folder as folder:
             plan = self._new_plan()
             pipeline = self._pipeline(
                 folder,
@@ -398,24 +384,3 @@ class BulkUpload:
         if found < len(ids):
             log.warning("%s of %s refused ids are not among the rows as they are now.", len(ids) - found, len(ids))
         return path
-
-    @contextmanager
-    def _explain_full_disk(self, sender: BatchSender) -> Iterator[None]:
-        """Extend the error of a full disk with the space that is needed and the files that were sent before."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            places = filter(None, [tempfile.gettempdir(), self._outputs.rejects_path])
-            accepted = [batch for batch in sender.batches if not batch.is_planned]
-            max_bytes = self._profile_options.max_bytes_per_file
-            raise OSError(
-                error.errno,
-                f"No space is left in {' or '.join(places)}. Room is needed for {self._options.max_workers + 1} files "
-                f"of max_bytes_per_file={max_bytes:,} (for all files, where all rows are checked before the first "
-                "call), for all ids, and for rows that have to wait. Make room, let the environment variable TMPDIR "
-                "name a folder that has it, or lower max_bytes_per_file. Before this, Adobe Target accepted "
-                f"{len(accepted)} files with {sum(batch.rows or 0 for batch in accepted):,} rows: they are in XCom "
-                "under 'batches'.",
-            ) from error

@@ -147,4 +147,7 @@ def checkpoint_store(context: Context, checkpoint_path: str | None) -> Store | N
             checkpoint_path, {n: getattr(ti, n) for n in ("dag_id", "run_id", "task_id", "map_index")}
         )
     store = context.get("task_state_store")
-    return StateStore(store) if store is not None else None
+    if store is None:
+        log.info("No checkpoint_path, and no state store (Airflow 3.3): another try would send all files again.")
+        return None
+    return StateStore(store)

@@ -1,4 +1,4 @@
-"""Options, source and outputs of a bulk upload."""
+"""Options, source, outputs and result of a bulk upload."""
 
 from __future__ import annotations
 
@@ -80,3 +80,20 @@ class UploadOutputs:
     on_attributes: Callable[[Sequence[str]], object] = lambda names: None
     rejects_path: str | None = None
     write_rejects: Callable[[Rejects, str], str | None] = lambda rejects, folder: None
+
+
+@dataclass(frozen=True)
+class UploadResult:
+    """Result of sending all files.
+
+    :param report: Report of the upload, with the batches as far as their status is known.
+    :param batches: All batches, in the order of the files.
+    """
+
+    report: dict[str, Any]
+    batches: list[Batch]
+
+    @property
+    def pending(self) -> list[Batch]:
+        """The batches without a final status."""
+        return [batch for batch in self.batches if not batch.final]
