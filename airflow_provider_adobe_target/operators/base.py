@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.run_lock import run_lock
+from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.sync_log.recorded import Recorded
 from airflow_provider_adobe_target.version_compat import BaseOperator
 
@@ -17,15 +19,22 @@ if TYPE_CHECKING:
 
 
 class AdobeTargetOperator(Recorded, BaseOperator):
-    """Operator whose runs can be recorded in the sync log.
+    """Operator with a connection to Adobe Target, whose runs can be recorded in the sync log.
 
     :param sync_log: Where runs are recorded: ID of an Airflow connection, or a folder (templated). Default:
         ``sync_log`` of the connection to Adobe Target.
     """
 
+    adobe_target_conn_id: str
+
     def __init__(self, *, sync_log: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sync_log = sync_log
+
+    @cached_property
+    def hook(self) -> AdobeTargetHook:
+        """The hook of the connection to Adobe Target."""
+        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
 
 def exclusive_run(operator: BaseOperator, context: Context, settings: TargetSettings) -> AbstractContextManager[None]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
@@ -17,13 +15,12 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments, to_seconds
+from airflow_provider_adobe_target.inputs.id_map_arguments import IdMapArguments
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
-from airflow_provider_adobe_target.inputs.row_source import RowSource
-from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
 from airflow_provider_adobe_target.links.adobe_target import ActivitiesLink, BatchStatusLink, push_links
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
-from airflow_provider_adobe_target.operators.ledger import check_ledger, ledger_stage
+from airflow_provider_adobe_target.operators.ledger import LedgerArgument, check_ledger
 from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.privacy import PrivacyOptions
 from airflow_provider_adobe_target.sync_log.recorded import recorded
@@ -35,19 +32,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_provider_adobe_target.ledger import ProfileLedger
-    from airflow_provider_adobe_target.load.bulk_upload import BulkUpload, UploadResult
+    from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
     from airflow_provider_adobe_target.load.checkpoint import Checkpoint
-    from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
-    from airflow_provider_adobe_target.load.upload_options import UploadOptions
-    from airflow_provider_adobe_target.profiles.id_map import IdMap
+    from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadResult
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
     from airflow_provider_adobe_target.version_compat import Context
 
 
-_ID_MAP = ("id_map", "id_map_sql", "id_map_path")
-
-
-class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
+class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
     """Send rows to Adobe Target as batch files, wait for the batches, and report the outcome of every row.
 
     :param sql: One statement whose result is the rows (templated, also a ``.sql`` file). Give exactly one of ``sql``,
@@ -123,9 +115,7 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         *RowArguments.template_fields,
         "rejects_path",
         "checkpoint_path",
-        "id_map",
-        "id_map_sql",
-        "id_map_path",
+        *IdMapArguments.id_map_fields,
         "ledger",
     )
     template_fields_renderers = {**RowArguments.template_fields_renderers, "id_map_sql": "sql"}
@@ -202,12 +192,14 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         self.fallback_id_column = fallback_id_column
         self.privacy = privacy
         self.limit_rows = limit_rows
-        self.id_map = RowsArgument.of(id_map)
-        self.id_map_sql = id_map_sql
-        self.id_map_path = id_map_path
-        self.id_map_file_format = id_map_file_format
-        self.id_map_csv_options = id_map_csv_options
-        self.max_linked_ids = max_linked_ids
+        self._set_id_map(
+            id_map=id_map,
+            id_map_sql=id_map_sql,
+            id_map_path=id_map_path,
+            id_map_file_format=id_map_file_format,
+            id_map_csv_options=id_map_csv_options,
+            max_linked_ids=max_linked_ids,
+        )
         self.adobe_target_conn_id = adobe_target_conn_id
         self.api_version = api_version
         self.guaranteed_upload = guaranteed_upload
@@ -238,7 +230,6 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         self._bulk_upload: BulkUpload | None = None
         self._ends_at: float | None = None
         self._client_code: str | None = None
-        self._id_map_source.check(_ID_MAP, required=False)
         check_arguments(self)
         check_ledger(self)
 
@@ -254,11 +245,6 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         operator = cls(**export.arguments)
         operator._client_code = export.client_code
         return operator
-
-    @cached_property
-    def hook(self) -> AdobeTargetHook:
-        """The hook of the connection to Adobe Target."""
-        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     @recorded
     @observed
@@ -345,18 +331,6 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         if self.deferrable and not self.is_dry_run:
             ti.xcom_push(key="attributes", value=list(names))
 
-    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render the template fields. The ledger is rendered as a copy, because other runs share the object."""
-        self.ledger = copy.copy(self.ledger)
-        super().render_template_fields(context, jinja_env)
-
-    def _ledger_stage(self, context: Context) -> LedgerStage | None:
-        if self.ledger is None:
-            return None
-        return ledger_stage(
-            self.ledger, self.hook.session, context, self.poll_interval, self.timeout, dry_run=self.is_dry_run
-        )
-
     def _upload_options(self) -> UploadOptions:
         from airflow_provider_adobe_target.load.upload_options import UploadOptions
 
@@ -370,26 +344,6 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
         """Return the rows. Subclasses may spill to ``folder``."""
         return self._row_source.read()
 
-    @property
-    def _id_map_source(self) -> RowSource:
-        return RowSource(
-            self.id_map,
-            self.id_map_sql,
-            self.id_map_path,
-            self.sql_conn_id,
-            file_format=self.id_map_file_format,
-            csv_options=self.id_map_csv_options,
-        )
-
-    def _id_map(self) -> IdMap | None:
-        source = self._id_map_source
-        source.check(_ID_MAP, required=False)
-        if not source.is_given:
-            return None
-        from airflow_provider_adobe_target.profiles.id_map import IdMap
-
-        return IdMap(source.read(), self.max_linked_ids, self.on_risky_value)
-
     def _report_fields(self) -> Mapping[str, Any]:
         """Return further fields of the report, for subclasses."""
         return {}
@@ -401,10 +355,6 @@ class BulkProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):  #
 
         keeps = self.durable and not self.is_dry_run and self.ledger is None
         store = checkpoint_store(context, self.checkpoint_path) if keeps else None
-        if store is None and keeps:
-            self.log.info(
-                "No checkpoint_path, and no state store (Airflow 3.3): another try would send all files again."
-            )
         settings = self.hook.settings
         return Checkpoint(store, f"{settings.base_url} {settings.client_code} {self.api_version}", batches)
 

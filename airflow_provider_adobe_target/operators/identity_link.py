@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
@@ -146,11 +145,6 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
         self.result_conn_id = result_conn_id
         self._folder = TempFolder()
         self._check_arguments()
-
-    @cached_property
-    def hook(self) -> AdobeTargetHook:
-        """The hook of the connection to Adobe Target."""
-        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     @recorded
     @observed

@@ -1,7 +1,8 @@
-"""The ledger of an operator: checks, and the stage of one task run."""
+"""The ledger of an operator or sensor: checks, templates, and the stage of one task run."""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -13,7 +14,6 @@ from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.version_compat import Context
@@ -51,37 +51,43 @@ def check_ledger(operator: Any) -> None:
             raise InvalidArgumentError(f"{name} cannot be combined with ledger.")
 
 
-def ledger_stage(
-    ledger: ProfileLedger, session: Session, context: Context, poll_interval: float, timeout: float, *, dry_run: bool
-) -> LedgerStage:
-    """Return the stage of one task run.
+class LedgerArgument:
+    """Mixin of operators and sensors with the argument ``ledger``."""
 
-    :param ledger: Ledger with its templates rendered.
-    :param session: Client session.
-    :param context: Context of the task.
-    :param poll_interval: Seconds between two requests of the status of another run's batches.
-    :param timeout: Seconds to wait for another run's batches.
-    :param dry_run: Whether nothing is sent.
-    :raises LedgerRefusedError: If an argument of the ledger is invalid.
-    """
-    from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
+    ledger: ProfileLedger | None
 
-    values: Any = context
-    ti = values["ti"]
-    now = datetime.fromtimestamp(clocks.SYSTEM.now(), timezone.utc)
-    return LedgerStage(
-        ledger,
-        session,
-        writer=f"{ti.dag_id}.{ti.task_id}",
-        run=ti.run_id,
-        key=json.dumps([ti.dag_id, ti.task_id, ti.run_id, ti.map_index]),
-        as_of=ledger.as_of_micros(values.get("data_interval_end"), now),
-        suppressed=lambda: suppressed_ids(ledger.suppress),
-        is_mapped=ti.map_index >= 0,
-        poll_interval=poll_interval,
-        timeout=timeout,
-        dry_run=dry_run,
-    )
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the template fields. The ledger is rendered as a copy, because other runs share the object."""
+        self.ledger = copy.copy(self.ledger)
+        super().render_template_fields(context, jinja_env)  # type: ignore[misc]  # Airflow's method
+
+    def _ledger_stage(self, context: Context) -> LedgerStage | None:
+        """Return the stage of one run of an operator. None if it has no ledger.
+
+        :raises LedgerRefusedError: If an argument of the ledger is invalid.
+        """
+        ledger = self.ledger
+        if ledger is None:
+            return None
+        from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
+
+        values: Any = context
+        operator: Any = self
+        ti = values["ti"]
+        now = datetime.fromtimestamp(clocks.SYSTEM.now(), timezone.utc)
+        return LedgerStage(
+            ledger,
+            operator.hook.session,
+            writer=f"{ti.dag_id}.{ti.task_id}",
+            run=ti.run_id,
+            key=json.dumps([ti.dag_id, ti.task_id, ti.run_id, ti.map_index]),
+            as_of=ledger.as_of_micros(values.get("data_interval_end"), now),
+            suppressed=lambda: suppressed_ids(ledger.suppress),
+            is_mapped=ti.map_index >= 0,
+            poll_interval=operator.poll_interval,
+            timeout=operator.timeout,
+            dry_run=operator.is_dry_run,
+        )
 
 
 def suppressed_ids(suppress: Any) -> pa.StringArray | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
@@ -51,11 +50,6 @@ class RotateProfileTokenOperator(AdobeTargetOperator):
         self.confirm = confirm
         self.store_token = store_token
         self.adobe_target_conn_id = adobe_target_conn_id
-
-    @cached_property
-    def hook(self) -> AdobeTargetHook:
-        """The hook of the connection to Adobe Target."""
-        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
 
     @recorded
     def execute(self, context: Context) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
@@ -31,7 +29,7 @@ from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.load.single_update import prepare_update
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
-from airflow_provider_adobe_target.operators.ledger import check_ledger, ledger_stage
+from airflow_provider_adobe_target.operators.ledger import LedgerArgument, check_ledger
 from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, conf
@@ -53,7 +51,7 @@ _NOT_FOUND = (
 )
 
 
-class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
+class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeTargetOperator):
     """Update the profile of one visitor, or of many visitors, with one call per profile. No profiles are created.
 
     Names and values are checked and written as in ``BulkProfileUpdateOperator``: nested dicts become dotted names,
@@ -180,11 +178,6 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
         """Start a mapped task, as with every operator. Profile values and rows are hidden."""
         return HidingPartial(super().partial(**with_hidden_profile(arguments)))
 
-    @cached_property
-    def hook(self) -> AdobeTargetHook:
-        """The hook of the connection to Adobe Target."""
-        return AdobeTargetHook(adobe_target_conn_id=self.adobe_target_conn_id)
-
     @recorded
     @observed
     def execute(self, context: Context) -> dict[str, Any]:
@@ -295,18 +288,6 @@ class SingleProfileUpdateOperator(Observed, RowArguments, AdobeTargetOperator):
         if stage and self.is_dry_run:
             self.log.info("%s", stage.markdown(pipeline, []))
         return self._report(pipeline, rejects_path, stage)
-
-    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render the template fields. The ledger is rendered as a copy, because other runs share the object."""
-        self.ledger = copy.copy(self.ledger)
-        super().render_template_fields(context, jinja_env)
-
-    def _ledger_stage(self, context: Context) -> LedgerStage | None:
-        if self.ledger is None:
-            return None
-        return ledger_stage(
-            self.ledger, self.hook.session, context, self.poll_interval, self.timeout, dry_run=self.is_dry_run
-        )
 
     def _pipeline(self, folder: Path) -> ProfilePipeline:
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline

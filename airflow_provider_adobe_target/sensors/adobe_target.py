@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from airflow_provider_adobe_target.execution_timeout import (
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.load.refused_ids import id_column_of, rejects_folder, write_refused_ids
+from airflow_provider_adobe_target.operators.ledger import LedgerArgument
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchStatusSensor", "ProfileLandingSensor", "ProfileTokenSensor", "read_batches"]
 
 
-class BatchStatusSensor(AdobeTargetSensor):
+class BatchStatusSensor(LedgerArgument, AdobeTargetSensor):
     """Wait until Adobe Target has finished all batches of an upload, and evaluate their outcome.
 
     Poke, reschedule and deferrable mode have the same outcome and the same return value: the list of batches with
@@ -172,11 +172,6 @@ class BatchStatusSensor(AdobeTargetSensor):
     @property
     def _limits(self) -> OutcomeLimits:
         return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct, self.max_failed_rows, self.max_not_found_rows)
-
-    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render the template fields. The ledger is rendered as a copy, because other runs share the object."""
-        self.ledger = copy.copy(self.ledger)
-        super().render_template_fields(context, jinja_env)
 
     def _evaluate(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
         self._keep_refused_ids(context, batches)
