@@ -32,6 +32,9 @@ def postgres_programs(folder: Path) -> Path:
         for name in (f"{package.name}/pginstall", f"{package.name}.libs"):
             if (package.parent / name).exists():
                 shutil.copytree(package.parent / name, copy / name, symlinks=True)
+        for path in (copy, *copy.rglob("*")):  # a umask can hide the originals and new folders from others
+            if not path.is_symlink():
+                path.chmod(0o755)
         package = copy / package.name
     return package / "pginstall" / "bin"
 
