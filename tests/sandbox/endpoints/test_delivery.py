@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -22,6 +25,53 @@ def customer_id(profile_id: str, code: str = "crm", state: str = "authenticated"
 
 def warnings(target) -> list[str]:
     return requests.get(target.sandbox.url + "/state.json", timeout=10).json()["warnings"]
+
+
+class OpenCalls:
+    """Delivery calls whose answers have begun and do not end, so that all are in flight at one moment."""
+
+    def __init__(self, sandbox) -> None:
+        self._sandbox = sandbox
+        self._connections: list[HTTPConnection] = []
+        self._ended = threading.Semaphore(0)
+
+    def __enter__(self):
+        self._sandbox.watch(self._notice)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.end(len(self._connections))
+        self._sandbox.script("delivery")
+        self._sandbox.watch(lambda call, moment: None)
+
+    def _notice(self, call, moment: str) -> None:
+        if moment == "ended" and call.parameter("open"):
+            self._ended.release()
+
+    def simultaneous(self, count: int, session: str = "s1") -> list[tuple[int, bytes]]:
+        """Make calls at one moment, and return the status and the first byte of each answer."""
+        self._sandbox.script("delivery", *[Answer.real(drip=60)] * count)
+        together = threading.Barrier(count)
+
+        def call(connection: HTTPConnection) -> tuple[int, bytes]:
+            together.wait(10)
+            path = f"/rest/v1/delivery?client=acme&sessionId={session}&open=1"
+            connection.request("POST", path, json.dumps({"context": WEB}))
+            answer = connection.getresponse()
+            return answer.status, answer.read(1)
+
+        connections = [HTTPConnection(urlsplit(self._sandbox.url).netloc, timeout=10) for _ in range(count)]
+        self._connections += connections
+        with ThreadPoolExecutor(count) as threads:
+            return list(threads.map(call, connections))
+
+    def end(self, count: int) -> None:
+        """Disconnect the oldest calls, and wait until the sandbox has noticed."""
+        for connection in self._connections[:count]:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        assert all(self._ended.acquire(timeout=10) for _ in self._connections[:count])
+        del self._connections[:count]
 
 
 class TestDelivery:
@@ -253,34 +303,31 @@ class TestDelivery:
         assert (answer.status_code, answer.content) == (204, b"")
         assert target.sandbox.profile("U1") == {"a": "x"}
 
-    def test_answers_420_to_too_many_calls_of_one_session_at_a_time(self, target):
-        target.sandbox.settings.session_concurrency = 1
-        target.sandbox.script("delivery", Answer.real(delay=0.5))
-        first = threading.Thread(target=target.deliver)
-        first.start()
-        while not target.sandbox.calls or not target.sandbox.calls[0].body:
-            time.sleep(0.01)
-        answer = target.deliver()
-        first.join()
-        assert (answer.status_code, answer.json()["message"]) == (
-            420,
-            "Too many requests with same session ID",
-        )
+    @pytest.mark.parametrize(("limit", "calls"), [(5, 8), (1, 4), (3, 3), (3, 7)])
+    def test_answers_420_above_the_limit_of_simultaneous_calls_of_a_session(self, target, limit, calls):
+        target.sandbox.settings.session_concurrency = limit
+        with OpenCalls(target.sandbox) as open_calls:
+            answers = open_calls.simultaneous(calls)
+            assert sorted(status for status, _ in answers) == [200] * limit + [420] * (calls - limit)
+            assert open_calls.simultaneous(1, session="other") == [(200, b"{")]
+            refused = target.deliver()
+            assert (refused.status_code, refused.json()["message"]) == (420, "Too many requests with same session ID")
         assert target.deliver().status_code == 200
 
-    @pytest.mark.parametrize(("limit", "calls"), [(5, 8), (1, 4), (3, 3)])
-    def test_takes_the_configured_concurrent_calls_of_one_session(self, target, limit, calls):
-        target.sandbox.settings.session_concurrency = limit
-        target.sandbox.script("delivery", Answer.real(delay=1), forever=True)
-        body = {"context": WEB}
-        with ThreadPoolExecutor(calls + 1) as threads:
-            other = threads.submit(target.deliver_body, body, session="other")
-            answers = [threads.submit(target.deliver_body, body) for _ in range(calls)]
-        statuses = sorted(answer.result().status_code for answer in answers)
-        assert statuses == [200] * limit + [420] * (calls - limit)
-        assert other.result().status_code == 200
-        target.sandbox.script("delivery")
-        assert target.deliver_body(body).status_code == 200
+    def test_an_ended_call_makes_room_for_exactly_one(self, target):
+        target.sandbox.settings.session_concurrency = 2
+        with OpenCalls(target.sandbox) as open_calls:
+            open_calls.simultaneous(2)
+            open_calls.end(1)
+            assert open_calls.simultaneous(1) == [(200, b"{")]
+            assert [target.deliver().status_code for _ in range(2)] == [420, 420]
+
+    def test_consecutive_calls_of_a_session_are_never_too_many(self, target):
+        target.sandbox.settings.session_concurrency = 1
+        with requests.Session() as session:
+            url = f"{target.sandbox.url}/rest/v1/delivery?client=acme&sessionId=s1"
+            statuses = {session.post(url, json={"context": WEB}, timeout=10).status_code for _ in range(50)}
+        assert statuses == {200}
 
     def test_warns_of_one_id_in_two_sessions_within_thirty_minutes(self, target):
         body = {"context": {"channel": "web"}, "id": {"thirdPartyId": "U1"}}
