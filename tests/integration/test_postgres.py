@@ -267,6 +267,17 @@ VALUES = [
     ("'[1, 2]'::jsonb", "1|2"),
     ("'{}'::jsonb", None),
     ("('1' || repeat('0', 5000))::json", REJECTED),
+    ("'12345678901234567.891'::json", "12345678901234567.891"),
+    ("'[0.1, 1.10, 12345678901234567.891]'::jsonb", "0.1|1.1|12345678901234567.891"),
+    ("'1e400'::json", REJECTED),
+    ("ROW(1, 'a b')", '(1 "a b")'),
+    ("ARRAY[ROW(1, 2)]", "(1 2)"),
+    ("ARRAY[point(1, 2)]", "(1 2)"),
+    ("ARRAY['1 2'::int2vector]", "1 2"),
+    ("ARRAY['pg_class'::regclass, NULL]", "pg_class"),
+    ("int4multirange(int4range(1, 5))", "{[1 5)}"),
+    ("ARRAY[int4multirange(int4range(1, 5))]", "{[1 5)}"),
+    ("ARRAY[box(point(0, 0), point(1, 1))]", "{(1 1) (0 0)}"),
 ]
 COLUMNS_WITHOUT_TEXT = ["'\\x00ff'::bytea", "INTERVAL '1 day'", "int4range(1, 5)"]
 

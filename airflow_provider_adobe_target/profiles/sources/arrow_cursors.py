@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_provider_adobe_target.profiles.sources.dicts import objects_column
+from airflow_provider_adobe_target.profiles.sources.dicts import json_number, objects_column
 from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver, read_driver
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS, check_schema, record_batch
 from airflow_provider_adobe_target.profiles.values.object_columns import from_objects
@@ -99,7 +99,7 @@ def json_value(text: str | bytes) -> object:
     :return: The value; ``BEYOND_PYTHON`` if Python cannot represent it, such as an integer of 5,000 digits.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=json_number)
     except (ValueError, RecursionError):
         return BEYOND_PYTHON
 

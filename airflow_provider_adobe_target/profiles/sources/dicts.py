@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -167,3 +169,12 @@ class RecordRows:
         return AdaptiveBatchSize().record_batches(
             len(self._records), lambda start, stop: records_batch(self._records[start:stop], schema)
         )
+
+
+def json_number(digits: str) -> float | Decimal:
+    """Parse a JSON number as a float if it round-trips, otherwise as a decimal."""
+    number = float(digits)
+    if math.isinf(number):
+        return number
+    exact = Decimal(digits)
+    return number if exact == Decimal(repr(number)) else exact

@@ -5,13 +5,18 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import math
 from decimal import Decimal
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.sources.dicts import Names, note_names, records_batch, records_schema
+from airflow_provider_adobe_target.profiles.sources.dicts import (
+    Names,
+    json_number,
+    note_names,
+    records_batch,
+    records_schema,
+)
 from airflow_provider_adobe_target.profiles.sources.file import READ_BYTES, File, opened
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS, project, recut
 
@@ -100,16 +105,7 @@ def _integer(digits: str) -> int | Decimal:
         return _NO_TEXT_FORM
 
 
-def _number(digits: str) -> float | Decimal:
-    """Parse a number as a float if it round-trips, otherwise as a decimal."""
-    number = float(digits)
-    if math.isinf(number):
-        return number
-    exact = Decimal(digits)
-    return number if exact == Decimal(repr(number)) else exact
-
-
-_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_number)
+_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=json_number)
 
 
 def _record(line: bytes) -> dict[str, Any]:

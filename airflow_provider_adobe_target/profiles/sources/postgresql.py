@@ -1,7 +1,8 @@
 """Type adapters that make psycopg2 and psycopg 3 return the same values for PostgreSQL types.
 
 Dates and times that Python's types cannot represent (``infinity``, years beyond 9999, BC, ``24:00``) become
-``BEYOND_PYTHON``. Network addresses are text, and arrays of UUIDs and addresses are lists.
+``BEYOND_PYTHON``. Network addresses, composite values and multiranges are text, and arrays of types without a Python
+type are lists of texts.
 """
 
 from __future__ import annotations
@@ -14,8 +15,16 @@ from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_P
 
 _TIMES = {1082: 1182, 1114: 1115, 1184: 1185, 1083: 1183, 1266: 1270}  # OID of the type to OID of its array
 _DURATION = {1186: 1187}
-# uuid, inet, cidr, macaddr, macaddr8, money, xml, bit, varbit
-_TEXT_ARRAYS = (2951, 1041, 651, 1040, 775, 791, 143, 1561, 1563)
+# uuid, inet, cidr, macaddr, macaddr8, money, xml, bit, varbit, record, point, lseg, path, polygon, line, circle,
+# tsvector, tsquery, jsonpath, pg_lsn, regclass, regtype, regproc, regprocedure, xid, cid, tid, int2vector, oidvector,
+# multiranges
+_TEXT_ARRAYS = (
+    *(2951, 1041, 651, 1040, 775, 791, 143, 1561, 1563, 2287, 1017, 1018, 1019, 1027, 629, 719),
+    *(3643, 3645, 4073, 3221, 2210, 2211, 1008, 2207, 1011, 1012, 1010, 1006, 1013),
+    *(6150, 6151, 6152, 6153, 6155, 6157),
+)
+_BOX_ARRAY = 1020  # its delimiter is a semicolon: text, as a type that psycopg2 does not know
+_MULTIRANGES = ("int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange")
 _PLAIN_YEAR = re.compile(r"\d{4}-(?!.*BC)|(?!24)\d\d:")
 
 
@@ -71,7 +80,7 @@ def _register_psycopg(connection: Any) -> None:
     for oid in _TIMES | _DURATION:
         loader = connection.adapters.get_loader(oid, Format.TEXT)
         connection.adapters.register_loader(oid, guarded(_python_loader(loader)))
-    for name in ("inet", "cidr"):
+    for name in ("inet", "cidr", "record", _BOX_ARRAY, *_MULTIRANGES):
         connection.adapters.register_loader(name, TextLoader)
     set_json_loads(json_value, connection)
 
