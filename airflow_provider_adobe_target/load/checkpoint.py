@@ -25,8 +25,8 @@ from airflow_provider_adobe_target.client.batch import LOST_ANSWER, Batch
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
-_TO_SEND = "to_send"
-_SENDING = "sending"
+TO_SEND = "to_send"
+SENDING = "sending"
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,16 @@ class Store(Protocol):
         """
 
 
+class Archive(Protocol):
+    """An archive of the batch files. Methods may be called from several threads, for different files."""
+
+    def keep(self, number: int, file: BatchFile, batch: Batch) -> None:
+        """Write a file that is about to be sent. If it raises, the file is not sent."""
+
+    def note(self, number: int, batch: Batch) -> None:
+        """Note a new status of a batch."""
+
+
 class SourceChangedError(Exception):
     """The source produced other files than those in the checkpoint. The message names the difference."""
 
@@ -58,7 +68,11 @@ class Checkpoint:
     :param store: Store of the entries; None to keep them in memory only.
     :param account: Key of the connection and API version. Entries of other accounts are ignored.
     :param batches: Initial batches, in the order of the files. Default: the entries in the store.
+
+    :ivar archive: Archive of the files that are sent; None for none.
     """
+
+    archive: Archive | None = None
 
     def __init__(self, store: Store | None, account: str, batches: Iterable[Batch] | None = None) -> None:
         self._store = store
@@ -103,12 +117,18 @@ class Checkpoint:
             raise SourceChangedError(f"There are {files} files, and there were {max(self._batches) + 1}.")
 
     def start(self, number: int, file: BatchFile) -> Batch | None:
-        """Return the batch of an accepted file. For any other file, record that it is sent now and return None."""
+        """Return the batch of an accepted file. For any other file, record that it is sent now and return None.
+
+        :raises OSError: If there is an archive that cannot be written.
+        """
         receipt = self._batches.get(number)
         if receipt and receipt.status_url:
             return receipt
         reasons = receipt.resubmitted_after if receipt else ()
-        self._note(number, _unsent(_SENDING, file.rows, file.size, file.sha256).sent_before(*reasons))
+        batch = _unsent(SENDING, file.rows, file.size, file.sha256).sent_before(*reasons)
+        if self.archive:
+            self.archive.keep(number, file, batch)
+        self._note(number, batch)
         return None
 
     def accept(self, number: int, batch: Batch) -> Batch:
@@ -116,26 +136,32 @@ class Checkpoint:
         batch = batch.sent_before(*self._batches[number].resubmitted_after)
         self._accepted_now.add(number)
         self._note(number, batch)
+        self._note_in_archive(number, batch)
         return batch
 
     def discard(self, number: int) -> None:
         """Record that Target did not accept a file."""
-        self._note(number, replace(self._batches[number], status=_TO_SEND))
+        batch = replace(self._batches[number], status=TO_SEND)
+        self._note(number, batch)
+        self._note_in_archive(number, batch)
 
     def complete(self, batches: Mapping[int, Batch]) -> None:
         """Record the final status of batches, by file number."""
         with self._lock:
             self._batches.update(batches)
             self._write(None)
+        for number, batch in batches.items():
+            self._note_in_archive(number, batch)
 
     def finish(self, number: int, batch: Batch) -> None:
         """Record the final status of one batch."""
         self._note(number, batch)
+        self._note_in_archive(number, batch)
 
     def reset(self, number: int, reason: str) -> None:
         """Schedule a file for resubmission in the next pass over the rows, with the reason for the report."""
         batch = self._batches[number]
-        again = _unsent(_TO_SEND, batch.rows, batch.bytes, batch.sha256)
+        again = _unsent(TO_SEND, batch.rows, batch.bytes, batch.sha256)
         self._note(number, again.sent_before(reason, *batch.resubmitted_after))
 
     def clear(self) -> None:
@@ -143,6 +169,10 @@ class Checkpoint:
         self._batches = {number: self._batches[number] for number in self._accepted_now}
         self._accepted_now = set()
         self._write(None)
+
+    def _note_in_archive(self, number: int, batch: Batch) -> None:
+        if self.archive:
+            self.archive.note(number, batch)
 
     def _note(self, number: int, batch: Batch) -> None:
         with self._lock:
@@ -169,4 +199,4 @@ def _unsent(status: str, rows: int | None, size: int | None, sha256: str | None)
 
 
 def _of_an_earlier_try(batch: Batch) -> Batch:
-    return batch.sent_before(LOST_ANSWER) if batch.status == _SENDING else batch
+    return batch.sent_before(LOST_ANSWER) if batch.status == SENDING else batch

@@ -22,11 +22,22 @@ def task_file(kind: str, folder: str, ti: Any) -> ObjectStoragePath:
     :param folder: Folder, local or in object storage.
     :param ti: Task instance.
     """
+    path = task_folder(kind, folder, ti)
+    return path.with_name(f"{path.name}.parquet")
+
+
+def task_folder(kind: str, folder: str, ti: Any) -> ObjectStoragePath:
+    """Return the path of a folder of output files, which is the same for all tries of a task instance.
+
+    :param kind: Prefix of the name.
+    :param folder: Folder that contains it, local or in object storage.
+    :param ti: Task instance.
+    """
     ids = [ti.dag_id, ti.task_id, ti.run_id, ti.map_index]
     readable = re.sub(r"[^A-Za-z0-9_.-]", "_", "-".join(map(str, ids)))[:_MAX_READABLE]
     # The ids joined are ambiguous ("a-b" and "c", "a" and "b-c"); the digest is not.
     digest = hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
-    return ObjectStoragePath(folder) / f"{kind}-{readable}-{digest}.parquet"
+    return ObjectStoragePath(folder) / f"{kind}-{readable}-{digest}"
 
 
 def write_rejects(rejects: Rejects, folder: str, ti: Any) -> str | None:
