@@ -188,6 +188,11 @@ class UploadArchive:
         }
         self._manifests: dict[str, ManifestFile] = {}
 
+    @property
+    def location(self) -> str:
+        """Folder of the upload."""
+        return str(self.folder)
+
     def keep(self, number: int, file: BatchFile, batch: Batch) -> None:
         """Write a file that is about to be sent, and its manifest.
 

@@ -6,7 +6,8 @@ The stages of one pass over the rows::
     └──────── ProfilePipeline ────────┘      └─ Session ─┘
 
 A stage that selects profiles, such as a comparison with an earlier upload, belongs between ``profiles()`` and
-``write_files()``. :class:`UploadOutputs` and :class:`UploadResult` are what an observer of the upload needs.
+``write_files()``. :class:`UploadOutputs` and :class:`UploadResult` are what an observer of the upload needs. What does
+not depend on rows is in :class:`.FileUpload`.
 
 This module does not depend on Airflow, so that operators and command lines can use it.
 """
@@ -19,27 +20,27 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.client.endpoints.api_version import check_version
-from airflow_provider_adobe_target.client.verdict import NO_LIMITS, OutcomeLimits, evaluate_batches, outcome_of
+from airflow_provider_adobe_target.client.verdict import OutcomeLimits, outcome_of
 from airflow_provider_adobe_target.concurrency.reader_thread import read_and_process
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.concurrency.worker_pool import run_pool
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.load.batch_sender import BatchSender
-from airflow_provider_adobe_target.load.checkpoint import Checkpoint, SourceChangedError
+from airflow_provider_adobe_target.load.checkpoint import Checkpoint
+from airflow_provider_adobe_target.load.file_upload import FileUpload
 from airflow_provider_adobe_target.load.full_disk import explain_full_disk
 from airflow_provider_adobe_target.load.progress import log_progress
-from airflow_provider_adobe_target.load.resubmission import Resubmission, reset_failed_batches
 from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs, UploadResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pyarrow import RecordBatch
 
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.client.session import Session
-    from airflow_provider_adobe_target.concurrency.clock import Clock
+    from airflow_provider_adobe_target.load.checkpoint import Archive
     from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.load.upload_options import UploadSource
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class BulkUpload:
-    """One upload. :meth:`run` does all of it; a caller that waits elsewhere uses the other methods.
+class BulkUpload(FileUpload):
+    """The upload of rows; see :class:`.FileUpload`.
 
     :param session: Client session.
     :param source: Source of the rows.
@@ -61,6 +62,7 @@ class BulkUpload:
     :param checkpoint: Checkpoint of the upload. Default: one that is kept in memory only.
     :param outputs: Where the results go.
     :param ledger: Stage that selects the rows to send. It replaces the checkpoint.
+    :param archive: Archive of the files that are sent. None for none.
     """
 
     def __init__(
@@ -74,112 +76,18 @@ class BulkUpload:
         checkpoint: Checkpoint | None = None,
         outputs: UploadOutputs | None = None,
         ledger: LedgerStage | None = None,
+        archive: Archive | None = None,
     ) -> None:
-        self._session = session
+        if ledger:
+            checkpoint = ledger.checkpoint
+        checkpoint = checkpoint or Checkpoint(None, "")
+        checkpoint.archive = archive
+        options = options or UploadOptions()
+        super().__init__(session, options=options, limits=limits, checkpoint=checkpoint, outputs=outputs)
         self._source = source
         self._profile_options = profile_options
-        self._options = options or UploadOptions()
-        self._limits = limits or OutcomeLimits()
         self._ledger = ledger
-        self._checkpoint = ledger.checkpoint if ledger else checkpoint or Checkpoint(None, "")
-        self._outputs = outputs or UploadOutputs()
-        self._resubmission = Resubmission(self._options.on_stuck, self._options.on_status_lost)
-        self._folder: TempFolder | None = None
-
-    def run(self, wait: Callable[[UploadResult], Sequence[Batch]] | None = None) -> dict[str, Any]:
-        """Send all files, wait until the batches are final, and evaluate them. Repeat this if files are resubmitted.
-
-        :param wait: Function that waits until all batches are final, and returns them. It may raise to wait elsewhere;
-            then call :meth:`schedule_resubmission` and :meth:`finish` after the wait. Default: :meth:`wait`.
-        :return: Report.
-        :raises AdobeTargetError: If the rows or a response do not allow the upload, or a batch failed.
-        :raises OSError: If the disk is full.
-        """
-        while True:
-            result = self.send()
-            if self._options.dry_run or not result.batches:
-                return result.report
-            if not self._options.wait_for_completion:
-                return self._resend_failed(result).report
-            batches = (wait or self.wait)(result) if result.pending else result.batches
-            if not self.schedule_resubmission(batches):
-                return self.finish(result.report, batches)
-
-    def send(self) -> UploadResult:
-        """Send all files that the checkpoint does not contain.
-
-        :raises AdobeTargetError: As :meth:`run`. ``outputs.on_batches`` was called with the accepted batches.
-        """
-        while True:
-            try:
-                result = self._send_once()
-            except SourceChangedError as change:
-                log.warning(
-                    "The rows are not those that an earlier try read: %s All of them are sent again, when Adobe "
-                    "Target has finished what it has of them. A query should say in which order (ORDER BY) it returns "
-                    "its rows.",
-                    change,
-                )
-                self._session.wait(self._checkpoint.accepted, self._options.poll_interval, self._deadline())
-                self._checkpoint.clear()
-            else:
-                if result is not None:
-                    self._outputs.on_report(result.report)
-                    return result
-
-    def wait(self, result: UploadResult) -> list[Batch]:
-        """Poll until all batches are final, and return them.
-
-        :raises BatchTimeoutError: If a batch is not final after the ``timeout``.
-        """
-        return self._session.wait(
-            result.batches, self._options.poll_interval, self._deadline(), on_final=self._checkpoint.finish
-        )
-
-    def schedule_resubmission(self, batches: Sequence[Batch]) -> bool:
-        """Record final batches in the checkpoint, and schedule failed ones for resubmission as the options allow.
-
-        :return: Whether :meth:`run` must send files again.
-        """
-        self._outputs.on_batches(batches)
-        return self._resubmission.schedule(dict(enumerate(batches)), self._checkpoint)
-
-    def finish(self, report: Mapping[str, Any], batches: Sequence[Batch]) -> dict[str, Any]:
-        """Evaluate final batches, and return the report with them. Rows that Target lists as failed become rejects.
-
-        :param report: Report of :meth:`send`. It may lack ``batches``.
-        :param batches: All batches.
-        :raises BatchOutcomeError: If a batch failed or a limit is exceeded.
-        """
-        complete = {**report, "batches": [batch.to_dict() for batch in batches]}
-        complete["outcome"] = outcome_of(batches, report.get("rows_rejected", 0))
-        rejects_path = self._write_refused_rows(batches)
-        if self._ledger:
-            self._ledger.settle(batches)
-        if rejects_path:
-            complete["rejects_path"] = rejects_path
-        for warning in evaluate_batches(batches, self._limits):
-            log.warning(warning)
-        return complete
-
-    def remove_files(self) -> None:
-        """Remove the temporary files, even while other threads use them."""
-        if self._folder:
-            self._folder.remove()
-
-    def _deadline(self) -> float:
-        return self._session.clock.now() + self._options.timeout
-
-    def _resend_failed(self, result: UploadResult) -> UploadResult:
-        """Send the files of failed batches again, if an earlier try sent all files.
-
-        A sensor may have failed because of these batches, after which the task was cleared.
-        """
-        if not self._checkpoint.nothing_sent_now:
-            return result
-        batches = self._session.poll(result.batches, on_final=self._checkpoint.finish)
-        failed = reset_failed_batches(dict(enumerate(batches)), self._checkpoint)
-        return self.send() if failed else result
+        self._archive = archive
 
     # --- one pass over the rows ---------------------------------------------------------------------------------
 
@@ -189,13 +97,7 @@ class BulkUpload:
         :return: None if a failed batch of a guaranteed upload was scheduled for resubmission, which needs another pass.
         """
         stop = threading.Event()
-        sender = BatchSender(
-            None if self._options.dry_run else self._session,
-            self._checkpoint,
-            self._options.api_version,
-            self._wait_for_batch if self._options.guaranteed_upload else None,
-            stop,
-        )
+        sender = self._sender(stop)
         self._folder = TempFolder()
         full_disk = explain_full_disk(
             lambda: sender.batches,
@@ -295,19 +197,6 @@ class BulkUpload:
         for id_type in pipeline.id_types:
             check_version(self._options.api_version, id_type, self._session.settings.uses_ecid, pipeline.id_column)
 
-    def _wait_for_batch(self, number: int, batch: Batch, clock: Clock) -> Batch | None:
-        """Wait until Target has finished a batch, so that the next one cannot overtake it.
-
-        :return: Final batch. None if its file was scheduled for resubmission.
-        :raises BatchOutcomeError: If the batch failed.
-        """
-        session = self._session.replace(clock=clock)
-        [batch] = session.wait([batch], self._options.poll_interval, clock.now() + self._options.timeout)
-        if self._resubmission.schedule({number: batch}, self._checkpoint):
-            return None
-        evaluate_batches([batch], NO_LIMITS)
-        return batch
-
     # --- results ------------------------------------------------------------------------------------------------
 
     def _log_counts(self, pipeline: ProfilePipeline, files: int) -> None:
@@ -339,10 +228,18 @@ class BulkUpload:
             **pipeline.counts,
             **(self._ledger.report() if self._ledger else {}),
             "rejects_path": rejects_path,
+            **({"archive_folder": self._archive.location} if self._archive else {}),
             **({"rejects_folder": str(self._outputs.rejects_path)} if self._outputs.rejects_path else {}),
             "batches": [batch.to_dict() for batch in batches],
             **self._source.report_fields(),
         }
+
+    def _settle(self, batches: Sequence[Batch]) -> Mapping[str, Any]:
+        """Write the rows that Target lists as failed, and settle the ledger."""
+        rejects_path = self._write_refused_rows(batches)
+        if self._ledger:
+            self._ledger.settle(batches)
+        return {"rejects_path": rejects_path} if rejects_path else {}
 
     def _write_rejects(self, pipeline: ProfilePipeline) -> str | None:
         if not self._outputs.rejects_path:

@@ -51,6 +51,10 @@ class Store(Protocol):
 class Archive(Protocol):
     """An archive of the batch files. Methods may be called from several threads, for different files."""
 
+    @property
+    def location(self) -> str:
+        """Folder of the archive."""
+
     def keep(self, number: int, file: BatchFile, batch: Batch) -> None:
         """Write a file that is about to be sent. If it raises, the file is not sent."""
 

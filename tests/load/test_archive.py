@@ -40,16 +40,14 @@ def upload(sandbox, tmp_path):
     def upload(rows=ROWS, *, checkpoint=None, map_index=-1, run_id="run", **options):
         session = Session(TargetSettings.from_fields("acme", None, sandbox.url, None, {"calls_per_minute": 50}))
         ti = SimpleNamespace(dag_id="dag", task_id="up", run_id=run_id, map_index=map_index)
-        checkpoint = checkpoint or Checkpoint(None, "")
-        checkpoint.archive = UploadArchive(
-            str(tmp_path / "archive"), ti, client_code="acme", api_version="v2", uses_ledger=False
-        )
+        folder = str(tmp_path / "archive")
         return BulkUpload(
             session,
             UploadSource(lambda folder: read_data(rows)),
             ProfileOptions(max_rows_per_file=1),
             options=UploadOptions(**{"poll_interval": 0.01, "max_concurrent_uploads": 1, **options}),
             checkpoint=checkpoint,
+            archive=UploadArchive(folder, ti, client_code="acme", api_version="v2", uses_ledger=False),
         ).run()
 
     return upload
