@@ -15,6 +15,7 @@ from airflow_provider_adobe_target.version_compat import AirflowFailException, R
 
 _PATHS_AND_NAMES = (
     "adobe_target_conn_id",
+    "archive_path",
     "checkpoint_path",
     "rejects_path",
     "result_conn_id",

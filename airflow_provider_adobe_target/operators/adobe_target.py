@@ -5,6 +5,7 @@ from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProf
 from airflow_provider_adobe_target.operators.edge_profile_update import EdgeProfileUpdateOperator
 from airflow_provider_adobe_target.operators.identity_link import IdentityLinkOperator
 from airflow_provider_adobe_target.operators.profile_token import RotateProfileTokenOperator
+from airflow_provider_adobe_target.operators.replay_batches import ReplayBatchesOperator
 from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "BulkProfileUpdateOperator",
     "EdgeProfileUpdateOperator",
     "IdentityLinkOperator",
+    "ReplayBatchesOperator",
     "RotateProfileTokenOperator",
     "SingleProfileUpdateOperator",
 ]

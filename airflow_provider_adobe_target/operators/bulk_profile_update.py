@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.client.verdict import OutcomeLimits
-from airflow_provider_adobe_target.concurrency import clock as clocks
-from airflow_provider_adobe_target.execution_timeout import deferral_timeout, earlier, execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments, to_seconds
 from airflow_provider_adobe_target.inputs.id_map_arguments import IdMapArguments
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
-from airflow_provider_adobe_target.links.adobe_target import ActivitiesLink, BatchStatusLink, push_links
-from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
+from airflow_provider_adobe_target.operators.batch_upload import BatchUploadOperator
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument, check_ledger
-from airflow_provider_adobe_target.operators.observers import Observed, observed
 from airflow_provider_adobe_target.privacy import PrivacyOptions
-from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import conf
 
 if TYPE_CHECKING:
@@ -32,14 +23,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from airflow_provider_adobe_target.ledger import ProfileLedger
+    from airflow_provider_adobe_target.load.archive import UploadArchive
     from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
     from airflow_provider_adobe_target.load.checkpoint import Checkpoint
-    from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadResult
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
     from airflow_provider_adobe_target.version_compat import Context
 
 
-class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArguments, AdobeTargetOperator):  # type: ignore[misc]  # partial() is a descriptor
+class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, BatchUploadOperator):  # type: ignore[misc]  # partial() is a descriptor
     """Send rows to Adobe Target as batch files, wait for the batches, and report the outcome of every row.
 
     :param sql: One statement whose result is the rows (templated, also a ``.sql`` file). Give exactly one of ``sql``,
@@ -107,6 +98,8 @@ class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArg
         the others: in Airflow's task state store (3.3 and newer), or at ``checkpoint_path``.
     :param checkpoint_path: Path of a file for the checkpoint, local or in object storage, a different one for each task
         (templated).
+    :param archive_path: Folder in which every batch file is kept before it is sent, for ``ReplayBatchesOperator``,
+        local or in object storage (templated).
     :param ledger: Ledger of what Adobe Target was last confirmed to hold, to send only rows that differ (its ``path``,
         ``as_of`` and ``suppress`` are templated). It replaces the checkpoint.
     """
@@ -115,12 +108,11 @@ class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArg
         *RowArguments.template_fields,
         "rejects_path",
         "checkpoint_path",
+        "archive_path",
         *IdMapArguments.id_map_fields,
         "ledger",
     )
     template_fields_renderers = {**RowArguments.template_fields_renderers, "id_map_sql": "sql"}
-
-    operator_extra_links = (BatchStatusLink(), ActivitiesLink())
 
     def __init__(
         self,
@@ -171,6 +163,7 @@ class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArg
         on_status_lost: Literal["fail", "resubmit"] = "fail",
         durable: bool = True,
         checkpoint_path: str | None = None,
+        archive_path: str | None = None,
         ledger: ProfileLedger | None = None,
         sync_log: str | None = None,
         **kwargs: Any,
@@ -226,9 +219,8 @@ class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArg
         self.on_status_lost = on_status_lost
         self.durable = durable
         self.checkpoint_path = checkpoint_path
+        self.archive_path = archive_path
         self.ledger = ledger
-        self._bulk_upload: BulkUpload | None = None
-        self._ends_at: float | None = None
         self._client_code: str | None = None
         check_arguments(self)
         check_ledger(self)
@@ -246,69 +238,26 @@ class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArg
         operator._client_code = export.client_code
         return operator
 
-    @recorded
-    @observed
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Send the rows, and wait for the batches.
+    def _check(self) -> None:
+        self._profile_options()
+        check_client_code(self._client_code, self.hook.settings.client_code)
 
-        :return: Report with row counts by outcome and the batches with their status. It contains no values of rows.
-        :raises AirflowFailException: If a retry cannot help.
-        :raises AirflowSensorTimeout: If a batch is not final after the ``timeout``.
-        :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response.
-        :raises OSError: If the disk is full.
-        """
-        self._ends_at = execution_end(self)
-        with translate_errors():
-            self._limits(), self._upload_options(), self._profile_options()  # validated before the connection is used
-            check_client_code(self._client_code, self.hook.settings.client_code)
-            with self._exclusive_run(context):
-                return self._upload(context).run(self._wait)
-
-    @recorded
-    @observed
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Evaluate the batches after the deferral; returns and raises as :meth:`execute`."""
-        from airflow_provider_adobe_target.triggers.adobe_target import batches_of_event, raise_error_of_event
-
-        before = event["report"]
-        self._ends_at = before["ends_at"]
-        with translate_errors():
-            batches = batches_of_event(event, lambda: self._deferred_batches(context))
-            self.attribute_names = self._deferred_value(context, "attributes") or ()
-            checkpoint = self._checkpoint(context, batches)
-            if "error" in event:
-                if batches:
-                    checkpoint.complete(dict(enumerate(batches)))
-                raise_error_of_event(event, before["is_execution_timeout"])
-            upload = self._upload(context, checkpoint)
-            if not upload.schedule_resubmission(batches):
-                return upload.finish(before["report"], batches)
-            with self._exclusive_run(context):  # the deferral released the lock
-                return upload.run(self._wait)
-
-    def on_kill(self) -> None:
-        """Remove the batch files. Airflow 3 ends a killed task some seconds later, without further notice."""
-        if self._bulk_upload:
-            self._bulk_upload.remove_files()
-
-    def _exclusive_run(self, context: Context) -> AbstractContextManager[None]:
-        return nullcontext() if self.is_dry_run else exclusive_run(self, context, self.hook.settings)
-
-    def _upload(self, context: Context, checkpoint: Checkpoint | None = None) -> BulkUpload:
+    def _upload(self, context: Context, batches: Sequence[Batch] | None = None) -> BulkUpload:
         from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
         from airflow_provider_adobe_target.load.output_files import write_rejects
         from airflow_provider_adobe_target.load.upload_options import UploadOutputs, UploadSource
 
         ti: Any = context["ti"]
 
-        self._bulk_upload = BulkUpload(
+        return BulkUpload(
             self.hook.session,
             UploadSource(self._rows, self._id_map, self._report_fields),
             self._profile_options(privacy_rules=self._privacy_rules(self.hook.settings)),
             options=self._upload_options(),
             limits=self._limits(),
-            checkpoint=checkpoint or self._checkpoint(context),
+            checkpoint=self._checkpoint(context, batches),
             ledger=self._ledger_stage(context),
+            archive=self._archive(ti),
             outputs=UploadOutputs(
                 on_batches=lambda batches: self._note_batches(ti, batches),
                 on_report=self._recorder.sent,
@@ -318,27 +267,19 @@ class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArg
                 write_rejects=lambda rejects, folder: write_rejects(rejects, folder, ti),
             ),
         )
-        return self._bulk_upload
 
-    def _note_batches(self, ti: Any, batches: Sequence[Batch]) -> None:
-        ti.xcom_push(key="batches", value=[batch.to_dict() for batch in batches])
-        push_links(ti, self.hook.settings.tenant_id, batches)
-        self._recorder.accepted(batches)
+    def _archive(self, ti: Any) -> UploadArchive | None:
+        if not self.archive_path or self.is_dry_run:
+            return None
+        from airflow_provider_adobe_target.load.archive import UploadArchive
 
-    def _note_attributes(self, ti: Any, names: Sequence[str]) -> None:
-        """Keep the names of the attributes, in XCom if the task may be deferred."""
-        self.attribute_names = names
-        if self.deferrable and not self.is_dry_run:
-            ti.xcom_push(key="attributes", value=list(names))
-
-    def _upload_options(self) -> UploadOptions:
-        from airflow_provider_adobe_target.load.upload_options import UploadOptions
-
-        names = {field.name: field.name for field in fields(UploadOptions)} | {"dry_run": "is_dry_run"}
-        return UploadOptions(**{name: getattr(self, attribute) for name, attribute in names.items()})
-
-    def _limits(self) -> OutcomeLimits:
-        return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct, self.max_failed_rows, self.max_not_found_rows)
+        return UploadArchive(
+            str(self.archive_path),
+            ti,
+            client_code=self.hook.settings.client_code,
+            api_version=self.api_version,
+            uses_ledger=self.ledger is not None,
+        )
 
     def _rows(self, folder: Path) -> Rows:
         """Return the rows. Subclasses may spill to ``folder``."""
@@ -358,41 +299,5 @@ class BulkProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArg
         settings = self.hook.settings
         return Checkpoint(store, f"{settings.base_url} {settings.client_code} {self.api_version}", batches)
 
-    def _deferred_batches(self, context: Context) -> list[Batch]:
-        """Return the batches as they were before the deferral: from XCom, or from the checkpoint."""
-        entries = self._deferred_value(context, "batches")
-        if entries:
-            return [Batch.from_dict(entry) for entry in entries]
+    def _accepted(self, context: Context) -> list[Batch]:
         return self._checkpoint(context).accepted
-
-    @staticmethod
-    def _deferred_value(context: Context, key: str) -> Any:
-        """Return what the task pushed to XCom before the deferral."""
-        ti: Any = context["ti"]
-        return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
-
-    def _wait(self, result: UploadResult) -> list[Batch]:
-        """Wait in the worker, or defer the task."""
-        if not self.deferrable:
-            assert self._bulk_upload is not None  # noqa: S101  # nosec B101  # for the type checker
-            return self._bulk_upload.wait(result)
-        from airflow_provider_adobe_target.triggers.adobe_target import BatchStatusTrigger
-        from airflow_provider_adobe_target.triggers.packing import pack_urls
-
-        deadline, ends_at = clocks.SYSTEM.now() + self.timeout, self._ends_at
-        return self.defer(  # it raises
-            trigger=BatchStatusTrigger(
-                adobe_target_conn_id=self.adobe_target_conn_id,
-                batches=pack_urls(result.pending),
-                poll_interval=self.poll_interval,
-                deadline=earlier(deadline, ends_at),
-                # Not as arguments of execute_complete, which dag.test() drops.
-                report={
-                    "report": {name: value for name, value in result.report.items() if name != "batches"},
-                    "ends_at": ends_at,
-                    "is_execution_timeout": ends_at is not None and ends_at <= deadline,
-                },
-            ),
-            method_name="execute_complete",
-            timeout=deferral_timeout(ends_at),
-        )

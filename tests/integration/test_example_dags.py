@@ -6,6 +6,7 @@ from datetime import date
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_adobe_target.sandbox import Answer
 from support.real_airflow import EXAMPLES, FRAMES_IN_XCOM, connection
 
 PURCHASES = EXAMPLES / "data" / "cdnow" / "CDNOW_master.txt"
@@ -52,6 +53,7 @@ def test_every_example_has_a_test_here():
         "cdnow_ledger",
         "cdnow_linking",
         "cdnow_partitions",
+        "cdnow_replay",
         "cdnow_thresholds",
         "edge_profile",
         "profile_token",
@@ -69,6 +71,16 @@ def test_only_changed_customers_are_sent(run_example, sandbox):
     assert report["rows_read"] == len({id_ for id_, _, _ in purchases(date(1997, 1, 7))})
     bought = {id_ for id_, day, _ in purchases(date(1997, 1, 7)) if day == date(1997, 1, 6)}
     assert report["rows_sent"] == len(bought) < report["rows_read"]
+
+
+def test_a_stuck_file_is_sent_again_from_the_archive(run_example, sandbox):
+    stuck = Answer(200, "<response><status>stuck</status><batchSize>1000</batchSize></response>")
+    sandbox.script("status", Answer.real(), stuck)
+    run = run_example("cdnow_replay")
+    assert (run.states["upload"], run.states["replay"]) == ("failed", "success")
+    report = run.result("replay")
+    assert (report["rows_sent"], report["outcome"]) == (1_000, "complete")
+    assert len(sandbox.batches) == 4
 
 
 def test_a_day_of_purchases_becomes_profiles(run_example, sandbox):

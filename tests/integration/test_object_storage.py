@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
+from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator, ReplayBatchesOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException, ObjectStoragePath
 from support.real_airflow import connection
 
@@ -137,3 +137,18 @@ def test_files_without_a_suffix_are_read_in_the_named_format(upload):
     paths = [ObjectStoragePath(f"s3://lake@lake/parts/part-0000{number}") for number in (0, 1)]
     for path in (paths, str([str(path) for path in paths]), "s3://lake@lake/parts", "s3://lake@lake/parts/part-*"):
         assert upload(path, file_format="csv", csv_options={"delimiter": ";"})["rows_sent"] == 2
+
+
+def test_an_archive_in_object_storage_can_be_replayed(upload, sandbox):
+    report = upload("s3://lake@lake/rows.csv", archive_path="s3://lake@lake/archive")
+    folder = ObjectStoragePath(report["archive_folder"])
+    names = sorted(file.name for file in folder.iterdir())
+    assert [name.partition(".")[2] for name in names] == ["json", "txt.gz"]
+    ti = SimpleNamespace(dag_id="d", task_id="again", run_id="r", map_index=-1, xcom_push=lambda **_: None)
+    replay = ReplayBatchesOperator(
+        task_id="again", archive_path="s3://lake@lake/archive", statuses=["complete"], poll_interval=0.1
+    )
+    again = replay.execute({"ti": ti})
+    assert again["batches"][0]["sha256"] == report["batches"][0]["sha256"]
+    assert again["replay_of"] == [report["batches"][0]["batch_id"]]
+    assert len(sandbox.batches) == 2
