@@ -16,10 +16,11 @@ from airflow_provider_adobe_target.cli.rows import CountedRows, RowArguments, co
 from airflow_provider_adobe_target.cli.upload_options import plan_options, send_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.client.settings import TargetSettings
+    from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
     from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
     from airflow_provider_adobe_target.load.upload_options import UploadResult
     from airflow_provider_adobe_target.profiles.rejects import Rejects
@@ -133,6 +134,7 @@ class _Upload:
         arguments = {
             **self._arguments,
             "attributes": _attributes(self._arguments["attributes"]),
+            "derived": _derived(self._arguments["constants"]),
             "skip_invalid_records": not self._arguments["fail_on_invalid"],
         }
         return BulkUpload(
@@ -199,6 +201,19 @@ def _attributes(text: str | None) -> list[str] | dict[str, str] | None:
             raise click.UsageError("--attributes must be column names, as a,b or column=attribute,…")
         columns[column] = name or column
     return columns if "=" in text else list(columns)
+
+
+def _derived(constants: Sequence[str]) -> DerivedAttributes:
+    """Parse ``name=value`` items.
+
+    :raises click.UsageError: If an item has no name or no value, or a name is repeated.
+    """
+    from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
+
+    pairs = [item.partition("=")[::2] for item in constants]
+    if not all(name.strip() and value for name, value in pairs) or len(dict(pairs)) < len(pairs):
+        raise click.UsageError("--constant must be NAME=VALUE, with each name once.")
+    return DerivedAttributes(constants={name.strip(): value for name, value in pairs})
 
 
 def _write_rejects(rejects: Rejects, folder: str) -> str | None:

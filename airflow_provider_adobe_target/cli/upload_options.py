@@ -71,6 +71,13 @@ _ROW_OPTIONS = (
         metavar="A,B",
         help="Columns to send, as a,b or column=attribute,…  [default: every other column]",
     ),
+    click.option(
+        "--constant",
+        "constants",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Attribute with the same value for all rows. May be repeated.",
+    ),
     _choice("--attribute-case", ["keep", "lower"], "Letter case of attribute names."),
     _choice("--api-version", ["v2", "v1"], "v2 creates profiles that do not exist, v1 does not."),
     _whole_number("--max-rows-per-file", 50_000, 499_999, "Rows per batch file, at most 499999."),

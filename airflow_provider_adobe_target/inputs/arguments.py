@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider_adobe_target import argument_checks
+from airflow_provider_adobe_target.derived_attributes import check_derived
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.privacy import check_privacy
 from airflow_provider_adobe_target.version_compat import AirflowFailException, ResolveMixin
@@ -42,6 +43,7 @@ def check_arguments(task: Any) -> None:
     try:
         argument_checks.check_arguments(arguments)
         check_privacy(arguments.get("privacy"))
+        check_derived(arguments.get("derived"))
         for prefix in ("", "id_map_", "universe_"):
             if arguments.get(f"{prefix}csv_options") is not None:
                 from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from airflow_provider_adobe_target.concurrency import clock
+from airflow_provider_adobe_target.derived_attributes import RunStamp
 from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument, RowsPartial, with_hidden_rows
 from airflow_provider_adobe_target.privacy import PrivacyOptions, PrivacyRules
@@ -13,6 +16,7 @@ from airflow_provider_adobe_target.privacy import PrivacyOptions, PrivacyRules
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
+    from airflow_provider_adobe_target.version_compat import Context
 
 FileFormat = Literal["parquet", "csv", "ndjson"]
 Parameters = Iterable[Any] | Mapping[str, Any]
@@ -79,7 +83,17 @@ class RowArguments:
         from airflow_provider_adobe_target.profiles.options import ProfileOptions
 
         names = [option.name for option in fields(ProfileOptions) if hasattr(self, option.name)]
-        return ProfileOptions(**{**{name: getattr(self, name) for name in names}, **changes})
+        values = {name: getattr(self, name) for name in names}
+        if values.get("derived") is None:
+            values.pop("derived", None)
+        return ProfileOptions(**{**values, **changes})
+
+    def _run_stamp(self, context: Context) -> RunStamp:
+        """Return the start and ID of the DAG run, which are the same for all tries of a task."""
+        values: Any = context
+        started = getattr(values.get("dag_run"), "start_date", None)
+        now = datetime.fromtimestamp(clock.SYSTEM.now(), timezone.utc)
+        return RunStamp(started or now, getattr(values["ti"], "run_id", ""))
 
     def _privacy_rules(self, settings: TargetSettings) -> PrivacyRules:
         """Return the ``privacy`` argument together with the rules of the connection."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments, to_seconds
 from airflow_provider_adobe_target.inputs.id_map_arguments import IdMapArguments
@@ -53,6 +54,8 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         Parameter names in ``attributes`` are not changed.
     :param fallback_id_column: Column of ids of the other type, for rows without an id in ``id_column``. They are sent
         in files of their own.
+    :param derived: Further attributes of each row: constants, templates over columns, functions, and stamps of the run.
+        They are never rendered.
     :param limit_rows: Number of rows that are read at most, for a first upload. Default: all.
     :param privacy: Rules that hash or block attributes and check values and ids for personal data. Default: warnings.
     :param id_map: Further ids of the same people, to which each row is also written: a table, as ``data``, with the
@@ -129,6 +132,7 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         attributes: Sequence[str] | Mapping[str, str] | None = None,
         attribute_case: Literal["keep", "lower"] = "keep",
         fallback_id_column: str | None = None,
+        derived: DerivedAttributes | None = None,
         privacy: PrivacyOptions | None = None,
         limit_rows: int | None = None,
         id_map: Any = None,
@@ -183,6 +187,7 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         self.attributes = attributes
         self.attribute_case = attribute_case
         self.fallback_id_column = fallback_id_column
+        self.derived = derived
         self.privacy = privacy
         self.limit_rows = limit_rows
         self._set_id_map(
@@ -252,7 +257,9 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         return BulkUpload(
             self.hook.session,
             UploadSource(self._rows, self._id_map, self._report_fields),
-            self._profile_options(privacy_rules=self._privacy_rules(self.hook.settings)),
+            self._profile_options(
+                privacy_rules=self._privacy_rules(self.hook.settings), run_stamp=self._run_stamp(context)
+            ),
             options=self._upload_options(),
             limits=self._limits(),
             checkpoint=self._checkpoint(context, batches),

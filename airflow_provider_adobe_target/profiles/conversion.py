@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from airflow_provider_adobe_target.profiles.batch_files import room_for_a_row
+from airflow_provider_adobe_target.profiles.derived import DerivedTexts
 from airflow_provider_adobe_target.profiles.mapping import LeafReader, ProfileMapping
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.privacy import PersonalDataCheck, hash_texts
@@ -37,6 +38,8 @@ class ProfileConverter:
 
     def __init__(self, options: ProfileOptions, max_update_bytes: int | None) -> None:
         self._options = options
+        self.derived = DerivedTexts(options.derived)
+        self._stamps = options.stamps
         self._max_update_bytes = max_update_bytes
         self._risky_value = options.on_risky_value if max_update_bytes is None else None
         self._warnings = Warnings()
@@ -68,7 +71,9 @@ class ProfileConverter:
     def check_sizes(
         self, ids: pa.StringArray, texts: Mapping[str, pa.StringArray], id_type: str, verdicts: Verdicts
     ) -> None:
-        """Reject rows that are too large for a batch file or for a single update."""
+        """Reject rows that are too large for a batch file or for a single update, with the stamps that are added."""
+        stamps = {name: pa.repeat(pa.scalar(text), len(ids)) for name, text in self._stamps.items()}
+        texts = {**texts, **stamps}
         if self._max_update_bytes is None:
             room = room_for_a_row(id_type, list(texts), self._options.max_bytes_per_file)
             check_sizes(ids, texts, room, verdicts)
@@ -86,12 +91,13 @@ class ProfileConverter:
         options = self._options
         leaves = LeafReader(batch)
         attributes = {attribute.name: attribute for attribute in mapping.attributes}
+        derived = self.derived.read(batch, leaves)
         texts = {}
         for name, column in columns.items():
-            if name not in attributes:
+            if name not in attributes and name not in derived:
                 texts[name] = pa.nulls(len(batch), pa.string())
                 continue
-            text = to_text(leaves.read(attributes[name]))
+            text = derived[name] if name in derived else to_text(leaves.read(attributes[name]))
             if options.privacy_rules.is_hashed(name, column):
                 text = hash_texts(text, options.privacy_rules.salt)
             texts[name] = check_values(

@@ -63,6 +63,7 @@ def map_columns(
     attributes: Sequence[str] | Mapping[str, str] | None = None,
     attribute_case: AttributeCase = "keep",
     complete: bool = True,
+    has_other_attributes: bool = False,
 ) -> ProfileMapping:
     """Return the mapping of a table's columns.
 
@@ -77,6 +78,7 @@ def map_columns(
         unchanged.
     :param complete: Whether ``schema`` has all nested fields, so that an unknown nested name is an error. A column of
         type null may still turn out to be nested.
+    :param has_other_attributes: Whether there are attributes that are not columns, so that no column is required.
     :raises ProfileDataError: If the id column or an attribute is missing, ambiguous or invalid.
     """
     id_column = find_column(schema, id_column, "id_column") if id_column else _find_id_column(schema)
@@ -96,7 +98,7 @@ def map_columns(
             raise ProfileDataError("A column is listed twice in attributes. List each column once.")
     if attribute_case == "lower" and not isinstance(attributes, Mapping):
         chosen = [Attribute(attribute.path, attribute.name.lower()) for attribute in chosen]
-    if not chosen:
+    if not chosen and not has_other_attributes:
         raise ProfileDataError(
             f"There is no attribute column besides the id {id_column!r}. Select at least one more column."
         )

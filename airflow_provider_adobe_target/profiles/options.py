@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from airflow_provider_adobe_target.argument_checks import check_arguments
+from airflow_provider_adobe_target.derived_attributes import (
+    NO_DERIVED_ATTRIBUTES,
+    DerivedAttributes,
+    RunStamp,
+    check_derived,
+)
+from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.privacy import NO_PRIVACY_OPTIONS, PrivacyRules
 from airflow_provider_adobe_target.profiles.mapping import AttributeCase
 from airflow_provider_adobe_target.profiles.validation import RiskyValue
@@ -32,6 +39,8 @@ class ProfileOptions:
     privacy_rules: PrivacyRules = NO_PRIVACY_OPTIONS
     fallback_id_column: str | None = None
     limit_rows: int | None = None
+    derived: DerivedAttributes = NO_DERIVED_ATTRIBUTES
+    run_stamp: RunStamp | None = None
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -39,6 +48,19 @@ class ProfileOptions:
         :raises ProfileDataError: If an option has an invalid value.
         """
         check_arguments(vars(self))
+        check_derived(self.derived)
+
+    @property
+    def stamps(self) -> dict[str, str]:
+        """Texts of the stamps by attribute name.
+
+        :raises ProfileDataError: If there are stamps, and no ``run_stamp``.
+        """
+        if not self.derived.stamp_names:
+            return {}
+        if self.run_stamp is None:
+            raise ProfileDataError("sent_at and run_id of DerivedAttributes require run_stamp=RunStamp(…).")
+        return self.derived.stamps(self.run_stamp)
 
     @property
     def checks_all_rows_first(self) -> bool:

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import check_attribute_names, warn_of_case
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files
-from airflow_provider_adobe_target.profiles.conversion import ProfileConverter, attribute_names
+from airflow_provider_adobe_target.profiles.conversion import PROFILE_PREFIX, ProfileConverter, attribute_names
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
+from airflow_provider_adobe_target.profiles.derived import with_stamps
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.fallback_ids import FallbackIds, other_id_type
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf_type, map_columns, type_name
@@ -125,7 +126,7 @@ class ProfilePipeline:
     @property
     def attribute_names(self) -> list[str]:
         """Names of the attributes, once the columns are known."""
-        return list(self._columns)
+        return [*self._columns, *self._options.stamps]
 
     @property
     def id_types(self) -> list[str]:
@@ -177,8 +178,7 @@ class ProfilePipeline:
 
     def record_batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Read the rows, with the required columns only, up to ``limit_rows``; see ``Rows.record_batches``."""
-        further = [self._fallback.column] if self._fallback else []
-        batches = self._rows.record_batches([*self._mapping.columns, *further] if self._mapping else None)
+        batches = self._rows.record_batches(self._required_columns())
         left = self._options.limit_rows
         if left is None:
             yield from batches
@@ -191,6 +191,15 @@ class ProfilePipeline:
                 break
         if isinstance(batches, Generator):
             batches.close()  # and with it the source
+
+    def _required_columns(self) -> list[str] | None:
+        """Return the columns to read; None for all."""
+        if self._mapping is None or self._rows.schema is None:
+            return None
+        derived = self._converter.derived.source_columns(self._rows.schema)
+        if derived is None:
+            return None
+        return [*self._mapping.columns, *derived, *([self._fallback.column] if self._fallback else [])]
 
     def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
         """Check and encode the rows, and yield each file when it is complete: :meth:`profiles` and :meth:`write_files`.
@@ -245,11 +254,15 @@ class ProfilePipeline:
             yield batch
 
     def _planned(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the profiles, and add them to the plan."""
-        for batch in profiles:
+        """Yield the profiles with stamps, and add them to the plan."""
+        for batch in map(self.with_stamps, profiles):
             if self._plan is not None:
                 self._plan.add(batch, self._column_types)
             yield batch
+
+    def with_stamps(self, profiles: pa.RecordBatch) -> pa.RecordBatch:
+        """Return profiles with the stamps of the run. They are added last, so that a ledger does not compare them."""
+        return with_stamps(profiles, {PROFILE_PREFIX + name: text for name, text in self._options.stamps.items()})
 
     def profiles(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[pa.RecordBatch]:
         """Check the rows and yield the valid ones, one per id.
@@ -291,8 +304,13 @@ class ProfilePipeline:
             attributes=options.attributes,
             attribute_case=options.attribute_case,
             complete=complete,
+            has_other_attributes=bool(options.derived.names),
         )
-        columns = {**self._columns, **{attribute.name: attribute.column for attribute in mapping.attributes}}
+        own = {attribute.name: attribute.column for attribute in mapping.attributes}
+        derived = self._converter.derived
+        for id_type in (mapping.id_type, *([other_id_type(mapping.id_type)] if self._fallback else ())):
+            derived.check(schema, own, id_type, options.privacy_rules)
+        columns = {**self._columns, **own, **{name: name for name in derived.kinds}}
         further = self._id_map.linked_types(mapping.id_type) if self._id_map else ()
         for id_type in [other_id_type(mapping.id_type)] if self._fallback else further:
             check_attribute_names([(attribute.column, attribute.name) for attribute in mapping.attributes], id_type)
@@ -300,6 +318,8 @@ class ProfilePipeline:
             warn_of_case(list(columns))
             check_blocked(columns, options.privacy_rules)
         self._columns = columns
+        self._column_types |= {name: (name, kind) for name, kind in derived.kinds.items()}
+        self._column_types |= {name: (name, "stamp") for name in options.stamps}
         for attribute in mapping.attributes:
             kind = type_name(schema, attribute)
             if self._column_types.get(attribute.name, ("", "null"))[1] == "null":
@@ -368,9 +388,13 @@ class ProfilePipeline:
         self, profiles: pa.RecordBatch, reasons: list[str], details: list[str], id_column: str | None = None
     ) -> None:
         assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
+        profiles = profiles.drop_columns([PROFILE_PREFIX + name for name in self._without_columns(profiles)])
         columns = [id_column or self._mapping.id_column, *(self._columns[name] for name in attribute_names(profiles))]
         self.on_skipped(profiles.column("id"))
         self.rejects.add(columns, profiles, reasons, details)
+
+    def _without_columns(self, profiles: pa.RecordBatch) -> list[str]:
+        return [name for name in attribute_names(profiles) if name not in self._columns]
 
     def _reject_duplicates(self, profiles: pa.RecordBatch, id_column: str | None = None) -> None:
         if not len(profiles):

@@ -32,7 +32,8 @@ def encode_rows(rows: Any, **options: Any) -> EncodedRows:
     """Return the lines of the batch files of rows, exactly as they would be sent.
 
     :param rows: A DataFrame, an Arrow table, or a list of dicts.
-    :param options: Arguments of ``BulkProfileUpdateOperator`` for rows and files, such as ``id_column``.
+    :param options: Arguments of ``BulkProfileUpdateOperator`` for rows and files, such as ``id_column``; and
+        ``run_stamp``, if ``derived`` has stamps.
     :raises ProfileDataError: As an upload of these rows.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +53,7 @@ def preview_profile(rows: Any, profile_id: str, **options: Any) -> dict[str, str
     found = None
     with tempfile.TemporaryDirectory() as folder:
         pipeline = ProfilePipeline(_source(rows), ProfileOptions(**options), Path(folder))
-        for batch in pipeline.profiles():
+        for batch in map(pipeline.with_stamps, pipeline.profiles()):
             ids = batch.column("id").to_pylist()
             if profile_id in ids:
                 [row] = batch.slice(ids.index(profile_id), 1).to_pylist()

@@ -98,6 +98,14 @@ def test_send_writes_the_profiles(run, sandbox, rows):
     assert sandbox.profile("U2") == {"tier": "silver", "score": "2"}
 
 
+def test_a_constant_is_an_attribute_of_all_rows(run, sandbox, rows):
+    options = ["--attributes", "tier", "--constant", "source=crm", "--constant", "a=b=c"]
+    run("send", "rows.csv", *options, cwd=rows, code=0)
+    assert sandbox.profile("U1") == {"tier": "gold", "source": "crm", "a": "b=c"}
+    for wrong in (["--constant", "source"], ["--constant", "=x"], ["--constant", "a=1", "--constant", "a=2"]):
+        assert "NAME=VALUE" in run("plan", "rows.csv", *wrong, cwd=rows, code=2).err
+
+
 def test_send_without_wait_prints_the_command_for_the_status(run, rows):
     outcome = run("send", "rows.csv", cwd=rows, code=0)
     [line] = [line for line in outcome.out.splitlines() if "adobe-target status" in line]

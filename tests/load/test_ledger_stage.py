@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_adobe_target.client.session import Session
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.client.verdict import OutcomeLimits
+from airflow_provider_adobe_target.derived_attributes import DerivedAttributes, RunStamp
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, BatchOutcomeError
 from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
@@ -95,6 +96,22 @@ def test_only_changed_rows_are_sent(run, sandbox):
     assert held(run) == {"a": {"tier": "gold"}, "b": {"tier": "iron"}}
     report = run(ROWS[:1], day=2)
     assert (counts(report), report["batches"]) == ({"rows_unchanged": 1}, [])
+
+
+def test_a_stamp_does_not_change_a_row_and_a_constant_does(run, sandbox):
+    def options(constant, run_id):
+        derived = DerivedAttributes(constants={"source": constant}, sent_at="sent_at", run_id="run")
+        return {"derived": derived, "run_stamp": RunStamp(START, run_id)}
+
+    assert counts(run(ROWS, profile_options=options("crm", "r1"))) == {"rows_sent": 2}
+    assert counts(run(ROWS, day=1, profile_options=options("crm", "r2"))) == {"rows_unchanged": 2}
+    changed = [{**ROWS[0], "tier": "iron"}, ROWS[1]]
+    assert counts(run(changed, day=2, profile_options=options("crm", "r3"))) == {"rows_sent": 1, "rows_unchanged": 1}
+    stamp = {"sent_at": "2026-01-01T00:00:00Z"}
+    assert sandbox.profile("a") == {"tier": "iron", "source": "crm", **stamp, "run": "r3"}
+    assert sandbox.profile("b") == {"tier": "tin", "source": "crm", **stamp, "run": "r1"}
+    assert held(run)["a"] == {"tier": "iron", "source": "crm"}
+    assert counts(run(changed, day=3, profile_options=options("erp", "r4"))) == {"rows_sent": 2}
 
 
 def test_two_tasks_do_not_erase_each_other(run, sandbox):

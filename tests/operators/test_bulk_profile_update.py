@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
+from airflow.serialization import serialized_objects
 
+from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Sandbox
@@ -116,3 +120,41 @@ def test_an_mbox_id_column_requires_v1(sandbox, upload, column):
                 upload(extra=site, **rows, **arguments)
         assert upload(extra=site, **rows, api_version="v1")["id_type"] == "pcId"
     assert [batch.key for batch in sandbox.batches] == ["pcId"] * 2
+
+
+def test_stamps_are_the_start_and_the_id_of_the_run(sandbox, monkeypatch):
+    connection = {"conn_type": "adobe_target", "login": "acme", "host": sandbox.url}
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
+    derived = DerivedAttributes(constants={"source": "{{ ds }}"}, sent_at="sent_at", run_id="run")
+    operator = BulkProfileUpdateOperator(
+        task_id="upload", data=[{"thirdPartyId": "U1", "tier": "gold"}], derived=derived, poll_interval=0.05
+    )
+    ti = SimpleNamespace(
+        dag_id="d", task_id="upload", run_id="manual__1", map_index=-1, xcom_push=lambda key, value: None
+    )
+    started = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+    operator.execute({"ti": ti, "run_id": "manual__1", "dag_run": SimpleNamespace(start_date=started)})
+    assert sandbox.profile("U1") == {
+        "tier": "gold",
+        "source": "{{ ds }}",
+        "sent_at": "2026-01-31T12:00:00Z",
+        "run": "manual__1",
+    }
+    assert list(operator.attribute_names) == ["tier", "source", "sent_at", "run"]
+
+
+def test_a_serialised_dag_has_no_value_of_a_derived_attribute():
+    derived = DerivedAttributes(
+        constants={"c": "SECRET"}, templates={"t": "SECRET {tier}"}, functions={"f": lambda batch: "SECRET"}
+    )
+    with DAG("derived", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        BulkProfileUpdateOperator(task_id="plain", data=[], derived=derived)
+        BulkProfileUpdateOperator.partial(task_id="mapped", derived=derived).expand(data=[[], []])
+    # Airflow 3.2 renamed the class.
+    serialization = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    assert "SECRET" not in json.dumps(serialization.to_dict(dag))
+
+
+def test_something_else_than_derived_attributes_is_refused():
+    with pytest.raises(ProfileDataError, match=r"derived must be DerivedAttributes\(…\), not dict"):
+        BulkProfileUpdateOperator(task_id="upload", data=[], derived={"c": "1"})
