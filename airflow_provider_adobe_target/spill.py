@@ -31,6 +31,11 @@ class SpillFile:
         self._writer.write_batch(batch)
         self.rows += len(batch)
 
+    def write_table(self, rows: pa.Table) -> None:
+        """Append a table."""
+        for batch in rows.combine_chunks().to_batches():
+            self.write(batch)
+
     def _open_segment(self, schema: pa.Schema) -> None:
         self.close()
         self._folder.mkdir(exist_ok=True)
@@ -65,6 +70,11 @@ class SpillFile:
                 numbers = range(reader.num_record_batches)
                 for number in reversed(numbers) if backwards else numbers:
                     yield reader.get_batch(number)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the batches written so far as tables."""
+        for batch in self.record_batches():
+            yield pa.Table.from_batches([batch])
 
     def blocks(self, rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the batches written so far, concatenated.

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from airflow_provider_adobe_target.client.session import Session
+from airflow_provider_adobe_target.client.rate_limit.limiter import NoLimit
+from airflow_provider_adobe_target.client.session import RateLimits, Session
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.ledger import ProfileLedger
@@ -95,7 +96,7 @@ class Backfill:
     def run(self, day: int, task: str) -> dict[str, object]:
         """Run one task for one day, and return its report."""
         rows = self._warehouse.profiles(day, self._tasks[task])
-        session = Session(self._settings)
+        session = Session(self._settings, limits=RateLimits(*[NoLimit()] * 5))  # a day passes between two runs
         midnight = datetime.combine(START, datetime.min.time(), timezone.utc)
         stage = LedgerStage(
             ProfileLedger(str(self._folder), refresh_after_days=None),

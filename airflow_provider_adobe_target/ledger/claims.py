@@ -124,14 +124,14 @@ class Claim:
             if writer is not None:
                 writer.close()
 
-    def read_rows(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def read_rows(self, columns: list[str] | None = None, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the claimed versions, in the order in which they are sent. Without rows, nothing was sent."""
         try:
             stream = self._location.open_input(self._rows)
         except FileNotFoundError:
             return
         with stream:
-            yield from pq.ParquetFile(stream).iter_batches(_BATCH_ROWS, columns=columns)
+            yield from pq.ParquetFile(stream).iter_batches(rows, columns=columns)
 
     def schema(self) -> pa.Schema:
         """Return the schema of the claimed versions."""

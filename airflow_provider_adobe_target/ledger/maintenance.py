@@ -30,13 +30,16 @@ _MAX_APPENDED_SHARE = 0.2
 _MIN_APPENDED_ROWS = 20_000
 _MAX_FILES = 24
 _KEEP_DAYS = 30
+_RANGE_ROWS = 65_536
+"""Rows of a range of hashes that compaction holds in memory."""
+
 _MAX_COMPACTIONS = 5
 
 
 def compact_if_due(table: LedgerTable) -> None:
     """Compact the ledger if many versions were appended since. A conflict with other runs only postpones it."""
     snapshot = table.snapshot()
-    files = pa.table(snapshot.table.get_add_actions(flatten=True))
+    files = snapshot.files()
     buckets = numbers(files["partition.bucket"]) if len(files) else np.zeros(0, np.int64)
     rows = numbers(files["num_records"]) if len(files) else buckets
     appended, base = int(rows[buckets == APPENDED].sum()), int(rows[buckets >= 0].sum())
@@ -63,15 +66,22 @@ def compact(table: LedgerTable, forgotten: pa.StringArray | None = None) -> int:
     read = table.snapshot()
     erased: dict[int, int] = {}
     with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
-        appended = _appended_by_bucket(read, Path(folder))
+        ranges = _hash_ranges(read)
+        appended = _appended_by_range(read, ranges, Path(folder))
         for bucket in range(BASE_BUCKETS):
 
             def attempt(snapshot: Snapshot, bucket: int = bucket) -> None:
                 _check_not_compacted(snapshot, read.seq)
-                rows, erased[bucket] = _latest_of_bucket(snapshot, bucket, appended[bucket], read.seq, forgotten)
-                if len(rows) or any(map(len, snapshot.record_batches([bucket], ["seq"]))):
-                    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
-                    table.commit(snapshot, [rows], schema=schema, replaces=f"bucket = {bucket}")
+                with tempfile.TemporaryDirectory(dir=folder) as work:
+                    rows = SpillFile(Path(work, "rows"))
+                    erased[bucket] = 0
+                    for part in range(bucket * ranges // BASE_BUCKETS, (bucket + 1) * ranges // BASE_BUCKETS):
+                        latest, gone = _latest_of_range(snapshot, part, ranges, appended[part], read.seq, forgotten)
+                        erased[bucket] += gone
+                        rows.write_table(latest)
+                    if rows.rows or any(map(len, snapshot.record_batches([bucket], ["seq"]))):
+                        schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
+                        table.commit(snapshot, rows.tables(), schema=schema, replaces=f"bucket = {bucket}")
 
             table.retry(attempt)
         table.retry(lambda snapshot: _drop_appended(table, snapshot, read.seq, forgotten))
@@ -111,19 +121,31 @@ def _compacted(table: LedgerTable, ids: pa.StringArray) -> int:
     return compact(table, ids)
 
 
-def _appended_by_bucket(snapshot: Snapshot, folder: Path) -> list[SpillFile]:
-    """Read the appended versions once, and spill them by their partition."""
+def _hash_ranges(snapshot: Snapshot) -> int:
+    """Return the number of ranges of hashes that compaction holds in memory one after the other, a power of 2."""
+    files = snapshot.files()
+    rows = numbers(files["num_records"]).sum() if len(files) else 0
+    ranges = BASE_BUCKETS
+    while ranges * _RANGE_ROWS < rows:
+        ranges *= 2
+    return ranges
+
+
+def _appended_by_range(snapshot: Snapshot, ranges: int, folder: Path) -> list[SpillFile]:
+    """Read the appended versions once, and spill them by the range of their hashes."""
     schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
     columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
-    spills = [SpillFile(folder / str(bucket)) for bucket in range(BASE_BUCKETS)]
+    spills = [SpillFile(folder / str(part)) for part in range(ranges)]
     for batch in snapshot.record_batches([APPENDED], columns):
-        buckets = bucket_of(numbers(batch.column("id_hash")))
-        order = np.argsort(buckets, kind="stable")
+        parts = range_of(numbers(batch.column("id_hash")), ranges)
+        order = np.argsort(parts, kind="stable")
         batch = batch.take(pa.array(order))
-        ends = np.searchsorted(buckets[order], np.arange(BASE_BUCKETS), side="right")
+        ends = np.searchsorted(parts[order], np.arange(ranges), side="right")
         for spill, start, end in zip(spills, [0, *ends], ends, strict=False):
             if end > start:
                 spill.write(batch.slice(start, end - start))
+    for spill in spills:
+        spill.close()
     return spills
 
 
@@ -136,13 +158,14 @@ def _check_not_compacted(snapshot: Snapshot, since: int) -> None:
         raise LedgerBusyError("Another run has compacted the ledger in the meantime.")
 
 
-def _latest_of_bucket(
-    snapshot: Snapshot, bucket: int, appended: SpillFile, until: int, forgotten: pa.StringArray | None
+def _latest_of_range(
+    snapshot: Snapshot, part: int, ranges: int, appended: SpillFile, until: int, forgotten: pa.StringArray | None
 ) -> tuple[pa.Table, int]:
-    """Return the rows of a compacted partition, sorted by hash, and the number of erased profiles."""
+    """Return the rows of a range of a compacted partition, sorted by hash, and the number of erased profiles."""
+    bucket = part * BASE_BUCKETS // ranges
     schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
     columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
-    parts = list(snapshot.record_batches([bucket], columns))
+    parts = list(snapshot.record_batches([bucket], columns, hashes=hashes_of(part, ranges)))
     kept = pa.schema([schema.field(column) for column in columns])
     tables = [conformed(pa.Table.from_batches([part]), kept) for part in [*parts, *appended.record_batches()]]
     rows = pa.concat_tables([kept.empty_table(), *tables])
@@ -162,20 +185,28 @@ def _latest_of_bucket(
     return folded.set_column(places["bucket"], "bucket", pa.repeat(pa.scalar(bucket, pa.int16()), len(rows))), erased
 
 
-def bucket_of(id_hashes: Hashes) -> Hashes:
-    """Return the partition of each id: the upper four bits of its hash."""
-    return (id_hashes.view(np.uint64) >> np.uint64(60)).astype(np.int64)
+def range_of(id_hashes: Hashes, ranges: int) -> Hashes:
+    """Return the range of each hash among ``ranges`` equal ones, by its upper bits. 16 ranges are the partitions."""
+    bits = ranges.bit_length() - 1
+    return (id_hashes.view(np.uint64) >> np.uint64(64 - bits)).astype(np.int64)
+
+
+def hashes_of(part: int, ranges: int) -> tuple[int, int]:
+    """Return the first and the last hash of a range, as signed integers."""
+    size = 2**64 // ranges
+    first = part * size
+    first -= 2**64 if first >= 2**63 else 0
+    return first, first + size - 1
 
 
 def _drop_appended(table: LedgerTable, snapshot: Snapshot, until: int, forgotten: pa.StringArray | None) -> None:
     schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
 
     def later() -> Iterator[pa.Table]:
-        for batch in snapshot.record_batches([APPENDED], schema.names):
-            keep = numbers(batch.column("seq")) > until
+        for batch in snapshot.record_batches_since(until, schema.names):
             if forgotten is not None:
-                keep &= ~mask(pc.is_in(batch.column("id"), value_set=forgotten))
-            yield pa.Table.from_batches([batch.filter(pa.array(keep))])
+                batch = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=forgotten)))
+            yield pa.Table.from_batches([batch.filter(pc.equal(batch.column("bucket"), APPENDED))])
 
     controls = list(_kept_controls(snapshot, until))
     table.commit(snapshot, list(later()), controls, schema=schema, replaces="bucket < 0")

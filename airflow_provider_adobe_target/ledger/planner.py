@@ -284,7 +284,7 @@ class Planner:
                 for name, times in held.times.items()
             }
             rows = with_hashes(held_versions(held, self._snapshot.seq, times), writer.number, pa.array(hashes))
-            _spill(self._touched, rows.filter(pa.array(touch)))
+            self._touched.write_table(rows.filter(pa.array(touch)))
         rest = unsent & ~touch
         if not raised or not rest.any():
             return
@@ -323,7 +323,7 @@ class Planner:
             ["row_number", "id", *(PREFIX + name for name in names), "because"],
         ).filter(chosen)
         self._outgoing.write(outgoing)
-        _spill(self._versions, versions.filter(chosen))
+        self._versions.write_table(versions.filter(chosen))
         for name in names:
             self._counts.changed_by_attribute[name] += int((merged.changed[name] & sends).sum())
             self._counts.carried_by_attribute[name] += int((merged.carried[name] & sends).sum())
@@ -347,7 +347,7 @@ class Planner:
         rest = ~sends & ~later
         if rest.any():
             touched = with_hashes(held_versions(held, self._snapshot.seq), writer.number, gone)
-            _spill(self._touched, touched.filter(pa.array(rest)))
+            self._touched.write_table(touched.filter(pa.array(rest)))
         if sends.any():
             versions = merged_versions(held, merged, id_hashes, gone, self._snapshot.seq, writer, others)
             block = pa.record_batch([pa.repeat(-1, len(ids)).cast(pa.int64())], ["row_number"])
@@ -388,11 +388,6 @@ def overlaps(seen: Seen, incoming: Hashes) -> bool:
     """Return whether a record may cover any of some sorted hashes of ids."""
     listed = among(incoming, seen.hashes)
     return bool((~listed).any() if seen.all_but else listed.any())
-
-
-def _spill(file: SpillFile, rows: pa.Table) -> None:
-    for batch in rows.combine_chunks().to_batches():
-        file.write(batch)
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -201,7 +201,7 @@ class LedgerSession:
             if blocking or is_outdated(plan, snapshot):
                 return False
             if controls or plan.touched.rows:
-                self._table.commit(snapshot, _tables(plan.touched), controls, schema=_schema(plan.touched))
+                self._table.commit(snapshot, plan.touched.tables(), controls, schema=_schema(plan.touched))
             return True
 
         committed = False
@@ -262,8 +262,3 @@ def _copied(batches: Iterable[pa.RecordBatch], spill: SpillFile) -> Iterator[pa.
 
 def _schema(spill: SpillFile) -> pa.Schema:
     return pa.unify_schemas([SCHEMA, *spill.schemas])
-
-
-def _tables(spill: SpillFile) -> Iterator[pa.Table]:
-    for batch in spill.record_batches():
-        yield pa.Table.from_batches([batch])

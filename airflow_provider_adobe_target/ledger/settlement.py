@@ -127,7 +127,7 @@ def _rows_of(claim: Claim, files: list[SentFile]) -> Iterator[tuple[SentFile, pa
     if not files:
         return
     start = 0
-    for batch in claim.read_rows():
+    for batch in claim.read_rows(None, 16_384):
         for file in files:
             first, last = max(file.start, start), min(file.start + file.rows, start + len(batch))
             if first < last:

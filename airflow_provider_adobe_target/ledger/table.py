@@ -41,6 +41,9 @@ conflict."""
 _MAX_TRIES = 40
 _CONFIGURATION = {"delta.dataSkippingStatsColumns": "bucket,seq", "delta.checkpointInterval": "20"}
 _BATCH_ROWS = 65_536
+_WRITE_ROWS = 16_384
+_FILE_BYTES = 8 * 2**20
+"""Rows of a row group, and size of a file. Delta Lake keeps several of both in memory while it writes."""
 
 
 def require_extra() -> None:
@@ -121,10 +124,21 @@ class Snapshot:
         """Return whether a claim is settled."""
         return self.table.transaction_version(f"claim:{claim}") is not None
 
-    def record_batches(self, buckets: Iterable[int], columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of some partitions. Columns that the table does not have are null."""
+    def files(self) -> pa.Table:
+        """Return the data files, with ``partition.bucket`` and ``num_records``."""
+        return pa.table(self.table.get_add_actions(flatten=True))
+
+    def record_batches(
+        self, buckets: Iterable[int], columns: list[str], *, hashes: tuple[int, int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of some partitions. Columns that the table does not have are null.
+
+        :param hashes: First and last hash of the ids; None for all.
+        """
         present = [column for column in columns if column in self.columns]
         condition = pc.field("bucket").isin(pa.array(list(buckets), pa.int16()))
+        if hashes is not None:
+            condition &= (pc.field("id_hash") >= hashes[0]) & (pc.field("id_hash") <= hashes[1])
         scanner = self._dataset.scanner(
             columns=present, filter=condition, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1
         )
@@ -238,7 +252,7 @@ class LedgerTable:
         def batches() -> Iterator[pa.RecordBatch]:
             for table in rows:
                 numbered = conformed(table, schema) if replaces else _numbered(conformed(table, schema), seq)
-                yield from numbered.to_batches()
+                yield from numbered.to_batches(_WRITE_ROWS)
             control_rows = [control.to_row(control.seq or seq) for control in controls]
             if control_rows:
                 yield from conformed(pa.Table.from_pylist(control_rows, SCHEMA), schema).to_batches()
@@ -246,20 +260,18 @@ class LedgerTable:
         transactions = [Transaction(_APP, seq)] + ([Transaction(f"claim:{ends}", 1)] if ends else [])
         try:
             data = pa.RecordBatchReader.from_batches(schema, batches())
-            properties = CommitProperties(app_transactions=transactions)
-            writer = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=_BATCH_ROWS)
+            options: dict[str, Any] = {
+                "schema_mode": "merge",
+                "target_file_size": _FILE_BYTES,
+                "writer_properties": WriterProperties(
+                    compression="ZSTD", compression_level=1, max_row_group_size=_WRITE_ROWS
+                ),
+                "commit_properties": CommitProperties(app_transactions=transactions),
+            }
             if replaces is None:
-                write_deltalake(snapshot.table, data, mode="append", schema_mode="merge", commit_properties=properties)
+                write_deltalake(snapshot.table, data, mode="append", **options)
             else:
-                write_deltalake(
-                    snapshot.table,
-                    data,
-                    mode="overwrite",
-                    predicate=replaces,
-                    schema_mode="merge",
-                    writer_properties=writer,
-                    commit_properties=properties,
-                )
+                write_deltalake(snapshot.table, data, mode="overwrite", predicate=replaces, **options)
         except CommitFailedError:
             raise LedgerConflictError from None
         return seq
