@@ -11,13 +11,6 @@ from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
 
-_AWS_OPTIONS = {
-    "key": "AWS_ACCESS_KEY_ID",
-    "secret": "AWS_SECRET_ACCESS_KEY",
-    "token": "AWS_SESSION_TOKEN",
-    "endpoint_url": "AWS_ENDPOINT_URL",
-}
-
 
 class Location:
     """Folder of a ledger, and the small files beside its table.
@@ -31,7 +24,7 @@ class Location:
             raise LedgerRefusedError("path of ProfileLedger must be a folder, local or in object storage.")
         url = urlsplit(str(path))
         self.is_local = url.scheme in ("", "file")
-        self.storage_options: dict[str, str] = {}
+        self._is_s3 = url.scheme in ("s3", "s3a")
         if self.is_local:
             self.uri = str(Path(url.path if url.scheme else str(path)).absolute())
             self._files: Any = None
@@ -43,8 +36,11 @@ class Location:
         self._files = folder.fs
         self._root = folder.path
         self.uri = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
-        if url.scheme in ("s3", "s3a"):
-            self.storage_options = _aws_options(self._files)
+
+    @property
+    def storage_options(self) -> dict[str, str] | None:
+        """Options of delta-rs with the credentials of the Airflow connection; None for those of the environment."""
+        return _aws_options(self._files) if self._is_s3 else None
 
     def make_private(self) -> None:
         """Create a local folder that only its owner can read. Object storage has its own access control."""
@@ -140,12 +136,18 @@ class Location:
 
 
 def _aws_options(files: Any) -> dict[str, str]:
-    """Return the options of delta-rs for the credentials of an s3fs file system."""
-    own = {name: getattr(files, name, None) for name in _AWS_OPTIONS}
-    found = {**own, **getattr(files, "storage_options", {}), **getattr(files, "client_kwargs", {})}
-    options = {_AWS_OPTIONS[name]: str(found[name]) for name in _AWS_OPTIONS if found.get(name)}
-    if found.get("region_name"):
-        options["AWS_REGION"] = str(found["region_name"])
-    if options.get("AWS_ENDPOINT_URL", "").startswith("http:"):
+    """Return the options of delta-rs for the session of an s3fs file system. Temporary credentials are renewed."""
+    from fsspec.asyn import sync
+
+    options = {"AWS_ENDPOINT_URL": files.endpoint_url, "AWS_REGION": files.session.get_config_variable("region")}
+    credentials = sync(files.loop, files.session.get_credentials)
+    if credentials is None:
+        options["AWS_SKIP_SIGNATURE"] = "true"
+    else:
+        frozen = sync(files.loop, credentials.get_frozen_credentials)
+        options["AWS_ACCESS_KEY_ID"] = frozen.access_key
+        options["AWS_SECRET_ACCESS_KEY"] = frozen.secret_key
+        options["AWS_SESSION_TOKEN"] = frozen.token
+    if (files.endpoint_url or "").startswith("http:"):
         options["AWS_ALLOW_HTTP"] = "true"
-    return options
+    return {name: value for name, value in options.items() if value}

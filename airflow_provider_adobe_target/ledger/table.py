@@ -176,7 +176,7 @@ class LedgerTable:
         """Return whether the folder contains a Delta Lake table."""
         from deltalake import DeltaTable
 
-        return DeltaTable.is_deltatable(self.location.uri, storage_options=self.location.storage_options or None)
+        return DeltaTable.is_deltatable(self.location.uri, storage_options=self.location.storage_options)
 
     def open(
         self,
@@ -220,7 +220,7 @@ class LedgerTable:
         """Return the newest version of the table."""
         from deltalake import DeltaTable
 
-        return Snapshot(DeltaTable(self.location.uri, storage_options=self.location.storage_options or None))
+        return Snapshot(DeltaTable(self.location.uri, storage_options=self.location.storage_options))
 
     def commit(
         self,
@@ -300,7 +300,7 @@ class LedgerTable:
             name="Profile ledger of Adobe Target",
             description=json.dumps(description),
             configuration=_CONFIGURATION,
-            storage_options=self.location.storage_options or None,
+            storage_options=self.location.storage_options,
             commit_properties=CommitProperties(app_transactions=[Transaction(_APP, 0)]),
         )
         log.info("Created the ledger %s.", self.location.uri)

@@ -211,23 +211,6 @@ def test_commits_leave_no_temporary_files(account, tmp_path):
     assert Path(tempfile.gettempdir()).exists()
 
 
-def test_s3_credentials_of_an_airflow_connection_reach_delta():
-    from airflow_provider_adobe_target.ledger.storage import _aws_options
-
-    class Files:
-        storage_options = {}
-        client_kwargs = {"endpoint_url": "http://127.0.0.1:9000", "region_name": "eu-west-1"}
-        key, secret, token, endpoint_url = "K", "S", None, None
-
-    assert _aws_options(Files()) == {
-        "AWS_ACCESS_KEY_ID": "K",
-        "AWS_SECRET_ACCESS_KEY": "S",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
-        "AWS_REGION": "eu-west-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-
-
 def test_ids_with_equal_hashes_are_kept_apart(tmp_path, monkeypatch):
     import numpy as np
 
