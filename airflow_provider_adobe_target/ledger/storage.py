@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import uuid
@@ -137,14 +138,16 @@ class Location:
 
 def _aws_options(files: Any) -> dict[str, str]:
     """Return the options of delta-rs for the session of an s3fs file system. Temporary credentials are renewed."""
-    from fsspec.asyn import sync
+
+    def result(coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, files.loop).result()
 
     options = {"AWS_ENDPOINT_URL": files.endpoint_url, "AWS_REGION": files.session.get_config_variable("region")}
-    credentials = sync(files.loop, files.session.get_credentials)
+    credentials = result(files.session.get_credentials())
     if credentials is None:
         options["AWS_SKIP_SIGNATURE"] = "true"
     else:
-        frozen = sync(files.loop, credentials.get_frozen_credentials)
+        frozen = result(credentials.get_frozen_credentials())
         options["AWS_ACCESS_KEY_ID"] = frozen.access_key
         options["AWS_SECRET_ACCESS_KEY"] = frozen.secret_key
         options["AWS_SESSION_TOKEN"] = frozen.token

@@ -35,6 +35,7 @@ MOMENTS = [
     ("storage.Location.remove_file", 0),
     ("storage.Location.remove", 0),
 ]
+MOMENTS_AFTER = [moment for moment in MOMENTS if moment[0].startswith(("table.", "claims.Claim.s", "settlement."))]
 
 TASK = """
 import importlib, json, os, signal, sys
@@ -82,8 +83,11 @@ def run_and_kill(tmp_path, moment, after, rows):
     return done.returncode, [json.loads(line) for line in sent.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("moment", MOMENTS, ids=[f"{name}-{number}" for name, number in MOMENTS])
+@pytest.mark.parametrize(
+    ("moment", "after"),
+    [*((moment, False) for moment in MOMENTS), *((moment, True) for moment in MOMENTS_AFTER)],
+    ids=lambda value: f"{value[0]}-{value[1]}" if isinstance(value, tuple) else ["before", "after"][value],
+)
 def test_a_killed_task_confirms_nothing_falsely_and_forgets_nothing(account, tmp_path, moment, after):
     account.run(ROWS)
     code, sent = run_and_kill(tmp_path, moment, after, CHANGED)
@@ -119,6 +123,18 @@ def test_a_killed_call_makes_the_old_value_uncertain(account, tmp_path, moment):
         account.target.apply(rows, COMPLETE)
     counts = account.run(ROWS, as_of=2)
     assert counts.because["forced"] == 3
+    assert account.target.profiles == ROWS == account.held()
+
+
+def test_a_batch_is_settled_if_its_process_ends_before_the_commit(account, tmp_path):
+    """Adobe Target holds the new values, so that a row with the old values differs."""
+    account.run(ROWS)
+    code, sent = run_and_kill(tmp_path, ("table.LedgerTable.commit", 1), False, CHANGED)
+    assert code == -signal.SIGKILL
+    account.target.batches |= {batch: COMPLETE for batch, _ in sent}
+    for _, rows in sent:
+        account.target.apply(rows, COMPLETE)
+    assert account.run(ROWS, as_of=2).because["changed"] == 6
     assert account.target.profiles == ROWS == account.held()
 
 

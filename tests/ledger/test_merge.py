@@ -17,7 +17,7 @@ def useful(rows):
     return {id: row for id, row in rows.items() if any(row.values())}
 
 
-@settings(max_examples=settings.default.max_examples // 4)
+@settings(max_examples=settings.default.max_examples // 10)
 @given(days=st.lists(st.tuples(st.sampled_from(["dag.a", "dag.b"]), ROWS), min_size=2, max_size=4), data=st.data())
 def test_any_order_ends_in_the_same_state(days, data, tmp_path_factory):
     states = []

@@ -198,8 +198,8 @@ class Sequences(RuleBasedStateMachine):
 
 
 Sequences.TestCase.settings = settings(
-    max_examples=settings.default.max_examples // 10,
-    stateful_step_count=15,
+    max_examples=settings.default.max_examples // 25,
+    stateful_step_count=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from airflow_provider_adobe_target.ledger import ProfileLedger
+from airflow_provider_adobe_target.ledger import ProfileLedger, maintenance
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError, LedgerConflictError, LedgerRefusedError
 from airflow_provider_adobe_target.ledger.maintenance import compact, compact_if_due
 from airflow_provider_adobe_target.ledger.table import Control
@@ -140,14 +140,17 @@ def test_forgotten_people_are_in_no_file(account, tmp_path):
     assert account.run({"b": {"tier": "tin"}}, as_of=2).rows_unchanged == 1
 
 
-def test_compaction_changes_nothing_that_is_held(account):
+@pytest.mark.parametrize("range_rows", [65_536, 3])
+def test_compaction_changes_nothing_that_is_held(account, monkeypatch, range_rows):
+    monkeypatch.setattr(maintenance, "_RANGE_ROWS", range_rows)
     for number in range(4):
         rows = {f"id-{key}": {"x": str(key % (number + 2)), "y": "1" if number else None} for key in range(40)}
         account.run(rows, ["dag.a", "dag.b"][number % 2], as_of=number)
     before = {id: account.ledger.get(id) for id in ("id-1", "id-7", "id-39")}
     held = account.held()
-    compact(table_of(account))
-    assert account.held() == held == account.target.profiles
+    for _ in range(2):
+        compact(table_of(account))
+        assert account.held() == held == account.target.profiles
     assert {id: account.ledger.get(id) for id in before} == before
     assert account.run(rows, "dag.b", as_of=9).rows_unchanged == 40
 
@@ -163,8 +166,6 @@ def test_many_runs_do_not_make_the_next_one_slower(account, tmp_path):
 
 
 def test_a_conflict_postpones_compaction(account, monkeypatch, caplog):
-    from airflow_provider_adobe_target.ledger import maintenance
-
     account.run(ROWS)
     monkeypatch.setattr(maintenance, "_MAX_FILES", 0)
 
