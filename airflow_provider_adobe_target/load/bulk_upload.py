@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.load.checkpoint import Archive
     from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.load.upload_options import UploadSource
+    from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
-    from airflow_provider_adobe_target.profiles.plan import PlanBuilder
 
 log = logging.getLogger(__name__)
 
@@ -106,12 +106,12 @@ class BulkUpload(FileUpload):
             max_bytes=self._profile_options.max_bytes_per_file,
         )
         with full_disk, self._folder as folder:
-            plan = self._new_plan()
+            sent_statistics = self._sent_statistics()
             pipeline = self._pipeline(
                 folder,
                 keep_rejects=bool(self._outputs.rejects_path),
                 statistics=self._outputs.statistics(),
-                plan=plan,
+                sent_statistics=sent_statistics,
             )
             try:
                 self._send_files(pipeline, sender, folder, stop)
@@ -132,19 +132,21 @@ class BulkUpload(FileUpload):
         max_invalid_pct = self._profile_options.max_invalid_pct
         check_row_counts(pipeline.rows_read, pipeline.rows_rejected, self._options.on_no_rows, max_invalid_pct)
         report = self._report(pipeline, sender.batches, rejects_path)
-        if plan is not None:
-            report["plan"] = self._finish_plan(plan, sender.batches)
+        if sent_statistics:
+            report["plan"] = self._plan(sent_statistics, sender.batches)
         return UploadResult(report, sender.batches)
 
-    def _new_plan(self) -> PlanBuilder | None:
-        from airflow_provider_adobe_target.profiles.plan import PlanBuilder
+    def _sent_statistics(self) -> AttributeStatistics | None:
+        from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
 
-        return PlanBuilder() if self._options.dry_run else None
+        return AttributeStatistics(count_distinct=True) if self._options.dry_run else None
 
-    def _finish_plan(self, builder: PlanBuilder, batches: Sequence[Batch]) -> dict[str, Any]:
+    def _plan(self, statistics: AttributeStatistics, batches: Sequence[Batch]) -> dict[str, Any]:
         """Log the plan of a dry run, and return it."""
+        from airflow_provider_adobe_target.profiles.plan import make_plan
+
         sizes = [batch.bytes or 0 for batch in batches]
-        plan = builder.plan(sizes, self._session.settings.calls_per_minute)
+        plan = make_plan(statistics, sizes, self._session.settings.calls_per_minute)
         log.info("The plan:\n%s", plan.to_markdown())
         return plan.to_dict()
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.attribute_names import ID_TYPES, check_attribute_names, id_type_of
 from airflow_provider_adobe_target.profiles.values.float_marks import floats_in
-from airflow_provider_adobe_target.profiles.values.python_values import TextCells
 from airflow_provider_adobe_target.profiles.values.to_text import name_without_text_form
 
 _INDEX = b"adobe_target_index"
@@ -193,12 +192,6 @@ def _refuse_columns_without_text_form(schema: pa.Schema, attributes: Sequence[At
                 f"Column {attribute.column!r} is of type {name}, which has no text form and can never be sent. Convert "
                 "it to text where it is read (in SQL with CAST), or remove it from attributes."
             )
-
-
-def type_name(schema: pa.Schema, attribute: Attribute) -> str:
-    """Return the name of an attribute's type in the source: an Arrow type, or ``python`` for Python objects."""
-    kind = leaf_type(schema, attribute)
-    return "python" if isinstance(kind, TextCells) else str(kind)
 
 
 def leaf_type(schema: pa.Schema, attribute: Attribute) -> pa.DataType:

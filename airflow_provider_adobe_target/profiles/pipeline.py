@@ -20,7 +20,7 @@ from airflow_provider_adobe_target.profiles.deduplication import first_of_each_i
 from airflow_provider_adobe_target.profiles.derived import with_stamps
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.fallback_ids import FallbackIds, other_id_type
-from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf_type, map_columns, type_name
+from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf_type, map_columns
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.privacy import check_blocked
 from airflow_provider_adobe_target.profiles.rejects import BadRowError, Rejects, check_share_of_bad_rows
@@ -31,7 +31,6 @@ from airflow_provider_adobe_target.spill import SpillFile
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.profiles.id_map import IdMap
-    from airflow_provider_adobe_target.profiles.plan import PlanBuilder
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +63,8 @@ class ProfilePipeline:
     :param max_update_bytes: Maximum encoded size of a profile in bytes, if profiles are sent as single updates. Commas
         and line breaks are not delimiters there, so they are not checked. None for rows of batch files.
     :param id_map: Linked ids, to which the attributes of a row are also written.
-    :param statistics: Counts the values of each attribute in the valid rows, one per id.
-    :param plan: Statistics of the attributes, which are collected while files are written.
+    :param statistics: Statistics to which the valid rows are added, one per id.
+    :param sent_statistics: Statistics to which the rows are added that are written to files, without linked ids.
 
     :ivar on_skipped: Function that is called with the ids of rejected and empty rows.
     """
@@ -81,7 +80,7 @@ class ProfilePipeline:
         max_update_bytes: int | None = None,
         id_map: IdMap | None = None,
         statistics: AttributeStatistics | None = None,
-        plan: PlanBuilder | None = None,
+        sent_statistics: AttributeStatistics | None = None,
     ) -> None:
         self._statistics = statistics
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
@@ -91,7 +90,7 @@ class ProfilePipeline:
         self._folder = folder
         self._refused_ids = pa.array(refused_ids, pa.string()) if refused_ids else None
         self._id_map = id_map
-        self._plan = plan
+        self._sent_statistics = sent_statistics
         if id_map and options.max_bytes_per_file < _MIN_BYTES_WITH_MAP:
             raise ProfileDataError(f"With id_map, max_bytes_per_file must be {_MIN_BYTES_WITH_MAP:,} or more.")
         if id_map and options.fallback_id_column:
@@ -104,7 +103,6 @@ class ProfilePipeline:
         self._mapped_schema: pa.Schema | None = None
         # Attribute name to source column, in the order of the columns of the file.
         self._columns: dict[str, str] = {}
-        self._column_types: dict[str, tuple[str, str]] = {}  # by attribute name: column, and type in the source
         if rows.schema:
             self._map(rows.schema, complete=True)
 
@@ -243,21 +241,21 @@ class ProfilePipeline:
         assert fallback is not None  # noqa: S101  # nosec B101  # for the type checker
         reject = functools.partial(self._reject_duplicates, id_column=fallback.column)
         profiles = self._one_of_each_id(fallback.profiles.record_batches(), fallback.folder, reject)
-        blocks = map(functools.partial(self._encode, id_column=fallback.column), self._planned(profiles))
+        blocks = map(functools.partial(self._encode, id_column=fallback.column), self._counted(profiles))
         yield from cut_files(blocks, fallback.folder, id_type=lambda: other_id_type(self.id_type), **limits)
 
     def _spill_profiles(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the profiles. With an id map, also spill them to disk, to write them to linked ids later."""
-        for batch in self._planned(profiles):
+        for batch in self._counted(profiles):
             if self._id_map is not None and len(batch):
                 self._spilled_profiles.write(batch)
             yield batch
 
-    def _planned(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the profiles with stamps, and add them to the plan."""
+    def _counted(self, profiles: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the profiles with stamps, and add them to the statistics of the rows that are written to files."""
         for batch in map(self.with_stamps, profiles):
-            if self._plan is not None:
-                self._plan.add(batch, self._column_types)
+            if self._sent_statistics:
+                self._sent_statistics.add(batch)
             yield batch
 
     def with_stamps(self, profiles: pa.RecordBatch) -> pa.RecordBatch:
@@ -273,7 +271,7 @@ class ProfilePipeline:
         good = self._good_profiles(self.record_batches() if batches is None else batches)
         for profiles in self._one_of_each_id(good, self._folder, self._reject_duplicates):
             if self._statistics:
-                self._statistics.add(attribute_names(profiles), profiles.columns[2:], len(profiles))
+                self._statistics.add(profiles)
             yield profiles
         self._converter.finish()
         check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
@@ -318,17 +316,16 @@ class ProfilePipeline:
             warn_of_case(list(columns))
             check_blocked(columns, options.privacy_rules)
         self._columns = columns
-        self._column_types |= {name: (name, kind) for name, kind in derived.kinds.items()}
-        self._column_types |= {name: (name, "stamp") for name in options.stamps}
-        for attribute in mapping.attributes:
-            kind = type_name(schema, attribute)
-            if self._column_types.get(attribute.name, ("", "null"))[1] == "null":
-                self._column_types[attribute.name] = (attribute.column, kind)
         self._mapping, self._mapped_schema = mapping, schema
-        if self._statistics:
-            types = {attribute.name: leaf_type(schema, attribute) for attribute in mapping.attributes}
-            self._statistics.note_types(types)
+        self._note_sources(schema, mapping)
         return mapping
+
+    def _note_sources(self, schema: pa.Schema, mapping: ProfileMapping) -> None:
+        derived = {**self._converter.derived.kinds, **dict.fromkeys(self._options.stamps, "stamp")}
+        sources: dict[str, tuple[str, pa.DataType | str]] = {name: (name, kind) for name, kind in derived.items()}
+        sources |= {it.name: (it.column, leaf_type(schema, it)) for it in mapping.attributes}
+        for statistics in filter(None, (self._statistics, self._sent_statistics)):
+            statistics.note_sources(sources)
 
     def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the valid rows as text."""

@@ -3,81 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+from airflow_provider_adobe_target.profiles.attribute_statistics import source_type
 
-from airflow_provider_adobe_target.profiles.deduplication import hash_strings
-
-_SKETCH = 1_024  # hashes that are kept for each attribute: an error of about 3 per cent
-
-
-class DistinctCount:
-    """Approximate number of distinct texts, in constant memory.
-
-    Algorithm: k minimum values. The k smallest 64-bit hashes are kept. The k-th smallest hash, as a share of the range
-    of hashes, tells how densely the hashes are spread. Up to k distinct texts, the count is exact.
-    """
-
-    def __init__(self) -> None:
-        self._smallest: npt.NDArray[np.uint64] = np.zeros(0, np.uint64)
-
-    def add(self, texts: pa.StringArray) -> None:
-        """Add texts. Nulls are not counted."""
-        hashes = hash_strings(texts.drop_null()).astype(np.uint64)
-        self._smallest = np.unique(np.concatenate([self._smallest, hashes]))[:_SKETCH]
-
-    @property
-    def estimate(self) -> int:
-        """The estimate."""
-        if len(self._smallest) < _SKETCH:
-            return len(self._smallest)
-        return round((_SKETCH - 1) / (float(self._smallest[-1]) / 2.0**64))
-
-
-@dataclass
-class AttributePlan:
-    """Statistics of one attribute over the rows that would be sent.
-
-    :param name: Name of the attribute.
-    :param column: Name of its column.
-    :param type: Type of the column in the source.
-    :param values: Number of rows with a value.
-    :param longest: Number of characters of the longest value.
-    """
-
-    name: str
-    column: str
-    type: str
-    values: int = 0
-    longest: int = 0
-    distinct: DistinctCount = field(default_factory=DistinctCount)
-
-    def add(self, texts: pa.StringArray) -> None:
-        """Add the texts of one batch."""
-        self.values += len(texts) - texts.null_count
-        self.longest = max(self.longest, pc.max(pc.utf8_length(texts)).as_py() or 0)
-        self.distinct.add(texts)
-
-    def to_dict(self, rows: int) -> dict[str, Any]:
-        """Return the statistics as JSON-compatible values.
-
-        :param rows: Number of rows that would be sent.
-        """
-        return {
-            "name": self.name,
-            "column": self.column,
-            "type": self.type,
-            "values": self.values,
-            "filled_pct": round(100 * self.values / rows, 1) if rows else 0.0,
-            "distinct": self.distinct.estimate,
-            "longest": self.longest,
-        }
+if TYPE_CHECKING:
+    from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
 
 
 @dataclass(frozen=True)
@@ -87,7 +20,7 @@ class Plan:
     :param rows: Number of rows that would be sent.
     :param files: Number of files.
     :param bytes: Size of all files in bytes.
-    :param minutes: Minimum duration at the call budget, with one status request for each file.
+    :param minutes: Minimum duration at the rate limit, with one status request for each file.
     :param attributes: Statistics of each attribute.
     """
 
@@ -117,38 +50,31 @@ class Plan:
         return "\n".join(lines)
 
 
-class PlanBuilder:
-    """Collect the statistics of a run."""
+def make_plan(statistics: AttributeStatistics, file_sizes: Iterable[int], calls_per_minute: int) -> Plan:
+    """Return the plan.
 
-    def __init__(self) -> None:
-        self._attributes: dict[str, AttributePlan] = {}
-        self._rows = 0
+    :param statistics: Statistics of the rows that would be sent, with distinct values.
+    :param file_sizes: Sizes of the files in bytes.
+    :param calls_per_minute: Rate limit.
+    """
+    sizes = list(file_sizes)
+    attributes = [_attribute(name, statistics) for name in statistics.counts]
+    return Plan(statistics.rows, len(sizes), sum(sizes), minutes_at(2 * len(sizes), calls_per_minute), attributes)
 
-    def add(self, profiles: pa.RecordBatch, types: Mapping[str, tuple[str, str]]) -> None:
-        """Add the profiles of one batch.
 
-        :param profiles: ``row_number``, ``id``, and one column of texts for each attribute.
-        :param types: Column and type in the source, by attribute name.
-        """
-        self._rows += len(profiles)
-        for column_name, texts in zip(profiles.schema.names[2:], profiles.columns[2:], strict=True):
-            name = column_name.removeprefix("profile.")
-            column, kind = types[name]
-            attribute = self._attributes.setdefault(name, AttributePlan(name, column, kind))
-            attribute.type = kind
-            attribute.add(texts)
-
-    def plan(self, file_sizes: Iterable[int], calls_per_minute: int) -> Plan:
-        """Return the plan.
-
-        :param file_sizes: Sizes of the files in bytes.
-        :param calls_per_minute: Call budget.
-        """
-        sizes = list(file_sizes)
-        attributes = [attribute.to_dict(self._rows) for attribute in self._attributes.values()]
-        return Plan(self._rows, len(sizes), sum(sizes), minutes_at(2 * len(sizes), calls_per_minute), attributes)
+def _attribute(name: str, statistics: AttributeStatistics) -> dict[str, Any]:
+    (column, kind), counts, rows = statistics.source(name), statistics.counts[name], statistics.rows
+    return {
+        "name": name,
+        "column": column,
+        "type": source_type(kind),
+        "values": counts.filled,
+        "filled_pct": round(100 * counts.filled / rows, 1) if rows else 0.0,
+        "distinct": counts.distinct.estimate if counts.distinct else None,
+        "longest": counts.max_length,
+    }
 
 
 def minutes_at(calls: int, calls_per_minute: int) -> float:
-    """Return the minimum number of minutes that calls take: the first minute has the whole budget."""
+    """Return the minimum number of minutes that calls take: in the first minute, all of its calls start at once."""
     return float(max(0, math.ceil(calls / calls_per_minute) - 1))

@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics, type_name
+from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics, DistinctCount, plain_type
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
@@ -61,8 +63,25 @@ def test_an_attribute_without_any_value_has_no_length(tmp_path):
     ],
 )
 def test_types_have_plain_names(value, name):
-    assert type_name(pa.array([value]).type) == name
+    assert plain_type(pa.array([value]).type) == name
 
 
 def test_categories_have_the_type_of_their_values():
-    assert type_name(pa.array(["a"]).dictionary_encode().type) == "text"
+    assert plain_type(pa.array(["a"]).dictionary_encode().type) == "text"
+
+
+@given(st.lists(st.text(max_size=5), max_size=300))
+def test_few_distinct_texts_are_counted_exactly(texts):
+    count = DistinctCount()
+    for start in range(0, len(texts), 50):
+        count.add(pa.array(texts[start : start + 50], pa.string()))
+    assert count.estimate == len(set(texts))
+
+
+@pytest.mark.parametrize("distinct", [5_000, 300_000])
+def test_many_distinct_texts_are_estimated_in_little_memory(distinct):
+    count = DistinctCount()
+    for start in range(0, 2 * distinct, 10_000):
+        count.add(pa.array([f"text-{n % distinct}" for n in range(start, min(start + 10_000, 2 * distinct))]))
+    assert len(count._smallest) == 1_024
+    assert abs(count.estimate - distinct) < 0.12 * distinct

@@ -4,20 +4,19 @@ import json
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
-from airflow_provider_adobe_target.profiles.plan import DistinctCount, PlanBuilder, minutes_at
+from airflow_provider_adobe_target.profiles.plan import make_plan, minutes_at
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 
 
 def plan_of(rows, tmp_path, calls_per_minute=30, **options):
-    builder = PlanBuilder()
-    pipeline = ProfilePipeline(read_data(rows), ProfileOptions(**options), tmp_path, plan=builder)
+    statistics = AttributeStatistics(count_distinct=True)
+    pipeline = ProfilePipeline(read_data(rows), ProfileOptions(**options), tmp_path, sent_statistics=statistics)
     sizes = [file.size for file in pipeline.files()]
-    return builder.plan(sizes, calls_per_minute), sizes
+    return make_plan(statistics, sizes, calls_per_minute), sizes
 
 
 def test_the_plan_has_the_statistics_of_each_attribute(tmp_path):
@@ -74,22 +73,5 @@ def test_attributes_of_later_batches_and_of_fallback_ids_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("calls", "per_minute", "minutes"), [(0, 30, 0), (30, 30, 0), (31, 30, 1), (60, 30, 1), (101, 50, 2)]
 )
-def test_minutes_at_the_call_budget(calls, per_minute, minutes):
+def test_minutes_at_the_rate_limit(calls, per_minute, minutes):
     assert minutes_at(calls, per_minute) == minutes
-
-
-@given(st.lists(st.text(max_size=5), max_size=300))
-def test_few_distinct_texts_are_counted_exactly(texts):
-    count = DistinctCount()
-    for start in range(0, len(texts), 50):
-        count.add(pa.array(texts[start : start + 50], pa.string()))
-    assert count.estimate == len(set(texts))
-
-
-@pytest.mark.parametrize("distinct", [5_000, 300_000])
-def test_many_distinct_texts_are_estimated_in_little_memory(distinct):
-    count = DistinctCount()
-    for start in range(0, 2 * distinct, 10_000):
-        count.add(pa.array([f"text-{n % distinct}" for n in range(start, min(start + 10_000, 2 * distinct))]))
-    assert len(count._smallest) == 1_024
-    assert abs(count.estimate - distinct) < 0.12 * distinct
