@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from airflow_provider_adobe_target.client.rate_limit import limiter
 from airflow_provider_adobe_target.concurrency import file_lock
+from support.redis_server import redis, redis_server  # noqa: F401  # fixtures
 
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("suite", deadline=None, max_examples=100, suppress_health_check=CHECKS)

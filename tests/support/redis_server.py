@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,8 +62,14 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def client(self) -> Any:
+        """Return a client, which the caller closes."""
+        from redis import Redis
+
+        return Redis(**self.options)
+
     @property
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """Return the keyword arguments of a client."""
         return {"host": "127.0.0.1", "port": self.port}
 
@@ -76,3 +83,20 @@ def running_redis() -> Iterator[RedisServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    """Return a server for all tests of a module."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """Return an empty server, which runs again after the test."""
+    with redis_server.client() as client:
+        client.flushall()
+    yield redis_server
+    redis_server.stop()
+    redis_server.start()

@@ -8,40 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_adobe_target.client.rate_limit import redis_document
 from airflow_provider_adobe_target.client.rate_limit.daily import DailyRateLimiter
 from airflow_provider_adobe_target.client.rate_limit.daily_count import SharedQuota, reserve
 from airflow_provider_adobe_target.client.rate_limit.redis_limiter import MachineRecord
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.concurrency import file_lock
-from support.clocks import StillClock
-from support.redis_server import running_redis
 
 DAY = 86_400
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = StillClock()
-    monkeypatch.setattr(redis_document, "seconds", lambda moment: clock.time)
-    return clock
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def redis(server):
-    from redis import Redis
-
-    with Redis(**server.options) as client:
-        client.flushall()
-    yield server
-    server.stop()
-    server.start()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from airflow_provider_adobe_target.client.rate_limit.store import FileStore
 from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.concurrency import file_lock
 from support.clocks import StillClock
+from support.permits import take
 
 TOKEN = "bbf8ae69-6e29-4b8e-b3d6-f7567723f5b0"
 
@@ -37,12 +38,6 @@ def budget_of(clock):
         return shared_rate_limiter(TargetSettings.from_fields(client_code, TOKEN, host, None, extra), clock)
 
     return make
-
-
-def take(budget):
-    """Take a permit as one call does that ends at once, and return the seconds to wait where there is none."""
-    with budget.permit() as permit:
-        return permit.try_acquire()
 
 
 @contextmanager
