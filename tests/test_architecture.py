@@ -42,6 +42,7 @@ OF_THE_REPOSITORY = {
     "test_check_language.py",
     "test_distribution.py",
     "test_docs.py",
+    "test_docs_links.py",
     "test_troubleshooting.py",
 }
 

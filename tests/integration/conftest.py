@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,3 +42,22 @@ def run_dag(airflow: RealAirflow, sandbox: Sandbox) -> Callable[..., Any]:
         return airflow.run(source, **{"AIRFLOW_CONN_ADOBE_TARGET_DEFAULT": connection(sandbox), **environment})
 
     return run
+
+
+@pytest.fixture
+def task(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Return a function that makes a task of the sandbox. Its waits are short, and one missing status is final."""
+    from airflow_provider_adobe_target.client.endpoints import batch_status
+    from airflow_provider_adobe_target.concurrency import clock
+    from support.upload_task import FastClock, UploadTask
+
+    monkeypatch.setattr(clock, "SYSTEM", FastClock())
+    monkeypatch.setattr(batch_status, "_LOST_ATTEMPTS", 1)
+    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", connection(sandbox))
+    return lambda **arguments: UploadTask(tmp_path, **arguments)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return a function that returns the log so far: Airflow's task logger uses standard output, or logging."""
+    return lambda: caplog.text + capsys.readouterr().out

@@ -61,13 +61,13 @@ def test_events_have_counts_and_no_values(run, airflow):
     assert set(run.states.values()) == {"success"}
     found = events(airflow, run)
     names = ["tier", "home.city"]
-    expected = {"rows_sent": 1, "rows_rejected": 1, "batches": 1, "status": "complete", "attributes": names}
+    expected = {"rows_sent": 1, "rows_rejected": 1, "batches": 1, "status": "partial", "attributes": names}
     uri = "adobetarget://acme/thirdPartyId"
     assert found["worker"] == found["deferred"] == (uri, expected)
     assert found["not_waiting"] == (uri, {**expected, "status": "submitted"})
     assert found["dry"] == (uri, {**expected, "status": "dry_run"})
-    assert found["partial"] == (uri, {**expected, "status": "partial"})
-    one = {**expected, "rows_rejected": 0, "attributes": ["tier"]}
+    assert found["partial"] == (uri, expected)
+    one = {**expected, "rows_rejected": 0, "status": "complete", "attributes": ["tier"]}
     assert found["function"] == (uri, one)
     assert found["single"] == (uri, {**one, "batches": 0})
     assert found["other_account"] == ("adobetarget://other/thirdPartyId", {})

@@ -51,7 +51,7 @@ def test_complete_events_have_inputs_outputs_and_counts(airflow, sandbox, tmp_pa
         assert output["outputFacets"]["outputStatistics"]["rowCount"] == 1
         facet = event["run"]["facets"]["adobeTarget"]
         assert {name: facet[name] for name in ("status", "rowsRead", "rowsSent", "rowsRejected", "batches")} == {
-            "status": "complete",
+            "status": "partial",
             "rowsRead": 2,
             "rowsSent": 1,
             "rowsRejected": 1,

@@ -74,7 +74,7 @@ def test_rows_batches_and_outcomes_are_counted(airflow, statsd, sandbox):
     assert {name: of_upload.get(name) for name in counts} == counts
     outcomes = {(name, task) for name, task in found if name.startswith("runs_")}
     assert outcomes == {
-        ("runs_complete", "upload"),
+        ("runs_partial", "upload"),
         ("runs_complete", "deferred"),
         ("runs_dry_run", "dry"),
         ("runs_skipped", "empty"),

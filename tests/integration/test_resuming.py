@@ -1,31 +1,19 @@
-"""What a task does when it is tried again, and when Adobe Target loses or drops a batch. The sandbox is the witness."""
+"""Retries of a task, and batches that Adobe Target loses or does not complete."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from types import SimpleNamespace
 
-import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_adobe_target.client.endpoints import batch_status
-from airflow_provider_adobe_target.client.session import Session
-from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
-from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
 from support.real_airflow import connection
+from support.upload_task import ROWS, WAITING
 
-try:
-    from airflow.sdk.exceptions import TaskDeferred
-except ImportError:
-    from airflow.exceptions import TaskDeferred
-
-ROWS = [{"thirdPartyId": f"U{number}", "tier": "gold" * number} for number in range(1, 6)]
 STUCK = Answer(200, "<response><status>stuck</status><batchSize>1</batchSize></response>")
 FORGOTTEN = Answer(404, "<response><success>false</success></response>")
 COMPLETE = Answer(200, "<response><status>complete</status><batchSize>1</batchSize></response>")
@@ -34,103 +22,11 @@ LOST = Answer.real(reset="after")
 UNAVAILABLE = Answer(500)
 
 
-class Impatient(clock.SystemClock):
-    """The system's clock, for whose sleepers time flies."""
-
-    def __init__(self):
-        self.skipped = 0.0
-
-    def now(self):
-        return super().now() + self.skipped
-
-    def monotonic(self):
-        return super().monotonic() + self.skipped
-
-    def sleep(self, seconds):
-        super().sleep(min(seconds, 0.02))
-        self.skipped += max(0.0, seconds - 0.02)
-
-    async def asleep(self, seconds):
-        await super().asleep(min(seconds, 0.02))
-        self.skipped += max(0.0, seconds - 0.02)
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    monkeypatch.setattr(clock, "SYSTEM", Impatient())
-
-
-@pytest.fixture(autouse=True)
-def _lost_at_once(monkeypatch):
-    """How often a status must be missing is tested elsewhere."""
-    monkeypatch.setattr(batch_status, "_LOST_ATTEMPTS", 1)
-
-
-class Task:
-    """One task instance, which is tried as often as :meth:`run` is called."""
-
-    def __init__(self, tmp_path, **arguments):
-        self.arguments = {
-            "data": ROWS,
-            "max_rows_per_file": 1,
-            "max_concurrent_uploads": 1,
-            "poll_interval": 0.01,
-            "deferrable": False,
-            "checkpoint_path": str(tmp_path / "receipts.json"),
-            **arguments,
-        }
-        self.pushed = {}
-        ti = SimpleNamespace(dag_id="dag", task_id="up", run_id="run", map_index=-1)
-        ti.xcom_push = lambda key, value: self.pushed.update({key: value})
-        ti.xcom_pull = lambda task_ids, key, map_indexes: self.pushed.get(key)
-        self.context = {"ti": ti}
-
-    def run(self, **arguments):
-        self.pushed.clear()
-        operator = BulkProfileUpdateOperator(task_id="up", **{**self.arguments, **arguments})
-        try:
-            return operator.execute(self.context)
-        except TaskDeferred as deferred:
-            return self.resume(operator, deferred)
-
-    def resume(self, operator, deferred):
-        """Do what the triggerer does, and what the worker does then."""
-
-        async def event():
-            async for event in deferred.trigger.run():
-                return json.loads(json.dumps(event.payload))
-
-        try:
-            method = getattr(operator, deferred.method_name)
-            return method(self.context, asyncio.run(event()), **(deferred.kwargs or {}))
-        except TaskDeferred as again:
-            return self.resume(operator, again)
-
-
-@pytest.fixture
-def task(sandbox, monkeypatch, tmp_path):
-    monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", connection(sandbox))
-    return lambda **arguments: Task(tmp_path, **arguments)
-
-
-@pytest.fixture
-def logged(caplog, capsys):
-    """Return all that was logged so far: Airflow's task logger writes to standard output, or to logging."""
-    return lambda: caplog.text + capsys.readouterr().out
-
-
 def submits(sandbox):
-    """The ids that came in, a submit each, whether Target took them or not."""
+    """Return the ids of all submitted rows, also of those that were not accepted."""
     return [
         call.body.rpartition(b"\n")[2].partition(b",")[0].decode() for call in sandbox.calls if call.route == "submit"
     ]
-
-
-WAITING = pytest.mark.parametrize(
-    "waiting",
-    [{"deferrable": False}, {"deferrable": True}, {"guaranteed_upload": True}],
-    ids=["in the worker", "deferred", "after each file"],
-)
 
 
 @WAITING
@@ -350,53 +246,6 @@ def test_a_choice_that_is_none_is_refused_before_any_call(task, sandbox, rule):
     with pytest.raises(AirflowFailException, match=f"{rule}='again'"):
         task(**{rule: "again"}).run()
     assert sandbox.calls == []
-
-
-# ------ rows that Target refuses
-
-
-@WAITING
-def test_rows_that_target_lists_as_failed_are_among_the_rejects(task, sandbox, tmp_path, waiting):
-    sandbox.settings.fail_ids = ("U2", "U4")
-    rows = [*ROWS, {"thirdPartyId": None, "tier": "x"}]
-    report = task(data=rows, max_failed_pct=50, rejects_path=str(tmp_path / "rejects"), **waiting).run()
-    rejects = pq.read_table(report["rejects_path"]).to_pylist()
-    assert [(row["row_number"], row["thirdPartyId"], row["tier"], row["reject_reason"]) for row in rejects] == [
-        (5, None, "x", "missing_id"),
-        (1, "U2", "gold" * 2, "refused_by_target"),
-        (3, "U4", "gold" * 4, "refused_by_target"),
-    ]
-    assert report["rejected_by_reason"] == {"missing_id": 1}
-    assert report["rows_sent"] == 5
-    assert sum(batch["failed_updates"] for batch in report["batches"]) == 2
-
-
-def test_refused_rows_are_kept_where_they_fail_the_task(task, sandbox, tmp_path):
-    sandbox.settings.fail_ids = ("U2",)
-    with pytest.raises(AirflowFailException, match="max_failed_pct"):
-        task(rejects_path=str(tmp_path / "rejects")).run()
-    [file] = (tmp_path / "rejects").iterdir()
-    assert pq.read_table(file)["thirdPartyId"].to_pylist() == ["U2"]
-
-
-def test_refused_ids_are_not_in_xcom_or_checkpoints(task, sandbox, tmp_path, logged):
-    sandbox.settings.fail_ids = ("U2",)
-    task = task(max_failed_pct=50, rejects_path=str(tmp_path / "rejects"), deferrable=True)
-    report = task.run()
-    kept = (tmp_path / "receipts.json").read_text()
-    for text in (json.dumps(report), json.dumps(task.pushed), kept, logged()):
-        assert "U2" not in text
-
-
-def test_the_verdict_stands_where_refused_rows_cannot_be_kept(task, sandbox, tmp_path, logged, monkeypatch):
-    def failed_ids(session, batches):
-        raise AdobeTargetUnavailableError("no answer")
-
-    monkeypatch.setattr(Session, "failed_ids", failed_ids)
-    sandbox.settings.fail_ids = ("U2",)
-    report = task(max_failed_pct=50, rejects_path=str(tmp_path / "rejects")).run()
-    assert report["batches"][1]["failed_updates"] == 1
-    assert "cannot be kept: no answer" in logged()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ import io
 import json
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -388,32 +386,6 @@ def many_runs(ten_thousand, monkeypatch):
 
 def test_the_ten_thousand_runs_are_all_counted(client, many_runs):
     assert facts(client.get("/", params={"days": "30"}))["Runs"] == "10.0 k"
-
-
-# The plugin
-
-
-def test_the_plugin_imports_nothing_of_the_page():
-    code = """
-import sys
-import airflow_provider_adobe_target.ui.plugin as plugin
-[app] = plugin.AdobeTargetPlugin.fastapi_apps
-print([name for name in sys.modules if name.startswith("airflow_provider_adobe_target.ui.")])
-print([name for name in ("pyarrow", "pandas") if name in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-2:] == ["['airflow_provider_adobe_target.ui.plugin']", "[]"]
-
-
-def test_the_views_of_the_plugin_are_distinct_and_below_its_prefix():
-    from airflow_provider_adobe_target.ui.pages import PREFIX as OF_PAGES
-    from airflow_provider_adobe_target.ui.plugin import PREFIX, AdobeTargetPlugin
-
-    views = AdobeTargetPlugin.external_views
-    assert len({view["url_route"] for view in views}) == len(views)
-    assert {view["destination"] for view in views} == {"nav", "dag", "dag_run", "task", "task_instance"}
-    assert all(view["href"].startswith(f"{PREFIX}/") for view in views)
-    assert OF_PAGES == PREFIX
 
 
 def test_static_files_are_there(client):
