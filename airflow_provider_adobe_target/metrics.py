@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.outcome import outcome_of
 
 PREFIX = "adobe_target"
 ROW_COUNTS = ("rows_read", "rows_sent", "rows_rejected", "rows_empty", "rows_unchanged", "rows_linked")
@@ -22,7 +21,7 @@ def count_report(task: Any, report: Mapping[str, Any]) -> None:
     for name in ROW_COUNTS:
         _count(name, report.get(name), tags)
     _count_batches([Batch.from_dict(entry) for entry in report.get("batches") or ()], tags)
-    _count(f"runs_{outcome_of(report)}", 1, tags)
+    _count(f"runs_{report['outcome']}", 1, tags)
 
 
 def count_failure(task: Any, error: BaseException) -> None:

@@ -28,10 +28,10 @@ class OutcomeLimits:
     """Limits on the outcome of all batches together.
 
     :param max_failed_pct: Percentage of rows, 0 to 100, that may have failed.
-    :param max_not_found_pct: Percentage of rows, 0 to 100, whose id Target may not know. None for no limit.
+    :param max_not_found_pct: Percentage of rows, 0 to 100, that may have no profile. None for no limit.
     :param max_failed_rows: Number of rows that may have failed. If ``max_failed_pct`` is 0, only this limit applies.
         None for no limit.
-    :param max_not_found_rows: Number of rows whose id Target may not know. None for no limit.
+    :param max_not_found_rows: Number of rows that may have no profile. None for no limit.
     """
 
     max_failed_pct: float = 0.0
@@ -48,7 +48,7 @@ class OutcomeLimits:
 
     @property
     def counts_not_found(self) -> bool:
-        """Whether there is a limit on ids that Target does not know."""
+        """Whether there is a limit on ids without a profile."""
         return self.max_not_found_pct is not None or self.max_not_found_rows is not None
 
 
@@ -91,23 +91,24 @@ def _first(sentences: list[str]) -> list[str]:
 
 
 def outcome_of(batches: Sequence[Batch], rows_rejected: int) -> str:
-    """Return the outcome of an upload that did not fail.
+    """Return the outcome of a task that did not fail.
 
     :param batches: All batches.
     :param rows_rejected: Number of rows that were not sent because they are invalid.
-    :return: ``dry_run``, ``submitted`` if a batch is not final, ``partial`` if rows were rejected, failed or not found,
-        otherwise ``complete``.
+    :return: ``dry_run`` if the batches are those of a dry run, ``submitted`` if a batch is not final, ``partial`` if
+        rows were rejected, failed or not found or a batch did not complete, otherwise ``complete``.
     """
     if batches and all(batch.is_planned for batch in batches):
         return "dry_run"
     if not all(batch.final for batch in batches):
         return "submitted"
     lost = sum((batch.failures or 0) + (batch.profiles_not_found or 0) for batch in batches)
-    return "partial" if lost or rows_rejected else "complete"
+    is_partial = lost or rows_rejected or any(batch.status != COMPLETE for batch in batches)
+    return "partial" if is_partial else "complete"
 
 
 def _few_found(batches: Sequence[Batch]) -> list[str]:
-    """Warn if Target does not know most ids, which a wrong id column or id_type explains better than new customers."""
+    """Warn if most ids have no profile, which a wrong id column or id_type explains better than new customers."""
     rows = sum(_rows(batch) or 0 for batch in batches)
     not_found = sum(batch.profiles_not_found or 0 for batch in batches)
     if not rows or 2 * not_found <= rows:
@@ -136,7 +137,7 @@ def _problems_of(batch: Batch) -> list[str]:
         return [f"Batch {batch.batch_id} is stuck: Target will not complete it. Part of its rows may be applied."]
     if batch.status == LOST:
         return [
-            f"Batch {batch.batch_id}: status lost. Target no longer knows it; the outcome of its rows is unknown. "
+            f"Batch {batch.batch_id}: status lost. Target no longer has it; the outcome of its rows is unknown. "
             "Sending the same rows again is safe."
         ]
     if batch.status != COMPLETE:

@@ -20,7 +20,6 @@ from attrs import define
 from openlineage.client.facet_v2 import RunFacet
 
 from airflow_provider_adobe_target.assets.adobe_target import dataset_name, profile_uri
-from airflow_provider_adobe_target.outcome import outcome_of
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ def _output(report: Mapping[str, Any], attribute_names: Any) -> OutputDataset:
 
 def _run_facet(report: Mapping[str, Any]) -> AdobeTargetRunFacet:
     return AdobeTargetRunFacet(
-        status=outcome_of(report),
+        status=report["outcome"],
         rowsRead=report["rows_read"],
         rowsSent=_rows_sent(report),
         rowsRejected=report["rows_rejected"],

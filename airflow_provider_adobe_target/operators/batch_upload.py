@@ -16,7 +16,6 @@ from airflow_provider_adobe_target.execution_timeout import deferral_timeout, ea
 from airflow_provider_adobe_target.links.adobe_target import ActivitiesLink, BatchStatusLink, push_links
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator, exclusive_run
 from airflow_provider_adobe_target.operators.observers import Observed, observed
-from airflow_provider_adobe_target.sync_log.recorded import recorded
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.load.file_upload import FileUpload
@@ -43,7 +42,6 @@ class BatchUploadOperator(Observed, AdobeTargetOperator):
     _file_upload: FileUpload | None = None
     _ends_at: float | None = None
 
-    @recorded
     @observed
     def execute(self, context: Context) -> dict[str, Any]:
         """Send the files, and wait for the batches.
@@ -61,7 +59,6 @@ class BatchUploadOperator(Observed, AdobeTargetOperator):
             with self._exclusive_run(context):
                 return self._started(self._upload(context)).run(self._wait)
 
-    @recorded
     @observed
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Evaluate the batches after the deferral; returns and raises as :meth:`execute`."""

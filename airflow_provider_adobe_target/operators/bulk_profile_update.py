@@ -53,7 +53,7 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
     :param attribute_case: ``lower`` writes attribute names in lower case, for databases that fold names to upper case.
         Parameter names in ``attributes`` are not changed.
     :param fallback_id_column: Column of ids of the other type, for rows without an id in ``id_column``. They are sent
-        in files of their own.
+        in separate files.
     :param derived: Further attributes of each row: constants, templates over columns, functions, and stamps of the run.
         They are never rendered.
     :param limit_rows: Number of rows that are read at most, for a first upload. Default: all.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
+from airflow_provider_adobe_target.client.verdict import outcome_of
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
@@ -17,7 +18,6 @@ from airflow_provider_adobe_target.load.link_writer import LinkWriter
 from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
 from airflow_provider_adobe_target.operators.observers import Observed, observed
-from airflow_provider_adobe_target.sync_log.recorded import recorded
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
@@ -146,7 +146,6 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
         self._folder = TempFolder()
         self._check_arguments()
 
-    @recorded
     @observed
     def execute(self, context: Context) -> dict[str, Any]:
         """Link the ids of all rows.
@@ -278,6 +277,7 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
             "client_code": self.hook.settings.client_code,
             "mbox": self.mbox,
             "dry_run": self.is_dry_run,
+            "outcome": "dry_run" if self.is_dry_run else outcome_of((), run.rows_rejected),
             **self._counts(run, links),
             "values_replaced": 0,  # JSON has no delimiter that a value could contain
             **places,

@@ -1,4 +1,4 @@
-"""What Airflow learns when a task ends: asset events, metrics and lineage. None of them contains an id or a value."""
+"""The results of a task in Airflow: log, asset events, metrics and lineage. None of them contains an id or a value."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from urllib.parse import urlsplit
 from airflow_provider_adobe_target.assets.adobe_target import SCHEME, profile_uri
 from airflow_provider_adobe_target.load.report_text import batch_lines, count_lines
 from airflow_provider_adobe_target.metrics import count_failure, count_report
-from airflow_provider_adobe_target.outcome import outcome_of
+from airflow_provider_adobe_target.sync_log.recorded import continues_later, recorded
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
-
-_NOT_THE_END = ("TaskDeferred", "AirflowRescheduleException")  # the task continues later
 
 
 class Observed:
@@ -40,14 +38,18 @@ class Observed:
 
 
 def observed(method: F) -> F:
-    """Decorate ``execute`` and ``execute_complete``. An error of an observer is only a warning."""
+    """Decorate ``execute`` and ``execute_complete`` of operators with a report, instead of :func:`recorded`.
+
+    The task run is recorded in the sync log, logged, and reported as asset events and metrics. An error of these is
+    only a warning.
+    """
 
     @functools.wraps(method)
     def run(self: Any, context: Context, *arguments: Any, **named: Any) -> Any:
         try:
             report = method(self, context, *arguments, **named)
         except BaseException as error:
-            if type(error).__name__ not in _NOT_THE_END:
+            if not continues_later(error):
                 _notify("metrics", count_failure, self, error)
             raise
         self.last_report = report
@@ -56,7 +58,7 @@ def observed(method: F) -> F:
         _notify("metrics", count_report, self, report)
         return report
 
-    return cast(F, run)
+    return recorded(cast(F, run))
 
 
 def _notify(name: str, observer: Callable[..., None], *arguments: Any) -> None:
@@ -100,14 +102,14 @@ def event_extra(report: Mapping[str, Any], attribute_names: Iterable[str]) -> di
 
     :param report: Report of the task.
     :param attribute_names: Names of the attributes.
-    :return: ``rows_sent``, ``rows_rejected``, number of ``batches``, ``status`` as :func:`outcome_of`, and names of
+    :return: ``rows_sent``, ``rows_rejected``, number of ``batches``, the ``outcome`` as ``status``, and names of
         ``attributes``.
     """
     return {
         "rows_sent": report.get("rows_sent", report.get("rows_linked", 0)),
         "rows_rejected": report.get("rows_rejected", 0),
         "batches": len(report.get("batches") or ()),
-        "status": outcome_of(report),
+        "status": report["outcome"],
         "attributes": list(attribute_names),
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.endpoints.profile import room_in_update
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND
+from airflow_provider_adobe_target.client.verdict import outcome_of
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import ProfileDataError, ProfileNotFoundError
@@ -31,7 +32,6 @@ from airflow_provider_adobe_target.load.single_update import prepare_update
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument, check_ledger
 from airflow_provider_adobe_target.operators.observers import Observed, observed
-from airflow_provider_adobe_target.sync_log.recorded import recorded
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, AirflowSkipException, conf
 
 if TYPE_CHECKING:
@@ -178,7 +178,6 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
         """Start a mapped task, as with every operator. Profile values and rows are hidden."""
         return HidingPartial(super().partial(**with_hidden_profile(arguments)))
 
-    @recorded
     @observed
     def execute(self, context: Context) -> dict[str, Any]:
         """Update the profile, or the profiles.
@@ -195,7 +194,6 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
                 return self._update_rows(context)
             return self._update_one(clocks.SYSTEM.now() + self.timeout)
 
-    @recorded
     @observed
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Look up the profile again after the deferral; returns and raises as :meth:`execute`."""
@@ -321,6 +319,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
             "client_code": self.hook.settings.client_code,
             "id_type": pipeline.id_type,
             "dry_run": self.is_dry_run,
+            "outcome": "dry_run" if self.is_dry_run else outcome_of((), pipeline.rows_rejected),
             **pipeline.counts,
             **(stage.report() if stage else {}),
             "rejects_path": rejects_path,

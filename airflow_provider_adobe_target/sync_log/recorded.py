@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 NO_RECORDER = NoRecorder()
 
-# Raised by Airflow where the task goes on later. Their modules differ between versions.
+# Raised by Airflow if the task continues later. Their modules differ between versions.
 _NOT_THE_END = ("TaskDeferred", "AirflowRescheduleException")
 _SOURCES = ("sql", "path", "data", "profile_id")
 
@@ -72,13 +72,21 @@ def _begin(recorder: NoRecorder, *, is_resumed: bool) -> None:
 
 
 def _end(recorder: NoRecorder, error: BaseException) -> None:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names.intersection(_NOT_THE_END):
+    if continues_later(error):
         recorder.deferred()
-    elif "AirflowSkipException" in names:
+    elif "AirflowSkipException" in _class_names(error):
         recorder.finished(None, task_failed=False)
     else:
         recorder.finished(None, task_failed=True, error=type(error).__name__)
+
+
+def continues_later(error: BaseException) -> bool:
+    """Return whether an exception defers or reschedules the task, which is not an error."""
+    return bool(_class_names(error).intersection(_NOT_THE_END))
+
+
+def _class_names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
 
 
 def _recorder(task: Any, context: Context) -> NoRecorder:

@@ -311,6 +311,10 @@ def test_the_outcome_of_final_batches(counters, rejected, outcome):
     assert outcome_of([batch(**counters)], rejected) == outcome
 
 
+def test_the_outcome_of_a_batch_that_did_not_complete_is_partial():
+    assert outcome_of([batch(10, status="stuck")], 0) == "partial"
+
+
 def test_the_outcome_of_batches_that_are_not_final():
     submitted = batch(1, status="submitted")
     assert outcome_of([batch(1), submitted], 0) == "submitted"

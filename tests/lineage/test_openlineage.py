@@ -13,6 +13,7 @@ REPORT = {
     "client_code": "ACME",
     "id_type": "thirdPartyId",
     "dry_run": False,
+    "outcome": "partial",
     "rows_read": 3,
     "rows_sent": 2,
     "rows_rejected": 1,
@@ -66,6 +67,7 @@ def test_links_are_counted_as_rows_sent():
     )
     task.last_report = {
         "client_code": "acme",
+        "outcome": "partial",
         "rows_read": 2,
         "rows_linked": 1,
         "rows_rejected": 1,

@@ -93,6 +93,7 @@ def test_rows_become_updates_and_the_counts_add_up(sandbox, tmp_path):
         "client_code": "acme",
         "id_type": "thirdPartyId",
         "dry_run": False,
+        "outcome": "partial",
         "rows_read": 67,
         "rows_sent": 60,
         "rows_rejected": 6,

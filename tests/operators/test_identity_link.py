@@ -103,6 +103,7 @@ def test_the_ids_of_a_row_are_linked_to_one_profile(sandbox, link):
         "client_code": "acme",
         "mbox": "warehouse-link",
         "dry_run": False,
+        "outcome": "complete",
         "rows_read": 2,
         "values_replaced": 0,
         "rows_linked": 2,

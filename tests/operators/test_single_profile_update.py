@@ -171,6 +171,7 @@ def test_values_are_written_as_in_bulk_and_everything_is_encoded(sandbox):
         "client_code": "acme",
         "id_type": "thirdPartyId",
         "dry_run": False,
+        "outcome": "complete",
         "rows_read": 1,
         "rows_sent": 1,
         "rows_rejected": 0,
