@@ -171,9 +171,9 @@ EXTRA_FIELDS = (
     ),
     ExtraField(
         "rate_limit_conn_id",
-        "Shared call budget",
-        "The id of a Redis connection that all machines use for one call budget. Calls a minute are then those of all "
-        "machines together. Default: each machine has a budget of its own.",
+        "Shared rate limit",
+        "The id of a Redis connection that all machines use for one rate limit. Calls per minute are then those of all "
+        "machines together. Default: each machine has a limit of its own.",
         placeholder="redis_default",
     ),
     ExtraField(

@@ -38,7 +38,7 @@ def earlier(deadline: float, ends_at: float | None) -> float:
 
 
 def check_execution_end(ends_at: float | None) -> None:
-    """Raise the exception of ``execution_timeout`` if its time is over.
+    """Raise the exception of ``execution_timeout`` if it has expired.
 
     :raises AirflowTaskTimeout: If ``ends_at`` has passed.
     """

@@ -67,7 +67,7 @@ def _check(file: str, max_problems: int, *, strict: bool) -> dict[str, Any]:
 
 
 def _first(problems: list[Problem], count: int) -> list[Problem]:
-    """Return the first problems, ordered by severity of place: the whole file, then by line and column."""
+    """Return the first problems, ordered by position: the whole file first, then by line and column."""
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))[:count]
 
 

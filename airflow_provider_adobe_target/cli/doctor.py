@@ -1,4 +1,4 @@
-"""``adobe-target doctor``: find out why uploads do not work on this machine."""
+"""``adobe-target doctor``: find the reasons why uploads do not work on this machine."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _temporary_folder() -> Finding:
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Finding("temporary folder", ERROR, str(error), "Let TMPDIR name a folder that can be written to.")
+        return Finding("temporary folder", ERROR, str(error), "Set TMPDIR to a writable folder.")
     message = f"{free / 1e9:,.1f} GB free in {folder}"
     if free >= _WANTED_SPACE:
         return Finding("temporary folder", OK, message)

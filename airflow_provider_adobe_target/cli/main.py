@@ -75,7 +75,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 @click.option("-q", "--quiet", is_flag=True, help="Show neither progress bars nor warnings.")
 @click.pass_context
 def cli(ctx: click.Context, verbose: int, quiet: bool) -> None:
-    """Send customer profiles to Adobe Target, and look at batch files, batches and profiles, without a DAG."""
+    """Send customer profiles to Adobe Target, and inspect batch files, batches and profiles, without a DAG."""
     if os.environ.get("NO_COLOR"):
         ctx.color = False
     output.configure_logging(verbose, quiet=quiet)

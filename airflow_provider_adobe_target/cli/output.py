@@ -113,7 +113,7 @@ def configure_logging(verbosity: int, *, quiet: bool) -> None:
 
 @contextmanager
 def messages_to(write: Callable[[str], object]) -> Iterator[None]:
-    """Let another function print messages, such as one that keeps a progress bar below them."""
+    """Set the function that prints messages, for example above a progress bar."""
     global _write_message
     previous, _write_message = _write_message, write
     try:
@@ -124,7 +124,7 @@ def messages_to(write: Callable[[str], object]) -> Iterator[None]:
 
 @contextmanager
 def airflow_on_stderr() -> Iterator[None]:
-    """Let what Airflow prints on standard output, such as log records, go to standard error."""
+    """Redirect what Airflow prints on standard output, such as log records, to standard error."""
     saved, sys.stdout = sys.stdout, sys.stderr
     try:
         yield

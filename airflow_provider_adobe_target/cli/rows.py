@@ -142,7 +142,7 @@ class UrlDatabase:
             engine = create_engine(self._url, poolclass=NullPool)
         except (ArgumentError, NoSuchModuleError):
             raise click.UsageError(
-                "--sql-url is not a URL that SQLAlchemy knows. Write duckdb:///file, sqlite:///file or "
+                "--sql-url is not a URL that SQLAlchemy supports. Write duckdb:///file, sqlite:///file or "
                 "postgresql://user@host/database."
             ) from None
         pooled = engine.raw_connection()

@@ -82,12 +82,12 @@ _ROW_OPTIONS = (
     _choice("--api-version", ["v2", "v1"], "v2 creates profiles that do not exist, v1 does not."),
     _whole_number("--max-rows-per-file", 50_000, 499_999, "Rows per batch file, at most 499999."),
     _whole_number("--max-bytes-per-file", 49_000_000, 49_999_999, "Bytes per batch file, at most 49999999."),
-    click.option("--fail-on-invalid", is_flag=True, help="End at the first bad row, before anything is sent."),
-    _percentage("--max-invalid-pct", None, "A higher percentage of bad rows ends the run before anything is sent."),
+    click.option("--fail-on-invalid", is_flag=True, help="End at the first invalid row, before anything is sent."),
+    _percentage("--max-invalid-pct", None, "A higher percentage of invalid rows ends the run before anything is sent."),
     _choice("--on-duplicate-id", ["first", "last", "fail"], "Row of an id that is sent."),
     _choice("--on-risky-value", ["replace", "reject", "encode"], "A comma or line break in a value."),
     _whole_number("--max-value-length", 5_000, 1_000_000, "Characters. A longer value makes the row bad."),
-    click.option("--rejects-path", metavar="FOLDER", help="Local folder for a Parquet file of the bad rows."),
+    click.option("--rejects-path", metavar="FOLDER", help="Local folder for a Parquet file of the rejected rows."),
     _choice("--on-no-rows", ["succeed", "fail"], "If the source has no rows."),
 )
 _SEND_OPTIONS = (

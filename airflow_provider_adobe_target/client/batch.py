@@ -124,12 +124,12 @@ class Batch(BatchStatus):
 
     @property
     def is_planned(self) -> bool:
-        """Whether the batch belongs to a dry run, so that Target does not know it."""
+        """Whether the batch belongs to a dry run, and was not sent to Target."""
         return self.status == DRY_RUN and self.status_url is None
 
     @property
     def final(self) -> bool:
-        """Whether the status cannot change any more: Target has finished the batch, or does not know it."""
+        """Whether the status cannot change any more: Target has finished the batch, or does not have it."""
         return self.status in _FINAL or self.is_planned
 
     @property

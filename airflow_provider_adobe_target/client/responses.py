@@ -57,7 +57,7 @@ def raise_for_response(
     settings: TargetSettings,
     response: Response,
     subject: str,
-    said: str,
+    detail: str,
     error: type[TargetRefusedError] = TargetRefusedError,
 ) -> NoReturn:
     """Raise for a response that a retry would not change.
@@ -65,7 +65,7 @@ def raise_for_response(
     :param settings: Connection settings.
     :param response: Response.
     :param subject: Description of the request, for the message.
-    :param said: Text of the response, for the message.
+    :param detail: Text of the response, for the message.
     :param error: Class of the exception.
     :raises TargetRefusedError: Always.
     """
@@ -76,7 +76,7 @@ def raise_for_response(
         )
     what = f"HTTP {response.status} with {_kind(response)}"
     hint = _HINTS.get(response.status, "") if not response.ok else "A proxy may have responded instead of Target."
-    text = scrub(settings, said)
+    text = scrub(settings, detail)
     raise error(" ".join(filter(None, (f"Target refused {subject}: {what}.", hint, text and f"Response: {text}"))))
 
 

@@ -91,7 +91,7 @@ class TargetSettings:
         the word ``client``.
     :param sync_log: ID of an Airflow connection, or a folder, where task runs are recorded, if any.
     :param sync_log_keep_days: Age in days from which records are deleted. None: they are kept.
-    :param rate_limit_conn_id: Connection id of the Redis server that holds the call budget of all machines, if any.
+    :param rate_limit_conn_id: Connection id of the Redis server that all machines use for the rate limit, if any.
     :param redis: Keyword arguments of ``redis.Redis`` for that server.
     :param block_attributes: Names or patterns of attributes that no task may send.
     :param hash_salt: Key of the digests of hashed attributes, if any.

@@ -28,7 +28,7 @@ def cancel(stop: threading.Event, error: BaseException) -> None:
 
 @contextmanager
 def cancelled_by(stop: threading.Event) -> Iterator[None]:
-    """Let a stop event cancel what this thread does in the ``with`` block."""
+    """Cancel the waits of this thread in the ``with`` block if a stop event is set."""
     token = _stop.set(stop)
     try:
         yield

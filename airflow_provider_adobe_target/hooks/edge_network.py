@@ -30,11 +30,11 @@ class EdgeNetworkHook(AdobeTargetHook):
 
     @property
     def calls_authenticated(self) -> bool:
-        """Whether calls carry an access token."""
+        """Whether calls have an access token."""
         return self.settings.oauth is not None if self.authenticated is None else self.authenticated
 
     def authenticate(self) -> None:
-        """Request the access token before the first call, if calls carry one; raises as :meth:`interact`."""
+        """Request the access token before the first call, if calls have one; raises as :meth:`interact`."""
         if self.calls_authenticated:
             self.session.access_token()
 

@@ -1,4 +1,4 @@
-"""The Redis connection that holds the call budget of all machines."""
+"""The Redis connection that all machines use for the rate limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comment that tells the administrators of a warehouse which task runs a statement."""
+"""The comment that names the task of a statement, for the administrators of a warehouse."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ class Claim:
         if self.taken_at() is None:
             return all(file.state != SENDING for file in files) and self._is_complete(files)
         unclear = [file for file in self.files() if file.state == SENDING]
-        # A call of another machine may still be under way.
+        # A call of another machine may still be in progress.
         return bool(dead) or all(time.time() - file.at > LEASE_SECONDS for file in unclear)
 
     def discard(self) -> None:

@@ -91,7 +91,7 @@ def compact(table: LedgerTable, forgotten: pa.StringArray | None = None) -> int:
 def vacuum(table: LedgerTable, keep_days: float) -> None:
     """Delete files that no version of the last days needs.
 
-    Files that no commit refers to are deleted after a day at the earliest, because a commit may be under way.
+    Files that no commit refers to are deleted after a day at the earliest, because a commit may be in progress.
     """
     for hours, full in ((int(keep_days * 24), False), (max(24, int(keep_days * 24)), True)):
         table.snapshot().table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=full)

@@ -70,7 +70,7 @@ def markdown(
 
     :param files: Number of batch files.
     :param size: Bytes of the batch files.
-    :param calls_per_minute: Call budget of the task.
+    :param calls_per_minute: Rate limit of the task.
     """
     rows = [
         ("read", rows_read),
@@ -98,8 +98,8 @@ def markdown(
         lines.append(f"{counts.values_not_cleared:,} values are null, and Adobe Target keeps them (see null_values).")
     # One call sends a file, and at least one reads its status.
     minutes = 2 * files / calls_per_minute
-    budget = f"at least {minutes:.1f} minutes at {calls_per_minute:g} calls a minute"
-    lines.append(f"{files:,} files, {size:,} bytes, {budget}.")
+    duration = f"at least {minutes:.1f} minutes at {calls_per_minute:g} calls per minute"
+    lines.append(f"{files:,} files, {size:,} bytes, {duration}.")
     return "\n".join(lines)
 
 

@@ -38,7 +38,7 @@ class PlanRules:
 
     :param writer: DAG and task.
     :param as_of: Time of the rows.
-    :param now: Present time.
+    :param now: Current time.
     :param suppress: Ids that must not be sent.
     :param key: Key of the hashes, if the ledger keeps hashes.
     :param check_size: Function that returns a mask of outgoing rows that are too large.
@@ -189,7 +189,7 @@ class Planner:
         return ids if self._rules.key is None else keyed_hashes(ids, self._rules.key)
 
     def _missing(self, index: SourceIndex, incoming: Hashes) -> list[pa.StringArray]:
-        """Return the ids that left.
+        """Return the ids that are no longer in the rows.
 
         :raises LedgerLimitError: If there are too many.
         """

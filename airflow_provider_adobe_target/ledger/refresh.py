@@ -18,7 +18,7 @@ class Refresh:
     since its confirmation, hence at most ``days`` and one interval between runs later.
 
     :param days: Length of the period; None to refresh nothing.
-    :param now: Present time in microseconds.
+    :param now: Current time in microseconds.
     """
 
     days: float | None

@@ -1,4 +1,4 @@
-"""One run with a ledger: settle what others left, plan, claim, record each call, and settle."""
+"""One run with a ledger: settle unfinished claims of other runs, plan, claim, record each call, and settle."""
 
 from __future__ import annotations
 

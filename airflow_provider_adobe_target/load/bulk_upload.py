@@ -248,7 +248,7 @@ class BulkUpload(FileUpload):
             return None
         path = self._outputs.write_rejects(pipeline.rejects, self._outputs.rejects_path)
         if path:
-            log.info("%s bad rows are kept in %s", f"{pipeline.rows_rejected:,}", path)
+            log.info("%s rejected rows are written to %s", f"{pipeline.rows_rejected:,}", path)
         return path
 
     def _rescue_rejects(self, pipeline: ProfilePipeline) -> None:
@@ -256,7 +256,7 @@ class BulkUpload(FileUpload):
         try:
             self._write_rejects(pipeline)
         except Exception as error:
-            log.warning("The bad rows cannot be kept: %s", error)
+            log.warning("The rejected rows cannot be written: %s", error)
 
     def _write_refused_rows(self, batches: Sequence[Batch]) -> str | None:
         """Read the source again, and write the rows that Target lists as failed together with the rejected rows.

@@ -26,7 +26,7 @@ class StateStore:
     :param store: ``context["task_state_store"]``.
     """
 
-    _FILES_A_KEY = 100  # some 45 KB: Airflow wants values below 64 KB
+    _FILES_A_KEY = 100  # about 45 KB: Airflow recommends values below 64 KB
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -89,8 +89,8 @@ class CheckpointFile:
             ) from None
         if {**owner, "run_id": ""} != {**self._owner, "run_id": ""}:
             raise ProfileDataError(
-                f"checkpoint_path holds the checkpoint of another task: {self._path}. Give each task a path of its "
-                "own, each mapped one: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
+                f"checkpoint_path holds the checkpoint of another task: {self._path}. Give each task its "
+                "own path, each mapped one: '…/{{ ti.dag_id }}-{{ ti.task_id }}-{{ ti.map_index }}.json'."
             )
         return entries if owner == self._owner else {}
 

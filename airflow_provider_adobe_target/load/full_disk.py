@@ -33,10 +33,10 @@ def explain_full_disk(
         accepted = [batch for batch in batches() if not batch.is_planned]
         raise OSError(
             error.errno,
-            f"No space is left in {' or '.join(places)}. Room is needed for {files} files "
+            f"No space is left in {' or '.join(places)}. Space is needed for {files} files "
             f"of max_bytes_per_file={max_bytes:,} (for all files, where all rows are checked before the first "
-            "call), for all ids, and for rows that have to wait. Make room, let the environment variable TMPDIR "
-            "name a folder that has it, or lower max_bytes_per_file. Before this, Adobe Target accepted "
+            "call), for all ids, and for rows that are spilled. Free some space, set the environment variable TMPDIR "
+            "to a folder that has enough, or lower max_bytes_per_file. Before this, Adobe Target accepted "
             f"{len(accepted)} files with {sum(batch.rows or 0 for batch in accepted):,} rows: they are in XCom "
             "under 'batches'.",
         ) from error

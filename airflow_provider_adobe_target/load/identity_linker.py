@@ -45,7 +45,7 @@ def link_rows(
     :param mbox: Name of an mbox that no activity uses.
     :param max_workers: Maximum number of concurrent calls.
     :param calls_per_second: Maximum number of calls per second.
-    :param browser_interval: Seconds between two calls about one person or browser, each in a session of its own. 0 for
+    :param browser_interval: Seconds between two calls about one person or browser, each in its own session. 0 for
         calls without a pause, in one session per person.
     :raises AdobeTargetError: As :func:`~.link_person`.
     """
@@ -85,7 +85,7 @@ class PersonWorker:
 
     :param session: Session of the worker thread.
     :param mbox: Name of an mbox that no activity uses.
-    :param is_apart: Whether each call has a session of its own.
+    :param is_apart: Whether each call has its own session.
     """
 
     def __init__(

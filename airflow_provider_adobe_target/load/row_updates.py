@@ -158,14 +158,15 @@ class RowUpdates:
         reasons, sent = self._pipeline.rejects.by_reason, f"{self._pipeline.rows_sent:,}"
         if reasons[REFUSED]:
             raise TargetRefusedError(
-                f"Adobe Target refused {reasons[REFUSED]:,} rows; {sent} were sent. They are among the bad rows as "
-                f"{REFUSED!r}, which are kept where rejects_path is set."
+                f"Adobe Target refused {reasons[REFUSED]:,} rows; {sent} were sent. They are among the rejected rows "
+                f"as {REFUSED!r}, which are written if rejects_path is set."
             )
         if if_not_found == "fail" and reasons[NOT_FOUND]:
             raise ProfileNotFoundError(
                 f"Adobe Target has no profile for {reasons[NOT_FOUND]:,} rows, and a single update creates none; "
-                f"{sent} were sent. They are among the bad rows as {NOT_FOUND!r}, which are kept where rejects_path is "
-                "set. With if_not_found='skip' the task succeeds without them; BulkProfileUpdateOperator creates them."
+                f"{sent} were sent. They are among the rejected rows as {NOT_FOUND!r}, which are written if "
+                "rejects_path is set. With if_not_found='skip' the task succeeds without them; "
+                "BulkProfileUpdateOperator creates them."
             )
         if reasons[NOT_FOUND] and not self._pipeline.rows_sent:
             log.warning(
@@ -252,7 +253,7 @@ class RowUpdates:
         log.warning("%s The row is left out.", error)
 
     def _settle(self, block: UpdateBlock, sent: int, ends: dict[str, list[int]]) -> None:
-        details = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not take the update"}
+        details = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not accept the update"}
         for reason, indices in ends.items():
             if indices:
                 self._failed_ids.update(block.profiles.column("id").take(indices).to_pylist())

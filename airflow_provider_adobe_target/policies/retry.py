@@ -23,7 +23,7 @@ _MAX_DELAY = timedelta(days=1)  # the default of Airflow's [core] max_task_retry
 
 
 class AdobeTargetRetryPolicy(RetryPolicy):
-    """Retry temporary failures of Adobe Target after the required delay, and fail permanent ones at once.
+    """Retry temporary failures of Adobe Target after the required delay, and fail permanent ones immediately.
 
     Set it as ``retry_policy``, together with ``retries``, on an operator, a sensor or a ``@task`` that uses the hook::
 

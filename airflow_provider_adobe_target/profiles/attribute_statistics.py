@@ -93,8 +93,8 @@ class AttributeStatistics:
     def note_sources(self, sources: Mapping[str, tuple[str, pa.DataType | str]]) -> None:
         """Note the sources of attributes. The first type of a column that is not null is kept.
 
-        :param sources: Column and its Arrow type, by attribute name. For an attribute that is not a column, its name and
-            kind, such as ``stamp``.
+        :param sources: Column and its Arrow type, by attribute name. For an attribute that is not a column, its name
+            and kind, such as ``stamp``.
         """
         for name, source in sources.items():
             if self._sources.get(name, ("", _NULL))[1] == _NULL:

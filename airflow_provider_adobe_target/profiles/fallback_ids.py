@@ -1,4 +1,4 @@
-"""Rows that have an id in a second column only: they are sent in files of their own, with the other id type."""
+"""Rows that have an id in a second column only: they are sent in separate files, with the other id type."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class IdMap:
     def linked_profiles(
         self, profiles: SpillFile, id_type: str, linked_type: str, folder: Path
     ) -> Iterator[pa.RecordBatch]:
-        """Yield one row per linked id of one type. Linked ids that have a row of their own are omitted.
+        """Yield one row per linked id of one type. Linked ids that have their own row are omitted.
 
         The rows' own ids precede the linked ids, so deduplication keeps them; the result is filtered by ``is_linked``.
 

@@ -315,7 +315,7 @@ class IdentityPipeline:
 def _found(schema: pa.Schema, columns: Mapping[str, str]) -> dict[str, str]:
     """Return a mapping with the column names of the table, which may differ in case.
 
-    :raises ProfileDataError: If there is no such column, or two names lead to one column.
+    :raises ProfileDataError: If there is no such column, or two names match one column.
     """
     found = {find_column(schema, column, "id_columns or customer_id_columns"): kind for column, kind in columns.items()}
     if len(found) < len(columns):

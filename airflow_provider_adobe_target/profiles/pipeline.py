@@ -188,7 +188,7 @@ class ProfilePipeline:
                 log.info("Further rows are not read, because of limit_rows=%s.", self._options.limit_rows)
                 break
         if isinstance(batches, Generator):
-            batches.close()  # and with it the source
+            batches.close()  # This also closes the source.
 
     def _required_columns(self) -> list[str] | None:
         """Return the columns to read; None for all."""

@@ -146,7 +146,7 @@ async def _read_body(call: Call, receive: Receive) -> bool:
 
 
 async def _wait(seconds: float, receive: Receive) -> None:
-    """Wait until the time is over or the caller disconnects."""
+    """Wait until the time has passed or the caller disconnects."""
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(_wait_for_disconnect(receive), seconds)
 

@@ -19,7 +19,7 @@ class SandboxSettings:
     """Behaviour of the sandbox where Adobe's documentation is unclear, and faults to simulate.
 
     Every field may be changed while the sandbox runs. ``decode_order``, ``processing_seconds`` and the status
-    words apply to batches that are submitted afterwards. Unknown names and values outside a field's choices are
+    words apply to batches that are submitted later. Unknown names and values outside a field's choices are
     refused.
     """
 

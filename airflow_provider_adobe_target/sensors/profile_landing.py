@@ -150,7 +150,7 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look up the profiles of the sample, without those that a poke of this process has found landed."""
+        """Look up the profiles of the sample, without those that an earlier poke of this process found up to date."""
         self._rescheduled_end(context)
         with translate_errors():
             if self._missing is None:

@@ -101,7 +101,7 @@ class FolderLog:
 
 
 def _file_start(selected: RunFilter) -> str:
-    """Return how the names of the selected files start: all files of one DAG run share it."""
+    """Return the prefix of the names of the selected files. All files of one DAG run share it."""
     if selected.run_id and selected.dag_ids is not None and len(selected.dag_ids) == 1:
         [dag_id] = selected.dag_ids
         return _run_prefix(dag_id, selected.run_id)
@@ -122,13 +122,13 @@ def _run_prefix(dag_id: str, run_id: str) -> str:
 
 
 def _file_name(record: RunRecord) -> str:
-    """Return a name that all writes of one record share, and that begins alike for all tasks of a DAG run."""
+    """Return the name of a record's file. The names of all tasks of a DAG run have the same prefix."""
     task = _digest(record.task_id, record.map_index, record.try_number)
     return f"{_run_prefix(record.dag_id, record.run_id)}{task}.json"
 
 
 def _write(path: ObjectStoragePath, text: str) -> None:
-    """Write a file. Object storage replaces it at once; a local file is renamed, so that no reader sees a part."""
+    """Write a file. Object storage replaces it atomically; a local file is renamed, so that no reader sees a part."""
     if path.protocol not in ("file", "local"):
         path.write_text(text)
         return

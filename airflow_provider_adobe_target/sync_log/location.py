@@ -23,7 +23,7 @@ def open_sync_log(sync_log: str, connection: Any = None) -> SyncLog:
 
     :param sync_log: Id of an Airflow connection to a database, or a folder, which must contain a slash.
     :param connection: The Airflow connection, if it is known already.
-    :raises ConnectionSettingsError: If the connection runs no SQL.
+    :raises ConnectionSettingsError: If the connection does not support SQL.
     """
     if is_folder(sync_log):
         return FolderLog(sync_log)
@@ -33,7 +33,7 @@ def open_sync_log(sync_log: str, connection: Any = None) -> SyncLog:
     hook = connection.get_hook()
     if not isinstance(hook, DbApiHook):
         raise ConnectionSettingsError(
-            f"sync_log={sync_log!r} is a connection of type {connection.conn_type}, which runs no SQL. Name a "
+            f"sync_log={sync_log!r} is a connection of type {connection.conn_type}, which does not support SQL. Name a "
             "connection to a database, or a folder (with a slash)."
         )
     # Some hooks look up the connection each time. The calls run in a thread, where this may be impossible.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.sync_log.store import SyncLog
 
 WRITE_SECONDS = 10.0
-_UNFINISHED_DAYS = 35  # Adobe Target forgets a batch much earlier
+_UNFINISHED_DAYS = 35  # Adobe Target deletes the status of a batch much earlier
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class RunRecorder(NoRecorder):
         self._observed = list(batches)
 
     def deferred(self) -> None:
-        """Write that the task goes on later, if it sends rows or has noted details."""
+        """Write that the task continues later, if it sends rows or has noted details."""
         if self.is_sender or self.record.details != self._before.details:
             self.record = replace(self._with_usage(), outcome=SUBMITTED)
             self._write(self.record)

@@ -44,7 +44,7 @@ _MAX_IN_LIST = 500
 def ddl(dialect: str = "") -> list[str]:
     """Return the statements that create the table and its index.
 
-    :param dialect: Name of the database's dialect in SQLAlchemy. ``mysql`` and ``mssql`` have types of their own.
+    :param dialect: Name of the database's dialect in SQLAlchemy. ``mysql`` and ``mssql`` have their own types.
     """
     types = _DIALECTS.get(dialect, {})
     lines = []
@@ -60,7 +60,7 @@ def ddl(dialect: str = "") -> list[str]:
 
 
 class TableLog:
-    """Records in the table ``adobe_target_runs``. Each call opens a connection of its own.
+    """Records in the table ``adobe_target_runs``. Each call opens its own connection.
 
     The table is created if it does not exist.
 
@@ -156,7 +156,7 @@ class TableLog:
         try:
             _transaction(connection, lambda cursor: cursor.execute(create))
         except Exception:
-            # Another task may have created the table meanwhile, or be about to commit it.
+            # Another task may have created the table since, or be about to commit it.
             for pause in (0.0, 0.2, 1.0):
                 time.sleep(pause)
                 if self._exists(connection):

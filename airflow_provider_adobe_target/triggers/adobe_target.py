@@ -78,7 +78,7 @@ class BatchStatusTrigger(BaseTrigger):
 
 
 class WaitUntilTrigger(BaseTrigger):
-    """Wait until a time, so that a task can poll again. The trigger does not know what the task polls for.
+    """Wait until a time, so that a task can poll again. The trigger is independent of what the task polls for.
 
     :param moment: Time in seconds since the epoch.
     :param deadline: Deadline of the task in seconds since the epoch. The event returns it unchanged.

@@ -45,7 +45,7 @@ def with_statuses(batches: Sequence[Batch], statuses: Sequence[str | None]) -> l
     if len(batches) != len(statuses):
         raise AdobeTargetError(
             f"{len(statuses)} batches were waited for in the triggerer, and {len(batches)} are known: XCom or the "
-            "sensor's batches have changed meanwhile. Clear the task."
+            "sensor's batches have changed since. Clear the task."
         )
     pairs = zip(batches, statuses, strict=True)
     return [batch.with_status(_unpacked(status)) if status else batch for batch, status in pairs]

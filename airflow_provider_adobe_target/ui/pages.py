@@ -110,7 +110,7 @@ def attribute_dictionary(
 
 
 def run(request: Request, records: Sequence[RunRecord], query: Query, try_number: str) -> str:
-    """Return the page of one task instance: its latest try, or the one that is asked for.
+    """Return the page of one task instance: its latest try, or the requested one.
 
     :param records: Records of its tries, the latest first.
     """

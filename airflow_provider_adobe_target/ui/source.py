@@ -56,7 +56,7 @@ class RunSource:
         return self._bounded(lambda: self._open().read(selected, on_response=responded.set), responded)
 
     def _bounded(self, call: Callable[[], T], responded: threading.Event) -> T:
-        """Run a call within the time limit. After a call that took too long, the next seconds fail at once."""
+        """Run a call within the time limit. After a call that took too long, calls fail for some seconds."""
         if clock.SYSTEM.monotonic() < self._closed_until or not self._free.acquire(blocking=False):
             raise LogUnavailableError(f"It did not respond within {RESPONSE_SECONDS:g} seconds.")
 

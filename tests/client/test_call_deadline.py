@@ -59,7 +59,7 @@ def test_a_response_that_comes_byte_by_byte_ends_at_the_deadline(dripping_server
     started = time.monotonic()
     failure = send(dripping_server.url, timeout=(0.3, 0.7))
     assert isinstance(failure, TransportFailure)
-    assert (failure.kind, failure.message) == ("timeout", "no answer in time")
+    assert (failure.kind, failure.message) == ("timeout", "no response in time")
     assert 0.9 < time.monotonic() - started < 5
 
 

@@ -79,7 +79,7 @@ def test_throttled_tries_end_after_30_minutes(policy):
 
 
 def test_the_reason_says_what_may_have_been_queued():
-    assert "may have processed" in attempt_from_failure(TransportFailure("timeout", True, "no answer in time")).reason
+    assert "may have processed" in attempt_from_failure(TransportFailure("timeout", True, "no response in time")).reason
     assert "may have processed" not in attempt_from_failure(TransportFailure("connect", False, "x")).reason
 
 

@@ -271,12 +271,12 @@ class Authenticator:
         content = _json(response)
         if not response.ok:
             word = content.get("error")
-            said = (
+            detail = (
                 f" It says: {printable(word, 64)}." if isinstance(word, str) and oauth.client_secret not in word else ""
             )
             raise TokenRefusedError(
-                f"IMS refused the OAuth credential (HTTP {response.status}).{said} Check client_id, client_secret and "
-                "ims_scope against the credential's page in Adobe Developer Console."
+                f"IMS refused the OAuth credential (HTTP {response.status}).{detail} Check client_id, client_secret "
+                "and ims_scope against the credential's page in Adobe Developer Console."
             )
         value, seconds = content.get("access_token"), _seconds(content.get("expires_in"))
         if not isinstance(value, str) or not _TOKEN.fullmatch(value) or seconds is None:

@@ -160,7 +160,7 @@ def _poll_round(
 
 
 def _poll(context: CallContext, batch: Batch, deadline: float) -> Flow[BatchStatus | None]:
-    """Poll a batch's status once. Return None if Target does not know the batch."""
+    """Poll a batch's status once. Return None if Target does not have the batch."""
     status = yield from call_with_retry(
         context,
         status_request(context.settings, batch.status_url or ""),
@@ -219,7 +219,7 @@ def parse_status_response(
 ) -> BatchStatus | FailedAttempt | None:
     """Parse the response to a status request.
 
-    :return: Status. None if Target does not know the batch: ``success`` is false or there is no status, with HTTP 200,
+    :return: Status. None if Target does not have the batch: ``success`` is false or there is no status, with HTTP 200,
         404 or 410. A failed attempt for HTML, other formats, and a 404 or 410 from a gateway.
     :raises TokenRefusedError: For HTTP 401 and 403.
     :raises TargetRefusedError: For redirects and other refusals, and for a batch of another client code.

@@ -101,8 +101,8 @@ def parse_submit_response(settings: TargetSettings, response: Response) -> str:
         error = UnclearAnswerError if response.ok else TargetRefusedError
         raise_for_response(settings, response, "the batch", answer.message if answer else excerpt(response.body), error)
     if answer.success is not True:
-        said = scrub(settings, answer.message) or "no message"
-        raise TargetRefusedError(f"Target refused the batch (success is not true). Response: {said}")
+        message = scrub(settings, answer.message) or "no message"
+        raise TargetRefusedError(f"Target refused the batch (success is not true). Response: {message}")
     try:
         return checked_status_url(settings, answer.status_url)
     except TargetRefusedError as error:

@@ -29,7 +29,7 @@ _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del'
 
 
 class SharedStoreError(Exception):
-    """Redis cannot be used: it does not answer, or refuses the commands. The message has the class of the error."""
+    """Redis cannot be used: it does not respond, or refuses the commands. The message has the class of the error."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class RedisDocument:
     def open(self) -> Iterator[OpenDocument]:
         """Open the document under an exclusive lock and save it on exit.
 
-        :raises BlockingIOError: If other processes hold the lock for some 200 milliseconds, or it was lost meanwhile.
+        :raises BlockingIOError: If other processes hold the lock for about 200 milliseconds, or it was lost.
         :raises SharedStoreError: If Redis cannot be used.
         """
         token = uuid.uuid4().hex

@@ -1,6 +1,6 @@
 """Rate limiter for many machines, with the call log in Redis.
 
-While Redis cannot be used, each machine has a share of the budget: the calls per minute divided by the number of
+While Redis cannot be used, each machine has a share of the limit: the calls per minute divided by the number of
 machines that used it within the last hour. The share is kept in the files of the machine.
 
 A change of the store never raises the number of calls in any 60 seconds: after the loss of Redis, the machine makes no
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 def redis_rate_limiter(settings: TargetSettings, clock: Clock) -> RedisRateLimiter:
     """Return the limiter that all machines with the same Redis server and account share."""
     if settings.redis is None:
-        raise ValueError("the settings name no Redis server")
+        raise ValueError("the settings do not name a Redis server")
     key = f"adobe-target:{{{account_digest(settings)}}}:calls"
     document = RedisDocument(redis_client(settings.redis), key, _LIFETIME)
     return RedisRateLimiter(settings, clock, RedisStore(document, machine_name()))
@@ -62,7 +62,7 @@ def machine_name() -> str:
 
 
 class MachineRecord:
-    """What this machine knows of the shared budget, in a file that its processes share.
+    """The state of the shared limit as this machine last read it, in a file that its processes share.
 
     The content is a hint: it is written without a lock, and one that cannot be read counts as unknown.
 
@@ -74,9 +74,9 @@ class MachineRecord:
         self._known: tuple[int, float] | None = None
 
     def write(self, machines: int, now: float) -> None:
-        """Record a call within the shared budget.
+        """Record a call within the shared limit.
 
-        :param machines: Number of machines that use the budget.
+        :param machines: Number of machines that use the limit.
         :param now: Time of the monotonic clock.
         """
         self._known = (machines, now)
@@ -132,7 +132,7 @@ class RedisRateLimiter(RateLimiter):
         return limiter is self._shared
 
     def used(self) -> None:
-        """Record that a call within the shared budget begins or ends."""
+        """Record that a call within the shared limit begins or ends."""
         self._record.write(self._redis_store.machines, self.clock.monotonic())
 
     def lose_redis(self, error: SharedStoreError) -> None:
@@ -150,7 +150,7 @@ class RedisRateLimiter(RateLimiter):
         self._machine = machine
         log.warning(
             "Redis (rate_limit_conn_id) cannot be used (%s). Until it can, this machine makes at most %s of the %s "
-            "calls a minute%s.",
+            "calls per minute%s.",
             error,
             share,
             self.calls_per_minute,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 LEASE = 15 * 60.0
 """Seconds for which a permit counts as in use. The default timeouts end a call after 10 minutes."""
-_SEEN = 60 * 60.0  # seconds for which a machine counts as a user of the budget
-_TOLERANCE = 1.0  # seconds by which the server's clock may go back, as at a failover
+_SEEN = 60 * 60.0  # seconds for which a machine counts as a user of the limit
+_TOLERANCE = 1.0  # seconds by which the server's clock may go backwards, for example at a failover
 _CALL_LOG = tuple(field.name for field in fields(CallLog))
 
 
@@ -37,7 +37,7 @@ class RedisStore:
         self._at = 0.0
         self._is_used = False
         self.machines = 1
-        """Number of machines that used the budget within the last hour."""
+        """Number of machines that used the limit within the last hour."""
 
     @contextmanager
     def open(self, clock: Clock) -> Iterator[CallLog]:
@@ -77,8 +77,8 @@ class RedisStore:
 def _contents(document: dict[str, Any], now: float) -> tuple[CallLog, dict[str, float], dict[str, float]]:
     """Return call log, leases and machines of a document.
 
-    If it cannot be read, or the server's clock went back, the calls of the last window are not known: all calls pause
-    for one window.
+    If it cannot be read, or the server's clock went backwards, the calls of the last window are not known: all calls
+    pause for one window.
     """
     if not document:
         return CallLog(at=now), {}, {}
@@ -86,7 +86,7 @@ def _contents(document: dict[str, Any], now: float) -> tuple[CallLog, dict[str, 
         call_log = CallLog(**{name: document[name] for name in _CALL_LOG})
         leases, machines = dict(document["leases"]), dict(document["machines"])
         if call_log.at - now > _TOLERANCE:
-            raise ValueError("the server's clock went back")
+            raise ValueError("the server's clock went backwards")
         call_log.at = max(call_log.at, now)
     except (KeyError, TypeError, ValueError):
         return CallLog(at=now, paused_until=now + WINDOW), {}, {}

@@ -80,7 +80,7 @@ class ResponseContent:
         self._content = io.BytesIO()  # getvalue() does not copy
         coding = headers.get("content-encoding", "").strip().lower()
         if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise UnfitContentError("broken", "an answer in a content encoding that was not asked for")
+            raise UnfitContentError("broken", "a response in a content encoding that was not requested")
         # 32: zlib detects gzip and zlib headers.
         self._packed = None if coding in ("", "identity") else zlib.decompressobj(32 + zlib.MAX_WBITS)
 
@@ -95,7 +95,7 @@ class ResponseContent:
         if self._packed and self._packed.unused_data:  # zlib keeps the bytes after the end of the stream in memory
             raise self._broken()
         if max(self._received, self._content.tell()) > self._limit:
-            raise UnfitContentError("too_long", f"an answer of more than {self._limit:,} bytes")
+            raise UnfitContentError("too_long", f"a response of more than {self._limit:,} bytes")
 
     def whole(self) -> bytes:
         """Return the complete body.
@@ -108,4 +108,4 @@ class ResponseContent:
 
     @staticmethod
     def _broken() -> UnfitContentError:
-        return UnfitContentError("broken", "an answer whose compression is broken")
+        return UnfitContentError("broken", "a response whose compression is broken")

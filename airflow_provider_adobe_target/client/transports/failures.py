@@ -40,13 +40,13 @@ def transport_failure(
     elif certificate := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
         kind, message = "tls", f"the server's certificate is not trusted ({certificate.verify_message})"
     elif timed_out:
-        kind, message = "timeout", "no answer in time"
+        kind, message = "timeout", "no response in time"
     elif any(isinstance(cause, ssl.SSLError) for cause in causes):
         kind, message = "tls", "no TLS connection could be agreed on"
     elif _is_connect_failure(causes):
         kind, message = "connect", "no connection could be made"
     else:
-        kind, message = "broken", "the connection broke, or the answer was cut off"
+        kind, message = "broken", "the connection broke, or the response was cut off"
     reason = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     if kind in ("connect", "broken") and reason:
         message = f"{message} ({reason})"

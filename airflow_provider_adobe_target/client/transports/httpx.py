@@ -190,7 +190,7 @@ async def arun(flow: Flow[T], transport: HttpxTransport, clock: Clock, *, may_bl
 
 
 class _FlowEnded(Exception):  # noqa: N818  # not an error
-    """Carries a flow's result out of a thread, because a future cannot hold a ``StopIteration``."""
+    """Passes a flow's result out of a thread, because a future cannot hold a ``StopIteration``."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()

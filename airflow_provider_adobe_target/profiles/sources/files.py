@@ -84,7 +84,7 @@ class FilesRows:
 
     @property
     def row_count(self) -> int | None:
-        """Number of rows of all files, if each of them knows its own."""
+        """Number of rows of all files. None if that of a file is unknown."""
         counts = [row_count(file) for file in self._files]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None

@@ -131,7 +131,7 @@ def _check_rights(state: State, call: Call) -> None:
     if settings.ims_org_id not in (None, organization):
         raise EdgeError("0504-401", "The token belongs to another x-gw-ims-org-id")
     if settings.edge_refusal != "none":
-        raise EdgeError(REFUSALS[settings.edge_refusal], "The credential lacks a right")
+        raise EdgeError(REFUSALS[settings.edge_refusal], "The credential lacks a permission")
 
 
 def _to_target(state: State, event: EdgeEvent, *, is_written: bool) -> list[str]:
