@@ -1,4 +1,4 @@
-"""The command line in processes of its own, against a sandbox."""
+"""The command line against a sandbox: in the process of the test, or in a process of its own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def environment(sandbox, monkeypatch):
 
 @pytest.fixture
 def run(environment):
-    """Run a command. Its output goes into pipes."""
+    """Run a command in a process of its own, with pipes. Use ``call`` where the process makes no difference."""
 
     def run_command(*arguments, stdin=None, code=None, cwd=None):
         answer = subprocess.run(
@@ -74,6 +74,7 @@ def call(environment, capfd):
         capfd.readouterr()
         ended = main(list(map(str, arguments)))
         outcome = Outcome(ended, *capfd.readouterr())
+        assert "Traceback" not in outcome.err
         assert code is None or outcome.code == code, outcome
         return outcome
 

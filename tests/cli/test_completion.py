@@ -14,12 +14,12 @@ def test_the_script_names_the_command(call, shell):
     assert "_ADOBE_TARGET_COMPLETE" in call("completion", shell, code=0).out
 
 
-def test_bash_completes_commands_and_options(run, tmp_path):
+def test_bash_completes_commands_and_options(call, tmp_path):
     """Bash itself evaluates the script, and calls its function as on the Tab key."""
     program = tmp_path / "adobe-target"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m airflow_provider_adobe_target.cli "$@"\n')
     program.chmod(0o755)
-    (tmp_path / "script").write_text(run("completion", "bash", code=0).out)
+    (tmp_path / "script").write_text(call("completion", "bash", code=0).out)
 
     def completed(*words):
         line = " ".join(map(shlex.quote, words))

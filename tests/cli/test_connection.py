@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -20,15 +22,17 @@ def airflow_home(tmp_path_factory):
 
 
 @pytest.fixture
-def airflow(airflow_home, environment, sandbox):
-    """Add connections to Airflow's database, and remove those of the environment."""
+def airflow(airflow_home, environment):
+    """Return a function that adds a connection to Airflow's database. The environment has no connection."""
     for name in ("ADOBE_TARGET_CLIENT_CODE", "ADOBE_TARGET_TOKEN", "ADOBE_TARGET_HOST"):
         environment.delenv(name)
     environment.setenv("AIRFLOW_HOME", str(airflow_home))
 
     def add(name, **fields):
-        command = [sys.executable, "-m", "airflow", "connections", "add", name, "--conn-json", json.dumps(fields)]
-        subprocess.run(command, check=True, capture_output=True)
+        row = {"conn_id": name, "is_encrypted": False, "is_extra_encrypted": False, **fields}
+        statement = f"INSERT INTO connection ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+        with closing(sqlite3.connect(airflow_home / "airflow.db")) as database, database:
+            database.execute(statement, list(row.values()))
 
     return add
 
@@ -37,23 +41,17 @@ def target(sandbox):
     return {"conn_type": "adobe_target", "login": "acme", "password": "secret-token", "host": sandbox.url}
 
 
-def test_a_connection_of_airflows_database_is_found(run, airflow, sandbox, tmp_path):
-    (tmp_path / "rows.csv").write_text("thirdPartyId,tier\nDB1,gold\n")
-    airflow("in_database", **target(sandbox))
-    assert run("conn", "test", "--conn-id", "in_database", "--json", code=0).json["works"] is True
-    report = run("send", "rows.csv", "--conn-id", "in_database", "--json", cwd=tmp_path, code=0).json
-    assert report["rows_sent"] == 1
-    assert sandbox.profile("DB1") == {"tier": "gold"}
-
-
-def test_a_database_connection_of_airflow_reads_sql(run, airflow, environment, sandbox, tmp_path):
-    airflow("warehouse", conn_type="sqlite", host=str(tmp_path / "warehouse.db"))
+def test_a_connection_of_the_environment_is_found(run, airflow, environment, sandbox):
     environment.setenv("AIRFLOW_CONN_TARGET", json.dumps(target(sandbox)))
-    import sqlite3
+    assert run("conn", "test", "--conn-id", "target", "--json", code=0).json["works"] is True
 
+
+def test_connections_of_airflows_database_are_found(run, airflow, sandbox, tmp_path):
+    airflow("in_database", **target(sandbox))
+    airflow("warehouse", conn_type="sqlite", host=str(tmp_path / "warehouse.db"))
     with sqlite3.connect(tmp_path / "warehouse.db") as database:
         database.execute("CREATE TABLE rows AS SELECT 'SQL1' AS thirdPartyId, 'gold' AS tier")
-    arguments = ["--sql", "SELECT * FROM rows", "--sql-conn-id", "warehouse", "--conn-id", "target", "--json"]
+    arguments = ["--sql", "SELECT * FROM rows", "--sql-conn-id", "warehouse", "--conn-id", "in_database", "--json"]
     assert run("send", *arguments, code=0).json["rows_sent"] == 1
     assert sandbox.profile("SQL1") == {"tier": "gold"}
 

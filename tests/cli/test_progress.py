@@ -19,11 +19,12 @@ COMMAND = [sys.executable, "-m", "airflow_provider_adobe_target.cli"]
 ROWS = 200_000
 
 
-@pytest.fixture
-def file(tmp_path):
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
     ids = [f"U{number:06d}" for number in range(ROWS)]
-    parquet.write_table(pa.table({"thirdPartyId": ids, "tier": ["gold"] * ROWS}), tmp_path / "rows.parquet")
-    return str(tmp_path / "rows.parquet")
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    parquet.write_table(pa.table({"thirdPartyId": ids, "tier": ["gold"] * ROWS}), path)
+    return str(path)
 
 
 def in_terminal(*arguments, ctrl_c_after=None):
@@ -67,12 +68,12 @@ def test_plan_shows_no_bar_for_sending(environment, file):
 
 
 @pytest.mark.parametrize("option", [["--quiet"], []], ids=["quiet", "pipe"])
-def test_there_is_no_bar_without_terminal_or_with_quiet(run, environment, file, option):
+def test_there_is_no_bar_without_terminal_or_with_quiet(call, environment, file, option):
     if option:
         code, printed = in_terminal(*option, "plan", file)
         assert code == 0
     else:
-        printed = run("plan", file, code=0).err
+        printed = call("plan", file, code=0).err
     assert "Read" not in printed
 
 

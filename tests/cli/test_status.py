@@ -29,6 +29,7 @@ def submit(environment, tmp_path):
         session = Session(TargetSettings.from_fields("acme", "secret-token", sandbox.url, None, None))
         return session.submit(BatchBody(tmp_path / "batch", len(body), 2, "")).status_url
 
+    submit_to.running = running
     yield submit_to
     for sandbox in running:
         sandbox.__exit__(None, None, None)
@@ -72,8 +73,14 @@ def test_a_url_of_another_host_is_a_wrong_argument(call, sandbox, url):
 
 
 def test_ctrl_c_ends_the_wait(start, submit):
-    process = start("status", submit(processing_seconds=3600), "--wait", "--poll-interval", 1)
-    time.sleep(5)
+    url = submit(processing_seconds=3600)
+    [sandbox] = submit.running
+    submitted = len(sandbox.calls)
+    process = start("status", url, "--wait", "--poll-interval", 1)
+    deadline = time.monotonic() + 60
+    while len(sandbox.calls) == submitted:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err.strip()) == (130, "", "Interrupted.")

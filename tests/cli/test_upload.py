@@ -60,24 +60,24 @@ EXPECTED = (4, 2, {"missing_id": 1, "duplicate_id": 1})
     ],
     ids=lambda source: source[-1],
 )
-def test_plan_reports_what_would_be_sent(run, sandbox, rows, source):
+def test_plan_reports_what_would_be_sent(call, sandbox, rows, source):
     calls = len(sandbox.calls)
-    report = run("plan", "--json", *source, cwd=rows, code=0).json
+    report = call("plan", "--json", *source, cwd=rows, code=0).json
     assert counts(report) == EXPECTED
     assert report["dry_run"] is True
     assert [(batch["status"], batch["rows"]) for batch in report["batches"]] == [("dry_run", 2)]
     assert len(sandbox.calls) == calls
 
 
-def test_plan_needs_no_connection(run, environment, rows):
+def test_plan_needs_no_connection(call, environment, rows):
     environment.delenv("ADOBE_TARGET_CLIENT_CODE")
-    report = run("plan", "--json", "rows.csv", cwd=rows, code=0).json
+    report = call("plan", "--json", "rows.csv", cwd=rows, code=0).json
     assert report["client_code"] is None
     assert counts(report) == EXPECTED
 
 
-def test_plan_prints_counts_without_values(run, rows):
-    outcome = run("plan", "rows.csv", cwd=rows, code=0)
+def test_plan_prints_counts_without_values(call, rows):
+    outcome = call("plan", "rows.csv", cwd=rows, code=0)
     table = dict(line.rsplit(None, 1) for line in outcome.out.splitlines() if line.startswith("  rows"))
     assert {name.strip(): int(count) for name, count in table.items()} == {
         "rows read": 4,
@@ -98,31 +98,31 @@ def test_send_writes_the_profiles(run, sandbox, rows):
     assert sandbox.profile("U2") == {"tier": "silver", "score": "2"}
 
 
-def test_a_constant_is_an_attribute_of_all_rows(run, sandbox, rows):
+def test_a_constant_is_an_attribute_of_all_rows(call, sandbox, rows):
     options = ["--attributes", "tier", "--constant", "source=crm", "--constant", "a=b=c"]
-    run("send", "rows.csv", *options, cwd=rows, code=0)
+    call("send", "rows.csv", *options, cwd=rows, code=0)
     assert sandbox.profile("U1") == {"tier": "gold", "source": "crm", "a": "b=c"}
     for wrong in (["--constant", "source"], ["--constant", "=x"], ["--constant", "a=1", "--constant", "a=2"]):
-        assert "NAME=VALUE" in run("plan", "rows.csv", *wrong, cwd=rows, code=2).err
+        assert "NAME=VALUE" in call("plan", "rows.csv", *wrong, cwd=rows, code=2).err
 
 
-def test_send_without_wait_prints_the_command_for_the_status(run, rows):
-    outcome = run("send", "rows.csv", cwd=rows, code=0)
+def test_send_without_wait_prints_the_command_for_the_status(call, rows):
+    outcome = call("send", "rows.csv", cwd=rows, code=0)
     [line] = [line for line in outcome.out.splitlines() if "adobe-target status" in line]
     url = line.split("'")[1]
-    assert run("status", url, "--json", code=0).json["status"] == "complete"
+    assert call("status", url, "--json", code=0).json["status"] == "complete"
 
 
-def test_options_of_rows_and_files_are_used(run, sandbox, rows):
+def test_options_of_rows_and_files_are_used(call, sandbox, rows):
     options = ["--delimiter", ";", "--encoding", "cp1252", "--file-format", "csv", "--attributes", "tier=city"]
-    run("send", "semicolon.txt", *options, cwd=rows, code=0)
+    call("send", "semicolon.txt", *options, cwd=rows, code=0)
     assert sandbox.profile("U1")["city"] == "Zürich"
-    report = run("plan", "--json", "rows.csv", "--attributes", "tier", "--max-rows-per-file", 1, cwd=rows, code=0).json
+    report = call("plan", "--json", "rows.csv", "--attributes", "tier", "--max-rows-per-file", 1, cwd=rows, code=0).json
     assert [batch["rows"] for batch in report["batches"]] == [1, 1]
 
 
-def test_rejects_path_gets_the_bad_rows(run, rows):
-    report = run("send", "--json", "rows.csv", "--rejects-path", "rejects", cwd=rows, code=0).json
+def test_rejects_path_gets_the_bad_rows(call, rows):
+    report = call("send", "--json", "rows.csv", "--rejects-path", "rejects", cwd=rows, code=0).json
     table = parquet.read_table(rows / report["rejects_path"])
     assert table["reject_reason"].to_pylist() == ["missing_id", "duplicate_id"]
     assert table["row_number"].to_pylist() == [2, 3]
@@ -185,25 +185,25 @@ def test_a_missing_connection_ends_with_exit_code_2(run, environment, rows):
     assert "ADOBE_TARGET_CLIENT_CODE" in outcome.err
 
 
-def test_a_database_that_cannot_be_reached_is_an_outcome(run, environment):
+def test_a_database_that_cannot_be_reached_is_an_outcome(call, environment):
     environment.setenv("ADOBE_TARGET_SQL_URL", "postgresql+psycopg://user:hunter2@127.0.0.1:1/x")
-    outcome = run("send", "--json", "--sql", "SELECT 1", code=1)
+    outcome = call("send", "--json", "--sql", "SELECT 1", code=1)
     assert "The database cannot be opened" in outcome.json["error"]
     assert "hunter2" not in outcome.out + outcome.err
 
 
-def test_a_failed_batch_ends_with_exit_code_1(run, environment, rows):
+def test_a_failed_batch_ends_with_exit_code_1(call, environment, rows):
     with Sandbox(token="secret-token", processing_seconds=0, final_status="stuck") as sandbox:
         environment.setenv("ADOBE_TARGET_HOST", sandbox.url)
-        outcome = run("send", "--json", "rows.csv", "--wait", "--poll-interval", "0.1", cwd=rows, code=1)
+        outcome = call("send", "--json", "rows.csv", "--wait", "--poll-interval", "0.1", cwd=rows, code=1)
     assert "is stuck" in outcome.json["error"]
     assert outcome.json["rows_sent"] == 2
     assert [batch["status"] for batch in outcome.json["batches"]] == ["stuck"]
 
 
-def test_a_wrong_token_ends_with_exit_code_1(run, environment, rows):
+def test_a_wrong_token_ends_with_exit_code_1(call, environment, rows):
     environment.setenv("ADOBE_TARGET_TOKEN", "another-token")
-    outcome = run("send", "--json", "rows.csv", cwd=rows, code=1)
+    outcome = call("send", "--json", "rows.csv", cwd=rows, code=1)
     assert outcome.json["error_type"] == "TokenRefusedError"
     assert "another-token" not in outcome.out + outcome.err
 
