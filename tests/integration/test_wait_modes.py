@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
-from airflow_provider_adobe_target.load import bulk_upload
+from airflow_provider_adobe_target.load import file_upload
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
@@ -224,7 +224,7 @@ def warnings(monkeypatch):
             warning=lambda text, *values: warned.append(text % values if values else text) if _is_ours(text) else None,
         )
         monkeypatch.setattr(kind, "log", log)
-        monkeypatch.setattr(bulk_upload, "log", log)
+        monkeypatch.setattr(file_upload, "log", log)
     return warned
 
 
