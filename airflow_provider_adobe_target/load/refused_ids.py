@@ -40,7 +40,8 @@ def id_column_of(reports: Sequence[Mapping[str, Any]], batches: int) -> str:
     """
     id_types = {report.get("id_type") for report in reports}
     is_known = len(id_types) == 1 and sum(len(report["batches"]) for report in reports) == batches
-    if not is_known or any("rows_extended" in report for report in reports):  # linked ids may have the other type
+    has_both = any("rows_extended" in report or "rows_by_id_type" in report for report in reports)
+    if not is_known or has_both:
         return "id"
     return str(next(iter(id_types)) or "id")
 

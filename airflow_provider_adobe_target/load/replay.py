@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,11 +111,13 @@ class ReplayUpload(FileUpload):
 
     def _report(self, batches: Sequence[Batch]) -> dict[str, Any]:
         rows = sum(batch.rows or 0 for batch in batches)
-        id_types = list(dict.fromkeys(file.manifest.id_type for file in self._files))
+        id_types: Counter[str] = Counter()
+        for file in self._files:
+            id_types[file.manifest.id_type] += file.manifest.batch.rows or 0
         return {
             "client_code": self._session.settings.client_code,
             "api_version": self._options.api_version,
-            "id_type": id_types[0] if id_types else None,
+            "id_type": next(iter(id_types), None),
             "dry_run": self._options.dry_run,
             "outcome": "dry_run" if self._options.dry_run else outcome_of(batches, 0),
             "rows_read": rows,
@@ -125,6 +128,7 @@ class ReplayUpload(FileUpload):
             "rejected_by_reason": {},
             "values_replaced": 0,
             "rejects_path": None,
+            **({"rows_by_id_type": dict(id_types)} if len(id_types) > 1 else {}),
             "replay_of": self._replayed_ids,
             "batches": [batch.to_dict() for batch in batches],
         }

@@ -46,7 +46,12 @@ def check_ledger(operator: Any) -> None:
         raise InvalidArgumentError(
             "limit_rows cannot be combined with on_missing='marker': other rows would be missing."
         )
-    for name in ("id_map", "id_map_sql", "id_map_path", "fallback_id_column"):
+    if getattr(operator, "fallback_id_column", None) is not None:
+        raise InvalidArgumentError(
+            "fallback_id_column cannot be combined with ledger, which covers one id type. Upload the rows of each id "
+            "column in a task of its own, each with a ledger."
+        )
+    for name in ("id_map", "id_map_sql", "id_map_path"):
         if getattr(operator, name, None) is not None:
             raise InvalidArgumentError(f"{name} cannot be combined with ledger.")
 

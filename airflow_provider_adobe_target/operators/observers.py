@@ -122,6 +122,8 @@ def _describes(uri: str, report: Mapping[str, Any]) -> bool:
     """Return whether a URI is the account of a report, and its id type unless linked ids may have another one."""
     parts = urlsplit(uri)
     id_types = [parts.path.strip("/")]
-    if "rows_extended" not in report:
+    if "rows_by_id_type" in report:
+        id_types = list(report["rows_by_id_type"])
+    elif "rows_extended" not in report:
         id_types = [report.get("id_type") or id_types[0]]
     return parts.netloc == report["client_code"].lower() and parts.path.strip("/") in id_types

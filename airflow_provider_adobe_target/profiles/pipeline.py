@@ -85,6 +85,7 @@ class ProfilePipeline:
         self._statistics = statistics
         self.rejects = Rejects(SpillFile(folder / "rejects") if keep_rejects else None)
         self.rows_read = self.rows_sent = self.rows_empty = self.rows_extended = self.values_replaced = 0
+        self._rows_by_fallback = 0
         self._rows = rows
         self._options = options
         self._folder = folder
@@ -165,7 +166,18 @@ class ProfilePipeline:
             "rejected_by_reason": dict(self.rejects.by_reason),
             "values_replaced": self.values_replaced,
             **self._link_counts,
+            **self._id_type_counts,
         }
+
+    @property
+    def _id_type_counts(self) -> dict[str, Any]:
+        if self._fallback is None:
+            return {}
+        rows = {
+            self.id_type: self.rows_sent - self._rows_by_fallback,
+            other_id_type(self.id_type): self._rows_by_fallback,
+        }
+        return {"rows_by_id_type": rows}
 
     @property
     def _link_counts(self) -> dict[str, Any]:
@@ -221,6 +233,7 @@ class ProfilePipeline:
             yield file
         for file in self._fallback_files(limits) if self._fallback else ():
             self.rows_sent += file.rows
+            self._rows_by_fallback += file.rows
             yield file
         for file in self._linked_files(self._id_map, limits) if self._id_map else ():
             self.rows_extended += file.rows

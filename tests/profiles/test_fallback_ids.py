@@ -4,6 +4,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from support.pipeline import run_pipeline
 
 ROWS = [
@@ -62,6 +65,15 @@ def test_files_of_both_keys_are_cut():
     result = run_pipeline(table, max_rows_per_file=100, **BOTH)
     assert [body.partition(",")[0] for body in result.bodies] == ["batch=thirdPartyId"] * 5 + ["batch=pcId"] * 5
     assert sorted(int(line.rpartition(",")[2]) for line in result.lines) == list(range(rows))
+
+
+def test_the_counts_say_how_many_rows_each_id_type_has(tmp_path):
+    pipeline = ProfilePipeline(read_data(ROWS), ProfileOptions(**BOTH), tmp_path)
+    assert [file.rows for file in pipeline.files()] == [1, 2]
+    assert pipeline.counts["rows_by_id_type"] == {"thirdPartyId": 1, "pcId": 2}
+    assert (
+        "rows_by_id_type" not in ProfilePipeline(read_data([{"pcId": "x", "a": 1}]), ProfileOptions(), tmp_path).counts
+    )
 
 
 @pytest.mark.parametrize(
