@@ -24,7 +24,10 @@ PROJECT = Path(__file__).parents[1]
 DIST = PROJECT / ".local" / "dist"
 SMOKE_TEST = PROJECT / "scripts" / "smoke_test.py"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-MAX_WHEEL_BYTES = 600_000
+MAX_WHEEL_BYTES = 700_000
+MAX_DATA_BYTES = 40_000
+"""Compressed size of all files of the package that are not Python: sample data, pages, styles."""
+UNEXPECTED = (".pyc", ".so", ".png", ".jpg", ".gif", ".woff2", ".map")
 EXTRAS = "sandbox"  # required by the smoke test
 
 
@@ -97,6 +100,11 @@ def run(command: Sequence[object], **options: object) -> str:
     return str(done.stdout)
 
 
+def is_data(name: str) -> bool:
+    """Return whether a file of the wheel is neither Python nor metadata."""
+    return not name.endswith(".py") and ".dist-info/" not in name
+
+
 def check_wheel(wheel: Path) -> None:
     """Check size, licences and metadata of the wheel.
 
@@ -108,7 +116,10 @@ def check_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
-        unexpected = [name for name in names if "/tests/" in name or name.endswith((".pyc", ".so"))]
+        unexpected = [name for name in names if "/tests/" in name or name.endswith(UNEXPECTED)]
+        data = sum(file.compress_size for file in archive.infolist() if is_data(file.filename))
+    if data >= MAX_DATA_BYTES:
+        raise DistributionError(f"The data files of the wheel have {data:,} bytes; limit: {MAX_DATA_BYTES:,}.")
     if unexpected:
         raise DistributionError(f"The wheel contains {', '.join(unexpected[:3])}.")
     if not any(name.endswith("licenses/LICENSE") for name in names):

@@ -173,6 +173,17 @@ def test_the_release_checks_refuse_a_wheel_without_licence(dist, wheel, tmp_path
         dist.check_wheel(without(wheel, tmp_path, "/LICENSE"))
 
 
+def test_the_release_checks_refuse_large_data_and_pictures(dist, wheel, tmp_path, monkeypatch):
+    with_picture = without(wheel, tmp_path, "nothing")
+    with zipfile.ZipFile(with_picture, "a") as archive:
+        archive.writestr("airflow_provider_adobe_target/ui/static/page.png", b"x")
+    with pytest.raises(dist.DistributionError, match=r"contains .*page\.png"):
+        dist.check_wheel(with_picture)
+    monkeypatch.setattr(dist, "MAX_DATA_BYTES", 20_000)
+    with pytest.raises(dist.DistributionError, match="data files"):
+        dist.check_wheel(wheel)
+
+
 def test_the_release_checks_refuse_a_large_wheel(dist, wheel, monkeypatch):
     monkeypatch.setattr(dist, "MAX_WHEEL_BYTES", wheel.stat().st_size)
     with pytest.raises(dist.DistributionError, match="it must have fewer than"):
