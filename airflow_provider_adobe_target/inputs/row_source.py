@@ -10,7 +10,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.inputs.arguments import check_one_source, check_sql
 from airflow_provider_adobe_target.inputs.database import database_hook, read_sql
 from airflow_provider_adobe_target.inputs.file_paths import read_paths
-from airflow_provider_adobe_target.inputs.statement_comment import with_comment
+from airflow_provider_adobe_target.inputs.statement_comment import tag_statements, with_comment
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 
 if TYPE_CHECKING:
@@ -72,4 +72,6 @@ class RowSource:
             return read_paths(self.path, options)
         if not self.sql_conn_id:
             raise ProfileDataError("sql requires sql_conn_id, the database connection.")
-        return read_sql(database_hook(self.sql_conn_id), with_comment(str(self.sql)), self.parameters)
+        hook = database_hook(self.sql_conn_id)
+        tag_statements(hook)
+        return read_sql(hook, with_comment(str(self.sql)), self.parameters)

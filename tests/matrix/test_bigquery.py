@@ -1,13 +1,14 @@
 """Rows of BigQuery, through Airflow's hook and Google's client, from an emulator that answers their REST API.
 
-The emulator shows types, names and the Arrow conversion of REST pages. It does not show the Storage Read API, real
-page sizes, quotas or authentication.
+The emulator shows types, names, job labels and the Arrow conversion of REST pages. It does not show the Storage Read
+API, real page sizes, quotas or authentication, and it accepts labels that BigQuery refuses.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 pytest.importorskip("bqemulator")
 bigquery_hook = pytest.importorskip("airflow.providers.google.cloud.hooks.bigquery")
 
+from airflow_provider_adobe_target.inputs import row_source  # noqa: E402
 from airflow_provider_adobe_target.inputs.database import database_hook, read_sql  # noqa: E402
 from support.pipeline import run_pipeline  # noqa: E402
 from support.warehouses import profile, statement, texts  # noqa: E402
@@ -118,3 +120,19 @@ def test_an_error_names_its_class_and_no_value(hook):
     with pytest.raises(Exception, match=r"google\.\w+") as caught:
         run_pipeline(read_sql(hook, "SELECT 'U1' AS third_party_id, CAST(CONCAT('sec', 'ret') AS INT64) AS v", None))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dag_id", ["loyalty", "x' */ ; DROP\nTABLE t -- \"", "Zürich." * 30])
+def test_the_job_has_labels_that_bigquery_accepts(hook, monkeypatch, dag_id):
+    for name, value in {"DAG_ID": dag_id, "TASK_ID": "group.upload", "DAG_RUN_ID": "manual__2026-01-01T00:00"}.items():
+        monkeypatch.setenv(f"AIRFLOW_CTX_{name}", value)
+    monkeypatch.setattr(row_source, "database_hook", lambda conn_id: hook)
+    jobs = []
+    insert_job = hook.insert_job
+    monkeypatch.setattr(hook, "insert_job", lambda **given: jobs.append(insert_job(**given)) or jobs[-1])
+    rows = row_source.RowSource(sql="SELECT 'U1' AS third_party_id, 1 AS v", sql_conn_id="warehouse").read()
+    assert run_pipeline(rows).lines == ["U1,1"]
+    labels = hook.get_client(project_id="project").get_job(jobs[0].job_id).labels
+    assert (labels["airflow-task"], labels["airflow-run"]) == ("group_upload", "manual__2026-01-01t00_00")
+    assert labels["airflow-dag"].startswith(dag_id[:1].lower())
+    assert all(re.fullmatch("[a-z0-9_-]{1,63}", text) for text in labels.values())
