@@ -61,7 +61,7 @@ _BOOLEANS = (
     "skip_invalid_records",
     "wait_for_completion",
 )
-_TEXTS = ("audience_column", "fallback_id_column", "id_column", "mbox", "universe_id_column")
+_TEXTS = ("attribute_prefix", "audience_column", "fallback_id_column", "id_column", "mbox", "universe_id_column")
 _OPTIONAL = (
     "authenticated",
     "fallback_id_column",

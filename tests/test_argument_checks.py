@@ -166,9 +166,11 @@ def test_universe_and_id_map_have_one_source():
         make(BulkProfileUpdateOperator, data=[], id_map=[], id_map_path="a")
 
 
-def test_rows_cannot_wait_for_a_profile():
-    with pytest.raises(ProfileDataError, match="if_not_found='wait' is for one profile_id"):
-        make(SingleProfileUpdateOperator, data=[], if_not_found="wait")
+def test_an_id_map_needs_rows():
+    with pytest.raises(ProfileDataError, match="id_map needs rows"):
+        make(SingleProfileUpdateOperator, profile_id="U1", attributes={}, id_map_path="a")
+    with pytest.raises(ProfileDataError, match="has no id map"):
+        make(EdgeProfileUpdateOperator, data=[], id_map_path="a")
 
 
 class Output(ResolveMixin):

@@ -213,7 +213,7 @@ def with_hidden_profile(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def hidden(name: str, value: Any) -> Any:
     """Wrap an argument if it contains rows or profile values. Upstream output is returned unchanged."""
-    if name == "data":
+    if name in _ROWS:
         return hidden_rows(value)
     is_hidden = name in ("profile_id", "attributes") and value is not None and not isinstance(value, ResolveMixin)
     return HiddenTemplate(value) if is_hidden else value

@@ -6,6 +6,7 @@ import logging
 import threading
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +16,21 @@ from airflow_provider_adobe_target.client.rate_limit.daily_count import SharedQu
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.worker_pool import TaskCancelledError, run_pool
 from airflow_provider_adobe_target.exceptions import (
+    BatchTimeoutError,
     ProfileNotFoundError,
     TargetRefusedError,
     TokenRefusedError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from pyarrow import RecordBatch
 
     from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.concurrency.clock import Clock
     from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
+    from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate, UpdateBlock
     from airflow_provider_adobe_target.profiles.rejects import Rejects
@@ -36,6 +41,7 @@ _PROGRESS_SECONDS = 60.0
 
 NOT_FOUND = "profile_not_found"
 REFUSED = "refused_by_target"
+_DETAILS = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not accept the update"}
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +69,18 @@ class UpdateRate:
         return DailyRateLimiter(self.updates_per_second, self.updates_per_day, clocks.SYSTEM, quota)
 
 
+@dataclass(frozen=True)
+class ProfileWait:
+    """How long to wait for profiles that do not exist yet.
+
+    :param poll_interval: Seconds between two look-ups.
+    :param timeout: Maximum wait in seconds.
+    """
+
+    poll_interval: float
+    timeout: float
+
+
 class RowUpdates:
     """Send the profiles of one pipeline as single updates.
 
@@ -72,6 +90,9 @@ class RowUpdates:
     :param looks_first: Whether each profile is looked up before it is updated.
     :param is_dry_run: Whether no calls are made.
     :param ledger: Stage that selects the rows to send.
+    :param wait: Wait for profiles that do not exist. None to reject their rows immediately.
+    :param id_map: Linked ids, which are updated after all rows. Those that Adobe Target does not have, or refuses, are
+        counted as dropped links.
     """
 
     def __init__(
@@ -83,6 +104,8 @@ class RowUpdates:
         looks_first: bool,
         is_dry_run: bool,
         ledger: LedgerStage | None = None,
+        wait: ProfileWait | None = None,
+        id_map: IdMap | None = None,
     ) -> None:
         quotas = {name: SharedQuota(session.settings, name, clocks.SYSTEM) for name in ("lookups", "updates")}
         limiters = {name: rate.limiter(quota) for name, quota in quotas.items()}
@@ -93,6 +116,10 @@ class RowUpdates:
         self._looks_first = looks_first
         self._is_dry_run = is_dry_run
         self._ledger = ledger
+        self._wait = wait
+        self._id_map = id_map
+        self._linked_type: str | None = None  # while linked ids are updated
+        self._missing: SpillFile | None = None  # rows without a profile, while others are waited for
         self._failed_ids: set[str] = set()
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -126,8 +153,6 @@ class RowUpdates:
 
     def _send_all(self, folder: Path, switch_to_bulk_above: int | None) -> None:
         """Read and check all rows in the calling thread, then send them in worker threads."""
-        from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks
-
         checked = self._checked(folder)
         if switch_to_bulk_above is not None and checked.rows > switch_to_bulk_above:
             log.warning(
@@ -140,7 +165,47 @@ class RowUpdates:
         if self._ledger:
             record = self._ledger.updates(checked.rows)
         with record as self._failed_ids:
-            run_pool(cut_blocks(checked.record_batches()), self._send, max_workers=self._max_workers, stop=self._stop)
+            if self._wait and not self._is_dry_run:
+                self._send_and_wait(checked, folder, self._wait)
+            else:
+                self._send_blocks(checked.record_batches())
+        if self._id_map:
+            self._send_to_linked_ids(self._id_map, checked, folder)
+
+    def _send_blocks(self, profiles: Iterable[RecordBatch]) -> None:
+        from airflow_provider_adobe_target.profiles.profile_updates import cut_blocks
+
+        run_pool(cut_blocks(profiles), self._send, max_workers=self._max_workers, stop=self._stop)
+
+    def _send_and_wait(self, checked: SpillFile, folder: Path, wait: ProfileWait) -> None:
+        """Send the rows. Repeat this with those without a profile, until there are none or the time is over."""
+        from airflow_provider_adobe_target.spill import SpillFile
+
+        clock = self._session.clock
+        deadline = clock.monotonic() + wait.timeout
+        pending = checked
+        for number in count():
+            self._missing = SpillFile(folder / f"missing-{number}")
+            self._send_blocks(pending.record_batches())
+            pending, self._missing = self._missing, None
+            if not pending.rows or clock.monotonic() + wait.poll_interval > deadline:
+                break
+            log.info(
+                "%s profiles do not exist yet. Next look-up in %.0f seconds.", f"{pending.rows:,}", wait.poll_interval
+            )
+            clock.sleep(wait.poll_interval)
+        for batch in pending.record_batches():
+            self._refuse(batch, NOT_FOUND)
+
+    def _send_to_linked_ids(self, id_map: IdMap, checked: SpillFile, folder: Path) -> None:
+        """Send the rows once more, to the ids that are linked with theirs."""
+        own_type = self._pipeline.id_type
+        for linked_type in id_map.linked_types(own_type):
+            work = folder / f"linked-{linked_type}"
+            work.mkdir()
+            self._linked_type = linked_type
+            self._send_blocks(id_map.linked_profiles(checked, own_type, linked_type, work))
+        self._linked_type = None
 
     @property
     def rows_invalid(self) -> int:
@@ -151,8 +216,9 @@ class RowUpdates:
     def check_outcome(self, *, if_not_found: str) -> None:
         """Raise if rows failed. Log a warning if no profile was found.
 
-        :param if_not_found: ``fail`` to raise if profiles were not found.
+        :param if_not_found: ``fail`` or ``wait`` to raise if profiles were not found.
         :raises ProfileNotFoundError: If profiles were not found and ``if_not_found`` is ``fail``.
+        :raises BatchTimeoutError: If they were not found and ``if_not_found`` is ``wait``.
         :raises TargetRefusedError: If Adobe Target refused rows.
         """
         reasons, sent = self._pipeline.rejects.by_reason, f"{self._pipeline.rows_sent:,}"
@@ -167,6 +233,11 @@ class RowUpdates:
                 f"{sent} were sent. They are among the rejected rows as {NOT_FOUND!r}, which are written if "
                 "rejects_path is set. With if_not_found='skip' the task succeeds without them; "
                 "BulkProfileUpdateOperator creates them."
+            )
+        if if_not_found == "wait" and reasons[NOT_FOUND]:
+            raise BatchTimeoutError(
+                f"Adobe Target still had no profile for {reasons[NOT_FOUND]:,} rows at the timeout; {sent} were sent. "
+                f"They are among the bad rows as {NOT_FOUND!r}, which are kept where rejects_path is set."
             )
         if reasons[NOT_FOUND] and not self._pipeline.rows_sent:
             log.warning(
@@ -238,7 +309,7 @@ class RowUpdates:
 
     @property
     def _id_type(self) -> Any:
-        return self._pipeline.id_type  # known once the columns are
+        return self._linked_type or self._pipeline.id_type  # known once the columns are
 
     def _count_refusal(self, error: TargetRefusedError) -> None:
         """Log a refusal, which may concern one row only.
@@ -253,14 +324,27 @@ class RowUpdates:
         log.warning("%s The row is left out.", error)
 
     def _settle(self, block: UpdateBlock, sent: int, ends: dict[str, list[int]]) -> None:
-        details = {NOT_FOUND: "Adobe Target has no such profile", REFUSED: "Adobe Target did not accept the update"}
         for reason, indices in ends.items():
-            if indices:
-                self._failed_ids.update(block.profiles.column("id").take(indices).to_pylist())
-                self._pipeline.refuse(block.profiles.take(indices), reason, details[reason])
+            if not indices:
+                continue
+            rows = block.profiles.take(indices)
+            with self._lock:
+                if self._linked_type and self._id_map:
+                    self._id_map.dropped[reason] += len(rows)
+                elif self._missing is not None and reason == NOT_FOUND:
+                    self._missing.write(rows)
+                else:
+                    self._refuse(rows, reason)
         with self._lock:
+            if self._linked_type:
+                self._pipeline.rows_extended += sent
+                return
             self._pipeline.rows_sent += sent
             now = self._session.clock.monotonic()
             if now >= self._next_progress:
                 self._next_progress = now + _PROGRESS_SECONDS
                 log.info("So far %s rows were sent.", f"{self._pipeline.rows_sent:,}")
+
+    def _refuse(self, rows: RecordBatch, reason: str) -> None:
+        self._failed_ids.update(rows.column("id").to_pylist())
+        self._pipeline.refuse(rows, reason, _DETAILS[reason])

@@ -28,6 +28,8 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
 
     :param audiences: All audiences that the task writes, as named in the table; or ``{audience: name}`` if the name of
         an audience is not a valid attribute name (templated).
+    :param attribute_prefix: Start of the attribute names. With an empty text, the flags have the names in
+        ``audiences``, such as those that audiences in Adobe Target already use.
     :param audience_column: Column that names the audience.
     :param universe_sql: One statement whose result has the ids of the universe (templated, also a ``.sql`` file). Give
         exactly one of ``universe_sql``, ``universe_data`` and ``universe_path``, or a ``ledger`` instead: it has the
@@ -63,6 +65,7 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self,
         *,
         audiences: Sequence[str] | Mapping[str, str],
+        attribute_prefix: str = "audience.",
         audience_column: str = "audience",
         universe_sql: str | None = None,
         universe_sql_conn_id: str | None = None,
@@ -77,6 +80,7 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.audiences = audiences
+        self.attribute_prefix = attribute_prefix
         self.audience_column = audience_column
         self.universe_sql = universe_sql
         self.universe_sql_conn_id = universe_sql_conn_id
@@ -94,13 +98,13 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
             raise InvalidArgumentError("attributes cannot be set. Name the audiences in audiences.")
 
     def _rows(self, folder: Path) -> AudienceRows:
-        from airflow_provider_adobe_target.profiles.audiences import AudienceRows, audience_names
+        from airflow_provider_adobe_target.profiles.audiences import AudienceRows
 
         self._check_universe()
         self._flags = AudienceRows(
             super()._rows(folder),
             self._ledger_ids() if self._uses_ledger else self._universe.read(),
-            audience_names(self.audiences),
+            self._attribute_names(),
             audience_column=self.audience_column,
             id_column=self.id_column,
             universe_id_column=self.universe_id_column,
@@ -129,10 +133,15 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
 
     def _ledger_ids(self) -> LedgerIds:
         from airflow_provider_adobe_target.ledger.queries import LedgerIds
-        from airflow_provider_adobe_target.profiles.audiences import audience_names
 
         assert self.ledger is not None  # noqa: S101  # nosec B101  # for the type checker
-        return LedgerIds(self.ledger, self.hook.settings.client_code, list(audience_names(self.audiences).values()))
+        return LedgerIds(self.ledger, self.hook.settings.client_code, list(self._attribute_names().values()))
+
+    def _attribute_names(self) -> dict[str, str]:
+        """Return the attribute of each audience."""
+        from airflow_provider_adobe_target.profiles.audiences import audience_names
+
+        return audience_names(self.audiences, self.attribute_prefix)
 
     def _check_universe(self) -> None:
         if self._uses_ledger:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError, TargetRefusedError
 from airflow_provider_adobe_target.hooks.edge_network import EdgeNetworkHook
-from airflow_provider_adobe_target.inputs.arguments import check_arguments
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
 from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
 
@@ -49,6 +49,8 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
         self.namespace = namespace
         self.authenticated = authenticated
         check_arguments(self)
+        if self._id_map_source.is_given:
+            raise InvalidArgumentError("EdgeProfileUpdateOperator has no id map. Each event has one identity.")
 
     @cached_property
     def hook(self) -> EdgeNetworkHook:

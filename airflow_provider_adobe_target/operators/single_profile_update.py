@@ -24,10 +24,11 @@ from airflow_provider_adobe_target.execution_timeout import (
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments, to_seconds
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
+from airflow_provider_adobe_target.inputs.id_map_arguments import IdMapArguments
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.inputs.templating import HiddenTemplate, HidingPartial, with_hidden_profile
 from airflow_provider_adobe_target.load.output_files import write_rejects
-from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
+from airflow_provider_adobe_target.load.row_updates import ProfileWait, RowUpdates, UpdateRate
 from airflow_provider_adobe_target.load.single_update import prepare_update
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument, check_ledger
@@ -39,19 +40,19 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
+    from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
     from airflow_provider_adobe_target.profiles.rejects import Rejects
     from airflow_provider_adobe_target.version_compat import Context
 
-_WAIT_WITH_ROWS = "if_not_found='wait' is for one profile_id. With rows use 'skip', and run the task again later."
 _NOT_FOUND = (
     "Adobe Target has no profile with this id, and a single update does not create one. A new profile may take up to "
     "an hour to exist. By default, it expires after 14 days without activity. "
 )
 
 
-class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeTargetOperator):
+class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowArguments, AdobeTargetOperator):
     """Update the profile of one visitor, or of many visitors, with one call per profile. No profiles are created.
 
     Names and values are checked and written as in ``BulkProfileUpdateOperator``: nested dicts become dotted names,
@@ -64,20 +65,23 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
         ``<hidden>``). For rows the columns to send, as in ``BulkProfileUpdateOperator``.
     :param attribute_case: As in ``BulkProfileUpdateOperator``.
     :param if_not_found: How a missing profile is handled: ``fail``, ``skip`` the task, ``wait`` until it exists, or
-        ``send`` without a look-up. With rows, ``wait`` is not supported; all other rows are sent, then the task fails
-        (``fail``) or succeeds (``skip``).
+        ``send`` without a look-up. With rows, all other rows are sent, then the task fails (``fail``), succeeds
+        (``skip``), or looks up the missing profiles again in the worker (``wait``).
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
     :param sync_log: Sync log of this task: ID of an Airflow connection, or a folder that contains a slash (templated).
         Default: that of the connection.
     :param max_value_length: Maximum number of characters of a value.
     :param dry_run: Do everything except the calls.
     :param deferrable: Wait for the one profile in the triggerer.
-    :param poll_interval: Seconds, or a timedelta, between two look-ups of the one profile.
-    :param timeout: Maximum wait for the one profile as seconds or a timedelta. The task then fails with
+    :param poll_interval: Seconds, or a timedelta, between two look-ups of a missing profile.
+    :param timeout: Maximum wait for missing profiles as seconds or a timedelta. The task then fails with
         ``AirflowSensorTimeout``.
     :param sql: Rows, as in ``BulkProfileUpdateOperator`` (templated, also a ``.sql`` file). The same applies to
         ``sql_conn_id``, ``parameters``, ``data``, ``path``, ``file_format``, ``csv_options``, ``id_column``,
         ``skip_invalid_records``, ``max_invalid_pct``, ``on_duplicate_id``, ``rejects_path`` and ``on_no_rows``.
+    :param id_map: Further ids of the same people, updated after the rows, as in ``BulkProfileUpdateOperator``.
+        The same applies to ``id_map_sql`` and ``id_map_path`` (templated), ``id_map_file_format``,
+        ``id_map_csv_options`` and ``max_linked_ids``.
     :param updates_per_second: Maximum number of updates of rows, and of look-ups, per second; at most 1,000.
     :param updates_per_day: Maximum number of updates that one try of the task starts in any 24 hours. The account has
         one million.
@@ -93,9 +97,12 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
         "attributes",
         *RowArguments.template_fields,
         "rejects_path",
-        "sync_log",
+        *IdMapArguments.id_map_fields,
         "ledger",
     )
+    template_fields_renderers = {**RowArguments.template_fields_renderers, "id_map_sql": "sql"}
+
+    on_risky_value: Any = "encode"  # commas and line breaks are not delimiters in a single update
 
     def __init__(
         self,
@@ -124,6 +131,12 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
         rejects_path: str | None = None,
         on_no_rows: Literal["succeed", "skip", "fail"] = "succeed",
+        id_map: Any = None,
+        id_map_sql: str | None = None,
+        id_map_path: Any = None,
+        id_map_file_format: Literal["parquet", "csv", "ndjson"] | None = None,
+        id_map_csv_options: Mapping[str, Any] | None = None,
+        max_linked_ids: int = 10,
         updates_per_second: float = CALLS_PER_SECOND,
         updates_per_day: int = CALLS_PER_DAY,
         max_concurrent_updates: int = 8,
@@ -142,6 +155,14 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
             file_format=file_format,
             csv_options=csv_options,
             alternatives={"profile_id": profile_id},
+        )
+        self._set_id_map(
+            id_map=id_map,
+            id_map_sql=id_map_sql,
+            id_map_path=id_map_path,
+            id_map_file_format=id_map_file_format,
+            id_map_csv_options=id_map_csv_options,
+            max_linked_ids=max_linked_ids,
         )
         self.profile_id = self._hidden(profile_id)
         self.id_type = id_type
@@ -170,8 +191,8 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
         check_ledger(self)
         if ledger is not None and profile_id is not None:
             raise InvalidArgumentError("ledger needs rows: data, sql or path. It cannot be combined with profile_id.")
-        if if_not_found == "wait" and profile_id is None:
-            raise InvalidArgumentError(_WAIT_WITH_ROWS)
+        if profile_id is not None and self._id_map_source.is_given:
+            raise InvalidArgumentError("id_map needs rows: data, sql or path. It cannot be combined with profile_id.")
 
     @classmethod
     def partial(cls, **arguments: Any) -> HidingPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -264,18 +285,23 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
     def _update_rows(self, context: Context) -> dict[str, Any]:
         if self.profile_id.value is not None:
             raise ProfileDataError("Give either profile_id, or rows with data, sql or path.")
-        if self.if_not_found == "wait":
-            raise ProfileDataError(_WAIT_WITH_ROWS)
         rate = UpdateRate(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
 
         def write(rejects: Rejects) -> str | None:
             return write_rejects(rejects, self.rejects_path, context["ti"]) if self.rejects_path else None
 
         with TempFolder() as folder:
-            pipeline = self._pipeline(folder)
+            id_map = self._id_map()
+            pipeline = self._pipeline(folder, id_map)
             stage = self._ledger_stage(context)
             updates = self._row_updates(
-                pipeline, rate, looks_first=self.if_not_found != "send", is_dry_run=self.is_dry_run, ledger=stage
+                pipeline,
+                rate,
+                looks_first=self.if_not_found != "send",
+                is_dry_run=self.is_dry_run,
+                ledger=stage,
+                wait=ProfileWait(self.poll_interval, self.timeout) if self.if_not_found == "wait" else None,
+                id_map=id_map,
             )
             try:
                 rejects_path = updates.run(folder, switch_to_bulk_above=self.switch_to_bulk_above, write_rejects=write)
@@ -287,7 +313,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
             self.log.info("%s", stage.markdown(pipeline, []))
         return self._report(pipeline, rejects_path, stage)
 
-    def _pipeline(self, folder: Path) -> ProfilePipeline:
+    def _pipeline(self, folder: Path, id_map: IdMap | None) -> ProfilePipeline:
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
         return ProfilePipeline(
@@ -298,6 +324,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, RowArguments, AdobeT
             folder,
             keep_rejects=bool(self.rejects_path),
             max_update_bytes=room_in_update(self.hook.settings),
+            id_map=id_map,
             statistics=self._recorder.attribute_statistics(),
         )
 

@@ -13,6 +13,7 @@ data base machine and its architecture", 1983.
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -36,30 +37,34 @@ log = logging.getLogger(__name__)
 PREFIX = "audience."
 
 _PARTITION_BITS = 6
-_NAME = r"^[A-Za-z0-9_.-]{1,119}$"  # with the prefix, a valid attribute name of at most 128 characters
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_MAX_NAME = 128
 
 
-def audience_names(audiences: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+def audience_names(audiences: Sequence[str] | Mapping[str, str], prefix: str = PREFIX) -> dict[str, str]:
     """Return the attribute name of each audience.
 
-    :param audiences: Audiences; or a mapping from audiences to the names that follow ``audience.``.
+    :param audiences: Audiences; or a mapping from audiences to the names that follow the prefix.
+    :param prefix: Start of the attribute names.
     :return: Attribute names, by the audience's name in the table of memberships.
     :raises ProfileDataError: If there is no audience, or a name is invalid or used twice.
     """
     if isinstance(audiences, str) or not audiences:
         raise ProfileDataError(f"audiences={audiences!r} must be a list of at least one audience.")
     names = dict(audiences) if isinstance(audiences, Mapping) else {str(name): str(name) for name in audiences}
-    invalid = pc.invert(pc.match_substring_regex(pa.array(map(str, names.values()), pa.string()), _NAME))
-    for audience in np.array(list(names), object)[invalid.to_numpy(zero_copy_only=False)]:
-        raise ProfileDataError(
-            f"The audience {audience!r} cannot be the attribute {PREFIX + str(names[audience])!r}: a name must have at "
-            f"most 119 letters, digits, '_', '.' and '-'. Set one with audiences={{{audience!r}: '…'}}."
-        )
+    for audience, name in names.items():
+        attribute = prefix + str(name)
+        if not str(name) or not _NAME.fullmatch(attribute) or len(attribute) > _MAX_NAME:
+            raise ProfileDataError(
+                f"The audience {audience!r} cannot be the attribute {attribute!r}: a name must start with a letter or "
+                f"'_', and have at most {_MAX_NAME} letters, digits, '_', '.' and '-'. Set one with "
+                f"audiences={{{audience!r}: '…'}}."
+            )
     if len(set(names.values())) < len(audiences):
         raise ProfileDataError(
             "Two audiences have the same name, or an audience is listed twice. Give each its own name in audiences."
         )
-    return {str(audience): PREFIX + name for audience, name in names.items()}
+    return {str(audience): f"{prefix}{name}" for audience, name in names.items()}
 
 
 class AudienceRows:

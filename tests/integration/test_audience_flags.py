@@ -30,6 +30,21 @@ AudienceFlagOperator(
     assert report["batches"][0]["status"] == "complete"
 
 
+def test_flags_replace_attributes_that_exist_already(run_dag, sandbox):
+    sandbox.put_profile("U2-secret", {"isGold": "true"})
+    run = run_dag(
+        IMPORT
+        + """
+AudienceFlagOperator(
+    task_id="flags", data=gold, universe_data=everybody, audiences={"gold": "isGold"}, attribute_prefix="",
+    poll_interval=0.1,
+)
+"""
+    )
+    assert run.states == {"flags": "success"}
+    assert [sandbox.profile(name) for name in ("U1-secret", "U2-secret")] == [{"isGold": "true"}, {"isGold": "false"}]
+
+
 def test_neither_table_is_shown_by_airflow(run_dag, airflow):
     run = run_dag(
         IMPORT

@@ -16,7 +16,7 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, SourceReadError
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
-from airflow_provider_adobe_target.version_compat import AirflowFailException
+from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSensorTimeout
 from support.reports import NO_LEDGER
 
 TI = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
@@ -254,7 +254,7 @@ def test_the_last_row_of_an_id_can_be_chosen(sandbox):
     ("arguments", "words"),
     [
         ({"profile_id": "U1"}, "Give one of profile_id, data, sql and path"),
-        ({"if_not_found": "wait"}, "for one profile_id"),
+        ({"id_map": [{"id": "U0", "linked_id": "V0"}], "max_linked_ids": 0}, "max_linked_ids must be"),
         ({"path": "/tmp/x.csv"}, "Give one of profile_id, data, sql and path"),
         ({"updates_per_second": 0}, "updates_per_second must be"),
         ({"updates_per_day": 1_000_001}, "updates_per_day must be"),
@@ -277,6 +277,61 @@ def test_many_rows_log_a_hint_to_use_the_bulk_upload(sandbox, caplog, above, sai
 def test_a_dry_run_makes_no_call(sandbox):
     report = update(data=rows(50), dry_run=True)
     assert (report["rows_sent"], report["dry_run"], sandbox.calls) == (50, True, [])
+
+
+def test_wait_looks_up_missing_profiles_until_they_exist(sandbox, quick_clock, monkeypatch):
+    known(sandbox, 30)
+    sleep = quick_clock.sleep
+
+    def profiles_appear(seconds):
+        sleep(seconds)
+        if seconds == 600:
+            known(sandbox, 30 + 10 * round(quick_clock.waited // 600))
+
+    monkeypatch.setattr(quick_clock, "sleep", profiles_appear)
+    report = update(data=rows(50), if_not_found="wait", poll_interval=600, timeout=3_600)
+    assert (report["rows_sent"], report["rows_rejected"]) == (50, 0)
+    assert sandbox.profile("U49")["tier"] == "gold"
+    updates = Counter(call.query for call in sandbox.calls if call.route == "single")
+    assert (len(updates), set(updates.values())) == (50, {1})
+
+
+def test_wait_rejects_profiles_that_are_missing_at_the_timeout(sandbox, quick_clock, tmp_path):
+    known(sandbox, 30)
+    started = quick_clock.waited
+    with pytest.raises(AirflowSensorTimeout, match="no profile for 20 rows at the timeout; 30 were sent"):
+        update(data=rows(50), if_not_found="wait", poll_interval=600, timeout=1_500, rejects_path=str(tmp_path))
+    assert 1_200 <= quick_clock.waited - started < 1_500
+    [file] = tmp_path.glob("*.parquet")
+    assert pq.read_table(file)["reject_reason"].to_pylist() == ["profile_not_found"] * 20
+
+
+LINKS = [
+    {"id": "U0", "linked_id": "V0", "linked_id_type": "thirdPartyId"},
+    {"id": "U0", "linked_id": "p0.28_0", "linked_id_type": "pcId"},
+    {"id": "U1", "linked_id": "U2", "linked_id_type": "thirdPartyId"},
+    {"id": "U2", "linked_id": "unknown", "linked_id_type": "thirdPartyId"},
+]
+
+
+def test_linked_ids_are_updated_after_the_rows(sandbox):
+    known(sandbox, 3)
+    sandbox.put_profile("V0", {"seen": "yes"})
+    sandbox.put_profile("p0.28_0", {"seen": "yes"}, "pcId")
+    report = update(data=rows(3), id_map=LINKS)
+    assert (report["rows_sent"], report["rows_extended"]) == (3, 2)
+    assert report["links_dropped"] == {"duplicate_id": 1, "profile_not_found": 1}
+    assert report["rows_rejected"] == 0
+    expected = {"seen": "yes", "tier": "gold", "score": "0"}
+    assert sandbox.profile("V0") == sandbox.profile("p0.28_0", "pcId") == expected
+    assert sandbox.profile("U2")["score"] == "2"
+    sent = [call.query for call in sandbox.calls if call.route == "single"]
+    assert ["mboxPC=p0.28_0" in query for query in sent] == [False] * 4 + [True]
+
+
+def test_a_dry_run_counts_linked_ids(sandbox):
+    report = update(data=rows(3), id_map=LINKS, dry_run=True)
+    assert (report["rows_sent"], report["rows_extended"], sandbox.calls) == (3, 3, [])
 
 
 def test_columns_are_chosen_and_renamed_as_in_bulk(sandbox):

@@ -124,6 +124,17 @@ def test_names_that_cannot_be_attributes_are_refused(audiences):
         audience_names(audiences)
 
 
+def test_flags_can_have_names_of_existing_attributes():
+    assert audience_names({"gold": "isGold", "Big Spenders": "crm.big"}, "") == {
+        "gold": "isGold",
+        "Big Spenders": "crm.big",
+    }
+    with pytest.raises(ProfileDataError, match="must start with a letter"):
+        audience_names(["2024"], "")
+    with pytest.raises(ProfileDataError, match="cannot be the attribute ''"):
+        audience_names({"gold": ""}, "")
+
+
 def test_columns_are_found_in_any_letter_case():
     table = pa.table({"THIRD_PARTY_ID": ["U1"], "AUDIENCE": ["gold"]})
     _, batches = flags(table, pa.table({"THIRD_PARTY_ID": ["U1", "U2"], "N": [1, 2]}), id_column="third_party_id")
