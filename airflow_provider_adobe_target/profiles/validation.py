@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.delimiters import replace_delimiters
 from airflow_provider_adobe_target.profiles.encoding import (
     cell_starts,
     encode_lines,
@@ -20,7 +21,7 @@ from airflow_provider_adobe_target.profiles.encoding import (
     string_bytes,
 )
 from airflow_provider_adobe_target.profiles.values.python_values import TextCells
-from airflow_provider_adobe_target.profiles.values.text_column import TextColumn, nulled
+from airflow_provider_adobe_target.profiles.values.text_column import TextColumn
 from airflow_provider_adobe_target.profiles.values.to_text import name_without_text_form, to_text, value_type
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,6 @@ _WARN_ID_CHARACTERS = 128  # limit of Adobe's SDKs for linking
 _WARN_VALUE_CHARACTERS = 256  # limit of page calls and the Delivery API
 _MAX_PROFILE_BYTES = 64_000  # Adobe's bulk page: 64 KB of external data per profile; decimal is the safe reading
 _RISKY_CHARACTER = r"[,\r\n]"
-_RISKY_RUN = r" *[,\r\n][,\r\n ]*"
-
 _RISKY_BYTES = (b",", b"\r", b"\n")
 _FINE_IN_ID = bytes(byte for byte in range(0x21, 0x7F) if byte not in b"+/,")  # other bytes need the full check
 
@@ -188,19 +187,6 @@ def check_values(
             )
     _check_length(text, max_value_length, _WARN_VALUE_CHARACTERS, "value_too_long", column, verdicts, warnings)
     return text
-
-
-def replace_delimiters(text: pa.StringArray) -> tuple[pa.StringArray, int]:
-    """Replace each run of commas, CRs and LFs, including adjacent spaces, by one space. Remove runs at either end.
-
-    :return: The texts, null if nothing is left; and the number of texts that changed.
-    """
-    is_risky = pc.match_substring_regex(text, _RISKY_CHARACTER).fill_null(False)
-    # Each run becomes one comma, so that those at the ends can be trimmed.
-    replaced = pc.replace_substring_regex(text.filter(is_risky), _RISKY_RUN, ",")
-    replaced = pc.replace_substring(pc.ascii_trim(replaced, ","), ",", " ")
-    replaced = nulled(replaced, pc.equal(replaced, ""))
-    return pc.replace_with_mask(text, is_risky, replaced), len(replaced)
 
 
 def line_sizes(ids: pa.StringArray, texts: Mapping[str, pa.StringArray]) -> Sizes:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_adobe_target.profiles.delimiters import replace_delimiters
 from airflow_provider_adobe_target.profiles.validation import (
     Verdicts,
     Warnings,
     check_ids,
     check_sizes,
     check_values,
-    replace_delimiters,
 )
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
 
