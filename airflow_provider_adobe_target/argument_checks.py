@@ -46,6 +46,7 @@ _NUMBERS = {
     "max_failed_pct": (0, 100),
     "max_invalid_pct": (0, 100),
     "max_not_found_pct": (0, 100),
+    "max_rows_deviation_pct": (0, 100_000),
     "min_days_left": (0, 36_500),
     "min_landed_pct": (0, 100),
     "updates_per_second": (0.001, 1_000),
@@ -71,6 +72,7 @@ _OPTIONAL = (
     "max_failed_rows",
     "max_not_found_pct",
     "max_not_found_rows",
+    "max_rows_deviation_pct",
     "switch_to_bulk_above",
     "universe_id_column",
 )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from airflow_provider_adobe_target.cli import output
-from airflow_provider_adobe_target.cli.connection import connection_settings, has_connection
+from airflow_provider_adobe_target.cli.connection import connection_settings, has_connection, prepare_airflow
 from airflow_provider_adobe_target.cli.progress import UploadProgress, is_shown
 from airflow_provider_adobe_target.cli.rows import CountedRows, RowArguments, count_rows, default_sql_url
 from airflow_provider_adobe_target.cli.upload_options import plan_options, send_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow_provider_adobe_target.client.batch import Batch
     from airflow_provider_adobe_target.client.settings import TargetSettings
@@ -144,8 +144,28 @@ class _Upload:
             options=UploadOptions(**_named_as(UploadOptions, arguments)),
             limits=OutcomeLimits(**_named_as(OutcomeLimits, arguments)),
             checkpoint=Checkpoint(self._sent, "command line"),
-            outputs=UploadOutputs(rejects_path=self._arguments["rejects_path"], write_rejects=_write_rejects),
+            outputs=UploadOutputs(
+                rejects_path=self._arguments["rejects_path"],
+                write_rejects=_write_rejects,
+                sent_attributes=self._sent_attributes,
+            ),
         )
+
+    def _sent_attributes(self) -> Collection[str] | None:
+        """Return the names of the attributes in the ledger, otherwise in the sync log. None if neither is given."""
+        from airflow_provider_adobe_target.ledger import ProfileLedger
+
+        if ledger := self._arguments.get("ledger"):
+            return ProfileLedger(ledger).opened().snapshot().attributes
+        name = self._arguments.get("sync_log")
+        if not name:
+            return None
+        with output.airflow_on_stderr():
+            prepare_airflow()
+            from airflow_provider_adobe_target.sync_log.location import open_sync_log
+            from airflow_provider_adobe_target.sync_log.recorder import sent_attributes
+
+            return sent_attributes(open_sync_log(name), None if self._is_offline else self._settings().client_code)
 
     def _settings(self) -> TargetSettings:
         from airflow_provider_adobe_target.client.settings import TargetSettings
@@ -235,6 +255,10 @@ def _print_report(report: Mapping[str, Any]) -> None:
     if report["rejected_by_reason"]:
         click.echo("Rejected rows by reason:")
         output.print_counts(report["rejected_by_reason"])
+    if "plan" in report:
+        from airflow_provider_adobe_target.profiles.plan import Plan
+
+        click.echo(Plan(**report["plan"]).to_markdown())
     if report["rejects_path"]:
         click.echo(f"The rejected rows are in {report['rejects_path']}")
     if report["batches"]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def plan_options(command: Any) -> Any:
     """Add the arguments and options of ``plan`` to a command."""
-    return _with((*_ROW_OPTIONS, *_COMMON_OPTIONS), command)
+    return _with((*_ROW_OPTIONS, *_PLAN_OPTIONS, *_COMMON_OPTIONS), command)
 
 
 def send_options(command: Any) -> Any:
@@ -89,6 +89,10 @@ _ROW_OPTIONS = (
     _whole_number("--max-value-length", 5_000, 1_000_000, "Characters. A longer value makes the row bad."),
     click.option("--rejects-path", metavar="FOLDER", help="Local folder for a Parquet file of the rejected rows."),
     _choice("--on-no-rows", ["succeed", "fail"], "If the source has no rows."),
+)
+_PLAN_OPTIONS = (
+    click.option("--ledger", metavar="FOLDER", help="Ledger with the attributes that were sent before."),
+    click.option("--sync-log", metavar="NAME", help="The same from a sync log: an Airflow connection, or a folder."),
 )
 _SEND_OPTIONS = (
     click.option("--wait", "wait_for_completion", is_flag=True, help="Wait until Adobe Target has processed the rows."),

@@ -81,7 +81,7 @@ def evaluate_batches(batches: Sequence[Batch], limits: OutcomeLimits) -> list[st
     if problems:
         raise BatchOutcomeError(" ".join(problems))
     warnings = _first([warning for batch in batches for warning in _warnings(batch, limits.counts_not_found)])
-    return warnings if limits.counts_not_found else [*warnings, *_few_found(batches)]
+    return warnings if limits.max_not_found_pct == 100 else [*warnings, *_few_found(batches)]
 
 
 def _first(sentences: list[str]) -> list[str]:

@@ -33,7 +33,7 @@ from airflow_provider_adobe_target.load.progress import log_progress
 from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs, UploadResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from pyarrow import RecordBatch
@@ -147,8 +147,14 @@ class BulkUpload(FileUpload):
 
         sizes = [batch.bytes or 0 for batch in batches]
         plan = make_plan(statistics, sizes, self._session.settings.calls_per_minute)
+        plan = plan.compared_with(self._sent_attributes([attribute["name"] for attribute in plan.attributes]))
         log.info("The plan:\n%s", plan.to_markdown())
         return plan.to_dict()
+
+    def _sent_attributes(self, names: Collection[str]) -> Collection[str] | None:
+        """Return which attributes were sent before, by the ledger, otherwise by the sync log. None if it is unknown."""
+        new = self._ledger.new_attributes if self._ledger else None
+        return self._outputs.sent_attributes() if new is None else set(names).difference(new)
 
     def _pipeline(self, folder: Path, **options: Any) -> ProfilePipeline:
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import chain
@@ -228,6 +228,11 @@ class LedgerStage:
         """Record that this run sends nothing more. The next run settles what was sent."""
         if self._ledger_session is not None:
             self._ledger_session.stop()
+
+    @property
+    def new_attributes(self) -> Collection[str] | None:
+        """Names of the attributes that the ledger does not have yet; None if it was empty before this run."""
+        return self.counts.attributes_added if self.counts and self._plan and self._plan.seq else None
 
     def report(self) -> dict[str, Any]:
         """Return the fields of the report that the ledger determines."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,8 @@ class UploadOutputs:
     :param on_report: Function that is called with the report after all files were sent.
     :param statistics: Function that returns what counts the values of each attribute, or None.
     :param on_attributes: Function that is called with the names of the attributes after the files were sent.
+    :param sent_attributes: Function that returns the names of the attributes that earlier runs sent; None if they are
+        unknown.
     :param rejects_path: Folder for rejected rows. None to count them only.
     :param write_rejects: Function that writes the rejected rows to the folder, and returns the path of the file.
     """
@@ -78,6 +80,7 @@ class UploadOutputs:
     on_report: Callable[[Mapping[str, Any]], object] = lambda report: None
     statistics: Callable[[], AttributeStatistics | None] = lambda: None
     on_attributes: Callable[[Sequence[str]], object] = lambda names: None
+    sent_attributes: Callable[[], Collection[str] | None] = lambda: None
     rejects_path: str | None = None
     write_rejects: Callable[[Rejects, str], str | None] = lambda rejects, folder: None
 

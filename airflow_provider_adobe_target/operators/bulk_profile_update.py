@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.load.archive import UploadArchive
     from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
     from airflow_provider_adobe_target.load.checkpoint import Checkpoint
+    from airflow_provider_adobe_target.profiles.row_counts import RowCountLimit
     from airflow_provider_adobe_target.profiles.sources.rows import Rows
     from airflow_provider_adobe_target.version_compat import Context
 
@@ -78,6 +79,9 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         anything is sent.
     :param max_invalid_pct: A higher percentage of invalid rows (other than duplicates) ends the task before anything is
         sent.
+    :param max_rows_deviation_pct: If the number of rows read deviates from the median of the last 7 complete or partial
+        runs of this task in the sync log by more than this percentage, the task ends before anything is sent. It is not
+        compared if fewer than 3 runs are known, nor with ``limit_rows``.
     :param on_duplicate_id: Which row of an id is sent: ``first`` or ``last``. ``fail`` ends the task before anything is
         sent.
     :param on_risky_value: How a comma, CR or LF inside a value is handled: ``replace`` writes a space, ``reject``
@@ -150,6 +154,7 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         dry_run: bool = False,
         skip_invalid_records: bool = True,
         max_invalid_pct: float | None = None,
+        max_rows_deviation_pct: float | None = None,
         on_duplicate_id: Literal["first", "last", "fail"] = "first",
         on_risky_value: Literal["replace", "reject", "encode"] = "replace",
         max_value_length: int = 5_000,
@@ -207,6 +212,7 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         self.is_dry_run = dry_run  # Airflow has a method of the argument's name
         self.skip_invalid_records = skip_invalid_records
         self.max_invalid_pct = max_invalid_pct
+        self.max_rows_deviation_pct = max_rows_deviation_pct
         self.on_duplicate_id = on_duplicate_id
         self.on_risky_value = on_risky_value
         self.max_value_length = max_value_length
@@ -258,7 +264,9 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
             self.hook.session,
             UploadSource(self._rows, self._id_map, self._report_fields),
             self._profile_options(
-                privacy_rules=self._privacy_rules(self.hook.settings), run_stamp=self._run_stamp(context)
+                privacy_rules=self._privacy_rules(self.hook.settings),
+                run_stamp=self._run_stamp(context),
+                row_count_limit=self._row_count_limit(),
             ),
             options=self._upload_options(),
             limits=self._limits(),
@@ -270,10 +278,17 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
                 on_report=self._recorder.sent,
                 statistics=self._recorder.attribute_statistics,
                 on_attributes=lambda names: self._note_attributes(ti, names),
+                sent_attributes=self._recorder.sent_attributes,
                 rejects_path=self.rejects_path,
                 write_rejects=lambda rejects, folder: write_rejects(rejects, folder, ti),
             ),
         )
+
+    def _row_count_limit(self) -> RowCountLimit | None:
+        from airflow_provider_adobe_target.profiles.row_counts import RowCountLimit
+
+        limit = self.max_rows_deviation_pct
+        return None if limit is None else RowCountLimit(limit, self._recorder.earlier_row_counts())
 
     def _archive(self, ti: Any) -> UploadArchive | None:
         if not self.archive_path or self.is_dry_run:

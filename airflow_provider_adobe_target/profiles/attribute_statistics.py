@@ -43,6 +43,8 @@ class DistinctCount:
     def add(self, texts: pa.StringArray) -> None:
         """Add texts. Nulls are not counted."""
         hashes = hash_strings(texts.drop_null()).astype(np.uint64)
+        if len(self._smallest) == _SKETCH:
+            hashes = hashes[hashes < self._smallest[-1]]
         self._smallest = np.unique(np.concatenate([self._smallest, hashes]))[:_SKETCH]
 
     @property
@@ -109,8 +111,11 @@ class AttributeStatistics:
             self.counts[name].add(texts)
 
     def source(self, name: str) -> tuple[str, pa.DataType | str]:
-        """Return the column of an attribute and its Arrow type in the source, as noted."""
-        return self._sources[name]
+        """Return the column of an attribute and its Arrow type in the source, as noted.
+
+        An attribute that is only carried over from a ledger has no column: its name and ``carried over`` are returned.
+        """
+        return self._sources.get(name, (name, "carried over"))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the statistics by attribute name: ``type``, ``filled``, ``rows`` and ``max_length``."""

@@ -47,7 +47,7 @@ def replace_delimiters(text: pa.StringArray) -> tuple[pa.StringArray, int]:
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(replaced[kept])]
     result = pa.Array.from_buffers(pa.string(), len(text), buffers)
     empty = (lengths == 0) & (shorter > 0)
-    changed = 1 + np.count_nonzero(np.diff(cell_of_run))
+    changed = 1 + int(np.count_nonzero(np.diff(cell_of_run)))
     return (nulled(result, pa.array(empty)) if empty.any() else result), changed
 
 

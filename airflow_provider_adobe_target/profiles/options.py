@@ -16,6 +16,7 @@ from airflow_provider_adobe_target.derived_attributes import (
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.privacy import NO_PRIVACY_OPTIONS, PrivacyRules
 from airflow_provider_adobe_target.profiles.mapping import AttributeCase
+from airflow_provider_adobe_target.profiles.row_counts import RowCountLimit
 from airflow_provider_adobe_target.profiles.validation import RiskyValue
 
 DuplicateId = Literal["first", "last", "fail"]
@@ -41,6 +42,7 @@ class ProfileOptions:
     limit_rows: int | None = None
     derived: DerivedAttributes = NO_DERIVED_ATTRIBUTES
     run_stamp: RunStamp | None = None
+    row_count_limit: RowCountLimit | None = None
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -70,4 +72,5 @@ class ProfileOptions:
             or self.max_invalid_pct is not None
             or self.on_duplicate_id in ("fail", "last")
             or self.privacy_rules.checks_all_rows_first
+            or (self.row_count_limit is not None and self.row_count_limit.is_known)
         )

@@ -288,6 +288,8 @@ class ProfilePipeline:
             yield profiles
         self._converter.finish()
         check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
+        if self._options.row_count_limit and self._options.limit_rows is None:
+            self._options.row_count_limit.check(self.rows_read)
 
     @property
     def _one_of_each_id(self) -> Callable[..., Iterator[pa.RecordBatch]]:

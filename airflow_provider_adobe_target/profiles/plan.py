@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.profiles.attribute_statistics import source_type
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
+
+_SENT_BEFORE = {True: "yes", False: "**no**", None: "unknown"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,15 @@ class Plan:
     minutes: float
     attributes: Sequence[dict[str, Any]]
 
+    def compared_with(self, sent_attributes: Collection[str] | None) -> Plan:
+        """Return the plan with ``sent_before`` for each attribute: ``True``, ``False``, or ``None`` for unknown.
+
+        :param sent_attributes: Names of the attributes that earlier runs sent. None if they are unknown.
+        """
+        known = None if sent_attributes is None else set(sent_attributes)
+        sent = {it["name"]: None if known is None else it["name"] in known for it in self.attributes}
+        return replace(self, attributes=[{**it, "sent_before": sent[it["name"]]} for it in self.attributes])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-compatible values."""
         return {**vars(self), "attributes": list(self.attributes)}
@@ -40,11 +51,12 @@ class Plan:
             f"{self.rows:,} rows in {self.files:,} files of {self.bytes:,} bytes together, "
             f"{self.minutes:g} minutes at least.",
             "",
-            "| Attribute | Type | Filled | Distinct (about) | Longest |",
-            "|---|---|---:|---:|---:|",
+            "| Attribute | Type | Filled | Distinct (about) | Longest | Sent before |",
+            "|---|---|---:|---:|---:|---|",
         ]
         lines += [
-            f"| {it['name']} | {it['type']} | {it['filled_pct']} % | {it['distinct']:,} | {it['longest']:,} |"
+            f"| {it['name']} | {it['type']} | {it['filled_pct']} % | {it['distinct']:,} | {it['longest']:,} | "
+            f"{_SENT_BEFORE[it.get('sent_before')]} |"
             for it in self.attributes
         ]
         return "\n".join(lines)

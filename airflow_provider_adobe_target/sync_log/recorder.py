@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.concurrency.deadline import call_within
 from airflow_provider_adobe_target.sync_log.record import (
+    COMPLETE,
     DRY_RUN,
     NESTED_COLUMNS,
+    PARTIAL,
     SENDING,
     SUBMITTED,
     RunRecord,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.sync_log.store import SyncLog
 
 WRITE_SECONDS = 10.0
+_EARLIER_DAYS, _EARLIER_RECORDS, _EARLIER_RUNS = 400, 500, 7
 _UNFINISHED_DAYS = 35  # Adobe Target deletes the status of a batch much earlier
 
 T = TypeVar("T")
@@ -56,6 +59,14 @@ class NoRecorder:
 
     def attribute_statistics(self) -> AttributeStatistics | None:
         """Return None: no statistics are wanted."""
+        return None
+
+    def earlier_row_counts(self) -> Sequence[int]:
+        """Return no numbers of rows: they are unknown."""
+        return ()
+
+    def sent_attributes(self) -> Collection[str] | None:
+        """Return None: the attributes that were sent before are unknown."""
         return None
 
     def start(self) -> None:
@@ -120,6 +131,28 @@ class RunRecorder(NoRecorder):
 
         self._statistics = AttributeStatistics()
         return self._statistics
+
+    def earlier_row_counts(self) -> Sequence[int]:
+        """Return the number of rows that the last successful or partial runs of this task read, the latest first."""
+        own = self.record
+        selected = RunFilter(
+            since=utc_now() - timedelta(days=_EARLIER_DAYS),
+            dag_ids=[own.dag_id],
+            task_id=own.task_id,
+            map_index=own.map_index,
+            client_code=own.client_code,
+            outcomes=(COMPLETE, PARTIAL),
+        )
+        found = self._try(lambda: self._log.read(selected, _EARLIER_RECORDS)) or []
+        by_run: dict[str, int] = {}
+        for record in found:
+            if record.rows_read is not None and record.run_id != own.run_id:
+                by_run.setdefault(record.run_id, record.rows_read)  # of several tries, the last one
+        return list(by_run.values())[:_EARLIER_RUNS]
+
+    def sent_attributes(self) -> Collection[str] | None:
+        """Return the names of the attributes that tasks have sent to this account. None without such a record."""
+        return self._try(lambda: sent_attributes(self._log, self.record.client_code))
 
     def resume(self) -> None:
         """Continue the record of a task that was deferred."""
@@ -236,6 +269,27 @@ class RunRecorder(NoRecorder):
         except Exception as error:
             log.warning("The sync log %s cannot be used: %s: %s", self._name, type(error).__name__, error)
             return None
+
+
+def sent_attributes(sync_log: SyncLog, client_code: str | None) -> set[str] | None:
+    """Return the names of the attributes that tasks have sent to an account, from its latest records.
+
+    :param client_code: Client code of the account. None for all accounts.
+    :return: Names; None if no record has attributes.
+    """
+    selected = RunFilter(
+        since=utc_now() - timedelta(days=_EARLIER_DAYS),
+        client_code=client_code,
+        outcomes=(COMPLETE, PARTIAL),
+        nested=("attributes",),
+    )
+    names = {
+        name
+        for record in sync_log.read(selected, _EARLIER_RECORDS)
+        for name, statistics in record.attributes.items()
+        if statistics.get("filled")
+    }
+    return names or None
 
 
 def _updated(record: RunRecord, seen: Mapping[str | None, Batch]) -> RunRecord:

@@ -14,6 +14,8 @@ import pytest
 from pyarrow import parquet
 
 from airflow_provider_adobe_target.sandbox import Sandbox
+from airflow_provider_adobe_target.sync_log.location import open_sync_log
+from support.sample_runs import record
 
 TABLE = {"thirdPartyId": ["U1", "U2", "", "U2"], "tier": ["gold", "silver", "x", "dup"], "score": [1, 2, 3, 4]}
 
@@ -74,6 +76,19 @@ def test_plan_needs_no_connection(call, environment, rows):
     report = call("plan", "--json", "rows.csv", cwd=rows, code=0).json
     assert report["client_code"] is None
     assert counts(report) == EXPECTED
+
+
+def test_plan_has_which_attributes_the_account_was_sent_before(call, rows, tmp_path):
+    log = open_sync_log(str(tmp_path / "log"))
+    sent = {"type": "text", "filled": 1, "rows": 1, "max_length": 4}
+    log.write(record(attributes={"tier": sent, "region": sent}))
+    log.write(record(run_id="other", client_code="other", attributes={"score": sent}))
+    arguments = ("plan", "rows.csv", "--sync-log", tmp_path / "log")
+    report = call(*arguments, "--json", cwd=rows, code=0).json
+    found = {attribute["name"]: attribute["sent_before"] for attribute in report["plan"]["attributes"]}
+    assert found == {"tier": True, "score": False}
+    lines = [line for line in call(*arguments, cwd=rows, code=0).out.splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[-1] for line in lines[2:]] == ["yes |", "**no** |"]
 
 
 def test_plan_prints_counts_without_values(call, rows):

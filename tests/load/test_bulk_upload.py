@@ -16,6 +16,7 @@ from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
 from airflow_provider_adobe_target.load.checkpoint import Checkpoint
 from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs, UploadSource
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
+from airflow_provider_adobe_target.profiles.row_counts import RowCountLimit
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 
@@ -209,3 +210,44 @@ def test_the_timeout_counts_from_the_end_of_sending(upload, sandbox, monkeypatch
     monkeypatch.setattr(clock, "SYSTEM", Clock())
     with pytest.raises(Exception, match="No final status at the timeout"):
         upload(poll_interval=10, timeout=25).run()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "pct", "is_stopped"),
+    [
+        ([1, 100, 100], 50, True),
+        ([2, 3, 4], 0, False),
+        ([2, 2, 2], 50, False),
+        ([2, 2, 2], 49.9, True),
+        ([100, 100], 50, False),
+        ([1, 1, 1, 1], 199, True),
+    ],
+)
+def test_an_unusual_number_of_rows_ends_the_upload_before_a_call(upload, sandbox, caplog, earlier, pct, is_stopped):
+    caplog.set_level("INFO")
+    run = upload(profile_options={"row_count_limit": RowCountLimit(pct, earlier)}).run
+    if is_stopped:
+        with pytest.raises(
+            ProfileDataError, match=r"3 rows were read. The median of the last \d runs is .* Nothing was"
+        ):
+            run()
+        assert sandbox.calls == []
+    else:
+        assert statuses(run()) == ["complete"] * 3
+    assert ("is not compared: the sync log has 2 earlier runs" in caplog.text) is (len(earlier) < 3)
+
+
+def test_no_rows_after_full_runs_end_the_upload(upload, sandbox):
+    with pytest.raises(ProfileDataError, match="0 rows were read"):
+        upload(rows=[], profile_options={"row_count_limit": RowCountLimit(50, [10, 10, 10])}).run()
+
+
+def test_limited_rows_are_not_compared(upload):
+    options = {"row_count_limit": RowCountLimit(50, [10, 10, 10]), "limit_rows": 1}
+    assert upload(profile_options=options).run()["rows_read"] == 1
+
+
+@pytest.mark.parametrize(("known", "sent_before"), [({"tier"}, True), ({"x"}, False), (None, None)])
+def test_the_plan_tells_whether_an_attribute_was_sent_before(upload, known, sent_before):
+    report = upload(dry_run=True, outputs=UploadOutputs(sent_attributes=lambda: known)).run()
+    assert [attribute["sent_before"] for attribute in report["plan"]["attributes"]] == [sent_before]

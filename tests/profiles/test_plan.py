@@ -52,11 +52,23 @@ def test_the_plan_has_the_statistics_of_each_attribute(tmp_path):
     json.dumps(plan.to_dict())
 
 
+def test_the_plan_has_which_attributes_were_sent_before(tmp_path):
+    plan, _ = plan_of([{"thirdPartyId": "U1", "tier": "gold", "score": 1}], tmp_path)
+    text = plan.to_markdown()
+    assert text.splitlines()[2].endswith("| Sent before |")
+    assert text.count("| unknown |") == 2
+    compared = plan.compared_with({"tier", "other"})
+    assert [(it["name"], it["sent_before"]) for it in compared.attributes] == [("tier", True), ("score", False)]
+    assert "| tier | string | 100.0 % | 1 | 4 | yes |" in compared.to_markdown()
+    assert "| score | int64 | 100.0 % | 1 | 1 | **no** |" in compared.to_markdown()
+    assert [it["sent_before"] for it in plan.compared_with(None).attributes] == [None, None]
+
+
 def test_markdown_has_a_row_for_each_attribute_and_no_value(tmp_path):
     plan, _ = plan_of([{"thirdPartyId": "U1", "address": {"city": "Secretville"}, "tier": "gold"}], tmp_path)
     text = plan.to_markdown()
     assert text.startswith("1 rows in 1 files of ")
-    assert "| address.city | string | 100.0 % | 1 | 11 |" in text
+    assert "| address.city | string | 100.0 % | 1 | 11 | unknown |" in text
     assert not any(word in text for word in ("Secretville", "gold", "U1"))
 
 

@@ -338,3 +338,58 @@ def test_a_subclass_that_calls_the_method_of_its_base_is_recorded_once(folder, l
     run(folder, context, lambda task: report(finished()), Child)
     [found] = log.read(EVERYTHING)
     assert (found.rows_read, found.operator) == (11, "Child")
+
+
+def sent_report(rows, **changes):
+    return {**report(finished()), "rows_read": rows, **changes}
+
+
+def test_earlier_row_counts_are_those_of_sent_runs_of_the_task(folder, log, context):
+    for number in range(1, 10):
+        context["ti"].run_id = f"r{number}"
+        run(folder, context, lambda task, rows=number: sent_report(rows))
+    context["ti"].run_id = "r9"
+    context["ti"].try_number = 2
+    run(folder, context, lambda task: sent_report(900))  # another try of the same run
+    context["ti"].try_number = 1
+    context["ti"].run_id = "dry"
+    run(folder, context, lambda task: sent_report(1_000, dry_run=True))
+    context["ti"].run_id = "submitted"
+    run(folder, context, lambda task: {**report(SUBMITTED), "rows_read": 2_000})
+    context["ti"].task_id = "another"
+    run(folder, context, lambda task: sent_report(3_000))
+    context["ti"].task_id = "t"
+    counts = []
+    for run_id in ("now", "r9"):
+        context["ti"].run_id = run_id
+        run(folder, context, lambda task: counts.append(task._recorder.earlier_row_counts()))
+    assert counts == [[900, 8, 7, 6, 5, 4, 3], [8, 7, 6, 5, 4, 3, 2]]
+
+
+def test_sent_attributes_are_those_with_a_value_in_any_task_of_the_account(folder, log, context):
+    import pyarrow as pa
+
+    found = []
+    run(folder, context, lambda task: found.append(task._recorder.sent_attributes()))
+
+    def steps(task):
+        statistics = task._recorder.attribute_statistics()
+        texts = [pa.array(["gold"]), pa.array([None], pa.string())]
+        statistics.add(["tier", "empty"], texts, 1)
+        return report(finished())
+
+    context["ti"].task_id = "another"
+    run(folder, context, steps)
+    context["ti"].task_id = "t"
+    run(folder, context, lambda task: found.append(task._recorder.sent_attributes()))
+    assert found == [None, {"tier"}]
+
+
+def test_a_task_without_a_sync_log_knows_no_earlier_runs(context):
+    found = []
+    run(
+        None,
+        context,
+        lambda task: found.extend([task._recorder.earlier_row_counts(), task._recorder.sent_attributes()]),
+    )
+    assert found == [(), None]
