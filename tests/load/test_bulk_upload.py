@@ -248,6 +248,6 @@ def test_limited_rows_are_not_compared(upload):
 
 
 @pytest.mark.parametrize(("known", "sent_before"), [({"tier"}, True), ({"x"}, False), (None, None)])
-def test_the_plan_tells_whether_an_attribute_was_sent_before(upload, known, sent_before):
+def test_the_plan_has_whether_an_attribute_was_sent_before(upload, known, sent_before):
     report = upload(dry_run=True, outputs=UploadOutputs(sent_attributes=lambda: known)).run()
     assert [attribute["sent_before"] for attribute in report["plan"]["attributes"]] == [sent_before]
