@@ -289,3 +289,15 @@ def test_logs_and_reports_contain_no_id_and_no_value(run, caplog):
         report = run([{"thirdPartyId": "very-personal", "tier": "also-personal"}])
         run([{"thirdPartyId": "very-personal", "tier": "also-personal-2"}], day=1, options={"dry_run": True})
     assert "personal" not in caplog.text + str(report)
+
+
+def test_the_plan_of_a_dry_run_has_carried_and_new_attributes(run):
+    def planned(report):
+        return {attribute["name"]: attribute["sent_before"] for attribute in report["plan"]["attributes"]}
+
+    dry_run = {"dry_run": True}
+    assert set(planned(run(ROWS, options=dry_run)).values()) == {None}
+    ids = [{"thirdPartyId": row["thirdPartyId"]} for row in ROWS]
+    run([{**row, "region": "north"} for row in ids], "dag.b")
+    found = planned(run([{**row, "tier": "new"} for row in ids], day=1, options=dry_run))
+    assert found == {"tier": False, "region": True}

@@ -374,8 +374,8 @@ def test_sent_attributes_are_those_with_a_value_in_any_task_of_the_account(folde
 
     def steps(task):
         statistics = task._recorder.attribute_statistics()
-        texts = [pa.array(["gold"]), pa.array([None], pa.string())]
-        statistics.add(["tier", "empty"], texts, 1)
+        columns = [pa.array([0]), pa.array(["U1"]), pa.array(["gold"]), pa.array([None], pa.string())]
+        statistics.add(pa.record_batch(columns, ["row_number", "id", "profile.tier", "profile.empty"]))
         return report(finished())
 
     context["ti"].task_id = "another"
