@@ -25,18 +25,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, ProfileDataError
 from airflow_provider_adobe_target.load.output_files import task_folder
+from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 FORMAT = 1
 _COMPRESSION = 1  # the fastest; the files compress to a fifth all the same
+
+_STATUS_FIELDS = tuple(field.name for field in fields(BatchStatus))
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +246,38 @@ class UploadArchive:
         return self._manifests[path.name]
 
     def _manifest_path(self, number: int, sha256: str) -> Any:
-        return self.folder / f"{number:06d}-{sha256[:16]}.json"
+        return self.folder / manifest_name(number, sha256)
+
+
+def note_statuses(reports: Iterable[Mapping[str, Any]], batches: Iterable[Batch]) -> None:
+    """Write the final status of batches to the manifests of their uploads. An error is a warning.
+
+    :param reports: Reports of ``BulkProfileUpdateOperator``. Those without ``archive_folder`` are ignored.
+    :param batches: Batches of these reports, and possibly others.
+    """
+    final = {batch.batch_id: batch for batch in batches if batch.final}
+    for report in reports:
+        if not report.get("archive_folder"):
+            continue
+        for number, entry in enumerate(report["batches"]):
+            sent = Batch.from_dict(entry)
+            if sent.batch_id in final:
+                _note_status(report["archive_folder"], number, sent, final[sent.batch_id])
+
+
+def _note_status(folder: str, number: int, sent: Batch, final: Batch) -> None:
+    try:
+        file = ManifestFile.read(ObjectStoragePath(folder) / manifest_name(number, str(sent.sha256)))
+        if file.manifest.batch.batch_id == final.batch_id:  # otherwise the file was sent again since
+            known = {name: getattr(final, name) for name in _STATUS_FIELDS}
+            file.update(replace(file.manifest.batch, **known))
+    except Exception as error:
+        log.warning("The archive's manifest of batch %s cannot be updated: %s", final.batch_id, error)
+
+
+def manifest_name(number: int, sha256: str) -> str:
+    """Return the name of the manifest of a batch file."""
+    return f"{number:06d}-{sha256[:16]}.json"
 
 
 def _utc_now() -> str:

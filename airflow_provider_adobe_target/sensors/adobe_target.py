@@ -21,6 +21,7 @@ from airflow_provider_adobe_target.execution_timeout import (
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
+from airflow_provider_adobe_target.load.archive import note_statuses
 from airflow_provider_adobe_target.load.refused_ids import id_column_of, rejects_folder, write_refused_ids
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -175,6 +176,7 @@ class BatchStatusSensor(LedgerArgument, AdobeTargetSensor):
 
     def _evaluate(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
         self._keep_refused_ids(context, batches)
+        note_statuses(_reports(self.batches), batches)
         if self.ledger is not None:
             from airflow_provider_adobe_target.load.ledger_stage import settle_batches
 

@@ -34,10 +34,13 @@ ROWS = [
 # Rows are read from the environment while the file is parsed, so that the DAG's own source does not hold them.
 DAG = """
 import pandas
+from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
+from airflow_provider_adobe_target.operators.adobe_target import ReplayBatchesOperator
 
 rows = json.loads(os.environ["ROWS"])
 given = {"records": rows, "frame": pandas.DataFrame([{**row, "home": str(row["home"])} for row in rows])}
 common = dict(poll_interval=0.1, timeout=2, rejects_path=os.environ["REJECTS"])
+common["archive_path"] = os.environ["ARCHIVE"] + "/{{ ti.task_id }}"
 for name, data in given.items():
     for deferrable in (False, True):
         task_id = f"{name}_{'deferrable' if deferrable else 'worker'}"
@@ -50,6 +53,25 @@ for name, data in given.items():
         )
 BatchStatusSensor(task_id="deferred", batches=upload.output, poke_interval=0.1, deferrable=True)
 BatchStatusSensor(task_id="poked", batches=upload.output["batches"], poke_interval=0.1, deferrable=False)
+
+upload >> ReplayBatchesOperator(
+    task_id="replay",
+    archive_path=os.environ["ARCHIVE"] + f"/{upload.task_id}",
+    statuses=["complete"],
+    poll_interval=0.1,
+    deferrable=True,
+)
+
+value = rows[0]["tier"]
+derived = DerivedAttributes(constants={"c": value}, templates={"t": value + "{tier}"}, sent_at="at", run_id="run")
+BulkProfileUpdateOperator(task_id="derived", data=rows, derived=derived, **common)
+BulkProfileUpdateOperator.partial(task_id="derived_mapped", derived=derived, **common).expand(data=[rows])
+
+def failing(batch):
+    raise ValueError(batch.column("tier")[0].as_py())
+
+failing = DerivedAttributes(functions={"f": failing})
+BulkProfileUpdateOperator(task_id="derived_failing", data=rows, derived=failing, **common)
 
 for name, data in given.items():
     partial = BulkProfileUpdateOperator.partial(task_id=f"partial_{name}", data=data, **common)
@@ -89,6 +111,7 @@ for name, wrong in {
     BulkProfileUpdateOperator(task_id=name, data=rows, **common, **wrong)
 """
 FAILING = {
+    "derived_failing",
     "risky",  # every row is too large for a file
     "refusing_worker", "refusing_deferrable", "denying_worker", "denying_deferrable", "throttling_worker",
     "throttling_deferrable", "listing_worker", "listing_deferrable", "echoing_worker", "echoing_deferrable",
@@ -125,7 +148,7 @@ def leaky(airflow, open_sandbox, extra, tmp_path):
     rows_file = tmp_path / "rows.ndjson"
     rows_file.write_text("\n".join(map(json.dumps, ROWS)))
     environment |= {"ROWS": json.dumps(ROWS), "ROWS_FILE": str(rows_file), "REJECTS": str(tmp_path / "rejects")}
-    environment["CHECKPOINTS"] = str(tmp_path / "checkpoints")
+    environment |= {"CHECKPOINTS": str(tmp_path / "checkpoints"), "ARCHIVE": str(tmp_path / "archive")}
     # So many tasks would wait for each other's calls, beyond the two seconds that they have: each has its own.
     environment["ADOBE_TARGET_SHARED_FOLDER"] = os.devnull
     with airflow.remembering():
@@ -151,6 +174,9 @@ def test_no_row_and_no_secret_is_kept_or_shown_by_airflow(leaky, airflow):
     checkpoints = [file for file in folder.glob("checkpoints/**/*") if file.is_file()]
     assert checkpoints
     assert not {file: kinds for file in checkpoints if (kinds := found(file.read_bytes().decode("utf-8", "replace")))}
+    manifests = list(folder.glob("archive/**/*.json"))
+    assert manifests
+    assert not {file: kinds for file in manifests if (kinds := found(file.read_text()))}
     leaks = {}
     for table, row in airflow.tables():
         is_upstreams_own = table in ("xcom", "ever_xcom") and {"upstream", "upstream__1", "chunks_upstream"} & set(

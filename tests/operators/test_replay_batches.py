@@ -11,8 +11,10 @@ import pytest
 
 from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError
 from airflow_provider_adobe_target.ledger import ProfileLedger
+from airflow_provider_adobe_target.load.archived_files import read_manifests, state_of
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator, ReplayBatchesOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
+from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
 from airflow_provider_adobe_target.version_compat import AirflowFailException, AirflowSkipException
 
 ROWS = [{"thirdPartyId": f"SECRET-{number}", "tier": f"gold-{number}"} for number in range(1, 4)]
@@ -229,6 +231,19 @@ def test_the_version_of_the_upload_is_used(upload, replay, sandbox):
     upload(api_version="v1", max_not_found_pct=100)
     assert replay(statuses=["complete"])["api_version"] == "v1"
     assert {batch.version for batch in sandbox.batches} == {"v1"}
+
+
+def test_a_sensor_writes_the_status_to_the_manifests(upload, replay, sandbox, tmp_path):
+    report = upload(wait_for_completion=False)
+    sandbox.script("status", REAL, STUCK)
+    sensor = BatchStatusSensor(task_id="sensor", batches=[report], deferrable=False)
+    with pytest.raises(AirflowFailException, match="stuck"):
+        sensor.poke(context_of("sensor"))
+    states = [state_of(file.manifest.batch) for file in read_manifests([str(tmp_path / "archive")])]
+    assert states == ["complete", "stuck", "complete"]
+    calls = len(sandbox.calls)
+    assert replay(dry_run=True)["replay_of"] == [report["batches"][1]["batch_id"]]
+    assert len(sandbox.calls) == calls
 
 
 @pytest.mark.parametrize(("choice", "outcome"), [("skip", AirflowSkipException), ("fail", AirflowFailException)])
