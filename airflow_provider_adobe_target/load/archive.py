@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
 FORMAT = 1
-_COMPRESSION = 1  # the fastest; the files compress to a fifth all the same
+_COMPRESSION = 1  # level 6 takes three times the time, for files that are 10 per cent smaller
 
 _STATUS_FIELDS = tuple(field.name for field in fields(BatchStatus))
 
