@@ -13,6 +13,7 @@ from airflow_provider_adobe_target.cli import output
 from airflow_provider_adobe_target.cli.connection import connection_settings, has_connection, prepare_airflow
 from airflow_provider_adobe_target.cli.progress import UploadProgress, is_shown
 from airflow_provider_adobe_target.cli.rows import CountedRows, RowArguments, count_rows, default_sql_url
+from airflow_provider_adobe_target.cli.sent_files import SentFiles, checkpoint, ledger_client_code, ledger_stage
 from airflow_provider_adobe_target.cli.upload_options import plan_options, send_options
 
 if TYPE_CHECKING:
@@ -50,34 +51,6 @@ def send(ctx: click.Context, **arguments: Any) -> int:
     return upload.run()
 
 
-class _SentFiles:
-    """Store of checkpoint entries: what was sent so far. It is kept in memory."""
-
-    def __init__(self, progress: UploadProgress) -> None:
-        self._progress = progress
-        self._accepted: dict[int, dict[str, Any]] = {}
-        self.unknown = 0
-        """Number of files that were being sent: whether Adobe Target accepted them is unknown."""
-
-    def read(self) -> dict[int, dict[str, Any]]:
-        return {}
-
-    def write(self, entries: dict[int, dict[str, Any]], changed: int | None) -> None:
-        # An entry loses its status URL if the file may be sent again; the batch was accepted all the same.
-        self._accepted.update((number, entry) for number, entry in entries.items() if entry["status_url"])
-        self.unknown = sum(entry["status"] == "sending" for entry in entries.values())
-        batches = self.accepted
-        self._progress.sent(sum(batch.rows or 0 for batch in batches))
-        self._progress.final(sum(batch.final for batch in batches))
-
-    @property
-    def accepted(self) -> list[Batch]:
-        """Batches that Adobe Target accepted, in the order of the files."""
-        from airflow_provider_adobe_target.client.batch import Batch
-
-        return [Batch.from_dict(self._accepted[number]) for number in sorted(self._accepted)]
-
-
 class _Upload:
     """One run of ``plan`` or ``send``."""
 
@@ -95,10 +68,12 @@ class _Upload:
             csv_options=csv_options,
         )
         self._rows.check()
+        if arguments["ledger"] and arguments.get("checkpoint"):
+            raise click.UsageError("--checkpoint cannot be combined with --ledger, which records what was sent.")
         shown = is_shown(quiet=ctx.obj["quiet"])
         total = count_rows(self._rows) if shown else None
         self._progress = UploadProgress(total, sends=not self._is_plan, shown=shown)
-        self._sent = _SentFiles(self._progress)
+        self._sent = SentFiles(self._progress)
 
     def run(self) -> int:
         from airflow_provider_adobe_target.cli.main import BAD_OUTCOME, exit_code_of
@@ -127,7 +102,6 @@ class _Upload:
         from airflow_provider_adobe_target.client.session import Session
         from airflow_provider_adobe_target.client.verdict import OutcomeLimits
         from airflow_provider_adobe_target.load.bulk_upload import BulkUpload
-        from airflow_provider_adobe_target.load.checkpoint import Checkpoint
         from airflow_provider_adobe_target.load.upload_options import UploadOptions, UploadOutputs, UploadSource
         from airflow_provider_adobe_target.profiles.options import ProfileOptions
 
@@ -137,13 +111,15 @@ class _Upload:
             "derived": _derived(self._arguments["constants"]),
             "skip_invalid_records": not self._arguments["fail_on_invalid"],
         }
+        session = Session(self._settings())
         return BulkUpload(
-            Session(self._settings()),
+            session,
             UploadSource(self._counted_rows),
             ProfileOptions(**_named_as(ProfileOptions, arguments)),
             options=UploadOptions(**_named_as(UploadOptions, arguments)),
             limits=OutcomeLimits(**_named_as(OutcomeLimits, arguments)),
-            checkpoint=Checkpoint(self._sent, "command line"),
+            checkpoint=checkpoint(self._sent, arguments, session),
+            ledger=ledger_stage(self._sent, arguments, session),
             outputs=UploadOutputs(
                 rejects_path=self._arguments["rejects_path"],
                 write_rejects=_write_rejects,
@@ -152,11 +128,7 @@ class _Upload:
         )
 
     def _sent_attributes(self) -> Collection[str] | None:
-        """Return the names of the attributes in the ledger, otherwise in the sync log. None if neither is given."""
-        from airflow_provider_adobe_target.ledger import ProfileLedger
-
-        if ledger := self._arguments.get("ledger"):
-            return ProfileLedger(ledger).opened().snapshot().attributes
+        """Return the names of the attributes in the sync log. None if none is given."""
         name = self._arguments.get("sync_log")
         if not name:
             return None
@@ -171,7 +143,9 @@ class _Upload:
         from airflow_provider_adobe_target.client.settings import TargetSettings
 
         if self._is_offline:
-            return TargetSettings.from_fields("none", None, None, None, None)
+            ledger = self._arguments["ledger"]
+            client_code = ledger_client_code(ledger) if ledger else "none"
+            return TargetSettings.from_fields(client_code, None, None, None, None)
         return connection_settings(self._arguments["conn_id"])
 
     def _counted_rows(self, folder: Path) -> Rows:
@@ -248,7 +222,9 @@ def _write_rejects(rejects: Rejects, folder: str) -> str | None:
 
 
 def _print_report(report: Mapping[str, Any]) -> None:
-    names = ("rows_read", "rows_sent", "rows_rejected", "rows_empty", "rows_unchanged", "values_replaced")
+    names = ["rows_read", "rows_sent", "rows_rejected", "rows_empty", "rows_unchanged"]
+    names += [name for name in ("rows_stale", "rows_suppressed") if report.get(name)]  # with a ledger
+    names.append("values_replaced")
     click.echo("Dry run: nothing was sent." if report["dry_run"] else f"Sent to {report['client_code']}.")
     labels = {"rows_sent": "rows to send"} if report["dry_run"] else {}
     output.print_counts({labels.get(name, name.replace("_", " ")): report[name] for name in names})

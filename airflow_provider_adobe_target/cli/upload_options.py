@@ -89,10 +89,21 @@ _ROW_OPTIONS = (
     _whole_number("--max-value-length", 5_000, 1_000_000, "Characters. A longer value makes the row bad."),
     click.option("--rejects-path", metavar="FOLDER", help="Local folder for a Parquet file of the rejected rows."),
     _choice("--on-no-rows", ["succeed", "fail"], "If the source has no rows."),
+    click.option("--ledger", metavar="PATH", help="Folder of a ledger: only rows that differ from it are sent."),
+    click.option(
+        "--writer",
+        metavar="DAG.TASK",
+        default="adobe-target",
+        show_default=True,
+        help="Task whose rows these are in the ledger.",
+    ),
 )
 _PLAN_OPTIONS = (
-    click.option("--ledger", metavar="FOLDER", help="Ledger with the attributes that were sent before."),
-    click.option("--sync-log", metavar="NAME", help="The same from a sync log: an Airflow connection, or a folder."),
+    click.option(
+        "--sync-log",
+        metavar="NAME",
+        help="Mark attributes that were never sent, by a sync log: an Airflow connection, or a folder.",
+    ),
 )
 _SEND_OPTIONS = (
     click.option("--wait", "wait_for_completion", is_flag=True, help="Wait until Adobe Target has processed the rows."),
@@ -100,6 +111,11 @@ _SEND_OPTIONS = (
     _seconds("--timeout", 86_400.0, "Time to wait at most."),
     _percentage("--max-failed-pct", 0.0, "Percentage of rows that may have failed."),
     _percentage("--max-not-found-pct", None, "Percentage of rows whose id may be unknown."),
+    click.option(
+        "--checkpoint",
+        metavar="PATH",
+        help="File that keeps what was sent. The same command continues from it, and sends nothing twice.",
+    ),
     click.option("--guaranteed-upload", is_flag=True, help="Wait for each file before the next one is sent."),
     _whole_number("--max-concurrent-uploads", 2, 10, "Files that are sent at a time, at most 10."),
 )

@@ -18,7 +18,7 @@ from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.worker_pool import CancellableClock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
-from airflow_provider_adobe_target.load.checkpoint import Checkpoint
+from airflow_provider_adobe_target.load.checkpoint import Checkpoint, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 class LedgerCheckpoint(Checkpoint):
     """Checkpoint that records the calls in the ledger's claim. Methods may be called from several threads."""
 
-    def __init__(self, batches: Iterable[Batch] | None = None) -> None:
-        super().__init__(None, "", batches)
+    def __init__(self, batches: Iterable[Batch] | None = None, store: Store | None = None) -> None:
+        super().__init__(store, "", batches)
         self._starts: list[int] = [0]
         self.ledger: LedgerSession | None = None
 
@@ -94,6 +94,7 @@ class LedgerStage:
     :param poll_interval: Seconds between two requests of the status of another run's batches.
     :param timeout: Seconds to wait for another run's batches.
     :param dry_run: Whether nothing is sent and the ledger is not changed.
+    :param store: Store that is notified of each call. It must be empty, because the ledger's claim records the calls.
     :raises LedgerRefusedError: If a mapped task would write markers.
     """
 
@@ -111,6 +112,7 @@ class LedgerStage:
         poll_interval: float = 60,
         timeout: float = 24 * 60 * 60,
         dry_run: bool = False,
+        store: Store | None = None,
     ) -> None:
         ledger.check()
         if is_mapped and ledger.on_missing == "marker":
@@ -133,7 +135,7 @@ class LedgerStage:
         self._ledger_session: LedgerSession | None = None
         self._plan: Plan | None = None
         self.counts: PlanCounts | None = None
-        self.checkpoint = LedgerCheckpoint()
+        self.checkpoint = LedgerCheckpoint(store=store)
 
     def connect(self) -> None:
         """Fetch the connection of the folder, and read the suppressed ids. Call it in the main thread of the task.

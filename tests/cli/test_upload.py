@@ -176,7 +176,7 @@ def test_bad_rows_end_with_exit_code_1_and_nothing_sent(call, sandbox, rows, arg
         (["rows.csv", "--sql-url", "sqlite:///rows.sqlite"], "require --sql"),
         (["missing.csv"], "There is no file 'missing.csv'"),
         (["--sql", "SELECT 1", "--sql-url", "sqlite:///missing.sqlite"], "There is no file"),
-        (["--sql", "SELECT 1", "--sql-url", "bogus://user:hunter2@host/x"], "not a URL that SQLAlchemy knows"),
+        (["--sql", "SELECT 1", "--sql-url", "bogus://user:hunter2@host/x"], "not a URL that SQLAlchemy supports"),
         (["rows.csv", "--attributes", "a,,b"], "--attributes must be"),
         (["rows.csv", "--api-version", "v3"], "v3"),
         (["rows.csv", "--max-rows-per-file", "500000"], "--max-rows-per-file"),
