@@ -63,12 +63,29 @@ def encode_only(data: pa.Table, folder: Path) -> None:
 
 
 def full_pipeline(folder: Path, **rows: object) -> None:
-    """Run the operator's dry run with its defaults."""
+    """Write the files of an upload with its defaults."""
+    from airflow_provider_adobe_target.profiles.options import ProfileOptions
+    from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+
+    for file in ProfilePipeline(_source(**rows), ProfileOptions(), folder).files():
+        file.path.unlink()
+
+
+def dry_run(path: Path, folder: Path) -> None:
+    """Run the operator's dry run with its defaults, which also collects the statistics of the plan."""
     from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 
     tempfile.tempdir = str(folder)
-    operator = BulkProfileUpdateOperator(task_id="upload", dry_run=True, **rows)
+    operator = BulkProfileUpdateOperator(task_id="upload", dry_run=True, path=str(path))
     operator.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
+
+
+def _source(data: Any = None, path: str | None = None) -> Any:
+    from airflow_provider_adobe_target.inputs.file_paths import read_paths
+    from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+    from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
+
+    return read_data(data) if path is None else read_paths(path, FileOptions.checked(None, None))
 
 
 def loop(frame: pd.DataFrame, folder: Path) -> None:
@@ -152,6 +169,7 @@ CANDIDATES: dict[str, Input] = {
     PANDAS: (lambda _, rows: tables.table(rows).to_pandas(), given, ALL),
     "polars, full pipeline": (polars, given, ALL),
     "Parquet, full pipeline": (in_file("parquet"), in_path, ALL),
+    "Parquet, dry run with its plan": (in_file("parquet"), dry_run, ALL),
     "CSV, full pipeline": (in_file("csv"), in_path, ALL),
     "list of dicts, full pipeline": (lambda _, rows: tables.table(rows).to_pylist(), given, DICT_ROWS),
     "Parquet, DuckDB url_encode (no checks)": (in_file("parquet"), duckdb_lines, ALL),

@@ -34,6 +34,16 @@ def fetch_all(hook: Any) -> None:
         assert len(rows) > 0
 
 
+def fetch_many(hook: Any) -> None:
+    """Read with the driver alone, as the operator's source by a cursor does: the baseline."""
+    with closing(hook.get_conn()) as connection:
+        is_psycopg = type(connection).__module__.startswith("psycopg")
+        with closing(connection.cursor(name="bench") if is_psycopg else connection.cursor()) as cursor:
+            cursor.execute(SQL)
+            while cursor.fetchmany(10_000):
+                pass
+
+
 def pandas_chunks(hook: Any) -> None:
     """Read in chunks, the recommended way. SQLAlchemy streams only if it is configured to."""
     import pandas as pd
@@ -64,7 +74,9 @@ def full_pipeline(hook: Any, parameters: Any) -> None:
 
 
 # A statement with parameters is read with a cursor, even if ADBC is available.
+DRIVER = "cursor.fetchmany (no conversion)"
 WORKS = {
+    DRIVER: fetch_many,
     "cursor.fetchall": fetch_all,
     "pandas.read_sql in chunks": pandas_chunks,
     "operator's source": partial(source, parameters=None),
@@ -113,12 +125,17 @@ def compare(rows: int, runs: int, databases: list[str]) -> list[dict[str, Any]]:
             connection = opened.enter_context(postgres(fill_from_csv(folder / "rows.csv")))
             environment["AIRFLOW_CONN_POSTGRESQL"] = json.dumps(connection)
         figures = in_turn(candidates(databases), runs, lambda name: apart(__file__, "--one", name, **environment))
+    for name, results in figures.items():
+        driver = figures[f"{name.partition(':')[0]}: {DRIVER}"]
+        for run, base in zip(results, driver, strict=True):
+            run["times"] = run["cpu"] / base["cpu"]
     return [{"name": name, **medians(figures[name])} for name in figures]
 
 
 TABLE_COLUMNS = {
     "name": ("from, what", "{}"),
     "cpu": ("CPU s", "{:.2f}"),
+    "times": ("CPU, times the driver's fetchmany", "{:.1f}"),
     "wall": ("wall s", "{:.2f}"),
     "before": ("MiB before", "{:.0f}"),
     "peak": ("peak MiB", "{:.0f}"),

@@ -82,8 +82,11 @@ def objects_type(name: str, values: Collection[object]) -> pa.DataType:
         type. Otherwise null.
     :raises ProfileDataError: If a key of a dict is invalid.
     """
+    return _type_of(name, values, value_kinds(values))
+
+
+def _type_of(name: str, values: Collection[object], types: set[type]) -> pa.DataType:
     names: Names = {}
-    types = value_kinds(values)
     if not any(issubclass(python_type, dict) for python_type in types):
         only = type_without_text_form(types)
         return TextCells(only=only) if only else pa.null()
@@ -106,7 +109,8 @@ def objects_column(name: str, values: Sequence[object], only: str | None = None)
     """
     if only:
         return pa.ExtensionArray.from_storage(TextCells(only=only), pa.nulls(len(values), TextCells.STORAGE))
-    return conformed(from_objects(values), objects_type(name, values), len(values), name)
+    types = value_kinds(values)
+    return conformed(from_objects(values, types), _type_of(name, values, types), len(values), name)
 
 
 def records_schema(names: Names) -> pa.Schema:

@@ -42,7 +42,7 @@ _EXACT_INTEGERS_UP_TO = 2**53
 _CONVERSION_ERRORS = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
 
-def from_objects(values: Sequence[object]) -> pa.Array:
+def from_objects(values: Sequence[object], types: set[type] | None = None) -> pa.Array:
     """Return an Arrow array of Python values.
 
     Values of one Python type that Arrow represents without loss get an Arrow type: text, bools, 64-bit ints, floats
@@ -51,8 +51,9 @@ def from_objects(values: Sequence[object]) -> pa.Array:
     value has no text form. None, NaN, NaT and ``pandas.NA`` are null.
 
     :param values: Values of a pandas object column, of one key in a list of dicts, or of one column of a cursor.
+    :param types: Result of :func:`value_kinds`, if the caller has it.
     """
-    types = value_kinds(values)
+    types = value_kinds(values) if types is None else types
     if not types:
         return pa.nulls(len(values))
     try:
