@@ -1,103 +1,181 @@
-"""The sync log as small JSON files in a folder, local or in object storage."""
+"""The sync log as JSON files in a folder, local or in object storage."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.sync_log.record import RunRecord
-from airflow_provider_adobe_target.version_compat import ObjectStoragePath
+from airflow_provider_adobe_target.sync_log.files import open_files
+from airflow_provider_adobe_target.sync_log.record import (
+    NESTED_COLUMNS,
+    SENDING,
+    SUBMITTED,
+    SUMMARY_COLUMNS,
+    RunRecord,
+    utc_now,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sync_log.store import RunFilter
 
+_COMPACTED = "all-"
+_UNFINISHED = frozenset((SENDING, SUBMITTED))
+_SETTLED_AFTER = timedelta(days=2)
+_FEWEST_FILES, _MOST_FILES = 100, 2_000  # in one compaction
+
 
 class FolderLog:
-    """Records in ``FOLDER/YYYY-MM/NAME.json``: one file per record, in the folder of the month of its start.
+    """Records in the folder ``YYYY-MM`` of the month of their start, one record a line.
+
+    A record is written to a file of its own. Compaction moves the records of finished runs to larger files. Such a file
+    is never changed; if a record is in several files, its own one applies, otherwise the latest one.
 
     Files that were read before are read again only if their size or time has changed.
 
     :param folder: The folder.
     """
 
+    _WRITES_PER_COMPACTION = 64
+
     def __init__(self, folder: str) -> None:
-        self._folder = ObjectStoragePath(folder)
-        self._fs = self._folder.fs  # here, because it may fetch an Airflow connection
-        self._known: dict[str, tuple[Any, RunRecord]] = {}
+        self._files = open_files(folder)
+        self._known: dict[str, tuple[Any, list[_Stored]]] = {}
         self._lock = threading.Lock()
 
     def write(self, record: RunRecord) -> None:
-        """Write the file of a record, or replace it."""
-        month = self._folder / f"{record.started_at:%Y-%m}"
-        month.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record.to_row(), ensure_ascii=False)
-        _write(month / _file_name(record), text)
+        """Write the file of a record, or replace it. One in 64 records that end starts a compaction."""
+        month, name = f"{record.started_at:%Y-%m}", _file_name(record)
+        self._files.write(f"{month}/{name}", _line(record))
+        if record.finished_at and int(name[:8], 16) % self._WRITES_PER_COMPACTION == 0:
+            self.compact(month)
 
     def read(
         self, selected: RunFilter, limit: int | None = None, on_response: Callable[[], object] | None = None
     ) -> list[RunRecord]:
         """Return the selected records, the latest first."""
-        start = _file_start(selected)
-        records = self._records(selected, start, on_response or (lambda: None))
-        found = [record for record in records if selected.matches(record)]
-        found.sort(key=lambda record: record.started_at.timestamp() if record.started_at else 0, reverse=True)
-        return found[:limit]
-
-    def purge(self, before: datetime) -> None:
-        """Delete the folders of months that ended earlier."""
-        for month in self._months():
-            if month < f"{before:%Y-%m}":
-                for path, _ in self._list(month):
-                    self._fs.rm_file(path)
-
-    def _months(self) -> list[str]:
-        if not self._folder.exists():
-            return []
-        names = (str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in self._entries(self._folder.path))
-        return sorted(name for name in names if len(name) == 7 and name[4] == "-")
-
-    def _records(self, selected: RunFilter, start: str, on_response: Callable[[], object]) -> Iterator[RunRecord]:
+        months = self._months()
+        if on_response:
+            on_response()
         since = f"{selected.since:%Y-%m}" if selected.since else ""
         until = f"{selected.until:%Y-%m}" if selected.until else "9999-12"
         with self._lock:
-            listed = {
-                path: mark
-                for month in self._months()
-                if since <= month <= until
-                for path, mark in self._list(month)
-                if path.rpartition("/")[2].startswith(start)
-            }
-            on_response()
-            self._load([path for path, mark in listed.items() if self._known.get(path, (None,))[0] != mark], listed)
-            records = [self._known[path][1] for path in listed if path in self._known]
-        yield from records
+            stored = self._latest([month for month in months if since <= month <= until], selected)
+        found = [entry for entry in stored if selected.matches(entry.record)]
+        found.sort(key=_started, reverse=True)
+        return [entry.with_nested(selected.nested) for entry in found[:limit]]
+
+    def purge(self, before: datetime) -> None:
+        """Delete the files of months that ended earlier."""
+        for month in self._months():
+            if month < f"{before:%Y-%m}":
+                for path in self._list(month):
+                    self._files.delete(path)
+
+    def compact(self, month: str) -> None:
+        """Move the records of runs that ended at least two days ago to one file, if they are many.
+
+        :param month: The month, as ``2026-01``.
+        """
+        listed = {path: mark for path, mark in self._list(month).items() if not _is_compacted(path)}
+        if len(listed) < _FEWEST_FILES:
+            return
+        lines, moved = [], []
+        for path, content in self._files.read(list(listed)[:_MOST_FILES]).items():
+            entries = _parsed(content)
+            if entries and all(entry.is_settled for entry in entries):
+                lines += [_line(entry.with_nested(NESTED_COLUMNS)) for entry in entries]
+                moved.append(path)
+        if len(moved) < _FEWEST_FILES:
+            return
+        name = f"{_COMPACTED}{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.json"
+        self._files.write(f"{month}/{name}", "".join(lines))
+        now = self._list(month)
+        for path in moved:
+            if now.get(path) == listed[path]:  # otherwise, it was replaced meanwhile
+                self._files.delete(path)
+
+    def _months(self) -> list[str]:
+        return sorted(name for name in self._files.list() if len(name) == 7 and name[4] == "-")
+
+    def _list(self, month: str) -> dict[str, Any]:
+        names = self._files.list(month)
+        return {f"{month}/{name}": names[name] for name in sorted(names) if name.endswith(".json")}
+
+    def _latest(self, months: Sequence[str], selected: RunFilter) -> Iterable[_Stored]:
+        """Return the stored records of some months; of several versions of a record, the one that applies."""
+        start = _file_start(selected)
+        has_compacted = selected.outcomes is None or not _UNFINISHED.issuperset(selected.outcomes)
+        latest: dict[tuple[Any, ...], _Stored] = {}
+        for month in months:
+            listed = self._list(month)
+            self._forget(month, listed)
+            paths = [path for path in listed if has_compacted and _is_compacted(path)]
+            paths += [path for path in listed if not _is_compacted(path) and path.startswith(start, len(month) + 1)]
+            self._load([path for path in paths if self._known.get(path, (None,))[0] != listed[path]], listed)
+            for path in paths:
+                if path in self._known:
+                    latest.update((entry.key, entry) for entry in self._known[path][1])
+        return latest.values()
 
     def _load(self, paths: list[str], marks: Mapping[str, Any]) -> None:
-        """Read files. One that another process is replacing is left for the next time."""
-        for begin in range(0, len(paths), 500):
-            contents = self._fs.cat(paths[begin : begin + 500], on_error="omit") if paths else {}
-            for path, content in contents.items():
-                try:
-                    record = RunRecord.from_row(json.loads(content))
-                except (ValueError, TypeError):
-                    continue
-                self._known[path] = (marks.get(path), record)
+        """Read files. One that was compacted meanwhile is missing here until the next time."""
+        for path, content in self._files.read(paths).items() if paths else ():
+            entries = _parsed(content)
+            if entries:
+                self._known[path] = (marks.get(path), entries)
 
-    def _list(self, month: str) -> list[tuple[str, Any]]:
-        entries = self._entries(f"{self._folder.path.rstrip('/')}/{month}")
-        return [(entry["name"], _mark(entry)) for entry in entries if str(entry["name"]).endswith(".json")]
+    def _forget(self, month: str, listed: Mapping[str, Any]) -> None:
+        for path in [path for path in self._known if path.startswith(month) and path not in listed]:
+            del self._known[path]
 
-    def _entries(self, path: str) -> list[dict[str, Any]]:
-        self._fs.invalidate_cache()
-        listed: list[dict[str, Any]] = self._fs.ls(path, detail=True)
-        return listed
+
+class _Stored:
+    """A record as it is in a file. Its nested values are parsed when they are needed."""
+
+    __slots__ = ("key", "record", "texts")
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.record = RunRecord.from_row({name: row[name] for name in SUMMARY_COLUMNS if name in row})
+        self.texts = {name: row[name] for name in NESTED_COLUMNS if row.get(name)}
+        self.key = self.record.key
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the record is not likely to change."""
+        finished = self.record.finished_at
+        is_final = self.record.outcome not in _UNFINISHED and finished is not None
+        return is_final and finished < utc_now() - _SETTLED_AFTER  # type: ignore[operator]
+
+    def with_nested(self, names: Iterable[str]) -> RunRecord:
+        """Return the record with some nested values."""
+        nested = {name: json.loads(self.texts[name]) for name in names if name in self.texts}
+        return replace(self.record, **nested) if nested else self.record
+
+
+def _parsed(content: bytes) -> list[_Stored]:
+    """Return the records of a file; none if it is no record, or only a part of one."""
+    try:
+        return [_Stored(json.loads(line)) for line in content.splitlines()]
+    except (ValueError, TypeError, KeyError):
+        return []
+
+
+def _line(record: RunRecord) -> str:
+    return json.dumps(record.to_row(), ensure_ascii=False) + "\n"
+
+
+def _started(entry: _Stored) -> float:
+    return entry.record.started_at.timestamp() if entry.record.started_at else 0.0
+
+
+def _is_compacted(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(_COMPACTED)
 
 
 def _file_start(selected: RunFilter) -> str:
@@ -106,11 +184,6 @@ def _file_start(selected: RunFilter) -> str:
         [dag_id] = selected.dag_ids
         return _run_prefix(dag_id, selected.run_id)
     return ""
-
-
-def _mark(entry: Mapping[str, Any]) -> Any:
-    """Return what changes when a file is replaced."""
-    return [entry.get(name) for name in ("size", "mtime", "ETag", "LastModified", "last_modified", "ino")]
 
 
 def _digest(*values: Any) -> str:
@@ -125,14 +198,3 @@ def _file_name(record: RunRecord) -> str:
     """Return the name of a record's file. The names of all tasks of a DAG run have the same prefix."""
     task = _digest(record.task_id, record.map_index, record.try_number)
     return f"{_run_prefix(record.dag_id, record.run_id)}{task}.json"
-
-
-def _write(path: ObjectStoragePath, text: str) -> None:
-    """Write a file. Object storage replaces it atomically; a local file is renamed, so that no reader sees a part."""
-    if path.protocol not in ("file", "local"):
-        path.write_text(text)
-        return
-    target = Path(path.path)
-    part = target.with_name(f"{uuid.uuid4().hex}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, target)

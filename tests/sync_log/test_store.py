@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ConnectionSettingsError
+from airflow_provider_adobe_target.sync_log.folder import FolderLog
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
 from airflow_provider_adobe_target.sync_log.record import COLUMNS, NESTED_COLUMNS, RunRecord
 from airflow_provider_adobe_target.sync_log.store import RunFilter
@@ -166,3 +167,80 @@ def test_a_connection_that_runs_no_sql_is_refused(monkeypatch):
 def test_other_databases_have_their_own_types():
     assert "DATETIME(6)" in ddl("mysql")[0]
     assert "DATETIME2" in ddl("mssql")[0]
+
+
+def _finished_runs(log, count, **changes):
+    for number in range(count):
+        log.write(replace(RECORD, run_id=f"run {number}", outcome="complete", finished_at=START, **changes))
+
+
+def _names(folder):
+    return sorted(path.name[:4] for path in folder.glob("2026-01/*"))
+
+
+@pytest.fixture
+def seldom(monkeypatch):
+    """No compaction starts by itself."""
+    monkeypatch.setattr(FolderLog, "_WRITES_PER_COMPACTION", 1 << 40)
+
+
+def test_records_of_finished_runs_move_to_one_file(tmp_path, seldom):
+    log = open_sync_log(str(tmp_path))
+    _finished_runs(log, 120)
+    for outcome, finished in (("submitted", None), ("complete", datetime.now(timezone.utc))):
+        log.write(replace(RECORD, run_id=outcome, outcome=outcome, finished_at=finished))
+    before = log.read(EVERYTHING)
+    log.compact("2026-01")
+    assert len(_names(tmp_path)) == 3  # one for all, and those of the two runs that may change
+    assert sorted(log.read(EVERYTHING), key=str) == sorted(before, key=str)
+    assert sorted(open_sync_log(str(tmp_path)).read(EVERYTHING), key=str) == sorted(before, key=str)
+    assert [found.run_id for found in log.read(RunFilter(outcomes=["submitted"]))] == ["submitted"]
+    assert [found.run_id for found in log.read(RunFilter(dag_ids=["loyalty"], run_id="run 7"))] == ["run 7"]
+
+
+def test_a_record_that_is_written_after_a_compaction_replaces_the_earlier_one(tmp_path, seldom):
+    log = open_sync_log(str(tmp_path))
+    _finished_runs(log, 120)
+    log.compact("2026-01")
+    _finished_runs(log, 110, rows_updated=7)
+    assert sum(found.rows_updated or 0 for found in log.read(RunFilter())) == 770
+    log.compact("2026-01")
+    assert _names(tmp_path) == ["all-", "all-"]
+    assert sum(found.rows_updated or 0 for found in log.read(RunFilter())) == 770
+    assert len(open_sync_log(str(tmp_path)).read(RunFilter())) == 120
+
+
+def test_a_file_that_is_replaced_during_a_compaction_is_kept(tmp_path, seldom, monkeypatch):
+    log = open_sync_log(str(tmp_path))
+    _finished_runs(log, 120)
+    write = log._files.write
+
+    def write_after_another(path, text):
+        write(path, text)
+        if "all-" in path:
+            _finished_runs(open_sync_log(str(tmp_path)), 1, rows_updated=7)
+
+    monkeypatch.setattr(log._files, "write", write_after_another)
+    log.compact("2026-01")
+    assert len(_names(tmp_path)) == 2
+    assert [found.run_id for found in log.read(RunFilter()) if found.rows_updated == 7] == ["run 0"]
+
+
+def test_few_files_are_left_as_they_are(tmp_path, seldom):
+    log = open_sync_log(str(tmp_path))
+    _finished_runs(log, 20)
+    log.compact("2026-01")
+    assert len(_names(tmp_path)) == 20
+
+
+def test_tasks_that_end_start_compactions(tmp_path):
+    _finished_runs(open_sync_log(str(tmp_path)), 1_000)
+    assert len(_names(tmp_path)) < 500
+    assert len(open_sync_log(str(tmp_path)).read(RunFilter())) == 1_000
+
+
+def test_a_local_file_appears_as_a_whole(tmp_path, monkeypatch):
+    replaced = []
+    monkeypatch.setattr("os.replace", lambda part, target: replaced.append(target))
+    open_sync_log(str(tmp_path)).write(RECORD)
+    assert len(replaced) == 1
