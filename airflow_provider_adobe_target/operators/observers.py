@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_adobe_target.assets.adobe_target import SCHEME, profile_uri
 from airflow_provider_adobe_target.load.report_text import batch_lines, count_lines
-from airflow_provider_adobe_target.metrics import count_failure, count_report
+from airflow_provider_adobe_target.metrics import count_failure, count_report, count_usage
 from airflow_provider_adobe_target.sync_log.recorded import continues_later, recorded
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def observed(method: F) -> F:
         try:
             report = method(self, context, *arguments, **named)
         except BaseException as error:
-            if not continues_later(error):
+            if continues_later(error):
+                _notify("metrics", count_usage, self)
+            else:
                 _notify("metrics", count_failure, self, error)
             raise
         self.last_report = report

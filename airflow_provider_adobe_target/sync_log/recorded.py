@@ -11,6 +11,7 @@ from airflow_provider_adobe_target.sync_log.record import RunRecord, utc_now
 from airflow_provider_adobe_target.sync_log.recorder import NoRecorder, RunRecorder
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.rate_limit.limiter import Usage
     from airflow_provider_adobe_target.version_compat import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,7 +106,7 @@ def _recorder(task: Any, context: Context) -> NoRecorder:
             name,
             open_sync_log(name),
             _record(task, context, settings),
-            usage=lambda: _usage(task),
+            usage=lambda: usage_of(task),
             is_sender=task.sync_log_is_sender,
             keep_days=getattr(settings, "sync_log_keep_days", None),
         )
@@ -132,9 +133,8 @@ def _record(task: Any, context: Context, settings: Any) -> RunRecord:
     )
 
 
-def _usage(task: Any) -> tuple[int | None, float | None]:
-    """Return the calls of the task's session within the limit per minute, and the seconds that they waited."""
+def usage_of(task: Any) -> Usage | None:
+    """Return what the task used of the limit of calls per minute in this process; None if it made no such call."""
     session = vars(task.hook).get("session")
-    limiter: Any = session.limits.calls if session else None
-    calls = getattr(limiter, "calls", None)
-    return (calls, limiter.wait_seconds) if calls else (None, None)
+    usage: Usage | None = getattr(session.limits.calls, "usage", None) if session else None
+    return usage if usage and usage.calls else None

@@ -23,6 +23,7 @@ from airflow_provider_adobe_target.sync_log.record import (
 from airflow_provider_adobe_target.sync_log.store import RunFilter
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.client.rate_limit.limiter import Usage
     from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
     from airflow_provider_adobe_target.sync_log.store import SyncLog
 
@@ -97,7 +98,7 @@ class RunRecorder(NoRecorder):
     :param name: What ``sync_log`` names, for warnings.
     :param sync_log: The store.
     :param record: The record as it is when the task starts.
-    :param usage: Returns the number of calls and the seconds that they waited; None for an unknown one.
+    :param usage: Returns what the task used of the limit of calls per minute, if it made such calls.
     :param is_sender: Whether the task sends rows. The records of other tasks have no counts of rows: ``rows_sent`` is
         None, so that sums over the table count each row once.
     :param keep_days: Age in days from which records are deleted. None: they are kept.
@@ -111,7 +112,7 @@ class RunRecorder(NoRecorder):
         sync_log: SyncLog,
         record: RunRecord,
         *,
-        usage: Callable[[], tuple[int | None, float | None]],
+        usage: Callable[[], Usage | None],
         is_sender: bool,
         keep_days: int | None = None,
     ) -> None:
@@ -162,6 +163,7 @@ class RunRecorder(NoRecorder):
             run_id=record.run_id,
             task_id=record.task_id,
             map_index=record.map_index,
+            outcomes=[SENDING, SUBMITTED],
             nested=NESTED_COLUMNS,
         )
         found = self._try(lambda: self._log.read(selected)) or []
@@ -237,16 +239,20 @@ class RunRecorder(NoRecorder):
 
     def _with_usage(self) -> RunRecord:
         """Return the record with the calls of this process added to those before a deferral."""
-        calls, waited = self._usage()
+        usage = self._usage()
+        if usage is None:
+            return self.record
         return replace(
-            self.record, calls=_sum(self._before.calls, calls), wait_seconds=_sum(self._before.wait_seconds, waited)
+            self.record,
+            calls=(self._before.calls or 0) + usage.calls,
+            wait_seconds=(self._before.wait_seconds or 0.0) + usage.wait_seconds,
         )
 
     def _update_uploads(self) -> None:
         """Write the end of the batches to the records of the tasks that sent them."""
         seen = {batch.batch_id: batch for batch in self._observed if batch.final}
-        run = RunFilter(dag_ids=[self.record.dag_id], run_id=self.record.run_id, nested=NESTED_COLUMNS)
         since = utc_now() - timedelta(days=_UNFINISHED_DAYS)
+        run = RunFilter(since=since, dag_ids=[self.record.dag_id], run_id=self.record.run_id, nested=NESTED_COLUMNS)
         anywhere = RunFilter(
             since=since, client_code=self.record.client_code, outcomes=[SUBMITTED], nested=NESTED_COLUMNS
         )
@@ -317,7 +323,3 @@ def _without_counts(record: RunRecord) -> RunRecord:
 
 def _has_unfinished(record: RunRecord) -> bool:
     return any(not Batch.from_dict(entry).final for entry in record.batches)
-
-
-def _sum(before: Any, now: Any) -> Any:
-    return now if before is None else before if now is None else before + now

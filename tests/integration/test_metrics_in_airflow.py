@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from airflow_provider_adobe_target.sandbox import Answer
 from support.real_airflow import RealAirflow, connection
 
 pytest.importorskip("statsd")
@@ -82,3 +83,13 @@ def test_rows_batches_and_outcomes_are_counted(airflow, statsd, sandbox):
     }
     assert found["batches", "deferred"] == found["rows_sent", "deferred"] == 1
     assert found["batches", "dry"] == 0
+
+
+def test_calls_throttles_and_waits_are_counted(airflow, statsd, sandbox):
+    sandbox.script("submit", Answer(503, headers={"Retry-After": "1"}))
+    source = 'BulkProfileUpdateOperator(task_id="upload", data=[{"thirdPartyId": "a", "tier": "x"}], poll_interval=0.1)'
+    airflow.run(source, AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=connection(sandbox))
+    found = received(statsd)
+    assert found["throttles", "upload"] == 1
+    assert found["calls", "upload"] == len(sandbox.calls) >= 3
+    assert 1_000 <= found["wait_time", "upload"] < 60_000

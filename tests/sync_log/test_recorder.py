@@ -70,9 +70,9 @@ class Task(Recorded):
     def __init__(self, folder, steps, **settings):
         self.sync_log = folder
         self.steps = steps
-        limiter = SimpleNamespace(calls=3, wait_seconds=1.5)
+        usage = SimpleNamespace(calls=3, throttles=0, wait_seconds=1.5)
         known = {"client_code": "acme", "sync_log": None, "sync_log_keep_days": None}
-        session = SimpleNamespace(limits=SimpleNamespace(calls=limiter))
+        session = SimpleNamespace(limits=SimpleNamespace(calls=SimpleNamespace(usage=usage)))
         self.hook = SimpleNamespace(settings=SimpleNamespace(**{**known, **settings}), session=session)
 
     @recorded

@@ -38,6 +38,28 @@ _ABANDONED_AFTER = 10.0  # seconds after its due time at which a queued permit i
 log = logging.getLogger(__name__)
 
 
+class Usage:
+    """What the callers in this process used of a limit. The class is thread-safe.
+
+    :ivar calls: Number of permits that they acquired.
+    :ivar throttles: Number of calls that Adobe Target throttled.
+    :ivar wait_seconds: Time that they waited for permits, and after throttled calls.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.throttles = 0
+        self.wait_seconds = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, *, calls: int = 0, throttles: int = 0, wait_seconds: float = 0.0) -> None:
+        """Add to the sums."""
+        with self._lock:
+            self.calls += calls
+            self.throttles += throttles
+            self.wait_seconds += wait_seconds
+
+
 class RateLimiter:
     """Limit the number of calls in any 60 seconds.
 
@@ -49,26 +71,14 @@ class RateLimiter:
     :param calls_per_minute: Maximum number of calls in any 60 seconds.
     :param clock: Clock. All users of the store must have the same ``monotonic`` clock.
     :param store: Storage of the call log. Default: a log in memory that is not shared.
-    :ivar calls: Number of permits that this object's callers acquired.
-    :ivar wait_seconds: Time that they waited for them.
+    :ivar usage: What the callers of this object used.
     """
 
     def __init__(self, calls_per_minute: int, clock: Clock, store: Store | None = None) -> None:
         self.calls_per_minute = calls_per_minute
         self.clock = clock
         self.store = store or MemoryStore()
-        self.calls = 0
-        self.wait_seconds = 0.0
-        self._lock = threading.Lock()
-
-    def count(self, waited: float) -> None:
-        """Count an acquired permit.
-
-        :param waited: Seconds between the first attempt and the acquisition.
-        """
-        with self._lock:
-            self.calls += 1
-            self.wait_seconds += waited
+        self.usage = Usage()
 
     def permit(self) -> Permit:
         """Return a new permit for one call."""
@@ -152,7 +162,7 @@ class QueuedPermit:
             if wait:
                 log.info("The limit of calls per minute is reached. The next call can start in %.0f seconds.", wait)
         if not wait:
-            self._rate_limiter.count(now - self._requested_at)
+            self._rate_limiter.usage.add(calls=1, wait_seconds=now - self._requested_at)
         return wait
 
     def back_off(self, seconds: float) -> None:
@@ -160,6 +170,7 @@ class QueuedPermit:
 
         :param seconds: How long to pause all calls.
         """
+        self._rate_limiter.usage.add(throttles=1, wait_seconds=min(seconds, _MAX_PAUSE))
         with suppress(OSError), self._store.open(self._rate_limiter.clock) as call_log:
             # A call that started before the current pause gives no new information about the limit.
             if self._started_at is not None and self._started_at >= call_log.paused_until:

@@ -107,6 +107,7 @@ class RedisRateLimiter(RateLimiter):
         super().__init__(settings.calls_per_minute, clock, store)
         self._settings = settings
         self._shared = RateLimiter(settings.calls_per_minute, clock, store)
+        self._shared.usage = self.usage
         self._redis_store = store
         self._record = MachineRecord(settings)
         self._machine: RateLimiter | None = None  # while Redis cannot be used
@@ -147,6 +148,7 @@ class RedisRateLimiter(RateLimiter):
         with suppress(OSError), machine.store.open(self.clock) as call_log:
             call_log.paused_until = max(call_log.paused_until, call_log.at + pause)
         self._next_try = now + RETRY_SECONDS
+        machine.usage = self.usage
         self._machine = machine
         log.warning(
             "Redis (rate_limit_conn_id) cannot be used (%s). Until it can, this machine makes at most %s of the %s "

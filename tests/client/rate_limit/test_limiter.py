@@ -360,7 +360,15 @@ def test_calls_and_their_time_in_the_queue_are_counted(clock):
     take(budget)
     with budget.permit() as permit:
         wait = permit.try_acquire()
-        assert budget.calls == 1  # none is counted before it is acquired
+        assert budget.usage.calls == 1  # none is counted before it is acquired
         clock.time += wait
         assert permit.try_acquire() == 0
-    assert (budget.calls, budget.wait_seconds) == (2, pytest.approx(wait))
+    assert (budget.usage.calls, budget.usage.wait_seconds) == (2, pytest.approx(wait))
+
+
+def test_throttled_calls_and_their_waits_are_counted(clock):
+    budget = RateLimiter(10, clock)
+    with budget.permit() as permit:
+        permit.try_acquire()
+        permit.back_off(30)
+    assert (budget.usage.calls, budget.usage.throttles, budget.usage.wait_seconds) == (1, 1, 30)
