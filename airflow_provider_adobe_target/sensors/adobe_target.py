@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.client.verdict import OutcomeLimits, evaluate_batches
+from airflow_provider_adobe_target.client.verdict import OutcomeLimits, evaluate_batches, outcome_of
 from airflow_provider_adobe_target.exceptions import BatchTimeoutError, ProfileDataError
 from airflow_provider_adobe_target.execution_timeout import (
     deferral_timeout,
@@ -24,6 +24,7 @@ from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.load.archive import note_statuses
 from airflow_provider_adobe_target.load.refused_ids import id_column_of, rejects_folder, write_refused_ids
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument
+from airflow_provider_adobe_target.operators.observers import update_asset_events
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
@@ -63,6 +64,7 @@ class BatchStatusSensor(LedgerArgument, AdobeTargetSensor):
     template_fields: Sequence[str] = ("batches", "adobe_target_conn_id", "rejects_path", "sync_log", "ledger")
     template_fields_renderers = {"batches": "json"}
     ui_color = "#f6e1e1"
+    attribute_names: Sequence[str] = ()  # the report of an upload does not name them
 
     def __new__(cls, *arguments: Any, **_: Any) -> BatchStatusSensor:
         """Reject positional arguments with a message that names the argument, which Airflow's message does not."""
@@ -183,7 +185,20 @@ class BatchStatusSensor(LedgerArgument, AdobeTargetSensor):
             settle_batches(self.ledger, self.hook.session, batches)
         for warning in evaluate_batches(batches, self._limits):
             self.log.warning(warning)
+        self._describe_outlets(context, batches)
         return [batch.to_dict() for batch in batches]
+
+    def _describe_outlets(self, context: Context, batches: Sequence[Batch]) -> None:
+        """Add the counts of the upload to the events of ``adobetarget://`` outlets, if ``batches`` has its report."""
+        reports = list(_reports(self.batches))
+        if not self.outlets or not reports:
+            return
+        counts = {name: sum(report.get(name) or 0 for report in reports) for name in ("rows_sent", "rows_rejected")}
+        end = {"batches": [b.to_dict() for b in batches], "outcome": outcome_of(batches, counts["rows_rejected"])}
+        try:
+            update_asset_events(self, context, {**reports[0], **counts, **end})
+        except Exception as error:
+            self.log.warning("The asset events of the task are incomplete: %s: %s", type(error).__name__, error)
 
     def _keep_refused_ids(self, context: Context, batches: Sequence[Batch]) -> None:
         reports = list(_reports(self.batches))

@@ -20,7 +20,16 @@ for deferrable in (False, True):
     BulkProfileUpdateOperator(
         task_id="deferred" if deferrable else "worker", outlets=[profiles], deferrable=deferrable, **common
     )
-BulkProfileUpdateOperator(task_id="not_waiting", outlets=[profiles], wait_for_completion=False, **common)
+upload = BulkProfileUpdateOperator(task_id="not_waiting", outlets=[profiles], wait_for_completion=False, **common)
+for deferrable in (False, True):
+    BatchStatusSensor(
+        task_id="sensor_deferred" if deferrable else "sensor", batches=upload.output, outlets=[profiles],
+        deferrable=deferrable, poke_interval=0.1, timeout=20,
+    )
+BatchStatusSensor(
+    task_id="of_urls", batches="{{ ti.xcom_pull('not_waiting')['batches'][0]['status_url'] }}", outlets=[profiles],
+    poke_interval=0.1, timeout=20,
+).set_upstream(upload)
 BulkProfileUpdateOperator(task_id="dry", outlets=[profiles], dry_run=True, **common)
 BulkProfileUpdateOperator(
     task_id="partial", outlets=[profiles], adobe_target_conn_id="failing", max_failed_pct=100, **common
@@ -65,6 +74,8 @@ def test_events_have_counts_and_no_values(run, airflow):
     uri = "adobetarget://acme/thirdPartyId"
     assert found["worker"] == found["deferred"] == (uri, expected)
     assert found["not_waiting"] == (uri, {**expected, "status": "submitted"})
+    assert found["sensor"] == found["sensor_deferred"] == (uri, {**expected, "attributes": []})
+    assert found["of_urls"] == (uri, {})
     assert found["dry"] == (uri, {**expected, "status": "dry_run"})
     assert found["partial"] == (uri, expected)
     one = {**expected, "rows_rejected": 0, "status": "complete", "attributes": ["tier"]}
