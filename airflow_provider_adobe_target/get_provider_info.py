@@ -62,6 +62,7 @@ def get_provider_info() -> dict[str, Any]:
         "asset-uris": [_asset_uris()],
         "dataset-uris": [_asset_uris()],  # their name in Airflow 2
         "extra-links": [
+            "airflow_provider_adobe_target.links.adobe_target.TaskRunLink",
             "airflow_provider_adobe_target.links.adobe_target.BatchStatusLink",
             "airflow_provider_adobe_target.links.adobe_target.ActivitiesLink",
         ],

@@ -1,12 +1,14 @@
-"""Extra links of operators: the status of a batch, and Adobe Target's activities."""
+"""Extra links of operators: the page of the task run, the status of a batch, and Adobe Target's activities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+from airflow_provider_adobe_target.version_compat import conf
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.batch import Batch
@@ -41,6 +43,41 @@ class ActivitiesLink(_XComLink):
 
     name = "Adobe Target activities"
     key = "activities_url"
+
+
+class TaskRunLink(BaseOperatorLink):
+    """The tab *Adobe Target* of the task instance, if the task is recorded in a sync log (Airflow 3.1 and later).
+
+    Airflow calls ``get_link`` in the worker when the task ends, and stores the result under ``xcom_key``.
+    """
+
+    name = "Adobe Target run"
+    xcom_key = "adobe_target_run_url"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the path of the tab; empty text if there is none."""
+        if not _has_tabs() or not _is_recorded(operator):
+            return ""
+        base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+        parts = ("dags", ti_key.dag_id, "runs", ti_key.run_id, "tasks", ti_key.task_id)
+        path = "/".join(quote(part, safe="") for part in parts)
+        is_mapped = ti_key.map_index is not None and ti_key.map_index >= 0
+        mapped = f"/mapped/{ti_key.map_index}" if is_mapped else ""
+        return f"{base}/{path}{mapped}/plugin/adobe-target-ti"
+
+
+def _has_tabs() -> bool:
+    from airflow import __version__
+
+    return tuple(map(int, __version__.split(".")[:2])) >= (3, 1)
+
+
+def _is_recorded(operator: Any) -> bool:
+    try:
+        settings = operator.hook.settings
+    except Exception:  # an invalid connection: the task itself reports it
+        settings = None
+    return bool(operator.sync_log or getattr(settings, "sync_log", None))
 
 
 def push_links(ti: Any, tenant_id: str | None, batches: Sequence[Batch]) -> None:

@@ -10,6 +10,7 @@ from airflow_provider_adobe_target.client.settings import account_digest
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.links.adobe_target import TaskRunLink
 from airflow_provider_adobe_target.sync_log.recorded import Recorded
 from airflow_provider_adobe_target.version_compat import BaseOperator
 
@@ -26,6 +27,7 @@ class AdobeTargetOperator(Recorded, BaseOperator):
     """
 
     adobe_target_conn_id: str
+    operator_extra_links: Any = (TaskRunLink(),)
 
     def __init__(self, *, sync_log: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

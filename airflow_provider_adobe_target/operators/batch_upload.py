@@ -29,7 +29,7 @@ class BatchUploadOperator(Observed, AdobeTargetOperator):
     Constructors declare, document and assign the arguments.
     """
 
-    operator_extra_links = (BatchStatusLink(), ActivitiesLink())
+    operator_extra_links = (*AdobeTargetOperator.operator_extra_links, BatchStatusLink(), ActivitiesLink())
 
     deferrable: bool
     is_dry_run: bool

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.execution_timeout import check_execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
+from airflow_provider_adobe_target.links.adobe_target import TaskRunLink
 from airflow_provider_adobe_target.sync_log.recorded import Recorded
 from airflow_provider_adobe_target.version_compat import (
     AirflowFailException,
@@ -32,6 +33,7 @@ class AdobeTargetSensor(Recorded, BaseSensorOperator):
     sync_log_is_sender = False
     adobe_target_conn_id: str
     deferrable: bool = False
+    operator_extra_links: Any = (TaskRunLink(),)
 
     def __init__(self, *, sync_log: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

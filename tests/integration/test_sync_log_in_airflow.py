@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
 from airflow_provider_adobe_target.sync_log.record import NESTED_COLUMNS
 from airflow_provider_adobe_target.sync_log.store import RunFilter
 from support.real_airflow import connection
 
+HAS_TABS = tuple(map(int, airflow_version.split(".")[:2])) >= (3, 1)
 ROWS = [
     {"thirdPartyId": "s3cret-id-1", "tier": "s3cret-value", "score": 1},
     {"thirdPartyId": "s3cret-id-2", "tier": None, "score": 20},
@@ -129,6 +131,16 @@ def test_the_argument_is_templated_and_takes_precedence(recorded):
     assert ("elsewhere", -1) not in records
     [found] = open_sync_log(f"{folder}/files/{run.dag_id}").read(RunFilter())
     assert (found.task_id, found.outcome) == ("elsewhere", "complete")
+
+
+def test_recorded_tasks_link_to_their_tabs(recorded):
+    if not HAS_TABS:
+        pytest.skip("this Airflow has no tabs of plugins")
+    run = recorded[0]
+    for task, path in (("waits", "waits"), ("landed_poke", "landed_poke"), (("mapped", 1), "mapped/mapped/1")):
+        url = run.xcoms[task]["adobe_target_run_url"]
+        assert url.startswith(f"/dags/{run.dag_id}/runs/")
+        assert url.endswith(f"/tasks/{path}/plugin/adobe-target-ti")
 
 
 def test_the_log_has_no_ids_and_no_values(recorded):
