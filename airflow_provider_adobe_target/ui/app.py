@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -33,6 +34,9 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 _LIMIT_OF_API = 1_000
+_TIME_WITH_SPACE = re.compile(r"(T[\d:.]+) (\d\d:\d\d)")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ def read_query(
 ) -> Query:
     """Return the filters. Airflow leaves placeholders without a value, such as ``{MAP_INDEX}``, as they are.
 
+    Airflow 3.1 inserts run ids without encoding them, so the ``+`` of a time arrives as a space.
+
     :raises HTTPException: If the user may not read the DAG.
     """
     if dag_id and dag_id not in dags:
@@ -89,6 +95,7 @@ def read_query(
     period = 30
     with suppress(ValueError):
         period = int(days) if int(days) in PERIODS else period
+    run_id = _TIME_WITH_SPACE.sub(r"\1+\2", run_id)
     index = -1 if map_index else None
     with suppress(ValueError):
         index = int(map_index)
@@ -149,17 +156,26 @@ def create_app(source: RunSource | None = None) -> FastAPI:
 
     @app.get("/api/runs")
     def runs_as_json(dags: ReadableDags, query: Filters) -> dict[str, Any]:
-        records = _available(lambda: [r for r in _read(log, dags, query, nested=NESTED_COLUMNS) if query.selects(r)])
-        shown = [{name: getattr(record, name) for name in COLUMNS} for record in records[:_LIMIT_OF_API]]
-        return {"runs": shown, "total": len(records)}
+        total, latest = _available(lambda: _latest_records(log, dags, query))
+        return {"runs": [{name: getattr(record, name) for name in COLUMNS} for record in latest], "total": total}
 
     return app
 
 
-def _read(log: RunSource, dags: set[str], query: Query, *, nested: Sequence[str] = ()) -> list[RunRecord]:
+def _latest_records(log: RunSource, dags: set[str], query: Query) -> tuple[int, list[RunRecord]]:
+    """Return the number of selected records, and the latest of them with all columns."""
+    selected = [record for record in _read(log, dags, query) if query.selects(record)]
+    since = selected[:_LIMIT_OF_API][-1].started_at if selected else None
+    latest = _read(log, dags, query, since=since, nested=NESTED_COLUMNS) if selected else []
+    return len(selected), [record for record in latest if query.selects(record)][:_LIMIT_OF_API]
+
+
+def _read(
+    log: RunSource, dags: set[str], query: Query, *, since: datetime | None = None, nested: Sequence[str] = ()
+) -> list[RunRecord]:
     """Return the records of readable DAGs in the period, or in a DAG run. The other filters are left to the caller."""
     selected = RunFilter(
-        since=query.since,
+        since=since or query.since,
         dag_ids=[query.dag_id] if query.dag_id and query.run_id else dags,
         run_id=query.run_id,
         nested=nested,
@@ -176,7 +192,7 @@ def _page(request: Request, query: Query, content: Callable[[], str]) -> Respons
         return HTMLResponse(pages.unavailable(request, query, str(error)), status_code=503)
 
 
-def _available(read: Callable[[], list[RunRecord]]) -> list[RunRecord]:
+def _available(read: Callable[[], T]) -> T:
     try:
         return read()
     except NotConfiguredError:

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
+from support.airflow_pages import site_with_runs
+from support.airflow_site import AirflowSite
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Iterator[AirflowSite]:
+    """An Airflow with DAGs, and runs of some of them in the sync log."""
+    with site_with_runs(tmp_path_factory.mktemp("site")) as started:
+        yield started
 
 
 @pytest.fixture

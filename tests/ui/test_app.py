@@ -122,6 +122,15 @@ def test_a_placeholder_that_airflow_leaves_means_a_task_that_is_not_mapped(clien
     assert "no record" in client.get("/run", params={**query, "map_index": "0"}).text
 
 
+@pytest.mark.parametrize("run_id", [record().run_id, f"asset_triggered__{record().run_id[11:]}_k2Lq"])
+def test_a_run_id_that_airflow_did_not_encode_is_understood(client, log, run_id):
+    """Airflow 3.1 inserts it into the address of a tab as it is."""
+    log.write(record(run_id=run_id))
+    assert "+00:00" in run_id
+    query = f"dag_id=loyalty&run_id={run_id}&task_id=upload&map_index={{MAP_INDEX}}"
+    assert "acme-7-1" in client.get(f"/run?{query}").text
+
+
 def test_attributes_are_a_dictionary(client, log):
     old = datetime.now(timezone.utc) - timedelta(days=5)
     log.write(record(sent_at=old, started_at=old, run_id="old", attributes=_attributes(gone=(1, 1), tier=(1, 100))))
@@ -352,36 +361,42 @@ def test_the_page_is_ready_within_a_second_with_ten_thousand_runs(client, many_r
     assert min(times) < SECONDS
 
 
-@pytest.fixture(scope="module")
-def ten_thousand(tmp_path_factory):
-    """A database with 10,000 runs, 30 a day, of 20 attributes and 3 batches each."""
+@pytest.fixture(scope="module", params=["table", "folder"])
+def ten_thousand(request, tmp_path_factory):
+    """A database or a folder with 10,000 runs, 360 a day, of 20 attributes and 3 batches each."""
     import sqlite3
 
     from airflow_provider_adobe_target.sync_log.record import COLUMNS
     from airflow_provider_adobe_target.sync_log.table import ddl
 
-    path = tmp_path_factory.mktemp("many") / "log.db"
+    path = tmp_path_factory.mktemp("many")
     now = datetime.now(timezone.utc)
     attributes = _attributes(**{f"attribute_{number}": (50, 100) for number in range(20)})
-    with sqlite3.connect(path) as connection:
+    rows = []
+    for number in range(10_000):
+        started = now - timedelta(minutes=4 * number)
+        batches = [{**record().batches[0], "batch_id": f"b-{number}-{file}"} for file in range(3)]
+        changes = {"started_at": started, "finished_at": started, "batches": batches, "attributes": attributes}
+        rows.append(record(run_id=f"run {number}", dag_id=["loyalty", "other"][number % 2], **changes).to_row())
+    if request.param == "folder":
+        for number, row in enumerate(rows):
+            month = path / "runs" / row["started_at"][:7]
+            month.mkdir(parents=True, exist_ok=True)
+            (month / f"{number:033}.json").write_text(json.dumps(row))
+        return path / "runs"
+    with sqlite3.connect(path / "log.db") as connection:
         for statement in ddl():
             connection.execute(statement)
-        rows = []
-        for number in range(10_000):
-            started = now - timedelta(minutes=4 * number)
-            batches = [{**record().batches[0], "batch_id": f"b-{number}-{file}"} for file in range(3)]
-            changes = {"started_at": started, "batches": batches, "attributes": attributes}
-            rows.append(record(run_id=f"run {number}", dag_id=["loyalty", "other"][number % 2], **changes).to_row())
         marks = ", ".join("?" * len(COLUMNS))
         connection.executemany(f"INSERT INTO adobe_target_runs VALUES ({marks})", [list(row.values()) for row in rows])
     connection.close()
-    return path
+    return path / "log.db"
 
 
 @pytest.fixture
 def many_runs(ten_thousand, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_LOG_DB", json.dumps({"conn_type": "sqlite", "host": str(ten_thousand)}))
-    monkeypatch.setenv("AIRFLOW__ADOBE_TARGET__SYNC_LOG", "log_db")
+    monkeypatch.setenv("AIRFLOW__ADOBE_TARGET__SYNC_LOG", str(ten_thousand) if ten_thousand.is_dir() else "log_db")
 
 
 def test_the_ten_thousand_runs_are_all_counted(client, many_runs):

@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
-
-from airflow_provider_adobe_target.sync_log.location import open_sync_log
-from support.sample_runs import record
 
 pytest.importorskip("airflow.api_fastapi", reason="the page needs Airflow 3")
 pytest.importorskip("playwright", reason="playwright is not installed: no test in a browser")
 
-from support.airflow_site import PASSWORDS, AirflowSite, chromium, log_in, open_browser
+from support.airflow_pages import SAMPLE_RUN
+from support.airflow_site import PASSWORDS, chromium, log_in, open_browser
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium is installed: no test in a browser")
 
-DAGS = """
-import datetime
-from airflow.sdk import DAG
-from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
-
-for dag_id in ("cdnow_daily", "loyalty"):
-    with DAG(dag_id, schedule=None, start_date=datetime.datetime(2026, 1, 1)) as dag:
-        BulkProfileUpdateOperator(task_id="upload", data=[{"thirdPartyId": "U1", "tier": "gold"}])
-    globals()[dag_id] = dag
-"""
 WARNING_OF_AIRFLOW = "An iframe which has both allow-scripts and allow-same-origin"
-MANUAL = "manual__2026-01-31"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """An Airflow with two DAGs and their runs in the sync log."""
-    home = tmp_path_factory.mktemp("site")
-    (home / "dags").mkdir()
-    (home / "dags" / "two_dags.py").write_text(DAGS)
-    database = {"conn_type": "sqlite", "host": str(home / "log.db")}
-    site = AirflowSite(home, AIRFLOW_CONN_LOG_DB=json.dumps(database), AIRFLOW__ADOBE_TARGET__SYNC_LOG="log_db")
-    for command in (["db", "migrate"], ["dags", "reserialize"]):
-        subprocess.run([sys.executable, "-m", "airflow", *command], env=site.environment, check=True)
-    os.environ["AIRFLOW_CONN_LOG_DB"] = json.dumps(database)
-    log = open_sync_log("log_db")
-    log.write(record(dag_id="cdnow_daily", run_id=MANUAL))
-    log.write(record(dag_id="loyalty", run_id=MANUAL, rows_sent=1_000, rows_updated=993, client_code="globex"))
-    with site.started():
-        yield site
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +67,7 @@ def test_the_page_opens_from_the_navigation(open_page):
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="Adobe Target").click()
     found = facts(page.frame_locator("iframe"))
-    assert (found["Runs"], found["Rows sent"]) == ("2", "1,100")
+    assert (found["Runs"], found["Rows sent"]) == ("3", "1,140")
     assert page.problems == []
 
 
@@ -116,6 +80,17 @@ def test_the_tab_of_a_dag_shows_its_runs(open_page):
     assert page.problems == []
 
 
+def test_the_tab_of_a_task_instance_has_the_numbers_of_the_sandbox(open_page, site):
+    page = open_page()
+    page.goto(site.run_link)
+    frame = page.frame_locator("iframe")
+    frame.get_by_text(site.batch_id).wait_for()
+    found = facts(frame)
+    assert (found["Rows sent"], found["Updated"]) == (str(site.profiles), str(site.profiles))
+    assert (found["Rejected rows"], found["Calls"]) == ("3", str(site.calls))
+    assert page.problems == []
+
+
 def test_a_run_leads_to_its_details_and_its_task(open_page):
     page = open_page()
     page.goto("/plugin/adobe-target")
@@ -124,7 +99,7 @@ def test_a_run_leads_to_its_details_and_its_task(open_page):
     frame.get_by_role("heading", name="Batches").wait_for()
     assert facts(frame)["Waited for the budget"] == "1 min 01 s"
     frame.get_by_role("link", name="Open the task").click()
-    page.wait_for_url(f"**/dags/cdnow_daily/runs/{MANUAL}/tasks/upload**")
+    page.wait_for_url(f"**/dags/cdnow_daily/runs/{SAMPLE_RUN}/tasks/upload**")
 
 
 def test_filters_apply(open_page):
@@ -176,7 +151,7 @@ def test_the_theme_follows_airflow(open_page, theme):
     assert colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(9, 9, 11)"}[theme]
 
 
-@pytest.mark.parametrize("path", ["", "attributes", f"run?dag_id=cdnow_daily&task_id=upload&run_id={MANUAL}"])
+@pytest.mark.parametrize("path", ["", "attributes", f"run?dag_id=cdnow_daily&task_id=upload&run_id={SAMPLE_RUN}"])
 def test_a_phone_needs_no_horizontal_scrolling(open_page, path):
     page = open_page(viewport={"width": 318, "height": 700})
     page.goto(f"/adobe-target/{path}")
@@ -185,7 +160,7 @@ def test_a_phone_needs_no_horizontal_scrolling(open_page, path):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["", "attributes", f"run?dag_id=cdnow_daily&task_id=upload&run_id={MANUAL}"])
+@pytest.mark.parametrize("path", ["", "attributes", f"run?dag_id=cdnow_daily&task_id=upload&run_id={SAMPLE_RUN}"])
 def test_axe_finds_nothing_serious(open_page, path, theme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = open_page()
