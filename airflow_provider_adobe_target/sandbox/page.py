@@ -91,8 +91,8 @@ def page(state: State, call: Call) -> Answer:
         ),
         tag(
             "p",
-            f"Client code {known['client_code']}. {known['profile_count']} profiles, "
-            f"{len(known['batches'])} batches. The sandbox's time is {known['now']}.",
+            f"Client code {known['client_code']}. {_counted(known['profile_count'], 'profile', 'profiles')}, "
+            f"{_counted(len(known['batches']), 'batch', 'batches')}. The sandbox's time is {known['now']}.",
             class_="quiet",
         ),
         *(tag("p", warning, class_="warning") for warning in known["warnings"]),
@@ -125,6 +125,10 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Markup:
     lines = [tag("tr", *(tag("th", name, class_=kind) for name, kind in zip(names, classes, strict=True)))]
     lines += [tag("tr", *(tag("td", c, class_=kind) for c, kind in zip(row, classes, strict=True))) for row in shown]
     return tag("div", tag("table", *lines), class_="scroll")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _batches(batches: list[dict[str, Any]]) -> list[Markup]:
