@@ -150,7 +150,7 @@ class RealAirflow:
                 yield self
             finally:
                 process.stdin.close()
-                process.wait(30)
+                process.wait(120)
 
     def run(self, source: str, **environment: str) -> DagRun:
         """Run a DAG to its end.
