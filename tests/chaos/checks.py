@@ -49,7 +49,7 @@ def _reason(step: Step) -> str | None:
 
 def problems(record: Record) -> list[str]:
     """Say what does not hold; the texts are for the reader of a failed test, and name ids."""
-    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order, _pace, _cookies, _ledger)
+    checks = (_ends, _lefts, _contents, _submissions, _receipts, _order, _pace, _cookies, _ledger, _rows_sent_again)
     found = [problem for check in checks for problem in check(record)]
     if record.report is not None:
         found += [*_report(record), *_resubmissions(record)]
@@ -130,7 +130,7 @@ def _claims_all(record: Record) -> bool:
 def _submissions(record: Record) -> Iterator[str]:
     """No file is sent twice, unless its response was lost or it was resubmitted on request."""
     if record.plan.has_ledger:
-        return  # a ledger selects rows, not files
+        return  # the files of another try contain other rows: see _rows_sent_again
     yield from (f"the file {checksum} was sent again without need" for checksum in _extra(record).get(_NO_NEED, ()))
 
 
@@ -292,6 +292,23 @@ def _ledger(record: Record) -> Iterator[str]:
     pending = list((path / "_pending").glob("*"))
     if _claims_all(record) and pending:
         yield f"{len(pending)} claims are left after a green task"
+
+
+def _rows_sent_again(record: Record) -> Iterator[str]:
+    """With a ledger, no try sends a row again that Target has confirmed to an earlier one."""
+    if not record.plan.has_ledger or record.is_changed or _is_forgotten(record):
+        return
+    confirmed: set[str] = set()
+    for step in record.steps:
+        told = {batch.batch_id for batch in _told(record, step)}
+        first, end = step.files
+        for batch in record.sandbox.batches[first:end]:
+            ids = {row[batch.key] for row in batch.rows}
+            if ids & confirmed:
+                yield f"{step.name} sends {len(ids & confirmed)} rows again that were confirmed"
+            is_whole = not (batch.failed or batch.not_found or batch.lost_ids)
+            if batch.batch_id in told and step.end != "killed" and batch.final_status == "complete" and is_whole:
+                confirmed |= ids
 
 
 def _resubmissions(record: Record) -> Iterator[str]:
