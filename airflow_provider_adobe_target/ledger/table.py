@@ -139,10 +139,7 @@ class Snapshot:
         condition = pc.field("bucket").isin(pa.array(list(buckets), pa.int16()))
         if hashes is not None:
             condition &= (pc.field("id_hash") >= hashes[0]) & (pc.field("id_hash") <= hashes[1])
-        scanner = self._dataset.scanner(
-            columns=present, filter=condition, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1
-        )
-        for batch in scanner.to_batches():
+        for batch in self._scan(present, condition):
             for column in columns:
                 if column not in present:
                     kind = pa.int64() if is_hash_column(column) else pa.string()
@@ -152,8 +149,14 @@ class Snapshot:
     def record_batches_since(self, seq: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Yield the versions of profiles that were committed after ``seq``."""
         condition = (pc.field("seq") > seq) & (pc.field("bucket") != CONTROL)
-        scanner = self._dataset.scanner(columns=columns, filter=condition, batch_readahead=1, fragment_readahead=1)
-        yield from scanner.to_batches()
+        yield from self._scan(columns, condition)
+
+    def _scan(self, columns: list[str], condition: pc.Expression) -> Iterator[pa.RecordBatch]:
+        """Yield rows, one row group after the other: a scan of the dataset reads up to 1 GiB ahead of its reader."""
+        schema = self._dataset.schema
+        for fragment in self._dataset.get_fragments(condition):
+            for part in fragment.split_by_row_group(condition, schema=schema):
+                yield from part.to_batches(schema=schema, columns=columns, filter=condition, batch_size=_BATCH_ROWS)
 
     def read(self, buckets: Iterable[int], columns: list[str]) -> pa.Table:
         """Return the rows of some partitions as a table."""
