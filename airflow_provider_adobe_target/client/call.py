@@ -30,7 +30,7 @@ from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
+    from airflow_provider_adobe_target.client.rate_limit.interfaces import RateLimit
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 

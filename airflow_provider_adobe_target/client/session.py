@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent, EdgeReceipt
     from airflow_provider_adobe_target.client.profile import TargetProfile
     from airflow_provider_adobe_target.client.protocol import ApiVersion, FetchIdType, Flow, IdType, UploadFile
-    from airflow_provider_adobe_target.client.rate_limit.protocols import RateLimit
+    from airflow_provider_adobe_target.client.rate_limit.interfaces import RateLimit
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.client.transports.requests import RequestsTransport
     from airflow_provider_adobe_target.concurrency.clock import Clock

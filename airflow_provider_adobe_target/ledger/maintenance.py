@@ -18,7 +18,7 @@ from airflow_provider_adobe_target.ledger.claims import PENDING, Claim, open_cla
 from airflow_provider_adobe_target.ledger.columns import APPENDED, BASE_BUCKETS, conformed, profile_schema
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError
 from airflow_provider_adobe_target.ledger.hashing import Hashes
-from airflow_provider_adobe_target.ledger.held import Held, latest_of_each_id
+from airflow_provider_adobe_target.ledger.lookup import Held, latest_of_each_id
 from airflow_provider_adobe_target.ledger.table import Control, LedgerTable, Snapshot
 from airflow_provider_adobe_target.ledger.versions import held_versions
 from airflow_provider_adobe_target.ledger.writers import writers

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.ledger.as_of import NEVER, Mask, Times, mask
 from airflow_provider_adobe_target.ledger.hashing import keyed_hashes
-from airflow_provider_adobe_target.ledger.held import Held
+from airflow_provider_adobe_target.ledger.lookup import Held
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from airflow_provider_adobe_target.ledger.as_of import NEVER, Mask, Seen, among,
 from airflow_provider_adobe_target.ledger.columns import UNKNOWN_HASH, hash_column
 from airflow_provider_adobe_target.ledger.errors import LedgerLimitError
 from airflow_provider_adobe_target.ledger.hashing import Hashes, hash_ids, hash_rows, keyed_hashes, rows_seed
-from airflow_provider_adobe_target.ledger.held import Held, SourceIndex, held_profiles
+from airflow_provider_adobe_target.ledger.lookup import Held, SourceIndex, held_profiles
 from airflow_provider_adobe_target.ledger.merge import Merged, MergeRules, merge
-from airflow_provider_adobe_target.ledger.plan import PlanCounts
+from airflow_provider_adobe_target.ledger.plan_counts import PlanCounts
 from airflow_provider_adobe_target.ledger.refresh import Refresh
 from airflow_provider_adobe_target.ledger.table import Control, Snapshot
 from airflow_provider_adobe_target.ledger.versions import held_versions, merged_versions, source_hashes, with_hashes

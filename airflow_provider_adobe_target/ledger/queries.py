@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.ledger.as_of import NEVER, mask, seen_records
 from airflow_provider_adobe_target.ledger.columns import TIME, attribute_column, profile_schema
 from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
 from airflow_provider_adobe_target.ledger.hashing import hash_ids, keyed_hashes
-from airflow_provider_adobe_target.ledger.held import Held, held_profiles, latest_versions
+from airflow_provider_adobe_target.ledger.lookup import Held, held_profiles, latest_versions
 from airflow_provider_adobe_target.ledger.table import LedgerTable, Snapshot
 
 if TYPE_CHECKING:

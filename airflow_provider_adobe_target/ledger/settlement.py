@@ -14,7 +14,7 @@ from airflow_provider_adobe_target.ledger.as_of import numbers, seen_records
 from airflow_provider_adobe_target.ledger.claims import ACCEPTED, SENDING, Claim, SentFile
 from airflow_provider_adobe_target.ledger.columns import TIME, attribute_names, is_hash_column, profile_schema
 from airflow_provider_adobe_target.ledger.hashing import keyed_hashes
-from airflow_provider_adobe_target.ledger.held import held_profiles
+from airflow_provider_adobe_target.ledger.lookup import held_profiles
 from airflow_provider_adobe_target.ledger.table import Control, LedgerTable, Snapshot
 from airflow_provider_adobe_target.ledger.versions import uncertain_versions
 

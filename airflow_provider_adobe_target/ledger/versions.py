@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.ledger.columns import (
     profile_schema,
 )
 from airflow_provider_adobe_target.ledger.hashing import Hashes
-from airflow_provider_adobe_target.ledger.held import Held
+from airflow_provider_adobe_target.ledger.lookup import Held
 from airflow_provider_adobe_target.ledger.merge import Merged
 from airflow_provider_adobe_target.ledger.writers import Writer
 

@@ -143,7 +143,7 @@ class BulkUpload(FileUpload):
 
     def _plan(self, statistics: AttributeStatistics, batches: Sequence[Batch]) -> dict[str, Any]:
         """Log the plan of a dry run, and return it."""
-        from airflow_provider_adobe_target.profiles.plan import make_plan
+        from airflow_provider_adobe_target.profiles.upload_plan import make_plan
 
         sizes = [batch.bytes or 0 for batch in batches]
         plan = make_plan(statistics, sizes, self._session.settings.calls_per_minute)

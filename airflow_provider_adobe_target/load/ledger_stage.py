@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.session import Session
     from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.ledger.claims import SentFile
-    from airflow_provider_adobe_target.ledger.plan import PlanCounts
+    from airflow_provider_adobe_target.ledger.plan_counts import PlanCounts
     from airflow_provider_adobe_target.ledger.planner import Plan
     from airflow_provider_adobe_target.ledger.session import LedgerSession
     from airflow_provider_adobe_target.ledger.settlement import Outcome
@@ -185,7 +185,7 @@ class LedgerStage:
         if ledger_session is None or ledger_session.claim is None:
             return
         outcomes = {
-            number: outcome_of(self._session, batch) for number, batch in enumerate(batches) if not batch.is_planned
+            number: ledger_outcome(self._session, batch) for number, batch in enumerate(batches) if not batch.is_planned
         }
         ledger_session.settle(outcomes, _now())
 
@@ -242,7 +242,7 @@ class LedgerStage:
 
     def markdown(self, pipeline: ProfilePipeline, batches: Sequence[Batch]) -> str:
         """Return the plan as Markdown."""
-        from airflow_provider_adobe_target.ledger.plan import PlanCounts, markdown
+        from airflow_provider_adobe_target.ledger.plan_counts import PlanCounts, markdown
 
         return markdown(
             self.counts or PlanCounts(),
@@ -345,14 +345,14 @@ def settle_batches(ledger: ProfileLedger, session: Session, batches: Sequence[Ba
 
         def outcome(file: SentFile) -> Outcome | None:
             batch = known.get(file.batch_id)
-            return None if batch is None else outcome_of(session, batch)
+            return None if batch is None else ledger_outcome(session, batch)
 
         outcomes = final_outcomes(claim, Owner.current("sensor"), outcome)
         if outcomes is not None:
             settle(table, claim, outcomes, now=_now(), key=ledger.key(table))
 
 
-def outcome_of(session: Session, batch: Batch) -> Outcome:
+def ledger_outcome(session: Session, batch: Batch) -> Outcome:
     """Return the outcome of a final batch. Ids of failed rows are requested from Adobe Target, if it lists any."""
     from airflow_provider_adobe_target.ledger.settlement import Outcome
 
@@ -377,7 +377,7 @@ def _requested_outcome(session: Session, file: SentFile) -> Outcome | None:
     if file.status_url is None:
         return UNKNOWN
     [batch] = session.poll([Batch(batch_id=file.batch_id, status_url=file.status_url, rows=file.rows)])
-    return outcome_of(session, batch) if batch.final else None
+    return ledger_outcome(session, batch) if batch.final else None
 
 
 def _now() -> int:

@@ -11,7 +11,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.links.adobe_target import TaskRunLink
-from airflow_provider_adobe_target.sync_log.recorded import Recorded
+from airflow_provider_adobe_target.sync_log.decorator import Recorded
 from airflow_provider_adobe_target.version_compat import BaseOperator
 
 if TYPE_CHECKING:

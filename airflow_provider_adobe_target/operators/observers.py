@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow_provider_adobe_target.assets.adobe_target import SCHEME, profile_uri
 from airflow_provider_adobe_target.load.report_text import batch_lines, count_lines
 from airflow_provider_adobe_target.metrics import count_failure, count_report, count_usage
-from airflow_provider_adobe_target.sync_log.recorded import continues_later, recorded
+from airflow_provider_adobe_target.sync_log.decorator import continues_later, recorded
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.version_compat import Context

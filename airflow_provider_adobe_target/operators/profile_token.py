@@ -11,7 +11,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
-from airflow_provider_adobe_target.sync_log.recorded import recorded
+from airflow_provider_adobe_target.sync_log.decorator import recorded
 from airflow_provider_adobe_target.version_compat import AirflowFailException
 
 if TYPE_CHECKING:

@@ -13,16 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.profiles.attribute_names import check_attribute_names, warn_of_case
 from airflow_provider_adobe_target.profiles.batch_files import BatchFile, cut_files
+from airflow_provider_adobe_target.profiles.column_mapper import ColumnMapper
 from airflow_provider_adobe_target.profiles.conversion import PROFILE_PREFIX, ProfileConverter, attribute_names
 from airflow_provider_adobe_target.profiles.deduplication import first_of_each_id, last_of_each_id
 from airflow_provider_adobe_target.profiles.derived import with_stamps
 from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.fallback_ids import FallbackIds, other_id_type
-from airflow_provider_adobe_target.profiles.mapping import ProfileMapping, leaf_type, map_columns
+from airflow_provider_adobe_target.profiles.mapping import ProfileMapping
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
-from airflow_provider_adobe_target.profiles.privacy import check_blocked
 from airflow_provider_adobe_target.profiles.rejects import BadRowError, Rejects, check_share_of_bad_rows
 from airflow_provider_adobe_target.profiles.sources.rows import Rows, row_count
 from airflow_provider_adobe_target.profiles.validation import Mask, Verdicts
@@ -100,22 +99,21 @@ class ProfilePipeline:
         self._fallback = FallbackIds(options.fallback_id_column, folder) if options.fallback_id_column else None
         self.on_skipped: Callable[[pa.StringArray], object] = lambda ids: None
         self._converter = ProfileConverter(options, max_update_bytes)
-        self._mapping: ProfileMapping | None = None
-        self._mapped_schema: pa.Schema | None = None
-        # Attribute name to source column, in the order of the columns of the file.
-        self._columns: dict[str, str] = {}
+        self._mapper = ColumnMapper(
+            options, self._converter.derived, self._fallback, id_map, [it for it in (statistics, sent_statistics) if it]
+        )
         if rows.schema:
-            self._map(rows.schema, complete=True)
+            self._mapper.map(rows.schema, complete=True)
 
     @property
     def id_type(self) -> str:
         """Type of the ids: ``thirdPartyId`` or ``pcId``. It is final once the columns are mapped."""
-        return self._mapping.id_type if self._mapping else self._options.id_type or "thirdPartyId"
+        return self._mapper.latest.id_type if self._mapper.latest else self._options.id_type or "thirdPartyId"
 
     @property
     def id_column(self) -> str | None:
         """Column of the ids. ``None`` before the columns are mapped, unless ``id_column`` is set."""
-        return self._mapping.id_column if self._mapping else self._options.id_column
+        return self._mapper.latest.id_column if self._mapper.latest else self._options.id_column
 
     @property
     def row_count(self) -> int | None:
@@ -125,7 +123,7 @@ class ProfilePipeline:
     @property
     def attribute_names(self) -> list[str]:
         """Names of the attributes, once the columns are known."""
-        return [*self._columns, *self._options.stamps]
+        return [*self._mapper.columns, *self._options.stamps]
 
     @property
     def id_types(self) -> list[str]:
@@ -204,12 +202,12 @@ class ProfilePipeline:
 
     def _required_columns(self) -> list[str] | None:
         """Return the columns to read; None for all."""
-        if self._mapping is None or self._rows.schema is None:
+        if self._mapper.latest is None or self._rows.schema is None:
             return None
         derived = self._converter.derived.source_columns(self._rows.schema)
         if derived is None:
             return None
-        return [*self._mapping.columns, *derived, *([self._fallback.column] if self._fallback else [])]
+        return [*self._mapper.latest.columns, *derived, *([self._fallback.column] if self._fallback else [])]
 
     def files(self, batches: Iterable[pa.RecordBatch] | None = None) -> Iterator[BatchFile]:
         """Check and encode the rows, and yield each file when it is complete: :meth:`profiles` and :meth:`write_files`.
@@ -305,49 +303,12 @@ class ProfilePipeline:
         """
         self._reject(profiles, [reason] * len(profiles), [detail] * len(profiles), id_column)
 
-    def _map(self, schema: pa.Schema, *, complete: bool) -> ProfileMapping:
-        """Map the columns of a batch. Attributes of earlier batches are kept, to minimise the number of headers."""
-        if self._mapping and schema == self._mapped_schema:
-            return self._mapping
-        options = self._options
-        mapping = map_columns(
-            self._fallback.without_column(schema) if self._fallback else schema,
-            id_column=options.id_column,
-            id_type=options.id_type,
-            attributes=options.attributes,
-            attribute_case=options.attribute_case,
-            complete=complete,
-            has_other_attributes=bool(options.derived.names),
-        )
-        own = {attribute.name: attribute.column for attribute in mapping.attributes}
-        derived = self._converter.derived
-        for id_type in (mapping.id_type, *([other_id_type(mapping.id_type)] if self._fallback else ())):
-            derived.check(schema, own, id_type, options.privacy_rules)
-        columns = {**self._columns, **own, **{name: name for name in derived.kinds}}
-        further = self._id_map.linked_types(mapping.id_type) if self._id_map else ()
-        for id_type in [other_id_type(mapping.id_type)] if self._fallback else further:
-            check_attribute_names([(attribute.column, attribute.name) for attribute in mapping.attributes], id_type)
-        if len(columns) > len(self._columns):
-            warn_of_case(list(columns))
-            check_blocked(columns, options.privacy_rules)
-        self._columns = columns
-        self._mapping, self._mapped_schema = mapping, schema
-        self._note_sources(schema, mapping)
-        return mapping
-
-    def _note_sources(self, schema: pa.Schema, mapping: ProfileMapping) -> None:
-        derived = {**self._converter.derived.kinds, **dict.fromkeys(self._options.stamps, "stamp")}
-        sources: dict[str, tuple[str, pa.DataType | str]] = {name: (name, kind) for name, kind in derived.items()}
-        sources |= {it.name: (it.column, leaf_type(schema, it)) for it in mapping.attributes}
-        for statistics in filter(None, (self._statistics, self._sent_statistics)):
-            statistics.note_sources(sources)
-
     def _good_profiles(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the valid rows as text."""
         for batch in batches:
             if not len(batch):
                 continue
-            mapping, numbers = self._map(batch.schema, complete=False), self._row_numbers(batch)
+            mapping, numbers = self._mapper.map(batch.schema, complete=False), self._row_numbers(batch)
             if self._fallback is None:
                 yield self._check(batch, mapping, numbers)
                 continue
@@ -359,7 +320,7 @@ class ProfilePipeline:
             yield self._check(batch.filter(has_id), mapping, numbers.filter(has_id))
 
     def _check(self, batch: pa.RecordBatch, mapping: ProfileMapping, numbers: pa.Array) -> pa.RecordBatch:
-        profiles, verdicts = self._converter.convert(batch, mapping, self._columns, numbers)
+        profiles, verdicts = self._converter.convert(batch, mapping, self._mapper.columns, numbers)
         self.values_replaced += verdicts.values_replaced
         return self._without_skipped_rows(profiles, verdicts, mapping.id_column)
 
@@ -399,14 +360,18 @@ class ProfilePipeline:
     def _reject(
         self, profiles: pa.RecordBatch, reasons: list[str], details: list[str], id_column: str | None = None
     ) -> None:
-        assert self._mapping is not None  # noqa: S101  # nosec B101  # for the type checker
+        mapping, source = self._mapper.latest, self._mapper.columns
+        assert mapping is not None  # noqa: S101  # nosec B101  # for the type checker
         profiles = profiles.drop_columns([PROFILE_PREFIX + name for name in self._without_columns(profiles)])
-        columns = [id_column or self._mapping.id_column, *(self._columns[name] for name in attribute_names(profiles))]
+        columns = [
+            id_column or self._mapper.latest.id_column,
+            *(self._mapper.columns[name] for name in attribute_names(profiles)),
+        ]
         self.on_skipped(profiles.column("id"))
         self.rejects.add(columns, profiles, reasons, details)
 
     def _without_columns(self, profiles: pa.RecordBatch) -> list[str]:
-        return [name for name in attribute_names(profiles) if name not in self._columns]
+        return [name for name in attribute_names(profiles) if name not in self._mapper.columns]
 
     def _reject_duplicates(self, profiles: pa.RecordBatch, id_column: str | None = None) -> None:
         if not len(profiles):

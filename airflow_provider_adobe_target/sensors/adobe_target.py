@@ -28,7 +28,7 @@ from airflow_provider_adobe_target.operators.observers import update_asset_event
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sensors.profile_landing import ProfileLandingSensor
 from airflow_provider_adobe_target.sensors.profile_token import ProfileTokenSensor
-from airflow_provider_adobe_target.sync_log.recorded import recorded
+from airflow_provider_adobe_target.sync_log.decorator import recorded
 from airflow_provider_adobe_target.version_compat import PokeReturnValue, conf
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.execution_timeout import check_execution_end
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.links.adobe_target import TaskRunLink
-from airflow_provider_adobe_target.sync_log.recorded import Recorded
+from airflow_provider_adobe_target.sync_log.decorator import Recorded
 from airflow_provider_adobe_target.version_compat import (
     AirflowFailException,
     AirflowSensorTimeout,

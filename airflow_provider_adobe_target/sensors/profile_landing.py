@@ -21,7 +21,7 @@ from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
-from airflow_provider_adobe_target.sync_log.recorded import recorded
+from airflow_provider_adobe_target.sync_log.decorator import recorded
 from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, PokeReturnValue, conf
 
 if TYPE_CHECKING:

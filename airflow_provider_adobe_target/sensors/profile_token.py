@@ -11,7 +11,7 @@ from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
-from airflow_provider_adobe_target.sync_log.recorded import recorded
+from airflow_provider_adobe_target.sync_log.decorator import recorded
 from airflow_provider_adobe_target.version_compat import PokeReturnValue
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.sync_log import recorder as recorders
+from airflow_provider_adobe_target.sync_log.decorator import Recorded, recorded
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
 from airflow_provider_adobe_target.sync_log.record import NESTED_COLUMNS, RunRecord
-from airflow_provider_adobe_target.sync_log.recorded import Recorded, recorded
 from airflow_provider_adobe_target.sync_log.store import RunFilter
 
 EVERYTHING = RunFilter(nested=NESTED_COLUMNS)
@@ -325,7 +325,7 @@ def test_without_a_log_nothing_is_opened_or_counted(context, monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr("airflow_provider_adobe_target.sync_log.location.open_sync_log", refuse)
-    monkeypatch.setattr("airflow_provider_adobe_target.sync_log.recorded._record", refuse)
+    monkeypatch.setattr("airflow_provider_adobe_target.sync_log.decorator._record", refuse)
     assert run(None, context, lambda task: task._recorder.attribute_statistics()) is None
 
 

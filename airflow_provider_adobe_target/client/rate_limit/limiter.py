@@ -26,7 +26,7 @@ from airflow_provider_adobe_target.concurrency import file_lock
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_provider_adobe_target.client.rate_limit.protocols import Permit
+    from airflow_provider_adobe_target.client.rate_limit.interfaces import Permit
     from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.concurrency.clock import Clock
 

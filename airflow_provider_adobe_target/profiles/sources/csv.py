@@ -14,12 +14,12 @@ import pyarrow.csv as arrow_csv
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.csv_quotes import QuoteChecker
-from airflow_provider_adobe_target.profiles.sources.file import (
+from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
+from airflow_provider_adobe_target.profiles.sources.file_streams import (
     File,
     LineBytes,
     opened,
 )
-from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     check_column_names,
     record_batch,

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.csv import CsvRows
-from airflow_provider_adobe_target.profiles.sources.file import File
 from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
+from airflow_provider_adobe_target.profiles.sources.file_streams import File
 from airflow_provider_adobe_target.profiles.sources.ndjson import NdjsonRows
 from airflow_provider_adobe_target.profiles.sources.parquet import ParquetRows
 from airflow_provider_adobe_target.profiles.sources.partitions import DatasetFile, FileRows, RowsInFolders

@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.profiles.sources.dicts import (
     records_batch,
     records_schema,
 )
-from airflow_provider_adobe_target.profiles.sources.file import READ_BYTES, File, opened
+from airflow_provider_adobe_target.profiles.sources.file_streams import READ_BYTES, File, opened
 from airflow_provider_adobe_target.profiles.sources.record_batches import MAX_ROWS, project, recut
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_adobe_target.profiles.sources.file import (
+from airflow_provider_adobe_target.profiles.sources.file_streams import (
     File,
     damage_named,
     damaged,

@@ -8,8 +8,8 @@ import pytest
 from airflow_provider_adobe_target.profiles.attribute_statistics import AttributeStatistics
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
 from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
-from airflow_provider_adobe_target.profiles.plan import make_plan, minutes_at
 from airflow_provider_adobe_target.profiles.sources.dataframes import read_data
+from airflow_provider_adobe_target.profiles.upload_plan import make_plan, minutes_at
 
 
 def plan_of(rows, tmp_path, calls_per_minute=30, **options):

@@ -16,7 +16,7 @@ _SENT_BEFORE = {True: "yes", False: "**no**", None: "unknown"}
 
 
 @dataclass(frozen=True)
-class Plan:
+class UploadPlan:
     """A description of an upload. It contains names and numbers, never a value.
 
     :param rows: Number of rows that would be sent.
@@ -62,7 +62,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def make_plan(statistics: AttributeStatistics, file_sizes: Iterable[int], calls_per_minute: int) -> Plan:
+def make_plan(statistics: AttributeStatistics, file_sizes: Iterable[int], calls_per_minute: int) -> UploadPlan:
     """Return the plan.
 
     :param statistics: Statistics of the rows that would be sent, with distinct values.
@@ -71,7 +71,7 @@ def make_plan(statistics: AttributeStatistics, file_sizes: Iterable[int], calls_
     """
     sizes = list(file_sizes)
     attributes = [_attribute(name, statistics) for name in statistics.counts]
-    return Plan(statistics.rows, len(sizes), sum(sizes), minutes_at(2 * len(sizes), calls_per_minute), attributes)
+    return UploadPlan(statistics.rows, len(sizes), sum(sizes), minutes_at(2 * len(sizes), calls_per_minute), attributes)
 
 
 def _attribute(name: str, statistics: AttributeStatistics) -> dict[str, Any]:
