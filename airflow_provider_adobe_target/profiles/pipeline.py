@@ -363,10 +363,7 @@ class ProfilePipeline:
         mapping, source = self._mapper.latest, self._mapper.columns
         assert mapping is not None  # noqa: S101  # nosec B101  # for the type checker
         profiles = profiles.drop_columns([PROFILE_PREFIX + name for name in self._without_columns(profiles)])
-        columns = [
-            id_column or self._mapper.latest.id_column,
-            *(self._mapper.columns[name] for name in attribute_names(profiles)),
-        ]
+        columns = [id_column or mapping.id_column, *(source[name] for name in attribute_names(profiles))]
         self.on_skipped(profiles.column("id"))
         self.rejects.add(columns, profiles, reasons, details)
 
