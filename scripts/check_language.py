@@ -41,6 +41,16 @@ PHRASES = {
     r"(?:tell|tells|told) (?:whether|of|what)": "return whether, report",
     r"looked through": "resolved",
     r"far too": "too",
+    r"under way": "in progress",
+    r"bad rows?": "invalid rows, rejected rows",
+    r"call budgets?": "rate limit",
+    r"calls a (?:minute|second)": "calls per minute",
+    r"as (?:it|they) stands?": "unchanged",
+    r"ways? out": "hint, solution",
+    r"meanwhile": "since, during",
+    r"(?:is|are|was|were|not|be) asked for": "requested",
+    r"goes on|go on": "continues",
+    r"tells? (?:\w+ )?apart": "distinguish",
 }
 SENTENCE_END = re.compile(r", too[.;:]")  # ", too" at the end of a sentence: write "also"
 EXTENSIONS = {".py", ".md", ".toml", ".yml", ".yaml", ".cfg", ".sh", ".txt"}

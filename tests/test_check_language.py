@@ -38,6 +38,12 @@ def found(tmp_path, name, text):
         ("It is no number.", "no number"),
         ("The map has ids, too.", ", too."),
         ("The thread who waits.", "thread who"),
+        ("A call is under way.", "under way"),
+        ("The bad rows are written.", "bad rows"),
+        ("The call budget is 50.", "call budget"),
+        ("50 calls a minute.", "calls a minute"),
+        ("Only what is asked for is read.", "is asked for"),
+        ("The message has a way out.", "way out"),
     ],
 )
 def test_a_phrase_is_found_in_prose(tmp_path, text, phrase):

@@ -53,7 +53,7 @@ def test_only_the_secret_is_hidden_while_typed():
     assert hidden == {"client_secret", "hash_salt"}
 
 
-def test_calls_a_minute_are_held_to_what_target_allows():
+def test_calls_per_minute_are_held_to_what_target_allows():
     schema = connection_form.conn_fields()["calls_per_minute"]["schema"]
     assert schema == {"type": ["integer", "null"], "minimum": 1, "maximum": 50}
 
@@ -72,7 +72,7 @@ def test_standard_fields_carry_the_words_of_adobe_target():
     assert behaviour["hidden_fields"] == ["schema"]
 
 
-def test_metadata_and_hook_describe_the_standard_fields_alike():
+def test_metadata_and_hook_describe_the_standard_fields_equally():
     behaviour = connection_form.ui_field_behaviour()
     metadata = connection_form.ui_field_behaviour_metadata()
     assert metadata == {

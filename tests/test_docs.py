@@ -1,4 +1,4 @@
-"""Every Python and shell block of the documentation runs, or is checked, as it stands."""
+"""Every Python and shell block of the documentation runs, or is checked, unchanged."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def surroundings(sandbox, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("surroundings")
 @pytest.mark.parametrize("source", list(blocks("python")))
-def test_a_python_block_runs_as_it_stands(source, monkeypatch, tmp_path):
+def test_a_python_block_runs_unchanged(source, monkeypatch, tmp_path):
     if AIRFLOW < (3, 0):
         source = AIRFLOW_2.sub(lambda match: match[1].replace("; ", "\n"), source)
     if AIRFLOW < (3, 3) and "policies.retry" in source:
@@ -301,7 +301,7 @@ TUTORIAL = ROOT / "docs" / "tutorials" / "first-upload.md"
 
 
 def test_the_first_tutorial_uploads_profiles(tmp_path):
-    """The shell commands of the tutorial run as they stand, except for those that install or never end."""
+    """The shell commands of the tutorial run unchanged, except for those that install or never end."""
     by_language = {}
     for _, language, block in BLOCK.findall(TUTORIAL.read_text()):
         by_language.setdefault(language, []).append(block)

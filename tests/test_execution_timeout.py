@@ -73,7 +73,7 @@ def test_execution_timeout_ends_a_repeatedly_deferred_task(make, clock):
 
 
 def resumed(task, deferral, clock, ends_as):
-    """Go on where the trigger ends, and return how that ends."""
+    """Continue where the trigger ends, and return how that ends."""
     _, trigger = deferral.value.trigger.serialize()
     clock.moved += max(0.0, trigger["moment"] - clock.now())
     with pytest.raises(ends_as) as end:

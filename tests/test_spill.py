@@ -44,7 +44,7 @@ def test_what_was_written_is_read_in_order_backwards_and_in_blocks(tmp_path_fact
         assert len(block) >= block_rows or block.schema != following.schema
 
 
-def test_reading_goes_on_while_more_is_added(spool):
+def test_reading_continues_while_rows_are_added(spool):
     spool.write(batch(0, 2))
     reading = spool.record_batches()
     assert numbers([next(reading)]) == [0, 1]
@@ -62,7 +62,7 @@ def test_blocks_end_where_columns_change(spool):
     assert [numbers([block]) for block in spool.blocks(100)] == [[0, 1], [2], [3]]
 
 
-def test_every_schema_is_told(spool):
+def test_every_schema_is_returned(spool):
     spool.write(batch(0, 1))
     spool.write(batch(1, 1))
     spool.write(batch(2, 1, WIDER))

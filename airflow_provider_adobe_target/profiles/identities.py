@@ -22,7 +22,7 @@ from airflow_provider_adobe_target.profiles.mapping import (
     find_column,
     map_columns,
 )
-from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_bad_rows
+from airflow_provider_adobe_target.profiles.rejects import Rejects, check_share_of_invalid_rows
 from airflow_provider_adobe_target.profiles.sources.rows import Rows
 from airflow_provider_adobe_target.profiles.validation import (
     Mask,
@@ -177,7 +177,7 @@ class IdentityPipeline:
         checked = SpillFile(self._folder / "checked")
         for batch in good:
             checked.write(batch)
-        check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
+        check_share_of_invalid_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
         return iter(checked.record_batches())
 
     def refuse(self, identity: Identity) -> None:

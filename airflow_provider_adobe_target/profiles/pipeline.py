@@ -22,7 +22,7 @@ from airflow_provider_adobe_target.profiles.encoding import Lines, encode_lines
 from airflow_provider_adobe_target.profiles.fallback_ids import FallbackIds, other_id_type
 from airflow_provider_adobe_target.profiles.mapping import ProfileMapping
 from airflow_provider_adobe_target.profiles.options import ProfileOptions
-from airflow_provider_adobe_target.profiles.rejects import BadRowError, Rejects, check_share_of_bad_rows
+from airflow_provider_adobe_target.profiles.rejects import BadRowError, Rejects, check_share_of_invalid_rows
 from airflow_provider_adobe_target.profiles.sources.rows import Rows, row_count
 from airflow_provider_adobe_target.profiles.validation import Mask, Verdicts
 from airflow_provider_adobe_target.spill import SpillFile
@@ -285,7 +285,7 @@ class ProfilePipeline:
                 self._statistics.add(profiles)
             yield profiles
         self._converter.finish()
-        check_share_of_bad_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
+        check_share_of_invalid_rows(self.rejects, self.rows_read, self._options.max_invalid_pct)
         if self._options.row_count_limit and self._options.limit_rows is None:
             self._options.row_count_limit.check(self.rows_read)
 

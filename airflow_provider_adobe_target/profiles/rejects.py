@@ -85,7 +85,7 @@ class Rejects:
                 writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
-def check_share_of_bad_rows(rejects: Rejects, rows_read: int, limit: float | None) -> None:
+def check_share_of_invalid_rows(rejects: Rejects, rows_read: int, limit: float | None) -> None:
     """Check the rejected rows, without duplicates, against ``max_invalid_pct``.
 
     :param rejects: Rejected rows.

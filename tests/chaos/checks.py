@@ -28,7 +28,7 @@ _REASONS = {
     "refused": r"Target refused the batch",
     "unavailable": r"Target returned no usable response",
     "timeout": r"ids are unfinished|No final status at the timeout|The deadline for .* has passed|Sensor has timed out",
-    "bad rows": r"cannot be sent|Every row was rejected|has the same id as an earlier row|max_invalid_pct",
+    "invalid rows": r"cannot be sent|Every row was rejected|has the same id as an earlier row|max_invalid_pct",
 }
 
 
@@ -335,7 +335,7 @@ def _redness(record: Record) -> Iterator[str]:
         "refused": bool(submits & {"success=false", "garbage", "HTML", "lost: garbage instead"}),
         "unavailable": bool(faults),
         "timeout": is_late,
-        "bad rows": record.expected.refusal is not None,
+        "invalid rows": record.expected.refusal is not None,
         "disk full": bool(plan.disk),
         "killed": True,
     }

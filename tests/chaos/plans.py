@@ -190,7 +190,7 @@ class Plan:
 
     @property
     def at_once(self) -> int:
-        """How many files may be under way."""
+        """How many files may be in progress."""
         return 1 if self.arguments["guaranteed_upload"] else int(self.arguments["max_concurrent_uploads"])
 
     @property

@@ -132,7 +132,7 @@ class Zygote:
 
 
 class Watcher:
-    """Sees every call in the sandbox, counts those that are under way, and ends the caller where that is planned."""
+    """Sees every call in the sandbox, counts those that are in progress, and ends the caller where that is planned."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._under_way = 0

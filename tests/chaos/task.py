@@ -219,7 +219,7 @@ def _in_child(order: dict[str, Any]) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ.update(order["environment"])
-    tempfile.tempdir = None  # it was asked for before
+    tempfile.tempdir = None  # it was requested before
     plan, number = make_plan(order["seed"], order["run"]), order["step"]
     clock.SYSTEM = TaskClock(SharedTime(Path(order["time"])), plan.jumps)
     disk = plan.disk[number] if number < len(plan.disk) else None

@@ -60,7 +60,7 @@ def test_show_one_profile(call, ledger):
     assert call("ledger", "show", ledger, "--id", "c", "--json", code=1).json == {"found": False}
 
 
-def test_a_forgotten_profile_is_gone(call, ledger):
+def test_a_forgotten_profile_is_not_in_the_ledger(call, ledger):
     assert call("ledger", "forget", ledger, "a", "c", "--json", code=0).json == {"forgotten": 1}
     call("ledger", "show", ledger, "--id", "a", code=1)
     call("ledger", "show", ledger, "--id", "b", code=0)

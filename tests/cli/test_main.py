@@ -32,7 +32,7 @@ def test_the_version_is_printed(call):
     assert call("--version", code=0).out == f"adobe-target {__version__}\n"
 
 
-def test_no_command_is_a_wrong_call(call):
+def test_a_missing_command_is_a_usage_error(call):
     outcome = call(code=2)
     assert "Usage: adobe-target" in outcome.out + outcome.err
     assert "No such command" in call("nothing", code=2).err

@@ -136,7 +136,7 @@ def test_options_of_rows_and_files_are_used(call, sandbox, rows):
     assert [batch["rows"] for batch in report["batches"]] == [1, 1]
 
 
-def test_rejects_path_gets_the_bad_rows(call, rows):
+def test_rejects_path_gets_the_invalid_rows(call, rows):
     report = call("send", "--json", "rows.csv", "--rejects-path", "rejects", cwd=rows, code=0).json
     table = parquet.read_table(rows / report["rejects_path"])
     assert table["reject_reason"].to_pylist() == ["missing_id", "duplicate_id"]
@@ -157,7 +157,7 @@ def test_rejects_path_gets_the_bad_rows(call, rows):
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
-def test_bad_rows_end_with_exit_code_1_and_nothing_sent(call, sandbox, rows, arguments, message):
+def test_invalid_rows_end_with_exit_code_1_and_nothing_sent(call, sandbox, rows, arguments, message):
     (rows / "empty.csv").write_text("thirdPartyId,tier\n")
     submitted = len(sandbox.batches)
     outcome = call("send", "--json", *arguments, cwd=rows, code=1)

@@ -60,7 +60,7 @@ def test_a_call_without_the_token_shows_if_it_is_required(server, check, without
     assert "authorization" not in server.requests[1].headers
 
 
-def test_without_a_token_one_call_tells_that_none_is_needed(server, check):
+def test_without_a_token_one_call_shows_that_none_is_required(server, check):
     server.reply(404, '{"status": 404}')
     assert check(token=None)[1].endswith("Authentication is not required.")
     assert len(server.requests) == 1
@@ -80,7 +80,7 @@ def test_without_a_token_one_call_tells_that_none_is_needed(server, check):
         ({"reset": True}, "cannot be reached"),
     ],
 )
-def test_every_other_answer_says_what_to_do(server, check, clock, reply, words):
+def test_every_other_response_has_a_hint(server, check, clock, reply, words):
     server.reply(**reply)
     works, said = check()
     assert not works
@@ -89,7 +89,7 @@ def test_every_other_answer_says_what_to_do(server, check, clock, reply, words):
     assert (len(server.requests), clock.waits) == (1, [])
 
 
-def test_a_demanded_token_is_told_from_a_refused_one(server, check):
+def test_a_missing_token_differs_from_a_refused_one(server, check):
     server.reply(401)
     assert "requires a token" in check(token=None)[1]
 
@@ -106,7 +106,7 @@ def test_an_unknown_host_names_the_field_to_look_at(check_settings, monkeypatch,
     assert ("client code" if host is None else "host of the connection") in words
 
 
-def test_a_server_without_tls_is_told(server, check):
+def test_a_server_without_tls_is_named(server, check):
     server.reply()
     works, words = check(host=server.url.replace("http:", "https:"))
     assert not works

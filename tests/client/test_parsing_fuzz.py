@@ -187,7 +187,7 @@ def test_a_field_is_read_once_or_the_answer_is_unreadable(pairs):
         '{"status": "complete", "profile": [{"status": "failed"}], "profile": []}',
     ],
 )
-def test_an_answer_that_says_two_things_says_nothing(body):
+def test_a_contradictory_response_has_no_status(body):
     with pytest.raises(ResponseParseError):
         parse_status(body.encode())
 
@@ -232,7 +232,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_no_answer_takes_long_or_much_memory(bomb):
+def test_no_response_takes_long_or_much_memory(bomb):
     body = BOMBS[bomb]()
     tracemalloc.start()
     began = time.process_time()
@@ -290,7 +290,7 @@ def test_a_text_longer_than_any_is_refused(body):
 
 
 @pytest.mark.parametrize("size", range(1, 40))
-def test_json_is_read_alike_wherever_a_block_ends(monkeypatch, size):
+def test_json_is_read_the_same_at_any_block_boundary(monkeypatch, size):
     monkeypatch.setattr(json_reader, "_BLOCK_BYTES", size)
     monkeypatch.setattr(json_reader, "_MAX_VALUE_CHARACTERS", 100)
     rows = [{"id": f"Zürich 😀 {number}", "status": "failed"} for number in range(9)]

@@ -78,7 +78,7 @@ def test_throttled_tries_end_after_30_minutes(policy):
     assert policy.wait([attempt(503, "999999999")], 0) is None
 
 
-def test_the_reason_says_what_may_have_been_queued():
+def test_the_reason_names_what_may_have_been_queued():
     assert "may have processed" in attempt_from_failure(TransportFailure("timeout", True, "no response in time")).reason
     assert "may have processed" not in attempt_from_failure(TransportFailure("connect", False, "x")).reason
 

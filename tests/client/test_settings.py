@@ -116,7 +116,7 @@ def test_a_host_that_is_more_or_less_than_a_host_is_refused(host):
     ("text", "value"),
     [("true", True), ("False", False), ("1", True), ("0", False), (False, False), (1, True)],
 )
-def test_booleans_may_come_as_text(text, value):
+def test_booleans_may_be_text(text, value):
     assert read(uses_ecid=text).uses_ecid is value
     assert read(verify=text).verify is value
 
@@ -127,7 +127,7 @@ def test_timeout_may_be_two_numbers(value):
 
 
 @pytest.mark.parametrize("value", [7, "7", 7.0, [7]])
-def test_one_timeout_stands_for_both(value):
+def test_one_timeout_applies_to_connect_and_read(value):
     assert read(timeout=value).timeout == (7.0, 7.0)
 
 
@@ -146,7 +146,7 @@ def test_verify_may_be_a_path(tmp_path):
 
 
 @pytest.mark.parametrize(("value", "calls"), [(50, 50), ("1", 1), (30.0, 30)])
-def test_calls_per_minute_may_come_as_text(value, calls):
+def test_calls_per_minute_may_be_text(value, calls):
     assert read(calls_per_minute=value).calls_per_minute == calls
 
 
@@ -247,7 +247,7 @@ def test_scopes_may_be_a_list(scopes):
         ("http://127.0.0.1:8900", "http://127.0.0.1:8900"),
     ],
 )
-def test_other_places_may_answer_for_adobe(name, host, url):
+def test_other_hosts_may_respond_for_adobe(name, host, url):
     found = read(**CREDENTIAL, **{name: host})
     assert (found.oauth.ims_url if name == "ims_host" else found.admin_url) == url
 

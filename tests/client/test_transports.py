@@ -31,7 +31,7 @@ def once(request):
     return (yield Send(request))
 
 
-def test_an_answer_comes_whole_with_headers_in_lower_case(server, send):
+def test_a_response_is_complete_with_headers_in_lower_case(server, send):
     server.reply(202, b"\x00binary\xff", headers={"Retry-After": "7"})
     response = send(server.url)
     assert (response.status, response.body, response.headers["retry-after"]) == (202, b"\x00binary\xff", "7")
@@ -40,7 +40,7 @@ def test_an_answer_comes_whole_with_headers_in_lower_case(server, send):
 @pytest.mark.parametrize(
     "target", ["/a%2Fb?x=%2F%7E&y", "/%2E%2E?client=acme", "/s?a=@:&b=//&&showDetails=true", "/a//b"]
 )
-def test_the_url_is_called_as_it_stands(server, send, target):
+def test_the_url_is_called_unchanged(server, send, target):
     server.reply()
     send(server.url + target)
     assert server.requests[0].target == target
@@ -106,7 +106,7 @@ def test_a_long_answer_is_read_up_to_its_limit(server, send):
     assert send(server.url, limit=999).kind == "too_long"
 
 
-def test_an_unknown_host_is_told_from_other_failures(send, monkeypatch):
+def test_an_unknown_host_differs_from_other_failures(send, monkeypatch):
     def unknown(*arguments, **options):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -114,7 +114,7 @@ def test_an_unknown_host_is_told_from_other_failures(send, monkeypatch):
     assert send("https://acme.tt.omtrdc.net/").kind == "name"
 
 
-def test_a_server_without_tls_is_told_from_other_failures(server, send):
+def test_a_server_without_tls_differs_from_other_failures(server, send):
     server.reply()
     assert send(server.url.replace("http:", "https:")).kind == "tls"
 

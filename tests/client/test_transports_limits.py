@@ -165,7 +165,7 @@ def test_what_cannot_be_read_within_the_bound_is_no_answer(answer, fetch):
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"X-GZIP", b"identity", b""])
-def test_an_answer_is_unpacked_although_it_was_asked_for_plain(coding, fetch):
+def test_a_compressed_response_is_unpacked_although_not_requested(coding, fetch):
     body = b"<response/>" if coding in (b"identity", b"") else gzip.compress(b"<response/>")
     response, _ = fetch(encoded(coding, body), SHORT_RESPONSE_LIMIT)
     assert (type(response), response.body) == (Response, b"<response/>")

@@ -70,7 +70,7 @@ def test_listed_failures_are_in_events_and_in_reports():
     assert "listed_failures" not in batch().to_dict()
 
 
-def test_a_dry_run_leaves_open_what_only_target_can_tell():
+def test_a_dry_run_has_no_counters_of_target():
     planned = Batch(rows=7, bytes=123, sha256="ab", status="dry_run").to_dict()
     assert {name for name, value in planned.items() if value is not None} == {
         "rows",
@@ -93,7 +93,7 @@ def test_what_is_no_entry_of_a_report_is_refused(entry):
         Batch.from_dict(entry)
 
 
-def test_a_new_status_replaces_all_that_was_told_before():
+def test_a_new_status_replaces_the_earlier_one():
     known = batch(failed=5, listed=2).with_status(BatchStatus("complete"))
     assert (known.rows, known.failed_updates, known.batch_size, known.listed_failures) == (
         1000,

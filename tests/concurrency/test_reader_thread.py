@@ -67,7 +67,7 @@ def test_no_more_is_read_than_may_wait():
     assert max(most) == 2 + 1  # the one more is in the reader's hand
 
 
-def test_reading_goes_on_while_what_was_read_is_worked_on():
+def test_reading_continues_while_items_are_processed():
     at_the_same_time = threading.Barrier(2, timeout=10)
 
     def items():
@@ -109,7 +109,7 @@ def test_a_source_is_closed_when_the_work_ends_early(error):
 
     def work(items):
         next(items)
-        time.sleep(0.05)  # the reader finds no more room meanwhile
+        time.sleep(0.05)  # the queue fills up
         if error:
             raise error
 

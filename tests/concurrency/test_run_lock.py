@@ -93,7 +93,7 @@ def test_without_a_usable_folder_no_run_waits(shared_folder, caplog):
     assert "max_active_runs=1" in caplog.text
 
 
-def test_the_files_tell_no_names(shared_folder):
+def test_the_files_contain_no_names(shared_folder):
     with turn():
         text = "".join(file.name + file.read_text() for file in shared_folder.iterdir())
     assert not any(name in text for name in ("loyalty", "upload", "monday", "acme"))

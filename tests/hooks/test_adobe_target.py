@@ -34,7 +34,7 @@ def connect(sandbox, monkeypatch):
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"], ids=["no last line end", "a last line end"])
-def test_a_file_is_sent_as_it_is_and_its_status_can_be_asked(connect, sandbox, tmp_path, end):
+def test_a_file_is_sent_unchanged_and_its_status_is_returned(connect, sandbox, tmp_path, end):
     body = b"batch=thirdPartyId,tier\nU1,gold\nU2,silver" + end
     (tmp_path / "batch.txt").write_bytes(body)
     hook = connect()
@@ -119,7 +119,7 @@ def test_a_file_that_would_make_orphans_is_refused_before_any_call(connect, sand
     ],
     ids=["good", "refused token", "wrong client code", "unreachable", "placeholder", "not set"],
 )
-def test_the_connection_test_tells_causes_apart(connect, fields, good, words):
+def test_the_connection_test_distinguishes_causes(connect, fields, good, words):
     answer = connect(**fields).test_connection()
     assert answer[0] is good
     assert words in answer[1]
@@ -186,7 +186,7 @@ def test_the_connection_test_does_not_wait_or_retry(oauth, sandbox):
     assert "HTTP 503" in words
 
 
-def test_without_a_token_in_force_the_connection_test_says_so(oauth, sandbox):
+def test_the_connection_test_names_an_unused_token(oauth, sandbox):
     sandbox.settings.token = None
     works, words = oauth().test_connection()
     assert works

@@ -97,7 +97,7 @@ def test_a_retried_event_keeps_its_timestamp(connect, sandbox, authenticated):
     assert first == second
 
 
-def test_the_next_call_goes_where_the_answer_said(connect, sandbox):
+def test_the_next_call_uses_the_location_hint(connect, sandbox):
     hint = {"type": "locationHint:result", "payload": [{"scope": "EdgeNetwork", "hint": "irl1"}]}
     sandbox.script("interact", Answer(200, json.dumps({"requestId": "r", "handle": [hint]})))
     hook = connect()
@@ -130,14 +130,14 @@ def test_what_will_not_pass_is_not_tried_again(connect, sandbox, clock, status):
     assert clock.waits == []
 
 
-def test_a_partial_failure_of_target_is_tried_again_and_then_told(connect, sandbox, clock):
+def test_a_partial_failure_is_retried_and_then_raised(connect, sandbox, clock):
     sandbox.settings.edge_target_fails = True
     with pytest.raises(AdobeTargetUnavailableError, match="partial failure.*EXEG-0201-503"):
         connect().interact(PERSON, {"tier": "gold"})
     assert len(clock.waits) == 4
 
 
-def test_a_partial_failure_that_would_come_again_is_a_refusal(connect, sandbox, clock):
+def test_a_permanent_partial_failure_is_a_refusal(connect, sandbox, clock):
     problem = {"type": "https://ns.adobe.com/aep/errors/EXEG-0104-422", "status": 422, "title": "4242424242"}
     sandbox.script("interact", Answer(207, json.dumps({"requestId": "r", "errors": [problem]})))
     with pytest.raises(TargetRefusedError, match="EXEG-0104-422") as raised:

@@ -42,21 +42,21 @@ def test_known_ids_are_counted_and_no_profile_is_created(sandbox):
     assert [batch.version for batch in sandbox.batches] == ["v1"]
 
 
-def test_a_sample_is_asked_for_and_the_same_one_again(sandbox):
+def test_the_sample_is_looked_up_and_deterministic(sandbox):
     for _ in range(2):
         assert probe((f"U{number}" for number in range(5_000)), sample_size=50).asked == 50
     first, second = (sorted(row["thirdPartyId"] for row in batch.rows) for batch in sandbox.batches)
     assert first == second
 
 
-def test_target_ids_can_be_asked_for_too(sandbox):
+def test_target_ids_can_be_looked_up(sandbox):
     sandbox.put_profile("111-222.28_0", {}, "pcId")
     rate = probe(["111-222.28_0", "111-333.28_0"], "pcId", attribute="probe")
     assert (rate.found, rate.not_found) == (1, 1)
     assert list(sandbox.profile("111-222.28_0", "pcId")) == ["probe"]
 
 
-def test_ids_that_cannot_be_asked_for_are_counted_apart(sandbox):
+def test_ids_that_cannot_be_looked_up_are_counted_separately(sandbox):
     sandbox.put_profile("1", {})
     rate = probe([1, "1", None, "a/b", ""])
     assert (rate.asked, rate.found) == (1, 1)
@@ -64,12 +64,12 @@ def test_ids_that_cannot_be_asked_for_are_counted_apart(sandbox):
 
 
 @pytest.mark.parametrize("ids", [[], [None]])
-def test_without_an_id_nothing_is_asked(sandbox, ids):
+def test_without_an_id_no_call_is_made(sandbox, ids):
     rate = probe(ids)
     assert (rate.asked, rate.pct, sandbox.calls) == (0, None, [])
 
 
-def test_a_rate_that_target_does_not_tell_is_not_made_up(sandbox):
+def test_an_unknown_match_rate_is_none(sandbox):
     sandbox.settings.omit_counters = ("profilesNotFound",)
     with pytest.raises(BatchOutcomeError, match="match rate is unknown"):
         probe(["U1"])

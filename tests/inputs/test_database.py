@@ -95,7 +95,7 @@ def test_columns_of_one_name_are_refused_in_arrow_too(duckdb):
         pipeline_counts_of_sql(duckdb.connect(), """SELECT 'U1' AS "thirdPartyId", 1 AS v, 2 AS v""")
 
 
-def test_only_the_columns_asked_for_are_sent(duckdb):
+def test_only_requested_columns_are_sent(duckdb):
     assert pipeline_counts_of_sql(duckdb.connect(), TYPES, attributes=["whole"]).lines[0] == "U0,0"
 
 
@@ -116,7 +116,7 @@ def tables_of(parts):
     ],
     ids=lambda methods: next(iter(methods)),
 )
-def test_a_cursor_that_offers_arrow_is_asked_for_it_and_closed(methods):
+def test_a_cursor_with_arrow_is_read_as_arrow_and_closed(methods):
     connection = ArrowOnly(**methods)
     assert pipeline_counts_of_sql(connection, "SELECT").lines == ["U1,1", "U2,2", "U3,3"]
     assert connection.closed == 2  # the cursor and the connection, here one
@@ -175,7 +175,7 @@ def test_large_batches_are_cut():
     assert max(batch.num_rows for batch in rows.record_batches()) <= 16_384
 
 
-def test_pymysql_is_asked_for_a_cursor_that_streams():
+def test_pymysql_uses_a_streaming_cursor():
     pymysql = pytest.importorskip("pymysql")
     cursor = _streaming_cursor(pymysql.connect(defer_connect=True))
     assert isinstance(cursor, pymysql.cursors.SSCursor)

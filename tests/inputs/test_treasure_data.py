@@ -62,7 +62,7 @@ def test_pasted_settings_become_an_operator_without_the_token(paste, caplog):
 PAGES = Path(__file__).parents[2] / "docs" / "how-to" / "migrate"
 
 
-def test_the_example_of_the_documentation_works_as_it_stands():
+def test_the_example_of_the_documentation_works_unchanged():
     page = (PAGES / "treasure-data.md").read_text()
     for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(example, namespace := {"BulkProfileUpdateOperator": BulkProfileUpdateOperator})  # noqa: S102

@@ -124,7 +124,7 @@ def run_numbered(sandbox, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
-def test_no_more_files_are_on_disk_than_are_under_way_and_one(run_numbered, sandbox, monkeypatch, tmp_path, at_once):
+def test_no_more_files_are_on_disk_than_are_in_progress_and_one(run_numbered, sandbox, monkeypatch, tmp_path, at_once):
     sandbox.script("submit", *[Answer.real(delay=delay) for delay in (0.05, 0.01, 0.1)] * 10)
     counts = []
     submit = Session.submit
@@ -197,7 +197,7 @@ def _full_for_ids(monkeypatch):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk can be had that is full")
 @pytest.mark.usefixtures("_full_at_file")
-def test_a_full_disk_is_told_with_what_is_needed_and_what_was_sent(run_numbered, sandbox, tmp_path):
+def test_a_full_disk_is_explained_with_space_and_batches(run_numbered, sandbox, tmp_path):
     sandbox.script("submit", *[Answer.real()] * 4, Answer.real(delay=0.5))
     pushed, error = run_numbered(12, max_bytes_per_file=1_000_000)
     assert type(error) is OSError  # which Airflow retries
@@ -209,7 +209,7 @@ def test_a_full_disk_is_told_with_what_is_needed_and_what_was_sent(run_numbered,
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk can be had that is full")
 @pytest.mark.usefixtures("_full_for_ids")
-def test_a_disk_that_is_full_of_ids_is_told_too(run_numbered):
+def test_a_disk_that_is_full_of_ids_is_explained(run_numbered):
     data = pa.table({"thirdPartyId": [f"U{number:0100}" for number in range(20_000)], "tier": ["gold"] * 20_000})
     pushed, error = run_numbered(0, data=data, max_rows_per_file=50_000)
     assert type(error) is OSError
@@ -228,7 +228,7 @@ def test_unwritable_rejects_do_not_hide_the_first_error(run_numbered, monkeypatc
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk can be had that is full")
-def test_a_disk_that_is_full_when_bad_rows_are_kept_is_told_too(run_numbered, monkeypatch, tmp_path_factory):
+def test_a_disk_that_is_full_of_rejects_is_explained(run_numbered, monkeypatch, tmp_path_factory):
     write = Rejects.write_parquet
 
     def write_to_full_disk(rejects, file):

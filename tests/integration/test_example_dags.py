@@ -119,7 +119,7 @@ def test_a_frame_of_one_task_is_uploaded_by_the_next(run_example, sandbox):
     }
 
 
-def test_bad_rows_within_the_limit_are_kept_and_told(run_example, sandbox):
+def test_rejected_rows_within_the_limit_are_written_and_counted(run_example, sandbox):
     run = run_example("cdnow_thresholds")
 
     assert set(run.states.values()) == {"success"}
@@ -162,7 +162,7 @@ def test_four_mapped_tasks_send_each_customer_once(run_example, sandbox):
     assert max(shares) - min(shares) <= 1
 
 
-def test_linked_browsers_get_what_their_customer_bought(run_example, sandbox):
+def test_linked_browsers_get_the_purchases_of_their_customer(run_example, sandbox):
     run = run_example("cdnow_linking")
 
     assert set(run.states.values()) == {"success"}

@@ -110,7 +110,7 @@ def test_a_folder_with_files_of_other_kinds_is_refused(upload):
 
 
 @pytest.mark.parametrize("path", ["s3://lake@lake/nothing.csv", "s3://lake@lake/nothing/*.csv"])
-def test_what_is_not_there_is_told(upload, path):
+def test_a_missing_file_is_named(upload, path):
     with pytest.raises(AirflowFailException, match="There is no file|No file matches"):
         upload(path)
 

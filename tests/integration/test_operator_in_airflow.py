@@ -160,7 +160,7 @@ def test_every_task_succeeds(ran):
         ("memory", {"tier": "gold"}),
     ],
 )
-def test_rows_arrive_from_wherever_they_come(ran, profile_id, attributes):
+def test_rows_of_every_source_are_uploaded(ran, profile_id, attributes):
     found = ran.sandbox.profile(profile_id)
     found.pop("dag", None)
     assert found == attributes
@@ -223,7 +223,7 @@ def test_the_counts_of_a_report_add_up_and_rejects_are_kept(ran):
     assert ran.run.xcoms["counted"]["batches"] == report["batches"]
 
 
-def test_bad_rows_can_be_kept_in_object_storage(ran):
+def test_invalid_rows_can_be_kept_in_object_storage(ran):
     path = ran.run.result("from_memory")["rejects_path"]
     assert path.startswith("memory:")
     assert "/bucket/rejects/" in path
@@ -293,5 +293,5 @@ def test_the_folder_of_batch_files_is_gone_however_the_task_ends(run_dag, sandbo
     assert run.states == {"good": "success", **failed}
     assert "Timeout" in run.log("too_slow")
     assert [file.name for file in scratch.iterdir() if file.name.startswith("adobe-target-")] == []
-    assert len(sandbox.batches) == 5  # two, none, one, and the two that were under way at the timeout
+    assert len(sandbox.batches) == 5  # two, none, one, and the two that were in progress at the timeout
     assert len(run.xcoms["too_slow"]["batches"]) == 2

@@ -1,4 +1,4 @@
-"""Two runs of one task that are under way together."""
+"""Two runs of one task that are in progress together."""
 
 from __future__ import annotations
 

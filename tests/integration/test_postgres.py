@@ -153,7 +153,7 @@ def adbc(upload, caplog, monkeypatch):
     return run
 
 
-def test_adbc_gives_the_text_that_the_driver_gives(adbc, sandbox):
+def test_adbc_returns_the_text_of_the_driver(adbc, sandbox):
     columns = ", ".join(f"{value} AS {name}" for name, value in SAME.items())
     adbc(f"""SELECT 'A1' AS "thirdPartyId", {columns}""")
     assert adbc.used
@@ -166,7 +166,7 @@ def test_adbc_gives_the_text_that_the_driver_gives(adbc, sandbox):
 @pytest.mark.parametrize(
     ("value", "text"), [("ARRAY['a', NULL, 'b']", "a|b"), ("'1.5'::money", "$1.50"), ("3000000000::oid", "3000000000")]
 )
-def test_types_that_adbc_gives_otherwise_are_read_by_the_driver(adbc, sandbox, value, text):
+def test_types_that_adbc_converts_are_read_by_the_driver(adbc, sandbox, value, text):
     adbc(f"""SELECT 'B1' AS "thirdPartyId", {value} AS v""")
     assert not adbc.used
     assert "because of v" in adbc.log

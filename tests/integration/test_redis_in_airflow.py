@@ -29,7 +29,7 @@ def calls(redis):
 
 
 @pytest.mark.parametrize("defers", ["0", "1"])
-def test_calls_of_workers_and_triggerer_are_in_the_shared_budget(run_dag, sandbox, redis, defers):
+def test_calls_of_workers_and_triggerer_share_one_limit(run_dag, sandbox, redis, defers):
     run = run_dag(
         DAG,
         DEFERS=defers,

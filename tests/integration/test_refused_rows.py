@@ -29,7 +29,7 @@ def test_rows_that_target_lists_as_failed_are_among_the_rejects(task, sandbox, t
     assert sum(batch["failed_updates"] for batch in report["batches"]) == 2
 
 
-def test_refused_rows_are_kept_where_they_fail_the_task(task, sandbox, tmp_path):
+def test_refused_rows_are_written_if_they_fail_the_task(task, sandbox, tmp_path):
     sandbox.settings.fail_ids = ("U2",)
     with pytest.raises(AirflowFailException, match="max_failed_pct"):
         task(rejects_path=str(tmp_path / "rejects")).run()
@@ -46,7 +46,7 @@ def test_refused_ids_are_not_in_xcom_or_checkpoints(task, sandbox, tmp_path, log
         assert "U2" not in text
 
 
-def test_the_verdict_stands_where_refused_rows_cannot_be_kept(task, sandbox, tmp_path, logged, monkeypatch):
+def test_the_verdict_is_independent_of_writing_refused_rows(task, sandbox, tmp_path, logged, monkeypatch):
     def failed_ids(session, batches):
         raise AdobeTargetUnavailableError("no answer")
 

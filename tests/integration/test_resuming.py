@@ -55,7 +55,7 @@ def test_a_cleared_successful_task_reports_the_same_without_a_call(task, sandbox
     assert len(sandbox.calls) == calls
 
 
-def test_a_batch_that_was_under_way_is_waited_for(task, sandbox):
+def test_a_batch_that_was_in_progress_is_waited_for(task, sandbox):
     task = task()
     sandbox.script("status", Answer(401), forever=True)
     with pytest.raises(AirflowFailException, match="token"):
@@ -77,7 +77,7 @@ def test_a_retried_guaranteed_upload_waits_for_the_earlier_file(task, sandbox):
         assert before.due_at <= after.received_at
 
 
-def test_a_sensor_knows_of_failures_that_only_the_upload_saw(task, sandbox):
+def test_a_sensor_reports_failures_of_the_upload(task, sandbox):
     sandbox.settings.fail_ids, sandbox.settings.omit_counters = ("U2",), ("failedUpdates",)
     report = task(guaranteed_upload=True, wait_for_completion=False).run()
     assert [batch["status"] for batch in report["batches"][:4]] == ["complete"] * 4
@@ -130,7 +130,7 @@ def test_a_retry_reports_a_file_whose_answers_were_all_lost(task, sandbox):
         pytest.param(ROWS[::-1], id="another order"),
     ],
 )
-def test_a_changed_source_is_said_and_sent_whole(task, sandbox, logged, rows):
+def test_a_changed_source_is_logged_and_sent_completely(task, sandbox, logged, rows):
     task = task()
     sandbox.script("submit", REAL, REAL, REAL, *[UNAVAILABLE] * 5)
     with pytest.raises(AdobeTargetUnavailableError):

@@ -1,4 +1,4 @@
-"""Responses that arrive a byte at a time, under the default timeouts, and tasks that Airflow ends meanwhile."""
+"""Responses that arrive a byte at a time, under the default timeouts, and tasks that Airflow ends at the same time."""
 
 from __future__ import annotations
 

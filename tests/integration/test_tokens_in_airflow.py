@@ -135,13 +135,13 @@ def test_a_token_that_could_not_be_kept_is_not_rotated_again(run_quietly, sandbo
     assert [call.method for call in sandbox.calls if call.route == "admin"] == ["GET", "POST"]
 
 
-def test_the_sensor_tells_a_token_that_is_over(run_quietly, sandbox, oauth):
+def test_the_sensor_fails_for_an_expired_token(run_quietly, sandbox, oauth):
     sandbox.settings.token_seconds = 0
     run = run_quietly(ROTATE + 'ProfileTokenSensor(task_id="look")', **oauth())
     assert run.result("look") == {"days_left": 0.0, "expires_at": None}
 
 
-def test_the_sensor_fails_where_it_cannot_know(run_dag, sandbox):
+def test_the_sensor_fails_if_the_expiry_is_unknown(run_dag, sandbox):
     run = run_dag(ROTATE + 'ProfileTokenSensor(task_id="look")')
     assert run.states == {"look": "failed"}
     assert "client_id" in run.output

@@ -253,7 +253,7 @@ def test_every_wait_mode_reaches_the_outcome_of_the_table(name, way, target, con
 
 @pytest.mark.parametrize(("name", "seconds"), [("503 forever", 65), ("500 forever", None)])
 @pytest.mark.parametrize("way", WAYS)
-def test_the_error_says_when_a_retry_may_help(name, seconds, way, target, context, clock):
+def test_the_error_shows_whether_a_retry_may_help(name, seconds, way, target, context, clock):
     case = CASES[name]
     target().script("status", *case.script, forever=True)
     with pytest.raises(AdobeTargetUnavailableError) as caught:

@@ -1,4 +1,4 @@
-"""Claims after SIGKILL at any moment, and runs that go on at the same time."""
+"""Claims after SIGKILL at any moment, and runs that continue at the same time."""
 
 import json
 import os

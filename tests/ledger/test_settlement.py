@@ -148,7 +148,7 @@ def test_a_run_of_another_machine_keeps_its_claim_for_a_while(account, tmp_path,
     assert account.run(ROWS, "dag.b", as_of=1).because["new"] == 4
 
 
-def test_a_call_of_another_machine_may_still_be_under_way(account, tmp_path, monkeypatch):
+def test_a_call_of_another_machine_may_still_be_in_progress(account, tmp_path, monkeypatch):
     import time
 
     session, _ = planned(account, tmp_path, owner=OTHER_MACHINE)

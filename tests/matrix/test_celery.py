@@ -1,4 +1,4 @@
-"""Mapped tasks on two Celery workers, with a real clock: who did what, and how many calls a minute came of it.
+"""Mapped tasks on two Celery workers, with a real clock: the worker of each task, and the calls per minute.
 
 Everything runs once, in a fixture; the tests look at what is left. ``make test-matrix`` runs this.
 """

@@ -71,7 +71,7 @@ def test_airflow_lists_the_provider(told):
     assert (row["package_name"], row["version"]) == (PACKAGE, airflow_provider_adobe_target.__version__)
 
 
-def test_airflow_tells_all_of_the_provider(told):
+def test_airflow_returns_the_connection_type(told):
     [info] = told["get"]
     [connection_type] = info["connection-types"]
     assert (connection_type["connection-type"], connection_type["hook-class-name"]) == ("adobe_target", HOOK)

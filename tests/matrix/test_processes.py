@@ -148,7 +148,7 @@ def test_a_run_by_hand_needs_no_logical_date(airflow, sandboxes):
 
 
 @pytest.mark.parametrize(("month", "backwards"), [("01", False), ("02", True)])
-def test_a_backfill_sends_the_days_in_the_order_that_was_asked_for(airflow, sandboxes, month, backwards):
+def test_a_backfill_sends_the_days_in_the_requested_order(airflow, sandboxes, month, backwards):
     sandbox = sandboxes["backfilled"]
     before = len(sandbox.batches)
     days = [f"1998-{month}-{day:02}" for day in (1, 2, 3)]
@@ -171,7 +171,7 @@ def test_a_backfill_sends_the_days_in_the_order_that_was_asked_for(airflow, sand
     assert sent == (days[::-1] if backwards else days)
 
 
-def test_a_wait_outlives_the_triggerer(airflow, sandboxes):
+def test_a_wait_survives_a_restart_of_the_triggerer(airflow, sandboxes):
     sandbox = sandboxes["deferred"]
     sandbox.script("status", INCOMPLETE, forever=True)
     airflow.trigger("deferred")

@@ -80,7 +80,7 @@ def test_a_linked_id_with_a_comma_writes_to_no_other_profile(sandbox, upload):
     assert upload(id_map=links, on_risky_value="encode", dry_run=True)["rows_extended"] == 1
 
 
-def test_a_report_without_a_map_says_nothing_of_links(upload):
+def test_a_report_without_a_map_has_no_link_counts(upload):
     assert not {"rows_extended", "links_dropped"} & set(upload(dry_run=True))
 
 

@@ -237,7 +237,7 @@ def test_no_link_is_lost_if_one_call_in_twenty_fails(sandbox, link):
     assert len(deliveries(sandbox)) > 2_050
 
 
-def test_no_more_calls_are_under_way_than_allowed(sandbox, link):
+def test_no_more_calls_are_in_progress_than_allowed(sandbox, link):
     sandbox.script("delivery", Answer.real(delay=0.02), forever=True)
     most = []
     original = sandbox._state.open_deliveries
@@ -281,7 +281,7 @@ def test_an_outage_fails_the_task_and_keeps_the_results_so_far(sandbox, link, tm
     assert len(links(str(result))) == 100
 
 
-def test_a_refusal_of_every_person_ends_the_task_at_once(sandbox, link):
+def test_a_refusal_of_every_person_ends_the_task_early(sandbox, link):
     sandbox.settings.property_tokens = ("other",)
     sandbox.settings.client_code = "else"
     with pytest.raises(AirflowFailException, match="login"):
@@ -344,7 +344,7 @@ def test_a_dry_run_counts_and_makes_no_call(sandbox, link):
     assert not sandbox.calls
 
 
-def test_no_rows_are_no_calls_and_an_empty_file_of_links(sandbox, link):
+def test_without_rows_no_call_is_made_and_the_links_are_empty(sandbox, link):
     report = link([])
     assert report["rows_read"] == 0
     assert links(report) == []

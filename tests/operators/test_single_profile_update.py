@@ -262,7 +262,7 @@ def test_skip_skips_the_task(sandbox):
     assert calls(sandbox, "single") == []
 
 
-def test_send_does_not_look_and_target_says_nothing(sandbox):
+def test_send_does_not_look_up_the_profile(sandbox):
     assert update("UNKNOWN", if_not_found="send")["rows_sent"] == 1
     assert [call.route for call in sandbox.calls] == ["single"]
     assert sandbox.profile("UNKNOWN") is None

@@ -23,7 +23,7 @@ def decide():
 
 
 @pytest.mark.skipif(HAS_POLICIES, reason="Airflow has retry_policy from 3.3 on")
-def test_before_airflow_3_3_the_import_says_what_to_do():
+def test_before_airflow_3_3_the_import_error_has_a_hint():
     program = "import airflow_provider_adobe_target.policies.retry"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "ImportError: AdobeTargetRetryPolicy requires Airflow 3.3" in run.stderr

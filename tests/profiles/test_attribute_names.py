@@ -67,7 +67,7 @@ NAMES = [
 
 @pytest.mark.parametrize("source", ["list", "cursor"])
 @pytest.mark.parametrize(("columns", "rules", "error"), [pytest.param(*rest, id=name) for name, *rest in NAMES])
-def test_a_name_that_target_would_not_take_ends_the_run(columns, rules, error, source):
+def test_an_invalid_name_ends_the_run(columns, rules, error, source):
     row = {"thirdPartyId": "SECRET", **columns}
     with pytest.raises(ProfileDataError, match=error) as raised:
         run_pipeline([row] if source == "list" else cursor_source(list(row), [tuple(row.values())]), **rules)
@@ -96,7 +96,7 @@ NAMES_SENT = [
 @pytest.mark.parametrize(
     ("columns", "rules", "header", "line"), [pytest.param(*rest, id=name) for name, *rest in NAMES_SENT]
 )
-def test_a_name_that_target_takes_is_the_header(columns, rules, header, line, source):
+def test_a_valid_name_is_the_header(columns, rules, header, line, source):
     row = {"thirdPartyId": "U1", **columns}
     outcome = run_pipeline([row] if source == "list" else cursor_source(list(row), [tuple(row.values())]), **rules)
     assert outcome.bodies == [f"batch=thirdPartyId,{header}\nU1,{line}"]

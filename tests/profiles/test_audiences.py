@@ -56,7 +56,7 @@ def test_flags_are_those_of_a_plain_join(pairs, universe):
     assert rows.members == {f"audience.{name}": sum(of == name for _, of in asked) for name in ("gold", "lapsed")}
 
 
-def test_people_come_in_the_same_order_whatever_the_sources_order():
+def test_members_have_the_same_order_for_any_source_order():
     pairs = [(f"U{number}", "gold") for number in range(2_000)]
     universe = [f"U{number}" for number in range(5_000)]
     once = flags(members(*pairs), pa.table({"id": universe}))[1]
@@ -89,7 +89,7 @@ def test_an_audience_may_be_called_otherwise():
     assert people(batches) == {"U1": {"audience.big_spenders": True}}
 
 
-def test_rows_of_other_audiences_are_passed_over_with_a_word(caplog):
+def test_rows_of_other_audiences_are_ignored_with_a_log_line(caplog):
     flags(members(("U1", "gold"), ("U2", "unknown")), pa.table({"id": ["U1"]}))
     assert "1 rows name an audience that is not in audiences" in caplog.text
 

@@ -77,7 +77,7 @@ def test_rows_without_a_double_keep_their_order(tmp_path):
 
 
 @given(st.lists(st.text()))
-def test_equal_strings_have_equal_hashes_wherever_they_stand(values):
+def test_equal_strings_have_equal_hashes_at_any_position(values):
     array = pa.array(["x", *values, "y"], pa.string())
     whole = hash_strings(array)
     assert hash_strings(array.slice(1, len(values))).tolist() == whole[1:-1].tolist()

@@ -48,7 +48,7 @@ def test_a_row_goes_to_every_linked_id_in_files_of_one_id_type(tmp_path):
     assert account["links_dropped"] == {}
 
 
-def test_the_links_that_target_gave_serve_in_both_directions(tmp_path):
+def test_links_of_target_apply_in_both_directions(tmp_path):
     links = [{"thirdPartyId": "U1", "ECID": "42", "pcId": "1.28_0"}, {"thirdPartyId": None, "ECID": "43", "pcId": "2"}]
     (tmp_path / "a").mkdir()
     account, lines = fan_out(rows(U1="gold"), links, tmp_path / "a")
@@ -120,7 +120,7 @@ def test_an_empty_map_adds_nothing(tmp_path):
         (typed(("U1", "2", "pcId")), True, "whole number"),
     ],
 )
-def test_what_is_no_map_is_refused_with_a_way_out(tmp_path, links, cap, words):
+def test_rows_that_are_not_a_map_are_refused_with_a_hint(tmp_path, links, cap, words):
     with pytest.raises(ProfileDataError, match=words):
         fan_out(rows(U1="gold"), links, tmp_path, max_linked_ids=cap)
 

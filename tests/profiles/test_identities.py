@@ -133,7 +133,7 @@ def test_without_skip_invalid_records_all_rows_are_checked_first(tmp_path):
         (pd.DataFrame({"ECID": [1.0, None]}), {}, "became double"),
     ],
 )
-def test_columns_that_cannot_be_ids_end_the_task_with_a_way_out(read, data, rules, words):
+def test_columns_that_cannot_be_ids_end_the_task_with_a_hint(read, data, rules, words):
     with pytest.raises(ProfileDataError, match=words):
         read(data, **rules)
 

@@ -29,13 +29,13 @@ def schema(*names):
         ("tntId", "pcId"),
     ],
 )
-def test_the_id_is_found_by_its_name_and_tells_its_type(column, key):
+def test_the_id_and_its_type_are_found_by_name(column, key):
     mapping = map_columns(schema("tier", column))
     assert (mapping.id_column, mapping.id_type) == (column, key)
     assert [attribute.name for attribute in mapping.attributes] == ["tier"]
 
 
-def test_a_named_id_column_is_a_customer_id_unless_told_otherwise():
+def test_a_named_id_column_is_a_customer_id_by_default():
     assert map_columns(schema("customer", "tier"), id_column="customer").id_type == "thirdPartyId"
     assert map_columns(schema("customer", "tier"), id_column="customer", id_type="pcId").id_type == "pcId"
     assert map_columns(schema("pcId", "tier"), id_type="thirdPartyId").id_type == "thirdPartyId"
@@ -127,7 +127,7 @@ def test_invalid_columns_are_refused_with_the_remedy(columns, options, message):
 @pytest.mark.parametrize(
     "name", ["_", "x" * 128, "address.city", "a-b", "Tier9", "users", "mobiles", "entity", "param_x"]
 )
-def test_names_that_adobe_target_takes_pass(name):
+def test_names_that_adobe_target_accepts_pass(name):
     assert map_columns(schema("thirdPartyId", name)).attributes[0].name == name
 
 
@@ -137,7 +137,7 @@ def test_a_nested_field_and_a_dotted_column_of_one_name_clash():
         map_columns(both)
 
 
-def test_a_nested_name_may_still_come_where_rows_are_not_all_known():
+def test_a_nested_name_may_appear_in_later_rows():
     mapping = map_columns(schema("thirdPartyId", "meta"), attributes=["meta.rank"], complete=False)
     assert mapping.columns == ["thirdPartyId", "meta"]
     with pytest.raises(ProfileDataError, match="no column 'meta.rank'"):
@@ -176,7 +176,7 @@ def test_a_second_id_column_is_refused_unless_in_attributes(further):
     assert len(map_columns(columns, id_column="third_party_id", attributes=["tier"]).attributes) == 1
 
 
-def test_attribute_names_are_lowered_where_they_come_from_columns():
+def test_attribute_names_from_columns_are_lowered():
     columns = pa.schema(
         [("THIRD_PARTY_ID", pa.string()), ("TIER", pa.string()), ("Home", pa.struct([("CITY", pa.string())]))]
     )
@@ -219,7 +219,7 @@ def test_a_column_without_text_form_is_refused_unless_excluded(values):
         assert run_pipeline(data, attributes=["tier"]).lines == ["U1,gold"]
 
 
-def test_only_columns_that_are_asked_for_need_a_text_as_name():
+def test_only_requested_columns_need_text_names():
     frame = pd.DataFrame([["U1", "gold", 1]], columns=["thirdPartyId", "tier", 0])
     for data in (frame, frame.to_dict("records")):
         assert run_pipeline(data, attributes=["tier"]).lines == ["U1,gold"]

@@ -195,7 +195,7 @@ def test_a_bad_or_empty_row_does_not_take_the_place_of_a_good_one():
     assert last.reject_reasons == [(0, "unsupported_value"), (2, "duplicate_id"), (4, "unsupported_value")]
 
 
-def test_the_error_is_about_the_first_bad_row():
+def test_the_error_is_about_the_first_invalid_row():
     rows = [("U1", "x"), ("U2", b"x"), (None, "x"), ("U+", "x")]
     with pytest.raises(ProfileDataError, match=r"Row 1 cannot be sent: unsupported_value \(v"):
         run_pipeline(cursor_source(["thirdPartyId", "v"], rows), skip_invalid_records=False)
@@ -207,7 +207,7 @@ def test_duplicates_are_no_invalid_records():
 
 
 @pytest.mark.parametrize(("limit", "fails"), [(9.99, True), (10, False)])
-def test_the_share_of_bad_rows_may_reach_its_limit(limit, fails):
+def test_the_share_of_invalid_rows_may_reach_its_limit(limit, fails):
     rows = [{"thirdPartyId": f"U{number}" if number else None, "v": 1} for number in range(10)]
     if fails:
         with pytest.raises(

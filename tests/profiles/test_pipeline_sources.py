@@ -208,7 +208,7 @@ def test_what_cannot_be_rows_is_named(data, error):
 # -------------------------------------------------------------------------------------------------------- every source
 
 TEXT_ROWS = [
-    ("00042", "gold", "kept as it stands"),
+    ("00042", "gold", "kept unchanged"),
     ("U1", "a,b", "comma"),
     ("U2", "line\nbreak", None),
     ("U3", 'say "hi"', "quotes"),

@@ -31,7 +31,7 @@ from support.pipeline import cursor_source, run_pipeline
         ({"on_duplicate_id": "last"}, True),
     ],
 )
-def test_rules_say_whether_all_rows_are_checked_first(rules, checks_all):
+def test_rules_determine_whether_all_rows_are_checked_first(rules, checks_all):
     assert ProfileOptions(**rules).checks_all_rows_first is checks_all
 
 
@@ -129,7 +129,7 @@ def test_sources_that_can_be_read_twice_need_one_header_only(tmp_path):
 
 
 @pytest.mark.parametrize("source", ["cursor", "list"])
-def test_a_bad_name_that_comes_late_ends_the_run(source):
+def test_an_invalid_name_in_a_later_batch_ends_the_run(source):
     rows = [("U1", {"a": 1}), ("U2", {"größe": 2})]
     data = (
         cursor_source(["thirdPartyId", "v"], rows, [1])

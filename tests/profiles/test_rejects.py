@@ -124,6 +124,6 @@ def test_nothing_is_written_where_nothing_was_rejected(tmp_path):
         (("U1", "x" * 5_001), "v: more than 5000 characters"),
     ],
 )
-def test_a_detail_says_which_column_and_what_about_it(row, detail):
+def test_a_detail_names_the_column_and_the_problem(row, detail):
     [reject] = run_pipeline(cursor_source(["thirdPartyId", "v"], [row])).rejects
     assert reject["reject_detail"] == detail

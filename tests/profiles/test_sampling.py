@@ -23,7 +23,7 @@ def rows_of(numbers):
     return [{"thirdPartyId": f"U{number}", "tier": None if number % 2 else "gold", "n": number} for number in numbers]
 
 
-def test_a_sample_is_the_same_in_whatever_order_the_rows_come():
+def test_a_sample_is_independent_of_the_order_of_rows():
     numbers = list(range(20_000))
     first = draw(rows_of(numbers))
     numbers.sort(key=lambda number: number * 7919 % 20_011)
@@ -43,7 +43,7 @@ def test_another_seed_draws_another_sample():
     assert ids(draw(rows, seed=-7)) == ids(draw(rows, seed=-7))
 
 
-def test_all_rows_are_drawn_where_there_are_few():
+def test_all_rows_are_drawn_if_there_are_few():
     assert ids(draw(rows_of(range(7)), size=100)) == {f"U{number}" for number in range(7)}
     assert draw(rows_of([]) or [], size=3) == []
 

@@ -40,7 +40,7 @@ class TestBatchRows:
             "U1," + "x" * 65_536,  # above 64 KB
         ],
     )
-    def test_a_bad_row_fails_and_is_listed(self, target, row):
+    def test_an_invalid_row_fails_and_is_listed(self, target, row):
         url = target.status_url(f"batch=thirdPartyId,tier\n{row}\nU2,silver")
         for details in (True, False):
             listed = ElementTree.fromstring(target.status(url, details=details).content).findall("profile")

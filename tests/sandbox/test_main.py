@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_tells_where_it_is_and_ends_at_a_signal(signal_number):
+def test_the_command_prints_its_address_and_ends_at_a_signal(signal_number):
     options = [
         "--port",
         "0",
@@ -110,7 +110,7 @@ def test_chosen_ports_are_taken_and_given_back():
             requests.get(sandbox.url, timeout=10)
 
 
-def test_a_taken_edge_port_gives_the_first_port_back():
+def test_a_taken_edge_port_releases_the_first_port():
     port = free_port()
     with Sandbox() as other:
         edge_port = int(other.edge_url.rpartition(":")[2])

@@ -84,7 +84,7 @@ def test_it_escapes_every_value(target):
     assert HOSTILE in elements.text
 
 
-def test_it_loads_nothing_from_elsewhere(target):
+def test_it_loads_nothing_from_other_hosts(target):
     answer = get(target, "/")
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "http://" not in answer.text.replace(target.sandbox.url, "")
@@ -109,7 +109,7 @@ def test_looking_at_it_is_no_call_to_target(target):
     assert get(target, "/state.json").json()["calls"] == []
 
 
-def test_an_unknown_profile_is_said_to_be_unknown(target):
+def test_an_unknown_profile_is_shown_as_unknown(target):
     assert "This profile does not exist" in get(target, "/", id="U9").text
 
 
@@ -142,7 +142,7 @@ def test_pages_of_other_sites_cannot_reset_it(target, origin, status):
     assert len(target.sandbox.batches) == (status == 403)
 
 
-def test_a_reset_leaves_no_call_open_in_a_session(target):
+def test_a_reset_closes_the_calls_of_a_session(target):
     target.sandbox.settings.session_concurrency = 1
     target.sandbox.script("delivery", Answer.real(delay=0.5))
     with ThreadPoolExecutor(1) as threads:

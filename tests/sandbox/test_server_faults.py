@@ -72,7 +72,7 @@ def test_a_cut_answer_promises_more_than_it_sends(target, answer):
         target.submit(ONE_ROW)
 
 
-def test_a_delayed_answer_comes_after_the_call_was_processed(target):
+def test_a_delayed_answer_is_sent_after_processing(target):
     target.sandbox.script("submit", Answer.real(delay=30))
     url = f"{target.sandbox.url}/m2/acme/v2/profile/batchUpdate"
     with pytest.raises(requests.ReadTimeout):
@@ -80,7 +80,7 @@ def test_a_delayed_answer_comes_after_the_call_was_processed(target):
     assert len(target.sandbox.batches) == 1
 
 
-def test_calls_are_recorded_as_they_came(target):
+def test_calls_are_recorded_in_order(target):
     target.fetch("thirdPartyId/a%2Fb", headers={"Authorization": "Bearer secret"})
     (call,) = target.sandbox.calls
     assert (call.route, call.method, call.status) == ("fetch", "GET", 404)
@@ -95,7 +95,7 @@ def test_other_paths_are_recorded_as_unknown(target):
     assert target.sandbox.calls[-1].route == "unknown"
 
 
-def test_a_reset_sandbox_has_forgotten_everything(target):
+def test_a_reset_sandbox_is_empty(target):
     target.submit(ONE_ROW)
     target.sandbox.script("submit", Answer(500), forever=True)
     target.sandbox.settings.token = "secret"
@@ -127,7 +127,7 @@ class TestCountingOnly:
         target.sandbox.settings.keep_profiles = False
 
     @pytest.mark.parametrize("end", [b"", b"\n"])
-    def test_tells_all_of_a_batch_but_keeps_nothing_of_it(self, target, end):
+    def test_reports_a_batch_without_storing_its_rows(self, target, end):
         body = b"batch=thirdPartyId,tier,city\nU1,gold,New%20York\nU2,,Z%C3%BCrich" + end
         status = target.load(body)
         (batch,) = target.sandbox.batches
@@ -163,7 +163,7 @@ class TestCountingOnly:
         (Answer(504, is_processed=True), False),
     ],
 )
-def test_a_file_can_be_taken_without_its_sender_being_told(target, answer, is_acknowledged):
+def test_a_file_can_be_accepted_without_a_response(target, answer, is_acknowledged):
     target.sandbox.script("submit", answer)
     with contextlib.suppress(requests.RequestException):
         assert target.submit(ONE_ROW).status_code == (200 if is_acknowledged else 504)

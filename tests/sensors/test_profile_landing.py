@@ -131,7 +131,7 @@ def test_a_refused_look_up_is_no_missing_profile(sandbox):
     assert len(sandbox.calls) == 1
 
 
-def test_a_look_up_that_fails_leaves_the_sample_as_it_was(sandbox):
+def test_a_failed_look_up_does_not_change_the_sample(sandbox):
     land(sandbox, range(10))
     sandbox.script("fetch", Answer.real(), Answer(400))
     landed = sensor()

@@ -60,7 +60,7 @@ def run_pipeline(data, **rules):
 class FakeCursor:
     """What a DB-API driver hands out, for values that sqlite does not have.
 
-    It gives fewer rows than it is asked for where ``cuts`` say so: the numbers of rows, one a fetch, again and again.
+    It returns fewer rows than requested if ``cuts`` has numbers of rows: one per fetch, repeated.
     """
 
     def __init__(self, names, rows, cuts):

@@ -26,7 +26,7 @@ WAITING = pytest.mark.parametrize(
 
 
 class FastClock(clock.SystemClock):
-    """Clock whose sleeps are short, and whose time goes on as if they were not."""
+    """Clock whose sleeps are short, and whose time continues as if they were not."""
 
     def __init__(self):
         self.skipped = 0.0

@@ -152,7 +152,7 @@ def test_a_task_that_does_not_wait_stays_submitted(folder, log, context):
     assert found.sent_at
 
 
-def test_a_deferred_task_goes_on_with_its_record(folder, log, context):
+def test_a_deferred_task_continues_its_record(folder, log, context):
     def defer(task):
         task._recorder.sent(report(SUBMITTED))
         raise TaskDeferred

@@ -158,7 +158,7 @@ def test_only_changed_files_are_read_again(tmp_path, monkeypatch):
     assert len(read) == 1
 
 
-def test_a_connection_that_runs_no_sql_is_refused(monkeypatch):
+def test_a_connection_that_does_not_support_sql_is_refused(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WEB", json.dumps({"conn_type": "http", "host": "example.com"}))
     with pytest.raises(ConnectionSettingsError, match="does not support SQL"):
         open_sync_log("web")

@@ -36,7 +36,7 @@ def test_arguments_that_the_group_sets_are_refused(name):
 
 
 @pytest.mark.skipif(not APPROVALS, reason="Airflow before 3.1 has no approvals")
-def test_the_approval_stands_between_plan_and_upload():
+def test_the_approval_is_between_plan_and_upload():
     with DAG("sync", schedule=None) as dag:
         profile_sync(**ROWS, ask={"subject": "Really?"})
     approve = dag.get_task("profile_sync.approve")

@@ -74,7 +74,7 @@ def test_rows_of_a_dry_run_count_as_not_sent(client, log):
     assert facts(client.get("/"))["Rows sent"] == "0"
 
 
-def test_a_sensor_is_no_run_that_sent_rows(client, log):
+def test_a_sensor_is_not_a_run_that_sent_rows(client, log):
     log.write(record())
     log.write(record(task_id="landed", operator="BatchStatusSensor", rows_sent=None, rows_updated=None))
     assert facts(client.get("/"))["Runs"] == "1"
@@ -224,7 +224,7 @@ def test_a_dag_that_the_user_may_not_read_is_refused(client, log, path):
 
 
 @pytest.mark.parametrize("path", ["/", "/attributes", "/run", "/runs.csv", "/api/runs"])
-def test_without_a_login_there_is_nothing_to_see(log, path, monkeypatch):
+def test_without_a_login_no_run_is_shown(log, path, monkeypatch):
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
     from airflow.api_fastapi.core_api import security
     from fastapi.testclient import TestClient
@@ -286,7 +286,7 @@ def test_the_page_has_no_inline_script_or_style(client, log, path):
 # Without a log
 
 
-def test_without_a_sync_log_the_page_says_what_to_do(client, monkeypatch):
+def test_without_a_sync_log_the_page_has_a_hint(client, monkeypatch):
     monkeypatch.delenv("AIRFLOW__ADOBE_TARGET__SYNC_LOG", raising=False)
     monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps({"conn_type": "adobe_target", "login": "acme"}))
     response = client.get("/")
@@ -303,12 +303,12 @@ def test_the_log_of_the_default_connection_is_shown_without_a_setting(client, mo
     assert facts(client.get("/"))["Runs"] == "1"
 
 
-def test_an_empty_log_says_when_a_run_appears(client, log):
+def test_an_empty_log_explains_when_a_run_appears(client, log):
     assert "A run appears here as soon as" in text_of(client.get("/"))
     assert "Attributes appear here after the first run" in text_of(client.get("/attributes"))
 
 
-def test_a_task_without_a_record_says_why(client, log):
+def test_a_task_without_a_record_has_a_reason(client, log):
     response = client.get("/run", params={"dag_id": "loyalty", "run_id": "r", "task_id": "other"})
     assert "Only tasks with an operator or sensor of this provider" in text_of(response)
 
@@ -325,7 +325,7 @@ def silent_server():
         yield server.getsockname()[1]
 
 
-def test_a_database_that_is_away_is_named_within_2_seconds(client, monkeypatch):
+def test_an_unreachable_database_is_named_within_2_seconds(client, monkeypatch):
     pytest.importorskip("airflow.providers.postgres.hooks.postgres")
     with silent_server() as port:
         away = {"conn_type": "postgres", "host": "127.0.0.1", "port": port, "login": "u", "password": "s3cret"}

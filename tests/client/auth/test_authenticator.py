@@ -96,7 +96,7 @@ def routes(sandbox):
     return [call.route for call in sandbox.calls]
 
 
-def test_a_connection_without_a_token_has_it_read_and_sent(sandbox, look_up):
+def test_a_missing_token_is_read_and_sent(sandbox, look_up):
     look_up()
     look_up()
 
@@ -119,7 +119,7 @@ def test_without_a_token_no_authorization_header_is_sent(sandbox, look_up):
 
 
 @pytest.mark.parametrize("status", [404, 200])
-def test_no_token_is_told_from_a_refusal(sandbox, ask, status):
+def test_a_missing_token_differs_from_a_refusal(sandbox, ask, status):
     sandbox.settings.token, sandbox.settings.no_token_status = None, status
     assert ask(profile_token).value == ""
 
@@ -264,7 +264,7 @@ def test_answers_of_no_use_are_refused(sandbox, ask, route, answer, words):
         ask(profile_token)
 
 
-def test_throttled_requests_wait_as_long_as_they_are_told(sandbox, ask, clock):
+def test_throttled_requests_wait_for_retry_after(sandbox, ask, clock):
     sandbox.script("ims", Answer(429, headers={"Retry-After": "7"}))
     sandbox.script("admin", Answer(503))
     ask(profile_token)
@@ -287,7 +287,7 @@ def test_every_token_is_masked_and_none_is_logged(sandbox, look_up, masked, capl
         assert secret not in caplog.text
 
 
-def test_a_token_is_made_only_where_that_is_asked_for(sandbox, ask, look_up, clock):
+def test_a_token_is_made_only_on_request(sandbox, ask, look_up, clock):
     look_up()
     made = ask(lambda tokens, budget: tokens.make_profile_token())
     assert made.value == sandbox.settings.token != "profile-token-1"
@@ -358,7 +358,7 @@ def test_a_plain_refusal_made_no_token_and_needs_no_look(sandbox, ask, answer):
 
 
 @pytest.mark.parametrize("demanded", [True, False])
-def test_whether_a_token_is_demanded_can_be_asked(sandbox, ask, demanded):
+def test_the_hook_returns_whether_a_token_is_required(sandbox, ask, demanded):
     sandbox.settings.require_token = demanded
     assert ask(lambda tokens, budget: tokens.demands_token()) is demanded
 

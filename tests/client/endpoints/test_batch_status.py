@@ -47,7 +47,7 @@ def batch_of(server, batch_id="acme-1-1"):
     return Batch.from_status_url(f"{server.url}/m2/acme/profile/batchStatus?batchId={batch_id}")
 
 
-def test_the_status_is_asked_with_details_and_the_token(server, poll):
+def test_the_status_is_requested_with_details_and_the_token(server, poll):
     server.status("complete", rows=7, failed=1, not_found=2)
     batch = poll()
     assert batch == batch.with_status(BatchStatus("complete", 7, 7, 4, 2, 1))
@@ -118,7 +118,7 @@ def test_a_404_that_is_not_in_the_form_of_target_is_a_failed_poll(server, poll, 
     assert 1700 <= sum(clock.waits) <= 1800
 
 
-def test_lost_batches_are_asked_for_again_together(server, drive, make_settings, clock):
+def test_lost_batches_are_requested_again_together(server, drive, make_settings, clock):
     server.reply(404, REFUSED)
     batches = [batch_of(server, f"acme-1-{number}") for number in range(1, 16)]
     flow = poll_once(CallContext(make_settings(), RateLimiter(50, clock), clock), batches)
@@ -179,7 +179,7 @@ def test_a_poll_waits_for_no_longer_than_its_deadline(server, poll, clock):
     assert clock.waits == [5, 10]
 
 
-def test_one_poll_asks_only_for_what_is_not_final(server, drive, make_settings, clock):
+def test_one_poll_requests_only_statuses_that_are_not_final(server, drive, make_settings, clock):
     server.status("incomplete")
     done = batch_of(server, "acme-1-0").with_status(BatchStatus("stuck"))
     settings = make_settings()
@@ -225,7 +225,7 @@ def test_a_poll_ends_a_minute_after_the_deadline_at_the_latest(make_settings, cl
     assert next(flow).request.max_seconds == seconds
 
 
-def test_after_the_deadline_each_batch_is_asked_for_once(server, wait, clock):
+def test_after_the_deadline_each_status_is_requested_once(server, wait, clock):
     server.status("complete")
     assert wait([batch_of(server)], timeout=-5)[0].final
     assert clock.waits == [0]

@@ -116,7 +116,7 @@ def test_a_message_is_one_line_cut_and_without_a_part_of_the_token(server, submi
     assert len(str(caught.value)) < 600
 
 
-def test_a_demanded_token_is_told_from_a_refused_one(server, submit):
+def test_a_missing_token_differs_from_a_refused_one(server, submit):
     server.reply(403)
     with pytest.raises(TokenRefusedError, match="requires a token"):
         submit(token=None)
@@ -181,7 +181,7 @@ def test_a_file_whose_answer_was_lost_twice_is_not_sent_again(server, submit, re
 @pytest.mark.parametrize(
     "answer", [HTML, "", b"\x00", "<response><success>true</success><batchStatus>ftp://x</batchStatus></response>"]
 )
-def test_an_answer_of_a_gateway_leaves_the_submit_unclear(server, submit, answer):
+def test_a_response_of_a_gateway_leaves_the_submit_unclear(server, submit, answer):
     server.reply(200, answer)
     with pytest.raises(UnclearAnswerError) as caught:
         submit()
@@ -197,7 +197,7 @@ def test_a_refusal_is_none(server, submit, reply):
     assert not caught.value.maybe_accepted
 
 
-def test_a_refusal_after_a_lost_answer_says_it_may_be_queued(server, submit):
+def test_a_refusal_after_a_lost_response_may_be_queued(server, submit):
     server.reply(reset=True).reply(400)
     with pytest.raises(TargetRefusedError) as caught:
         submit()

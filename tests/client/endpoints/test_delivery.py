@@ -53,7 +53,7 @@ def test_one_request_has_all_ids_in_one_mbox_and_no_token(server, link):
     assert "authorization" not in request.headers
 
 
-def test_customer_ids_are_authenticated_and_stand_beside_the_ecid(server, link):
+def test_customer_ids_are_authenticated_and_sent_with_the_ecid(server, link):
     answer(server)
     link(Person(key="crm U1", ecid="42", customer_ids={"crm": "U1", "shop": "S1"}))
     body = json.loads(server.requests[0].body)
@@ -179,7 +179,7 @@ def test_a_refusal_of_one_person_repeats_no_data(server, link, caplog):
         (302, "", "HTTP 302"),
     ],
 )
-def test_a_refusal_of_every_person_says_what_to_check(server, link, status, body, words):
+def test_a_refusal_of_every_person_names_what_to_check(server, link, status, body, words):
     server.reply(status, body)
     with pytest.raises(TargetRefusedError, match=words):
         link()

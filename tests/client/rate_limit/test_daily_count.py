@@ -76,7 +76,7 @@ def test_updates_and_look_ups_are_counted_apart(quota_of):
     assert calls_until_a_wait(quota_of("lookups")) == 100
 
 
-def test_what_a_task_reserved_is_not_used_much_later(quota_of, clock):
+def test_reserved_calls_expire_after_a_minute(quota_of, clock):
     quota = quota_of()
     for _ in range(8):
         assert quota.take() == 0  # 1, 2, 4 and 8 calls are reserved, 7 are left
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_used_leaves_the_limit_of_the_task(clock, settin
     assert "The daily quota of updates cannot be shared with other tasks" in caplog.text
 
 
-def test_a_file_that_another_holds_is_asked_for_again_soon(clock, settings, shared_folder):
+def test_a_file_that_another_process_locks_is_retried_soon(clock, settings, shared_folder):
     import os
 
     SharedQuota(settings, "updates", clock, 100).take()

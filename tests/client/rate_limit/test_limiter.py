@@ -65,7 +65,7 @@ def test_no_60_seconds_have_more_calls_than_the_limit(limit, calls):
         assert later_begin - earlier_end >= 60 - 1e-6
 
 
-def test_a_wait_is_long_enough_for_the_clock_to_go_on(clock):
+def test_a_wait_is_long_enough_to_advance_the_clock(clock):
     budget = RateLimiter(1, clock)
     clock.time = 1005.87
     assert take(budget) == 0
@@ -216,7 +216,7 @@ class TestSharing:
         clock.time += 60
         assert take(budget_of()) == 0
 
-    def test_a_file_that_another_holds_is_asked_for_again_soon(self, budget_of, shared_folder):
+    def test_a_file_that_another_process_locks_is_retried_soon(self, budget_of, shared_folder):
         take(budget_of(2))
         [file] = shared_folder.iterdir()
         held = file_lock.lock(file)
@@ -237,7 +237,7 @@ class TestSharing:
 
 
 class TestAfter503:
-    def test_all_tasks_hold_their_calls_for_as_long_as_target_asks(self, any_budget, clock):
+    def test_all_tasks_pause_for_retry_after(self, any_budget, clock):
         budget = any_budget(10)
         with budget.permit() as permit:
             permit.try_acquire()

@@ -38,7 +38,7 @@ def test_other_accounts_on_the_same_server_have_other_budgets(redis, clock):
     assert [take(shared_rate_limiter(replace(s, redis=redis.options), clock)) for s in accounts] == [0, 0]
 
 
-def test_a_killed_process_gives_its_call_back_when_the_lease_ends(limiter_of, clock):
+def test_the_call_of_a_killed_process_ends_with_its_lease(limiter_of, clock):
     killed = limiter_of(calls_per_minute=1).permit()
     assert killed.try_acquire() == 0
     clock.time += LEASE
@@ -47,7 +47,7 @@ def test_a_killed_process_gives_its_call_back_when_the_lease_ends(limiter_of, cl
     assert take(limiter_of(calls_per_minute=1)) == 0
 
 
-def test_an_end_that_redis_did_not_hear_of_is_told_later(limiter_of, clock, redis, monkeypatch):
+def test_an_end_that_redis_missed_is_recorded_later(limiter_of, clock, redis, monkeypatch):
     limiter = limiter_of(calls_per_minute=1)
     with limiter.permit() as permit:
         assert permit.try_acquire() == 0
@@ -63,7 +63,7 @@ def _away(document, token):
     raise SharedStoreError("ConnectionError")
 
 
-def test_what_others_hold_for_long_is_asked_for_again_soon(limiter_of, redis):
+def test_a_lock_that_others_hold_for_long_is_retried_soon(limiter_of, redis):
     from redis import Redis
 
     limiter = limiter_of()
@@ -108,7 +108,7 @@ def test_a_clock_that_goes_back_costs_a_minute(limiter_of, clock):
 
 
 class TestInAnEventLoop:
-    async def test_the_loop_goes_on_while_redis_does_not_answer(self, tmp_path, monkeypatch):
+    async def test_the_loop_continues_while_redis_does_not_respond(self, tmp_path, monkeypatch):
         monkeypatch.setenv(file_lock.FOLDER_VARIABLE, str(tmp_path / "one"))
         ticks = 0
 
@@ -168,7 +168,7 @@ def _waiting(server):
         return sum(map(len, json.loads(client.get(key))["queue"].values()))
 
 
-def test_threads_share_one_budget(limiter_of):
+def test_threads_share_one_limit(limiter_of):
     limiter, taken = limiter_of(calls_per_minute=7), []
 
     def work():

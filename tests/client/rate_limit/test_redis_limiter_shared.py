@@ -24,7 +24,7 @@ class RedisAccount(Account):
         return self._limiter_of(machine, calls_per_minute)
 
 
-def test_four_tasks_on_two_machines_use_one_budget_for_half_an_hour(clock, body, tmp_path, limiter_of):
+def test_four_tasks_on_two_machines_share_one_limit(clock, body, tmp_path, limiter_of):
     begin = clock.time
     with Sandbox(clock=clock.now, processing_seconds=100) as sandbox:
         account = RedisAccount(sandbox, clock, body, tmp_path, limiter_of)
@@ -93,4 +93,4 @@ def test_four_processes_on_two_machines_are_never_refused_even_if_one_is_killed(
                 process.wait()
         assert codes == [-signal.SIGKILL, 0, 0, 0]
         assert Counter(call.status for call in sandbox.calls) == {200: len(sandbox.calls)}
-        assert len(sandbox.calls) > 60  # the other processes go on
+        assert len(sandbox.calls) > 60  # the other processes continue

@@ -44,13 +44,13 @@ def test_the_processes_of_a_machine_have_its_share_together(limiter_of, redis, c
     assert sum(calls_until_a_wait(limiter) for limiter in [*limiters, limiter_of("one", 30)]) == 30
 
 
-def test_a_machine_that_never_reached_it_has_a_tenth(limiter_of, redis, clock, caplog):
+def test_a_machine_that_never_reached_redis_has_a_tenth(limiter_of, redis, clock, caplog):
     redis.stop()
     assert calls_until_a_wait(limiter_of("new")) == 5
     assert "at most 5 of the 50 calls per minute." in caplog.text
 
 
-def test_the_warning_is_logged_once_and_tells_no_address(limiter_of, redis, caplog):
+def test_the_warning_is_logged_once_and_has_no_address(limiter_of, redis, caplog):
     limiter = limiter_of()
     redis.stop()
     calls_until_a_wait(limiter)
@@ -60,7 +60,7 @@ def test_the_warning_is_logged_once_and_tells_no_address(limiter_of, redis, capl
     assert str(redis.port) not in caplog.text
 
 
-def test_its_return_pauses_all_machines_for_a_while(limiter_of, redis, clock):
+def test_the_return_of_redis_pauses_all_machines(limiter_of, redis, clock):
     one, other = limiter_of("one"), limiter_of("two")
     assert take(one) == 0
     redis.stop()
@@ -76,14 +76,14 @@ def test_its_return_pauses_all_machines_for_a_while(limiter_of, redis, clock):
     assert calls_until_a_wait(one) + calls_until_a_wait(other) == 50
 
 
-def test_who_waits_without_it_looks_again_every_30_seconds(limiter_of, redis, clock):
+def test_waiting_tasks_check_again_every_30_seconds(limiter_of, redis, clock):
     limiter = limiter_of(calls_per_minute=1)
     assert take(limiter) == 0
     redis.stop()
     assert take(limiter) == RETRY_SECONDS  # of 60
 
 
-def test_a_call_that_began_with_it_ends_without_it(limiter_of, redis, clock):
+def test_a_call_that_began_with_redis_ends_without_it(limiter_of, redis, clock):
     limiter = limiter_of()
     with limiter.permit() as permit:
         assert permit.try_acquire() == 0
@@ -96,7 +96,7 @@ def test_a_call_that_began_with_it_ends_without_it(limiter_of, redis, clock):
     assert take(limiter) == 0
 
 
-def test_what_target_refuses_pauses_the_machine(limiter_of, redis, clock):
+def test_a_refusal_of_target_pauses_the_machine(limiter_of, redis, clock):
     limiter = limiter_of()
     with limiter.permit() as permit:
         assert permit.try_acquire() == 0

@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "A.CSV"])
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
-def test_csv_cells_are_text_as_they_stand(write, name, bom):
+def test_csv_cells_are_unchanged_text(write, name, bom):
     path = write(name, f'{bom}id,a,b\r\n007, x ,1.50\r\nNULL,"a ""b"", c","line\nbreak"\r\n\r\nnan,true,NA')
     rows = read_files([path])
     assert rows.schema.names == ["id", "a", "b"]
@@ -39,7 +39,7 @@ def test_blank_csv_cells_are_null(write):
     assert records_of(read_files([write("a.csv", 'a,b,c\n1,,""\n')])) == [{"a": "1", "b": None, "c": None}]
 
 
-def test_only_the_csv_columns_asked_for_are_read(write):
+def test_only_requested_csv_columns_are_read(write):
     rows = read_files([write("a.csv", "a,b,c\n1,2,3\n")])
     assert records_of(rows, ["c", "a"]) == [{"a": "1", "c": "3"}]
     assert [batch.num_rows for batch in rows.record_batches([])] == [1]
@@ -91,7 +91,7 @@ def test_a_ragged_csv_row_is_named_by_its_line(write, row, cells):
     assert "secret" not in message
 
 
-def test_a_csv_row_that_is_ragged_far_behind_is_named_by_its_line(write):
+def test_a_ragged_csv_row_in_a_later_block_is_named_by_its_line(write):
     content = "a,b\n" + f"1,{'x' * 1_000}\n" * 20_000 + "secret\n"
     assert "line 20002:" in error_of(write("a.csv", content))
 
@@ -134,7 +134,7 @@ def test_a_broken_gzip_file_is_named(write, tmp_path, suffix, damage):
 
 # Python 3.10's csv module writes no NUL.
 @given(st.lists(st.tuples(texts, texts), max_size=10))
-def test_csv_gives_back_what_the_csv_module_wrote(cells):
+def test_csv_round_trips_what_the_csv_module_writes(cells):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.csv"
         with path.open("w", encoding="utf-8", newline="") as stream:
@@ -218,7 +218,7 @@ def unsupported_rows(path, options=None, columns=None):
 
 
 @pytest.mark.parametrize("again", ["id,tier", "\ufeffid,tier", "ID,Tier", " id , tier", "id,tier\r", '"id","tier"'])
-def test_a_header_that_comes_up_again_has_no_text_form(write, again, caplog):
+def test_a_repeated_header_has_no_text_form(write, again, caplog):
     path = write("a.csv", f"id,tier\nU1,gold\n{again}\nU2,tier\nid,silver\n{again}\n")
     with caplog.at_level("WARNING"):
         assert unsupported_rows(path) == [1, 4]

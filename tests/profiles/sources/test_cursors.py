@@ -68,7 +68,7 @@ def test_all_rows_come_in_order(row_factory, wrap):
     assert opener.closed == 1
 
 
-def test_only_the_columns_asked_for_are_converted():
+def test_only_requested_columns_are_converted():
     assert records_of(read_cursor(Opener("SELECT 1 AS a, 2 AS b, 3 AS c")), ["c", "a", "x"]) == [{"a": 1, "c": 3}]
 
 

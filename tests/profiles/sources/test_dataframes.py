@@ -50,7 +50,7 @@ def make(request):
     return SOURCES[request.param]
 
 
-def test_every_source_gives_the_same_rows_in_order(make):
+def test_every_source_returns_the_same_rows_in_order(make):
     rows = read_data(make(RECORDS))
     assert rows.schema.names == ["id", "n"]
     assert records_of(rows) == RECORDS
@@ -61,7 +61,7 @@ def test_every_source_reads_only_the_requested_columns_in_order(make):
     assert records_of(rows, ["c", "a", "unknown"]) == [{"a": 1, "c": 3}]
 
 
-def test_every_source_counts_rows_when_no_column_is_asked_for(make):
+def test_every_source_counts_rows_if_no_column_is_requested(make):
     assert sum(batch.num_rows for batch in read_data(make(RECORDS)).record_batches([])) == 3
 
 
@@ -83,12 +83,12 @@ def test_every_source_keeps_to_the_limit_of_bytes(make):
     assert found == list(range(2_000))
 
 
-def test_every_source_without_rows_gives_none(make):
+def test_every_source_without_rows_returns_none(make):
     data = make([{"id": "a"}])[:0] if make in (SOURCES["pandas"], SOURCES["polars"]) else make([])
     assert records_of(read_data(data)) == []
 
 
-def test_every_source_tells_all_nested_fields_up_front(make):
+def test_every_source_has_all_nested_fields_in_its_schema(make):
     rows = read_data(make([{"s": {"x": 1, "y": {"z": 2}}}]))
     struct = rows.schema.field("s").type
     assert [field.name for field in struct] == ["x", "y"]
@@ -281,7 +281,7 @@ def test_records_have_to_be_dicts_with_keys_of_text(records, words):
 
 
 @pytest.mark.parametrize("data", ["rows.csv", {"a": [1]}, iter([{"a": 1}]), ({"a": 1} for _ in "x"), 7, None])
-def test_other_data_is_refused_in_words_that_say_what_is_taken(data):
+def test_other_data_is_refused_with_the_supported_types(data):
     with pytest.raises(ProfileDataError, match=f"{type(data).__name__}.*list of dicts"):
         read_data(data)
 

@@ -141,7 +141,7 @@ def test_object_storage_needs_a_name_and_a_stream_only(write_parquet):
     assert message.endswith("File: s3://bucket/a.csv.")
 
 
-def test_object_storage_may_hand_out_less_than_it_was_asked_for():
+def test_object_storage_may_return_fewer_bytes_than_requested():
     files = [
         RemotePath("1.csv", b"a,b\n" + b"1,2\n" * 100, most=3),
         RemotePath("2.ndjson", b'{"a": "1", "b": "2"}\n' * 100, most=3),

@@ -47,7 +47,7 @@ def test_the_first_ndjson_batch_has_the_names_of_all_lines(write):
         assert [field.name for field in batch["s"].type] == ["x", "y"]
 
 
-def test_only_the_ndjson_columns_asked_for_are_made(write):
+def test_only_requested_ndjson_columns_are_read(write):
     rows = read_files([write("a.ndjson", '{"a": 1, "b": 2, "c": 3}\n')])
     assert records_of(rows, ["c", "a"]) == [{"a": 1, "c": 3}]
     assert [batch.num_rows for batch in rows.record_batches([])] == [1]

@@ -30,7 +30,7 @@ def test_wide_parquet_rows_come_in_batches_of_limited_bytes(write_parquet, use_d
     assert max(rows) * 64_000 <= MAX_BYTES
 
 
-def test_only_the_parquet_columns_asked_for_are_read(write_parquet):
+def test_only_requested_parquet_columns_are_read(write_parquet):
     table = pa.table({"a": [1], "a.b": [2], "s": [{"x": 3}], "c": [4]})
     rows = read_files([write_parquet("a.parquet", table)])
     assert records_of(rows, ["s", "a"]) == [{"a": 1, "s": {"x": 3}}]

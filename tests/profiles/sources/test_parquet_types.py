@@ -69,7 +69,7 @@ def test_nested_int96_timestamps_do_not_wrap_round(tmp_path, kind):
     assert written.text.to_pylist() == [None, None, None, "1970-01-02T00:00:00"]
 
 
-def test_bytes_are_text_unless_an_arrow_schema_says_otherwise(tmp_path):
+def test_bytes_are_text_unless_an_arrow_schema_differs(tmp_path):
     table = pa.table({"id": pa.array([b"U1", "Zürich".encode(), b"\xff", None], pa.binary()), "n": [1, 2, 3, 4]})
     pq.write_table(table, tmp_path / "hive.parquet", store_schema=False)
     rows = read_files([tmp_path / "hive.parquet"])

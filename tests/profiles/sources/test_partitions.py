@@ -61,7 +61,7 @@ def test_a_column_of_the_file_wins_over_one_of_the_path(write, tmp_path):
     assert records_of(tmp_path) == [{"id": "1", "day": 1}]
 
 
-def test_folders_that_are_not_asked_for_are_no_columns(write, tmp_path):
+def test_folders_that_are_not_requested_are_not_columns(write, tmp_path):
     write("day=1/country=CH/a.parquet", {"id": ["1"], "v": [1], "w": [2]})
     assert records_of(tmp_path, columns=["id", "country", "w"]) == [{"id": "1", "w": 2, "country": "CH"}]
     walked = run_pipeline(read_files(dataset_files(tmp_path)), id_column="id", attributes=["v", "country"])
@@ -81,7 +81,7 @@ def test_a_column_name_with_an_underscore_hides_no_folder(write, tmp_path):
     assert records_of(tmp_path) == [{"id": "1", "_day": "1"}]
 
 
-def test_a_pattern_may_ask_for_hidden_files(write, tmp_path):
+def test_a_pattern_may_match_hidden_files(write, tmp_path):
     write("_export/a.parquet", {"id": ["1"]})
     assert [file.name for file in dataset_files(tmp_path, "_export/*.parquet")] == ["a.parquet"]
 

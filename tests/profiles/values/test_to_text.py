@@ -315,13 +315,13 @@ def test_a_float_is_written_as_javascript_writes_it(written, expected):
 
 
 @pytest.mark.parametrize(("array", "expected"), [pytest.param(*case[1:], id=case[0]) for case in COLUMNS])
-def test_slices_say_what_the_whole_says(array, expected):
+def test_slices_equal_the_whole(array, expected):
     for start in range(len(array) + 1):
         for stop in range(start, len(array) + 1):
             assert outcome(array[start:stop]) == expected[start:stop]
 
 
-def test_a_slice_of_many_rows_says_what_the_whole_says():
+def test_a_slice_of_many_rows_equals_the_whole():
     generator = np.random.default_rng(5)
     valid = pa.array(generator.random(3000) < 0.8)
     for kind in (pa.float64(), pa.timestamp("us", "Europe/Berlin"), pa.decimal128(38, 9), pa.string()):
@@ -368,7 +368,7 @@ def test_a_column_of_no_rows_has_no_texts(name):
             assert outcome(array[:0]) == []
 
 
-def test_an_unknown_zone_is_named_with_the_way_out():
+def test_an_unknown_zone_is_named_with_a_hint():
     with pytest.raises(ProfileDataError, match=r"'Mars/Olympus'.*tzdata"):
         to_text(pa.array([0], pa.timestamp("s", "Mars/Olympus")))
 

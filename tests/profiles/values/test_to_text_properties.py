@@ -204,7 +204,7 @@ def test_python_datetimes_keep_their_own_offset(values):
 
 
 @given(columns(st.text()))
-def test_text_is_as_it_stands(values):
+def test_text_is_unchanged(values):
     expected = [value or None for value in values]
     for kind in (pa.string(), pa.large_string()):
         assert texts(pa.array(values, kind)) == expected

@@ -69,20 +69,20 @@ class TestAccessToAdmin:
         assert str(uuid.UUID(content["requestId"])) == content["requestId"]
         assert [error["message"] for error in content["errors"]] == ["Unknown tenant"]
 
-    def test_counts_as_one_of_fifty_calls_a_minute(self, target, admin):
+    def test_counts_as_one_of_fifty_calls_per_minute(self, target, admin):
         target.sandbox.settings.calls_per_minute = 2
         target.sandbox.settings.require_token = False
         assert [admin.make().status_code, admin.read().status_code, admin.read().status_code] == [201, 200, 503]
         assert target.submit("batch=thirdPartyId,a\n1,x").status_code == 503
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_takes_version_one_which_is_also_meant_where_none_is_named(self, target, admin, method):
+    def test_accepts_version_one_which_is_the_default(self, target, admin, method):
         target.sandbox.settings.token = "secret"
         name = "Accept" if method == "GET" else "Content_Type"
         assert admin.call(method, **{name: "application/json"}).status_code in (200, 201)
         assert admin.call(method, **{name: "application/vnd.adobe.target.v9+json"}).status_code == 406
 
-    def test_refused_tells_errors_as_the_admin_api_does(self, target, admin):
+    def test_refusals_have_the_errors_of_the_admin_api(self, target, admin):
         answer = admin.read(scope="other")
         content = answer.json()
         assert (answer.status_code, content["httpStatus"]) == (400, 400)

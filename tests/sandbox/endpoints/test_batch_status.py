@@ -24,7 +24,7 @@ class TestBatchStatus:
         assert read_fields(target.status(url))["status"] == "complete"
         assert target.sandbox.profile("U1") == {"tier": "gold"}
 
-    def test_has_counters_only_where_details_are_asked_for(self, target, read_fields):
+    def test_has_counters_only_if_details_are_requested(self, target, read_fields):
         url = target.status_url(ONE_ROW)
         (batch,) = target.sandbox.batches
         plain = {"batchId": batch.batch_id, "status": "complete", "batchSize": "1"}
@@ -49,7 +49,7 @@ class TestBatchStatus:
         target.sandbox.reset(processing_seconds=10, processing_status="queued")
         assert target.load(ONE_ROW)["status"] == "queued"
 
-    def test_is_forgotten_after_a_day(self, target):
+    def test_is_deleted_after_a_day(self, target):
         url = target.status_url(ONE_ROW)
         target.clock.move(days=1)
         assert target.status(url).status_code == 200
@@ -63,7 +63,7 @@ class TestBatchStatus:
         target.sandbox.settings.lost_status = "no-status"
         assert list(read_fields(target.status(url))) == ["batchId"]
 
-    def test_may_tell_another_size_and_fewer_counters(self, target):
+    def test_may_return_another_size_and_fewer_counters(self, target):
         target.sandbox.reset(processing_seconds=0, batch_size_offset=-1, omit_counters=("consumedCount",))
         status = target.load(ONE_ROW)
         assert status["batchSize"] == "0"
@@ -95,7 +95,7 @@ class TestBatchStatus:
         stored = [number for number in range(100) if target.sandbox.profile(f"U{number}")]
         assert 25 < len(stored) < 75
 
-    def test_with_noise_says_the_same_awkwardly(self, target, read_fields):
+    def test_with_noise_has_the_same_content(self, target, read_fields):
         target.sandbox.reset(processing_seconds=0, noise=True)
         submitted = target.submit(ONE_ROW)
         assert "&amp;" in submitted.text

@@ -34,7 +34,7 @@ class TestBulkSubmit:
         assert port == urlsplit(target.sandbox.edge_url).port
         assert port != urlsplit(target.sandbox.url).port
 
-    def test_names_the_host_that_was_asked_in_the_status_url(self, target, read_fields):
+    def test_has_the_requested_host_in_the_status_url(self, target, read_fields):
         answer = target.submit(ONE_ROW, headers={**FORM, "Host": "localhost:8900"})
         assert urlsplit(read_fields(answer)["batchStatus"]).hostname == "localhost"
 

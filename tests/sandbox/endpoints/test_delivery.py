@@ -141,7 +141,7 @@ class TestDelivery:
         assert target.deliver(ECID).json()["id"]["tntId"] != first["tntId"]
 
     @pytest.mark.parametrize(("given", "told"), [("1.28_20", "1.28_20"), ("1", "1.00_0")])
-    def test_tells_target_ids_with_their_suffix(self, target, given, told):
+    def test_returns_target_ids_with_their_suffix(self, target, given, told):
         assert target.deliver({"tntId": given}).json()["id"]["tntId"] == told
 
     def test_makes_a_profile_for_a_visitor_without_any_id(self, target):
@@ -293,7 +293,7 @@ class TestDelivery:
         assert answer.headers["Content-Type"].startswith("application/json")
         assert (answer.status_code, answer.json()) == (404, {"status": 404, "message": "Unknown client"})
 
-    def test_knows_only_the_property_tokens_that_are_set(self, target):
+    def test_accepts_only_the_property_tokens_that_are_set(self, target):
         target.sandbox.settings.property_tokens = ("p1",)
         assert target.deliver(property={"token": "p1"}).status_code == 200
         assert target.deliver(property={"token": "p2"}).json()["message"] == "Invalid property token"

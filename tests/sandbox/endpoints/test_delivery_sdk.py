@@ -113,14 +113,14 @@ def test_keeps_the_target_id_and_continues_at_the_edge_host(adobe, client, new_p
     assert profiles(adobe, pcId=target_id, thirdPartyId="U1") == [{"a": "1", "b": "2"}] * 2
 
 
-def test_hears_why_a_request_is_refused(adobe, client):
+def test_returns_the_reason_of_a_refusal(adobe, client):
     with pytest.raises(ApiException, match="a string of up to 256 characters") as refused:
         client.get_offers({"request": request({"tier": "x" * 257}, third_party_id="U1"), "session_id": "s1"})
     assert refused.value.status == 400
     assert adobe.profile("U1") is None
 
 
-def test_hears_that_its_organization_is_unknown(adobe, client):
+def test_returns_an_error_for_an_unknown_organization(adobe, client):
     stranger = TargetClient.create({"client": "acme", "organization_id": "OTHER@AdobeOrg", "secure": False})
     with pytest.raises(ApiException, match="imsOrgId"):
         stranger.get_offers({"request": request({}), "session_id": "s1"})

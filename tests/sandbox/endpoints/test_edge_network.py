@@ -102,7 +102,7 @@ class TestInteract:
         stored = {"age": "30", "vip": "true", "entity.id": "e1"}
         assert target.attributes("marketingCloudVisitorId/42") == stored
 
-    def test_takes_the_flat_key_only_where_that_is_set(self, target, edge):
+    def test_accepts_the_flat_key_only_if_that_is_set(self, target, edge):
         flat = {"__adobe.target": {"profile.tier": "gold"}}
         edge.interact(event(data=flat))
         assert target.sandbox.profile("42", "marketingCloudVisitorId") == {}
@@ -129,7 +129,7 @@ class TestInteract:
         assert {"scope": "EdgeNetwork", "hint": "or2", "ttlSeconds": 1_800} in handle["locationHint:result"]
         assert {"scope": "Target", "hint": "00", "ttlSeconds": 1_800} in handle["locationHint:result"]
 
-    def test_takes_a_known_location_hint_in_the_path_and_gives_it_back(self, edge):
+    def test_accepts_a_known_location_hint_and_returns_it(self, edge):
         (hints,) = [
             part for part in edge.interact(event(), hint="irl1/").json()["handle"] if "location" in part["type"]
         ]
@@ -157,7 +157,7 @@ class TestInteract:
         assert target.sandbox.profile("42", "marketingCloudVisitorId") == {"tier": "x" * 256}
 
     @pytest.mark.parametrize("customer", ["a+b", "a/b"])
-    def test_answers_207_to_customer_ids_that_target_never_takes(self, target, edge, customer):
+    def test_returns_207_for_customer_ids_that_target_refuses(self, target, edge, customer):
         target.sandbox.settings.third_party_namespace = "CRM"
         answer = edge.interact(event({"CRM": [{"id": customer, "primary": True}]}, tier="gold"))
         assert (answer.status_code, answer.json()["errors"][0]["type"]) == (207, ERRORS + "0202-502")
@@ -174,7 +174,7 @@ class TestInteract:
 
 
 class TestCollect:
-    def test_takes_events_of_many_people_and_answers_202(self, edge):
+    def test_accepts_events_of_many_people_with_202(self, edge):
         other = event({"ECID": [{"id": "43", "primary": True}]})
         answer = edge.collect(event(), other, requestId="r1")
         assert answer.status_code == 202
@@ -259,7 +259,7 @@ class TestRefusals:
             (b'{"event": {"xdm": {}}, "query": "x"}', "0104-422"),
         ],
     )
-    def test_concern_bodies_that_are_no_event(self, edge, body, expected):
+    def test_concern_bodies_that_are_not_events(self, edge, body, expected):
         assert code(edge.interact(None, data=body)) == expected
 
     @pytest.mark.parametrize("path", ["/ee/v2/interact", "/ee/or2/v2/collect"])
@@ -316,7 +316,7 @@ class TestRefusals:
         target.clock.move(seconds=1)
         assert edge.interact(None, data=body.ljust(8_193)).status_code == 429
 
-    def test_do_not_count_as_one_of_fifty_calls_a_minute(self, target, edge):
+    def test_do_not_count_as_one_of_fifty_calls_per_minute(self, target, edge):
         target.sandbox.settings.calls_per_minute = 1
         assert [edge.interact(event()).status_code for _ in range(2)] == [200, 200]
         assert target.submit("batch=thirdPartyId,a\n1,x").status_code == 200
@@ -366,7 +366,7 @@ class TestAuthentication:
         target.sandbox.settings.edge_authentication = "never"
         assert edge.interact(event(), host=target.sandbox.url).status_code == 200
 
-    def test_knows_nothing_of_the_profile_token(self, target, edge):
+    def test_is_independent_of_the_profile_token(self, target, edge):
         target.sandbox.settings.token = "secret"
         assert edge.interact(event()).status_code == 200
         headers = {"Authorization": "Bearer secret", "x-api-key": "id", "x-gw-ims-org-id": "ORG@AdobeOrg"}

@@ -7,7 +7,7 @@ import requests
 
 
 class TestIms:
-    def test_gives_a_bearer_token_with_its_lifetime_in_seconds(self, ims):
+    def test_returns_a_bearer_token_with_its_lifetime_in_seconds(self, ims):
         answer = ims.ask()
         content = answer.json()
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json;charset=UTF-8")
@@ -49,7 +49,7 @@ class TestIms:
         target.clock.move(seconds=int(answers[2].headers["Retry-After"]))
         assert ims.ask().status_code == 200
 
-    def test_does_not_count_as_one_of_fifty_calls_a_minute(self, target, ims):
+    def test_does_not_count_as_one_of_fifty_calls_per_minute(self, target, ims):
         target.sandbox.settings.calls_per_minute = 1
         assert [ims.ask().status_code for _ in range(3)] == [200] * 3
         assert target.submit("batch=thirdPartyId,a\n1,x").status_code == 200

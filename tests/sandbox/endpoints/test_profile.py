@@ -19,7 +19,7 @@ class TestSingleUpdate:
         told = {"success": "true", "pcId": "", "message": "Request successfully submitted"}
         assert read_fields(answer) == told
 
-    def test_knows_a_profile_by_target_id(self, target):
+    def test_finds_a_profile_by_target_id(self, target):
         target.sandbox.put_profile("1.28_0", {}, "pcId")
         target.update("mboxPC=1.28_0&profile.tier=gold")
         assert target.sandbox.profile("1.28_0", "pcId") == {"tier": "gold"}
@@ -29,7 +29,7 @@ class TestSingleUpdate:
         target.update("mbox3rdPartyId=U1&profile.a=query", data={"profile.a": "body", "profile.b": "body"})
         assert target.sandbox.profile("U1") == {"a": "query", "b": "body"}
 
-    def test_of_an_unknown_profile_says_success_and_writes_nothing(self, target, read_fields):
+    def test_of_an_unknown_profile_succeeds_and_writes_nothing(self, target, read_fields):
         assert read_fields(target.update("mbox3rdPartyId=U9&profile.tier=gold"))["success"] == "true"
         assert target.sandbox.profile("U9") is None
 
@@ -67,7 +67,7 @@ class TestSingleUpdate:
 
 
 class TestFetch:
-    def test_gives_names_without_prefix_values_as_text_and_times(self, target):
+    def test_returns_names_without_prefix_values_as_text_and_times(self, target):
         target.load("batch=thirdPartyId,tier,score\nU1,gold,1")
         content = target.fetch("thirdPartyId/U1").json()
         assert (content["client"], content["visitorId"]) == ("acme", "U1")
@@ -90,7 +90,7 @@ class TestFetch:
         assert target.attributes("thirdPartyId/a%20b%2F%C3%BC%3F%2B") == {"a": "x"}
         assert target.fetch("thirdPartyId/a%20b/%C3%BC%3F%2B").status_code == 404
 
-    def test_knows_a_profile_by_each_of_its_ids(self, target):
+    def test_finds_a_profile_by_each_of_its_ids(self, target):
         ids = {"thirdPartyId": "U1", "tntId": "1.28_0", "marketingCloudVisitorId": "42"}
         target.deliver(ids, {"a": "x"})
         for path in ("thirdPartyId/U1", "1.28_0", "marketingCloudVisitorId/42"):
