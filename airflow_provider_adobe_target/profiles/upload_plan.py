@@ -32,7 +32,7 @@ class UploadPlan:
     minutes: float
     attributes: Sequence[dict[str, Any]]
 
-    def compared_with(self, sent_attributes: Collection[str] | None) -> Plan:
+    def compared_with(self, sent_attributes: Collection[str] | None) -> UploadPlan:
         """Return the plan with ``sent_before`` for each attribute: ``True``, ``False``, or ``None`` for unknown.
 
         :param sent_attributes: Names of the attributes that earlier runs sent. None if they are unknown.
