@@ -232,9 +232,9 @@ def _print_report(report: Mapping[str, Any]) -> None:
         click.echo("Rejected rows by reason:")
         output.print_counts(report["rejected_by_reason"])
     if "plan" in report:
-        from airflow_provider_adobe_target.profiles.plan import Plan
+        from airflow_provider_adobe_target.profiles.upload_plan import UploadPlan
 
-        click.echo(Plan(**report["plan"]).to_markdown())
+        click.echo(UploadPlan(**report["plan"]).to_markdown())
     if report["rejects_path"]:
         click.echo(f"The rejected rows are in {report['rejects_path']}")
     if report["batches"]:
