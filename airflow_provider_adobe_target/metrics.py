@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.sync_log.recorded import usage_of
+from airflow_provider_adobe_target.sync_log.decorator import usage_of
 
 PREFIX = "adobe_target"
 ROW_COUNTS = ("rows_read", "rows_sent", "rows_rejected", "rows_empty", "rows_unchanged", "rows_linked")

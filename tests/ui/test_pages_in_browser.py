@@ -91,7 +91,7 @@ def test_the_tab_of_a_task_instance_has_the_numbers_of_the_sandbox(open_page, si
     assert page.problems == []
 
 
-def test_a_run_leads_to_its_details_and_its_task(open_page):
+def test_a_run_links_to_its_details_in_the_browser(open_page):
     page = open_page()
     page.goto("/plugin/adobe-target")
     frame = page.frame_locator("iframe")
