@@ -97,7 +97,7 @@ class FolderLog:
         self._files.write(f"{month}/{name}", "".join(lines))
         now = self._list(month)
         for path in moved:
-            if now.get(path) == listed[path]:  # otherwise, it was replaced meanwhile
+            if now.get(path) == listed[path]:  # otherwise, it was replaced since
                 self._files.delete(path)
 
     def _months(self) -> list[str]:
@@ -124,7 +124,7 @@ class FolderLog:
         return latest.values()
 
     def _load(self, paths: list[str], marks: Mapping[str, Any]) -> None:
-        """Read files. One that was compacted meanwhile is missing here until the next time."""
+        """Read files. One that was compacted since is missing here until the next time."""
         for path, content in self._files.read(paths).items() if paths else ():
             entries = _parsed(content)
             if entries:
