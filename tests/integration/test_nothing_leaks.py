@@ -62,6 +62,35 @@ upload >> ReplayBatchesOperator(
     deferrable=True,
 )
 
+from airflow_provider_adobe_target.operators.adobe_target import AudienceFlagOperator, SingleProfileUpdateOperator
+from airflow_provider_adobe_target.privacy import PrivacyOptions
+
+private = dict(data=rows, api_version="v1", id_column="thirdPartyId", fallback_id_column="note", **common)
+BulkProfileUpdateOperator(task_id="private", privacy=PrivacyOptions(hash_attributes=["tier"]), **private)
+BulkProfileUpdateOperator(
+    task_id="planned", dry_run=True, max_rows_deviation_pct=1, sync_log=os.environ["SYNC_LOG"], **private
+)
+BulkProfileUpdateOperator(
+    task_id="suspicious",
+    data=[{"thirdPartyId": rows[0]["thirdPartyId"] + "@example.com", "tier": rows[0]["tier"]}],
+    privacy=PrivacyOptions(on_suspicious_id="fail"),
+    **common,
+)
+links = [{"id": rows[0]["thirdPartyId"], "linked_id": rows[0]["tier"]}]
+single = dict(id_map=links, **{name: common[name] for name in ("poll_interval", "rejects_path")})
+SingleProfileUpdateOperator(task_id="single", data=rows, if_not_found="skip", **single)
+SingleProfileUpdateOperator.partial(task_id="single_mapped", if_not_found="skip", **single).expand(data=[rows])
+missing = [{**rows[0], "thirdPartyId": rows[0]["thirdPartyId"] + "-missing"}]
+SingleProfileUpdateOperator(task_id="missing", data=missing, if_not_found="wait", timeout=0.3, **single)
+AudienceFlagOperator(
+    task_id="flags",
+    data=[{"thirdPartyId": row["thirdPartyId"], "audience": "a"} for row in rows],
+    universe_data=rows,
+    audiences={"a": "isA"},
+    attribute_prefix="",
+    **common,
+)
+
 value = rows[0]["tier"]
 derived = DerivedAttributes(constants={"c": value}, templates={"t": value + "{tier}"}, sent_at="at", run_id="run")
 BulkProfileUpdateOperator(task_id="derived", data=rows, derived=derived, **common)
@@ -112,6 +141,7 @@ for name, wrong in {
 """
 FAILING = {
     "derived_failing",
+    "suspicious", "missing",
     "risky",  # every row is too large for a file
     "refusing_worker", "refusing_deferrable", "denying_worker", "denying_deferrable", "throttling_worker",
     "throttling_deferrable", "listing_worker", "listing_deferrable", "echoing_worker", "echoing_deferrable",
@@ -149,6 +179,7 @@ def leaky(airflow, open_sandbox, extra, tmp_path):
     rows_file.write_text("\n".join(map(json.dumps, ROWS)))
     environment |= {"ROWS": json.dumps(ROWS), "ROWS_FILE": str(rows_file), "REJECTS": str(tmp_path / "rejects")}
     environment |= {"CHECKPOINTS": str(tmp_path / "checkpoints"), "ARCHIVE": str(tmp_path / "archive")}
+    environment["SYNC_LOG"] = str(tmp_path / "sync_log")
     # So many tasks would wait for each other's calls, beyond the two seconds that they have: each has its own.
     environment["ADOBE_TARGET_SHARED_FOLDER"] = os.devnull
     with airflow.remembering():
@@ -174,8 +205,8 @@ def test_no_row_and_no_secret_is_kept_or_shown_by_airflow(leaky, airflow):
     checkpoints = [file for file in folder.glob("checkpoints/**/*") if file.is_file()]
     assert checkpoints
     assert not {file: kinds for file in checkpoints if (kinds := found(file.read_bytes().decode("utf-8", "replace")))}
-    manifests = list(folder.glob("archive/**/*.json"))
-    assert manifests
+    manifests = [*folder.glob("archive/**/*.json"), *folder.glob("sync_log/**/*.json")]
+    assert len({file.relative_to(folder).parts[0] for file in manifests}) == 2
     assert not {file: kinds for file in manifests if (kinds := found(file.read_text()))}
     leaks = {}
     for table, row in airflow.tables():
