@@ -23,7 +23,8 @@ class MergeRules:
     :param null_values: Values written for attributes that are held and have become null.
     :param carry_over: Whether attributes of other tasks are sent along.
     :param key: Key of the hashes, if the ledger keeps hashes instead of values.
-    :param markers: Values for ids that left, as of the task's latest complete run; empty if there is none.
+    :param markers: Values for ids that are no longer in the rows, as of the task's latest complete run; empty if there
+        is none.
     :param markers_as_of: Time of that run.
     """
 

@@ -39,7 +39,7 @@ class PlanCounts:
 
     @property
     def rows_to_send(self) -> int:
-        """Number of rows of the batch files, ids that left included."""
+        """Number of rows of the batch files, including those of ids that are no longer in the rows."""
         return self.rows_sent + self.rows_left
 
     def report(self) -> dict[str, Any]:

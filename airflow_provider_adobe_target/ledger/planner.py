@@ -72,7 +72,7 @@ class Plan:
     :param versions: Versions that the ledger keeps if the rows are confirmed, in the order of ``outgoing``.
     :param touched: Versions of unchanged profiles to append.
     :param controls: Control records to append.
-    :param incoming: Sorted hashes of all incoming ids, and of ids that left.
+    :param incoming: Sorted hashes of all incoming ids, and of ids that are no longer in the rows.
     """
 
     seq: int
@@ -334,7 +334,7 @@ class Planner:
                 self._counts.because[because] += int(((reason == code) & sends).sum())
 
     def _leave(self, ids: pa.StringArray, writer: Writer, others: list[Writer], merge_rules: MergeRules) -> Hashes:
-        """Write markers for ids that left. Ids that are held with a later time are omitted."""
+        """Write markers for ids that are no longer in the rows. Ids that are held with a later time are omitted."""
         id_hashes = hash_ids(ids)
         texts = {name: pa.repeat(value, len(ids)) for name, value in self._rules.missing_values.items()}
         held = self._held(ids, id_hashes, texts)

@@ -27,7 +27,7 @@ def merged_versions(
 ) -> pa.Table:
     """Return the versions that the ledger keeps if the merged rows are confirmed.
 
-    :param hashes: Source hashes of the rows for ``writer``; null for ids that left.
+    :param hashes: Source hashes of the rows for ``writer``; null for ids that are no longer in the rows.
     :param base_seq: Commit that ``held`` was read at.
     :param writer: Task that sends the rows.
     :param others: All other tasks.

@@ -31,7 +31,7 @@ class NotConfiguredError(Exception):
 
 
 class LogUnavailableError(Exception):
-    """The sync log cannot be read. The message says why, without secrets."""
+    """The sync log cannot be read. The message has the reason, without secrets."""
 
 
 class RunSource:

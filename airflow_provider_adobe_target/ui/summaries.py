@@ -140,7 +140,7 @@ def total(records: Iterable[RunRecord]) -> Totals:
 
 
 def by_day(records: Iterable[RunRecord], first: date, last: date) -> list[Day]:
-    """Return one entry for each day from the first to the last, days without runs included."""
+    """Return one entry for each day from the first to the last, including days without runs."""
     moments = (first + timedelta(days=number) for number in range((last - first).days + 1))
     days = {day: Day(day) for day in moments}
     for record in records:

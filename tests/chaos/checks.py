@@ -57,7 +57,7 @@ def problems(record: Record) -> list[str]:
 
 
 def _ends(record: Record) -> Iterator[str]:
-    """Every step that ends red says why in words of this provider."""
+    """Every failed step has an error message of this provider."""
     for step in record.steps:
         if step.end == "red" and _reason(step) is None:
             told = f"{step.outcome['error']}: {step.outcome['message']}"
