@@ -268,6 +268,23 @@ def test_a_dry_run_makes_no_call_and_logs_the_plan(run, sandbox, caplog):
     assert held(run)["a"] == {"tier": "gold"}
 
 
+def test_the_plan_equals_a_count_by_hand(run, caplog):
+    run([{"thirdPartyId": id, "t": "1", "u": "1"} for id in "abcg"], day=1)
+    run([{"thirdPartyId": id, "city": "Rome"} for id in "ab"], "dag.b", day=1)
+    run([{"thirdPartyId": "c", "t": "9", "u": "9"}], "dag.c", day=5)
+    rows = [("a", "2", "1"), ("b", "1", "1"), ("c", "0", "0"), ("d", "5", None), ("x/y", "1", "1"), ("e", None, None)]
+    rows = [{"thirdPartyId": id, "t": t, "u": u} for id, t, u in [*rows, ("s", "1", "1")]]
+    markers = {"on_missing": "marker", "missing_values": {"t": "none"}, "max_missing_pct": 30}
+    with caplog.at_level(logging.INFO):
+        run(rows, day=2, ledger=markers, options={"dry_run": True}, suppressed=lambda: pa.array(["s"]))
+    ones = ["sent: new", "sent: changed", "sent: left (markers)", "unchanged", "stale", "suppressed", "empty"]
+    rows = dict.fromkeys([*ones, "rejected: id_forbidden_character"], "1")
+    rows |= {"read": "7", "sent: refreshed": "0", "sent: forced": "0"}
+    # t: new for d, changed for a, marker for g. u goes along for g, city for a.
+    rows |= {"`t`": "3 | 0", "`u`": "0 | 1", "`city`": "0 | 1"}
+    assert [line for line in rows.items() if "| {} | {} |".format(*line) not in caplog.text] == []
+
+
 def test_rows_that_grow_too_large_with_carried_values_are_rejected(run, sandbox):
     long = {f"attribute_{number}": "x" * 4_900 for number in range(8)}
     run([{"thirdPartyId": "a", **long}])
