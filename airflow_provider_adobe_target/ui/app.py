@@ -119,7 +119,7 @@ def create_app(source: RunSource | None = None) -> FastAPI:
     @app.get("/", response_class=HTMLResponse)
     def runs(request: Request, dags: ReadableDags, query: Filters, page: str = "1") -> Response:
         def content() -> str:
-            records = _read(log, dags, query)
+            records = _read(log, dags, query, nested=["details"])
             token_records = log.read(
                 RunFilter(since=utc_now() - timedelta(days=365), operators=TOKEN_OPERATORS, nested=["details"])
             )

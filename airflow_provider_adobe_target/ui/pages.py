@@ -20,6 +20,7 @@ from airflow_provider_adobe_target.ui.summaries import (
     TokenEnd,
     by_day,
     is_sender,
+    ledger_totals,
     total,
 )
 
@@ -89,6 +90,7 @@ def runs(request: Request, records: Sequence[RunRecord], query: Query, tokens: S
         days=days,
         sent_chart=charts.rows_per_day(days, formats.RESULTS),
         rejected_chart=charts.rejected_per_day(days),
+        ledger=ledger_totals(shown),
         most_sent=max((day.rows_sent for day in days), default=0),
         most_rejected=max((day.rejected for day in days), default=0),
         result_names=[name for name in RESULTS if sums.results[name]],
@@ -221,6 +223,8 @@ def _days(records: Sequence[RunRecord], query: Query) -> list[Any]:
 
 def _batch(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a batch with its duration in seconds, if it is known."""
-    times: list[datetime] = [parse_time(entry[name]) for name in ("submitted_at", "finished_at") if entry.get(name)]
-    seconds = (times[1] - times[0]).total_seconds() if len(times) == 2 else None
-    return {**dict.fromkeys(_BATCH_KEYS), **entry, "seconds": seconds}
+    submitted, finished = (
+        parse_time(entry[name]) if entry.get(name) else None for name in ("submitted_at", "finished_at")
+    )
+    seconds = (finished - submitted).total_seconds() if submitted and finished else None
+    return {**dict.fromkeys(_BATCH_KEYS), **entry, "submitted": submitted, "seconds": seconds}

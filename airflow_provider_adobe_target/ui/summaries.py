@@ -139,6 +139,22 @@ def total(records: Iterable[RunRecord]) -> Totals:
     )
 
 
+def ledger_totals(records: Iterable[RunRecord]) -> dict[str, int]:
+    """Return the sums of runs with a ledger: rows sent by reason, rows unchanged and values carried over.
+
+    :param records: Records with ``details``. Dry runs do not count.
+    :return: Sums by label; empty if no run had a ledger.
+    """
+    sums: Counter[str] = Counter()
+    for record in records:
+        because = record.details.get("rows_sent_because")
+        if because and record.outcome != DRY_RUN:
+            sums.update({f"Sent: {reason}": count for reason, count in because.items()})
+            sums["Unchanged"] += record.rows_unchanged or 0
+            sums["Values carried over"] += record.details.get("values_carried") or 0
+    return dict(sums)
+
+
 def by_day(records: Iterable[RunRecord], first: date, last: date) -> list[Day]:
     """Return one entry for each day from the first to the last, including days without runs."""
     moments = (first + timedelta(days=number) for number in range((last - first).days + 1))

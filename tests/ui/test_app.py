@@ -80,6 +80,20 @@ def test_a_sensor_is_not_a_run_that_sent_rows(client, log):
     assert facts(client.get("/"))["Runs"] == "1"
 
 
+def test_runs_with_a_ledger_are_summed_up(client, log):
+    details = {"rows_sent_because": {"new": 60, "changed": 40}, "values_carried": 7}
+    log.write(record(details=details, rows_unchanged=900))
+    log.write(record(details=details, rows_unchanged=900, run_id="second"))
+    log.write(record(details=details, run_id="plan", outcome="dry_run"))
+    words = text_of(client.get("/"))
+    assert "With a ledger Sent: new 120 Sent: changed 80 Unchanged 1,800 Values carried over 14" in words
+
+
+def test_runs_without_a_ledger_have_no_sums_of_it(client, log):
+    log.write(record())
+    assert "With a ledger" not in client.get("/").text
+
+
 def test_rejected_rows_are_shown_by_reason(client, log):
     log.write(record())
     assert "No id 10" in text_of(client.get("/"))
@@ -99,7 +113,7 @@ def test_one_run_is_shown_in_detail(client, log):
     log.write(record())
     words = text_of(client.get("/run", params={"dag_id": "loyalty", "run_id": record().run_id, "task_id": "upload"}))
     assert "Waited for the budget 1 min 01 s" in words
-    assert "acme-7-1 complete 100 12.3 kB 90 6 1 2026-01-31T00:00:20Z 3 min 00 s" in words
+    assert "acme-7-1 complete 100 12.3 kB 90 6 1 2026-01-31 00:00 3 min 00 s" in words
     assert "/rejects/x.parquet" in words
     assert "tier text 80 % 6" in words
 

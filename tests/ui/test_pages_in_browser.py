@@ -147,8 +147,8 @@ def test_the_theme_follows_airflow(open_page, theme):
     page.goto("/plugin/adobe-target")
     body = page.frame_locator("iframe").locator("body")
     body.locator(".facts").wait_for()
-    colour = body.evaluate("element => getComputedStyle(element).backgroundColor")
-    assert colour == {"light": "rgb(255, 255, 255)", "dark": "rgb(9, 9, 11)"}[theme]
+    colour = body.evaluate("element => getComputedStyle(element).color")
+    assert colour == {"light": "rgb(24, 24, 27)", "dark": "rgb(244, 244, 245)"}[theme]
 
 
 @pytest.mark.parametrize("path", ["", "attributes", f"run?dag_id=cdnow_daily&task_id=upload&run_id={SAMPLE_RUN}"])

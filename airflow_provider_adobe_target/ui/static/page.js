@@ -18,6 +18,7 @@ function isDark() {
   return theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
 }
 
+root.classList.toggle("framed", outerRoot() !== null);
 const applyTheme = () => root.classList.toggle("dark", isDark());
 applyTheme();
 if (outerRoot()) new MutationObserver(applyTheme).observe(outerRoot(), { attributes: true, attributeFilter: ["class"] });
