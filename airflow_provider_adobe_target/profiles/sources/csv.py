@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.attribute_names import id_type_of
 from airflow_provider_adobe_target.profiles.sources.csv_quotes import QuoteChecker
 from airflow_provider_adobe_target.profiles.sources.file_options import FileOptions
 from airflow_provider_adobe_target.profiles.sources.file_streams import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _OTHER_DELIMITERS = {";": "';'", "\t": "'\\t'", "|": "'|'"}
-_BOM = "\ufeff"
+_AROUND_NAMES = "\ufeff \t"  # a byte order mark and blanks
 _CSV_BLOCK_BYTES = 8 * 1024 * 1024  # upper limit for a row
 
 
@@ -111,11 +112,18 @@ class CsvRows:
             )
 
     def _without_headers(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Mark lines that repeat the header, as in concatenated files, as rows without a text form."""
+        """Mark header lines, as in concatenated files, as rows without a text form.
+
+        All cells of such a line are names of columns, or an id has the name of its column.
+        """
         if not batch.num_columns:
             return batch
-        pairs = zip(batch.columns, batch.schema.names, strict=True)
-        header = reduce(pc.and_, (_equals(column, name) for column, name in pairs))
+        names = pa.array([_plain_name(name) for name in self.schema.names])
+        cells = [pc.utf8_lower(pc.utf8_trim(column, _AROUND_NAMES)) for column in batch.columns]
+        header = reduce(pc.and_, (pc.is_in(column, names) for column in cells))
+        for name, column in zip(batch.schema.names, cells, strict=True):
+            if id_type_of(_plain_name(name)):
+                header = pc.or_(header, pc.fill_null(pc.equal(column, _plain_name(name)), False))
         count = pc.sum(header).as_py() or 0
         if not count:
             return batch
@@ -197,10 +205,8 @@ class CsvRows:
         )
 
 
-def _equals(column: pa.Array, name: str) -> pa.BooleanArray:
-    """Return a mask of the cells that equal the column name, ignoring case and surrounding blanks."""
-    cells = pc.utf8_lower(pc.utf8_trim(column, f"{_BOM} \t"))
-    return pc.fill_null(pc.equal(cells, name.strip(f"{_BOM} \t").lower()), False)
+def _plain_name(name: str) -> str:
+    return name.strip(_AROUND_NAMES).lower()
 
 
 def _with_unsupported(column: pa.Array, unsupported: pa.BooleanArray) -> pa.Array:

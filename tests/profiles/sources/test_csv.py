@@ -226,6 +226,12 @@ def test_a_repeated_header_has_no_text_form(write, again, caplog):
     assert unsupported_rows(path, columns=["id"]) == [1, 3, 4]  # all that is read of them says so
 
 
+@pytest.mark.parametrize("again", ["tier,thirdPartyId", "thirdPartyId,score", "THIRDPARTYID,"])
+def test_the_header_of_another_file_has_no_text_form(write, again):
+    path = write("a.csv", f"thirdPartyId,tier\nU1,tier\n{again}\nU2,thirdPartyId\n")
+    assert unsupported_rows(path) == [1]
+
+
 def test_a_repeated_header_is_found_with_another_delimiter(write):
     path = write("a.csv", "id;tier\n" + "U1;gold\n" * 40_000 + "id;tier\nU2;\n")
     assert unsupported_rows(path, options_of(delimiter=";")) == [40_000]
