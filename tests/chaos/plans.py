@@ -20,6 +20,7 @@ _SLOW = 0.02  # seconds, these real ones
 _FOREVER = 60.0
 _PATIENCE = 0.5
 _COOKIE = {"Set-Cookie": "visitor=of-this-response; Path=/; Max-Age=3600"}
+_CONTRADICTIONS = [("failedUpdates",), ("consumedCount", "successfulUpdates")]
 _LYING_GZIP = Answer(
     200, gzip.compress(b"<response><status>complete</status></response>") + b"x" * 4096, {"Content-Encoding": "gzip"}
 )
@@ -288,7 +289,7 @@ def _sandbox(random: Random, rows: Table, on_risky_value: str) -> dict[str, Any]
         "noise": random.random() < 0.3,
         "answer_format": random.choice(["xml", "xml", "json"]),
         "omit_counters": random.choice([(), (), ("failedUpdates",), ("batchSize", "consumedCount")]),
-        "zero_counters": random.choice([(), (), (), ("failedUpdates",), ("consumedCount", "successfulUpdates")]),
+        "zero_counters": random.choice(_CONTRADICTIONS if fails else [(), (), (), *_CONTRADICTIONS]),
         "decode_order": "split-then-decode" if on_risky_value == "encode" else "decode-then-split",
         "fail_ids": tuple(random.sample(ids, min(2, len(ids)))) if fails else (),
         "loss_rate": random.choice([0, 0, 0.001]),
