@@ -77,6 +77,7 @@ def prepare_airflow() -> None:
 
     :raises click.ClickException: If Airflow is not installed.
     """
+    # Without it, Airflow 3 searches the environment and secrets backends only, as in a task without a supervisor.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     try:
         import airflow.exceptions  # noqa: F401
