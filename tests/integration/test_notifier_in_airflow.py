@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow import __version__ as airflow_version
 
 DAG = """
 from airflow.providers.common.compat.sdk import BaseNotifier
@@ -76,9 +77,10 @@ def test_callbacks_pass_on_the_report(run, tmp_path, sandbox):
     assert written["markdown"].startswith("**Done on third**\n")
     assert "| Rows rejected | 1 |" in written["markdown"]
     assert f"{run.dag_id}.failed failed (" in written["failed"]
-    assert "max_failed_pct" in written["failed"]
     assert "Batches: 1 (1 complete)" in written["failed"]
-    assert "Error: ValueError" in written["other_error"]
+    if not airflow_version.startswith(("3.0.", "3.1.", "3.2.")):  # whose dag.test() passes no exception to callbacks
+        assert "max_failed_pct" in written["failed"]
+        assert "Error: ValueError" in written["other_error"]
     assert "Batches: 1 (1 complete)" in written["sensor"]
     assert "1 of 2 rows sent to Adobe Target" in run.log("logged")
     assert "mapped[1] succeeded" in run.output
