@@ -80,11 +80,10 @@ class AdobeTargetNotifier(BaseNotifier):
 def _title(context: Context) -> str:
     ti: Any = context["ti"]
     error = context.get("exception")
-    if error is None:
-        state = ti.state  # dag.test() of Airflow 3.0 to 3.2 does not add the exception of a failure
-    else:
-        state = "skipped" if type(error).__name__ == "AirflowSkipException" else "failed"
-    result = {"failed": "failed", "up_for_retry": "failed", "skipped": "skipped"}.get(state, "succeeded")
+    # dag.test() of Airflow 3.0 to 3.2 does not add the exception of a failure.
+    skipped = ti.state == "skipped" if error is None else type(error).__name__ == "AirflowSkipException"
+    failed = ti.state in ("failed", "up_for_retry") if error is None else not skipped
+    result = "skipped" if skipped else "failed" if failed else "succeeded"
     map_index = f"[{ti.map_index}]" if ti.map_index is not None and ti.map_index >= 0 else ""
     return f"Adobe Target: {ti.dag_id}.{ti.task_id}{map_index} {result} ({ti.run_id})"
 
