@@ -13,20 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target import connection_form
 from airflow_provider_adobe_target.client.batch import Batch
-from airflow_provider_adobe_target.client.batch_file_check import check_batch_file
-from airflow_provider_adobe_target.client.endpoints.api_version import check_version
-from airflow_provider_adobe_target.client.protocol import BatchBody
-from airflow_provider_adobe_target.client.session import Session
-from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, ConnectionSettingsError, ProfileDataError
 from airflow_provider_adobe_target.hooks.redis_connection import with_redis
-from airflow_provider_adobe_target.lineage.hook_lineage import collect_upload
 from airflow_provider_adobe_target.version_compat import BaseHook, get_async_connection, mask_secret
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.auth.token_cache import Token
     from airflow_provider_adobe_target.client.profile import TargetProfile
     from airflow_provider_adobe_target.client.protocol import ApiVersion, IdType
+    from airflow_provider_adobe_target.client.session import Session
+    from airflow_provider_adobe_target.client.settings import TargetSettings
     from airflow_provider_adobe_target.hooks.match_rate import MatchRate
 
 log = logging.getLogger(__name__)
@@ -90,6 +86,8 @@ class AdobeTargetHook(BaseHook):
     @cached_property
     def session(self) -> Session:
         """The client session of the connection. Its calls share the rate limits of the account."""
+        from airflow_provider_adobe_target.client.session import Session
+
         return Session(self.settings, mask=mask_secret)
 
     def authenticate(self) -> None:
@@ -113,6 +111,11 @@ class AdobeTargetHook(BaseHook):
         :raises TargetRefusedError: If Adobe Target refuses the file.
         :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response.
         """
+        from airflow_provider_adobe_target.client.batch_file_check import check_batch_file
+        from airflow_provider_adobe_target.client.endpoints.api_version import check_version
+        from airflow_provider_adobe_target.client.protocol import BatchBody
+        from airflow_provider_adobe_target.lineage.hook_lineage import collect_upload
+
         content = Path(file).read_bytes()
         body = check_batch_file(content)
         check_version(api_version, body.id_type, self.settings.uses_ecid)
@@ -243,6 +246,8 @@ class AdobeTargetHook(BaseHook):
 
 
 def _settings(connection: Any) -> TargetSettings:
+    from airflow_provider_adobe_target.client.settings import TargetSettings
+
     return TargetSettings.from_fields(
         login=connection.login,
         password=connection.password,

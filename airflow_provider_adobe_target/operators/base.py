@@ -6,9 +6,6 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.client.settings import account_digest
-from airflow_provider_adobe_target.concurrency import clock
-from airflow_provider_adobe_target.concurrency.run_lock import run_lock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.links.adobe_target import TaskRunLink
 from airflow_provider_adobe_target.sync_log.decorator import Recorded
@@ -44,6 +41,10 @@ def exclusive_run(operator: BaseOperator, context: Context, settings: TargetSett
 
     If the DAG allows overlapping runs, which may be on other machines, a warning names the settings that prevent them.
     """
+    from airflow_provider_adobe_target.client.settings import account_digest
+    from airflow_provider_adobe_target.concurrency import clock
+    from airflow_provider_adobe_target.concurrency.run_lock import run_lock
+
     if _may_overlap(operator):
         operator.log.warning(
             "DAG %s may have %s active runs at a time. Runs on one machine wait for each other, runs on several "

@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_adobe_target.exceptions import ProfileDataError, TargetRefusedError
 from airflow_provider_adobe_target.hooks.edge_network import EdgeNetworkHook
 from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
-from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
 from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_adobe_target.client.session import Session
+    from airflow_provider_adobe_target.load.edge_updates import EdgeRowUpdates
+    from airflow_provider_adobe_target.load.row_updates import UpdateRate
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
 
@@ -60,41 +59,17 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
     def _update(self, update: ProfileUpdate) -> None:
         self.hook.interact({self.namespace: update.profile_id}, update.attributes)
 
-    def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: Any) -> RowUpdates:
-        return _EdgeRowUpdates(self.hook, self.namespace, pipeline, rate, **options)
+    def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: Any) -> EdgeRowUpdates:
+        from airflow_provider_adobe_target.load.edge_updates import EdgeRowUpdates
+
+        return EdgeRowUpdates(
+            self.hook.session,
+            pipeline,
+            rate,
+            namespace=self.namespace,
+            authenticated=self.hook.calls_authenticated,
+            **options,
+        )
 
     def _report(self, pipeline: ProfilePipeline, rejects_path: str | None, stage: Any = None) -> dict[str, Any]:
         return {**super()._report(pipeline, rejects_path), "id_type": self.namespace}
-
-
-class _EdgeRowUpdates(RowUpdates):
-    """Send the profiles of one pipeline to a datastream.
-
-    :param hook: Hook of the connection.
-    :param namespace: Namespace of the ids.
-    :param pipeline: Pipeline.
-    :param rate: Rate limits.
-    """
-
-    def __init__(
-        self, hook: EdgeNetworkHook, namespace: str, pipeline: ProfilePipeline, rate: UpdateRate, **options: Any
-    ) -> None:
-        super().__init__(hook.session, pipeline, rate, **options)
-        self._authenticated = hook.calls_authenticated
-        self._namespace = namespace
-        self._location_hint: str | None = None
-
-    def _authenticate(self) -> None:
-        if self._authenticated:
-            self._session.access_token()
-
-    def _update(self, update: ProfileUpdate, session: Session) -> bool:
-        from airflow_provider_adobe_target.client.endpoints.edge_network import EdgeEvent
-
-        event = EdgeEvent({self._namespace: update.profile_id}, self._namespace, update.attributes)
-        try:
-            receipt = session.send_event(event, authenticated=self._authenticated, location_hint=self._location_hint)
-        except ProfileDataError as error:  # the event is too large
-            raise TargetRefusedError(str(error)) from None
-        self._location_hint = receipt.location_hint or self._location_hint
-        return True

@@ -14,12 +14,11 @@ from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
-from airflow_provider_adobe_target.load.link_writer import LinkWriter
-from airflow_provider_adobe_target.load.output_files import write_rejects
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
 from airflow_provider_adobe_target.operators.observers import Observed, observed
 
 if TYPE_CHECKING:
+    from airflow_provider_adobe_target.load.link_writer import LinkWriter
     from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
     from airflow_provider_adobe_target.version_compat import Context
 
@@ -155,6 +154,7 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
         :raises AdobeTargetUnavailableError: If Adobe Target returns no usable response.
         :raises RuntimeError: If the links cannot be inserted into their table.
         """
+        from airflow_provider_adobe_target.load.link_writer import LinkWriter
         from airflow_provider_adobe_target.profiles.identities import IdentityPipeline
 
         with translate_errors(), self._folder as folder:
@@ -245,6 +245,8 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
 
         :return: Places of the outputs by argument, and the first error.
         """
+        from airflow_provider_adobe_target.load.output_files import write_rejects
+
         ti = context["ti"]
         writers: dict[str, Callable[[str], str | None]] = {
             "rejects_path": lambda folder: write_rejects(run.rejects, folder, ti),

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from airflow_provider_adobe_target.assets.adobe_target import SCHEME, profile_uri
-from airflow_provider_adobe_target.load.report_text import batch_lines, count_lines
-from airflow_provider_adobe_target.metrics import count_failure, count_report, count_usage
 from airflow_provider_adobe_target.sync_log.decorator import continues_later, recorded
 
 if TYPE_CHECKING:
@@ -46,6 +43,8 @@ def observed(method: F) -> F:
 
     @functools.wraps(method)
     def run(self: Any, context: Context, *arguments: Any, **named: Any) -> Any:
+        from airflow_provider_adobe_target.metrics import count_failure, count_report, count_usage
+
         try:
             report = method(self, context, *arguments, **named)
         except BaseException as error:
@@ -72,6 +71,8 @@ def _notify(name: str, observer: Callable[..., None], *arguments: Any) -> None:
 
 def log_report(report: Mapping[str, Any]) -> None:
     """Log the counts as a table, and the batches as a table that Airflow's log view can fold."""
+    from airflow_provider_adobe_target.load.report_text import batch_lines, count_lines
+
     for line in count_lines(report):
         log.info("%s", line)
     lines = batch_lines(report.get("batches") or ())
@@ -87,6 +88,8 @@ def update_asset_events(task: Any, context: Context, report: Mapping[str, Any]) 
 
     An outlet of another account or id type is a warning, and its event has no ``extra``.
     """
+    from airflow_provider_adobe_target.assets.adobe_target import profile_uri
+
     for outlet in _profile_outlets(task.outlets or ()):
         if _describes(outlet.uri, report):
             events: Any = context["outlet_events"]
@@ -117,6 +120,8 @@ def event_extra(report: Mapping[str, Any], attribute_names: Iterable[str]) -> di
 
 
 def _profile_outlets(outlets: Iterable[Any]) -> list[Any]:
+    from airflow_provider_adobe_target.assets.adobe_target import SCHEME
+
     return [outlet for outlet in outlets if str(getattr(outlet, "uri", "")).startswith(f"{SCHEME}://")]
 
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_adobe_target.airflow_errors import translate_errors
-from airflow_provider_adobe_target.client.endpoints.profile import room_in_update
 from airflow_provider_adobe_target.client.rate_limit.daily import CALLS_PER_DAY, CALLS_PER_SECOND
 from airflow_provider_adobe_target.client.verdict import outcome_of
 from airflow_provider_adobe_target.concurrency import clock as clocks
@@ -27,9 +26,6 @@ from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.id_map_arguments import IdMapArguments
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.inputs.templating import HiddenTemplate, HidingPartial, with_hidden_profile
-from airflow_provider_adobe_target.load.output_files import write_rejects
-from airflow_provider_adobe_target.load.row_updates import ProfileWait, RowUpdates, UpdateRate
-from airflow_provider_adobe_target.load.single_update import prepare_update
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument, check_ledger
 from airflow_provider_adobe_target.operators.observers import Observed, observed
@@ -40,6 +36,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
+    from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
     from airflow_provider_adobe_target.profiles.id_map import IdMap
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
     from airflow_provider_adobe_target.profiles.profile_updates import ProfileUpdate
@@ -226,14 +223,15 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
     # --- one profile ------------------------------------------------------------------------------------------
 
     def _update_one(self, deadline: float) -> dict[str, Any]:
+        from airflow_provider_adobe_target.load.single_update import prepare_update
+
         rules = self._privacy_rules(self.hook.settings)
         options = self._profile_options(id_type=self._one_id_type, attributes=None, privacy_rules=rules)
-        max_update_bytes = room_in_update(self.hook.settings)
         pipeline, update = prepare_update(
             self.profile_id.value,
             self._one_attributes(),
             options,
-            max_update_bytes=max_update_bytes,
+            max_update_bytes=self._max_update_bytes(),
             statistics=self._recorder.attribute_statistics(),
         )
         if update and not self.is_dry_run:
@@ -285,6 +283,9 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
     def _update_rows(self, context: Context) -> dict[str, Any]:
         if self.profile_id.value is not None:
             raise ProfileDataError("Give either profile_id, or rows with data, sql or path.")
+        from airflow_provider_adobe_target.load.output_files import write_rejects
+        from airflow_provider_adobe_target.load.row_updates import ProfileWait, UpdateRate
+
         rate = UpdateRate(self.updates_per_second, self.updates_per_day, self.max_concurrent_updates)
 
         def write(rejects: Rejects) -> str | None:
@@ -323,13 +324,20 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
             ),
             folder,
             keep_rejects=bool(self.rejects_path),
-            max_update_bytes=room_in_update(self.hook.settings),
+            max_update_bytes=self._max_update_bytes(),
             id_map=id_map,
             statistics=self._recorder.attribute_statistics(),
         )
 
     def _row_updates(self, pipeline: ProfilePipeline, rate: UpdateRate, **options: Any) -> RowUpdates:
+        from airflow_provider_adobe_target.load.row_updates import RowUpdates
+
         return RowUpdates(self.hook.session, pipeline, rate, **options)
+
+    def _max_update_bytes(self) -> int:
+        from airflow_provider_adobe_target.client.endpoints.profile import room_in_update
+
+        return room_in_update(self.hook.settings)
 
     # --- both -------------------------------------------------------------------------------------------------
 

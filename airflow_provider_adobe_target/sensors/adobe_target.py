@@ -21,8 +21,6 @@ from airflow_provider_adobe_target.execution_timeout import (
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
-from airflow_provider_adobe_target.load.archive import note_statuses
-from airflow_provider_adobe_target.load.refused_ids import id_column_of, rejects_folder, write_refused_ids
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument
 from airflow_provider_adobe_target.operators.observers import update_asset_events
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -177,6 +175,8 @@ class BatchStatusSensor(LedgerArgument, AdobeTargetSensor):
         return OutcomeLimits(self.max_failed_pct, self.max_not_found_pct, self.max_failed_rows, self.max_not_found_rows)
 
     def _evaluate(self, context: Context, batches: Sequence[Batch]) -> list[dict[str, Any]]:
+        from airflow_provider_adobe_target.load.archive import note_statuses
+
         self._keep_refused_ids(context, batches)
         note_statuses(_reports(self.batches), batches)
         if self.ledger is not None:
@@ -201,6 +201,8 @@ class BatchStatusSensor(LedgerArgument, AdobeTargetSensor):
             self.log.warning("The asset events of the task are incomplete: %s: %s", type(error).__name__, error)
 
     def _keep_refused_ids(self, context: Context, batches: Sequence[Batch]) -> None:
+        from airflow_provider_adobe_target.load.refused_ids import id_column_of, rejects_folder, write_refused_ids
+
         reports = list(_reports(self.batches))
         folder = self.rejects_path or rejects_folder(reports)
         if not folder:

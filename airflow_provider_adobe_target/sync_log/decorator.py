@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from airflow_provider_adobe_target.sync_log.record import RunRecord, utc_now
-from airflow_provider_adobe_target.sync_log.recorder import NoRecorder, RunRecorder
+from airflow_provider_adobe_target.sync_log.no_recorder import NoRecorder
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.rate_limit.limiter import Usage
+    from airflow_provider_adobe_target.sync_log.record import RunRecord
     from airflow_provider_adobe_target.version_compat import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,8 +64,6 @@ def recorded(method: F) -> F:
 
 
 def _begin(recorder: NoRecorder, *, is_resumed: bool) -> None:
-    if not isinstance(recorder, RunRecorder):
-        return
     if is_resumed:
         recorder.resume()
     elif recorder.is_sender:
@@ -100,6 +98,7 @@ def _recorder(task: Any, context: Context) -> NoRecorder:
     if not name:
         return NO_RECORDER
     from airflow_provider_adobe_target.sync_log.location import open_sync_log
+    from airflow_provider_adobe_target.sync_log.recorder import RunRecorder
 
     try:
         return RunRecorder(
@@ -116,6 +115,8 @@ def _recorder(task: Any, context: Context) -> NoRecorder:
 
 
 def _record(task: Any, context: Context, settings: Any) -> RunRecord:
+    from airflow_provider_adobe_target.sync_log.record import RunRecord, utc_now
+
     ti: Any = context["ti"]
     source = next((name for name in _SOURCES if getattr(task, name, None) is not None), None)
     return RunRecord(

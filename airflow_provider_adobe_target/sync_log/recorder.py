@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.concurrency.deadline import call_within
+from airflow_provider_adobe_target.sync_log.no_recorder import NoRecorder
 from airflow_provider_adobe_target.sync_log.record import (
     COMPLETE,
     DRY_RUN,
@@ -51,45 +52,6 @@ _DETAILS = (
     "expires_at",
     "rotated_at",
 )
-
-
-class NoRecorder:
-    """The recorder of a task without a sync log. It does nothing."""
-
-    is_active = False
-
-    def attribute_statistics(self) -> AttributeStatistics | None:
-        """Return None: no statistics are wanted."""
-        return None
-
-    def earlier_row_counts(self) -> Sequence[int]:
-        """Return no numbers of rows: they are unknown."""
-        return ()
-
-    def sent_attributes(self) -> Collection[str] | None:
-        """Return None: the attributes that were sent before are unknown."""
-        return None
-
-    def start(self) -> None:
-        """Do nothing."""
-
-    def accepted(self, batches: Sequence[Batch]) -> None:
-        """Do nothing."""
-
-    def note(self, report: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def sent(self, report: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def observed(self, batches: Sequence[Batch]) -> None:
-        """Do nothing."""
-
-    def deferred(self) -> None:
-        """Do nothing."""
-
-    def finished(self, result: Any, *, task_failed: bool, error: str | None = None) -> None:
-        """Do nothing."""
 
 
 class RunRecorder(NoRecorder):
