@@ -94,7 +94,7 @@ def check_batch_file(body: bytes) -> CheckedBatchFile:
         raise ProfileDataError(_error_message(problem))
     lines = body[len(_PREFIX) :].removesuffix(b"\n")
     id_column = lines.partition(b",")[0]
-    _check_cells(lines, lines.partition(b"\n")[0].count(b","))
+    _check_rows(lines, lines.partition(b"\n")[0].count(b","))
     return CheckedBatchFile(id_column.decode(), lines.count(b"\n"), len(_ENCODED_DELIMITER.findall(lines)))
 
 
@@ -142,17 +142,25 @@ def _table_problems(lines: bytes) -> Iterator[Problem]:
         yield Problem("row_count", count, "Split it." if rows else "Add rows.")
 
 
-def _check_cells(lines: bytes, attributes: int) -> None:
-    """Reject a row with more values than the header has names. Fewer are allowed, as in the sample of Adobe.
+def _check_rows(lines: bytes, attributes: int) -> None:
+    """Reject a row without an id, and a row with more values than the header has names.
+
+    Fewer values are allowed, as in the sample of Adobe.
 
     :raises ProfileDataError: If there is such a row. The message names the line.
     """
     for number, line in enumerate(lines.split(b"\n"), 1):
+        if _is_blank(line.partition(b",")[0]):
+            raise ProfileDataError(f"The row has no id in line {number:,}, column 1. Remove the row.")
         if line.count(b",") > attributes:
             raise ProfileDataError(
                 f"Line {number:,} of the batch file has {line.count(b',') + 1} values, but the header has "
                 f"{attributes + 1} names. Replace a comma inside a value by a space."
             )
+
+
+def _is_blank(profile_id: bytes) -> bool:
+    return profile_id[:1] in (b"", b" ", b"%") and not _decoded(profile_id)[0].strip()
 
 
 def row_problems(body: bytes) -> Iterator[Problem]:
@@ -186,7 +194,7 @@ def row_problems(body: bytes) -> Iterator[Problem]:
 
 def _id_problems(profile_id: bytes, line: int, max_characters: int) -> Iterator[Problem]:
     text, is_utf8 = _decoded(profile_id)
-    if not text.strip():
+    if _is_blank(profile_id):
         yield Problem("missing_id", "The row has no id.", "Remove the row.", line, 1)
     if not is_utf8:
         yield Problem("not_utf8", "The id is not UTF-8 after decoding.", "Percent-encode UTF-8 bytes.", line, 1)

@@ -72,6 +72,8 @@ def test_a_file_is_sent_unchanged_and_its_status_is_returned(connect, sandbox, t
         (b"batch=thirdPartyId,tier\nU1,gold\n\n", "Line 3, column 1 of the batch file is empty"),
         (b"batch=thirdPartyId,tier\n\n", "Line 2, column 1 of the batch file is empty"),
         (b"batch=thirdPartyId,tier,n\nU1,gold\nU2,a,1,x", "has 4 values, but the header has 3 names"),
+        (b"batch=thirdPartyId,tier\nU1,gold\n,gold", "no id in line 3, column 1"),
+        (b"batch=thirdPartyId,tier\n %20%09,gold\nU1,gold", "no id in line 2, column 1"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
