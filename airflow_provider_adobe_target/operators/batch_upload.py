@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -110,9 +110,15 @@ class BatchUploadOperator(Observed, AdobeTargetOperator):
         return nullcontext() if self.is_dry_run else exclusive_run(self, context, self.hook.settings)
 
     def _note_batches(self, ti: Any, batches: Sequence[Batch]) -> None:
-        ti.xcom_push(key="batches", value=[batch.to_dict() for batch in batches])
+        if batches:  # an empty list means success without rows, see _note_report()
+            ti.xcom_push(key="batches", value=[batch.to_dict() for batch in batches])
         push_links(ti, self.hook.settings.tenant_id, batches)
         self._recorder.accepted(batches)
+
+    def _note_report(self, ti: Any, report: Mapping[str, Any]) -> None:
+        if not report["batches"]:
+            ti.xcom_push(key="batches", value=[])
+        self._recorder.sent(report)
 
     def _note_attributes(self, ti: Any, names: Sequence[str]) -> None:
         """Keep the names of the attributes, in XCom if the task may be deferred."""

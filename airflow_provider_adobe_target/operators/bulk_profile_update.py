@@ -275,7 +275,7 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
             archive=self._archive(ti),
             outputs=UploadOutputs(
                 on_batches=lambda batches: self._note_batches(ti, batches),
-                on_report=self._recorder.sent,
+                on_report=lambda report: self._note_report(ti, report),
                 statistics=self._recorder.attribute_statistics,
                 on_attributes=lambda names: self._note_attributes(ti, names),
                 sent_attributes=self._recorder.sent_attributes,

@@ -147,7 +147,7 @@ class ReplayBatchesOperator(BatchUploadOperator):
             checkpoint=checkpoint,
             outputs=UploadOutputs(
                 on_batches=lambda batches: self._note_batches(ti, batches),
-                on_report=self._recorder.sent,
+                on_report=lambda report: self._note_report(ti, report),
             ),
         )
 

@@ -29,15 +29,32 @@ def sandbox():
 
 @pytest.fixture
 def upload(sandbox, monkeypatch):
-    def upload(extra=None, **arguments):
+    def upload(extra=None, pushed=None, **arguments):
         connection = {"conn_type": "adobe_target", "login": "acme", "host": sandbox.url, "extra": extra or {}}
         monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
         arguments = {"data": [{"thirdPartyId": "SECRET-1", "tier": "gold"}], **arguments}
         operator = BulkProfileUpdateOperator(task_id="upload", poll_interval=0.05, durable=False, **arguments)
-        ti = SimpleNamespace(xcom_push=lambda key, value: None)
+        pushed = {} if pushed is None else pushed
+        ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
         return operator.execute({"ti": ti, "run_id": "run"})
 
     return upload
+
+
+def test_only_an_upload_that_succeeds_without_rows_pushes_an_empty_list(sandbox, upload):
+    pushed = {}
+    for arguments in (
+        {"data": [], "on_no_rows": "fail"},
+        {"data": [{"thirdPartyId": "a/b", "tier": "gold"}]},
+        {"data": [{"thirdPartyId": "U1", "profile.tier": "gold"}]},
+    ):
+        with pytest.raises(AirflowFailException):
+            upload(pushed=pushed, **arguments)
+        assert "batches" not in pushed
+    upload(pushed=pushed, data=[])
+    assert pushed["batches"] == []
+    upload(pushed=pushed)
+    assert [batch["batch_id"] for batch in pushed["batches"]] == [batch.batch_id for batch in sandbox.batches]
 
 
 def test_both_profiles_get_the_row_from_files_of_their_own(sandbox, upload, caplog):
