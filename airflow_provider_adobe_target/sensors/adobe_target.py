@@ -240,8 +240,10 @@ def _batches(value: Any) -> Iterator[Batch]:
     elif isinstance(value, Mapping):
         if "batches" in value:
             yield from _batches(value["batches"])
-        else:
+        elif "status_url" in value:
             yield Batch.from_dict(value)
+        else:
+            raise ProfileDataError("batches has a dict without batches or status_url. Pass upload.output.")
     elif isinstance(value, Iterable):
         for item in value:
             yield from _batches(item)

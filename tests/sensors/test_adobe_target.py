@@ -26,6 +26,12 @@ def test_text_that_is_no_status_url_names_the_argument(batches):
         BatchStatusSensor(task_id="landed", batches=batches, deferrable=False).execute({})
 
 
+@pytest.mark.parametrize("batches", [{"rows": 1}, [{"batch_id": "acme-1-1"}], "{'rows_sent': 7}"])
+def test_a_dict_that_is_no_report_names_the_argument(batches):
+    with pytest.raises(AirflowFailException, match="batches has a dict without batches or status_url"):
+        BatchStatusSensor(task_id="landed", batches=batches, deferrable=False).execute({})
+
+
 def test_batches_without_its_name_is_named():
     with pytest.raises(TypeError, match="batches must be a keyword argument"):
         BatchStatusSensor(URL)
