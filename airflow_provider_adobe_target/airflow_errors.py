@@ -18,7 +18,10 @@ from airflow_provider_adobe_target.version_compat import (
     AirflowSkipException,
 )
 
-_NO_FILESYSTEM = "No filesystem registered for scheme "  # Airflow 2.11, if the provider is not installed
+_NO_FILESYSTEM = (
+    "No filesystem registered for scheme ",  # Airflow 2.11, if the provider is not installed
+    "Unsupported filesystem: ",  # Airflow 3, from universal-pathlib
+)
 _REQUIREMENTS = {  # what to install for a package or scheme that an error names
     "s3fs": "airflow-provider-adobe-target[s3]",
     "providers.amazon": "airflow-provider-adobe-target[s3]",
@@ -69,4 +72,7 @@ def _missing_package(error: ImportError | ValueError) -> str | None:
     for word, requirement in _REQUIREMENTS.items():
         if word in text:
             return f"A package is missing: pip install {requirement!r} ({word})"
-    return None
+    if isinstance(error, ValueError):
+        return f"{error}. Correct the scheme of the path, or install the Airflow provider of this storage."
+    is_hint = error.name is None  # raised by a library, such as fsspec, to say what to install
+    return f"A package is missing: {error}" if is_hint else None

@@ -73,6 +73,25 @@ def test_what_to_install_is_in_the_message(error, requirement):
     assert f"pip install '{requirement}'" in str(caught.value)
 
 
+@pytest.mark.parametrize("argument", ["path", "rejects_path"])
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("warehouse://b/x", "warehouse.*Correct the scheme of the path"),
+        ("sftp://b/x", "A package is missing: .*paramiko|scheme sftp"),  # Airflow 2.11 needs the provider first
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_no_reason_to_retry(connect, monkeypatch, argument, folder, message):
+    monkeypatch.setitem(sys.modules, "fsspec.implementations.sftp", None)
+    with Sandbox() as sandbox:
+        connect(host=sandbox.url)
+        rows = {"data": [{"thirdPartyId": None, "tier": "a"}, {"thirdPartyId": "1", "tier": "a"}]}
+        arguments = {"path": f"{folder}/a.csv"} if argument == "path" else {**rows, argument: folder}
+        operator = BulkProfileUpdateOperator(task_id="upload", dry_run=True, **arguments)
+        with pytest.raises(AirflowFailException, match=message):
+            operator.execute({"ti": _TaskInstance()})
+
+
 def test_an_import_error_of_something_else_is_passed_on():
     with pytest.raises(ModuleNotFoundError, match="warehouse_driver"), translate_errors():
         import warehouse_driver  # noqa: F401
