@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_adobe_target.profiles.upload_plan import minutes_at
+
 REASONS = ("new", "changed", "refreshed", "forced")
 
 
@@ -64,7 +66,7 @@ def markdown(
     rejected_by_reason: Mapping[str, int],
     files: int,
     size: int,
-    calls_per_minute: float,
+    calls_per_minute: int,
 ) -> str:
     """Return the plan as Markdown. It contains counts and names of attributes, never an id or a value.
 
@@ -96,10 +98,10 @@ def markdown(
         lines.append(f"`{name}` is also written by {', '.join(tasks)}.")
     if counts.values_not_cleared:
         lines.append(f"{counts.values_not_cleared:,} values are null, and Adobe Target keeps them (see null_values).")
-    # One call sends a file, and at least one reads its status.
-    minutes = 2 * files / calls_per_minute
-    duration = f"at least {minutes:.1f} minutes at {calls_per_minute:g} calls per minute"
-    lines.append(f"{files:,} files, {size:,} bytes, {duration}.")
+    minutes = minutes_at(2 * files, calls_per_minute)  # one call sends a file, and at least one reads its status
+    lines.append(
+        f"Files: {files:,}. Bytes: {size:,}. Minimum duration: {minutes:g} min at {calls_per_minute} calls per minute."
+    )
     return "\n".join(lines)
 
 

@@ -99,7 +99,7 @@ class BatchSender:
         batch = self._checkpoint.accept(number, batch)
         so_far = [*self.batches, batch]
         log.info(
-            "Batch %s accepted with %s rows; so far %s files, %s rows, %s bytes in %.0f s",
+            "Batch %s accepted with %s rows (file %s); so far %s rows and %s bytes in %.0f s",
             batch.batch_id,
             f"{file.rows:,}",
             len(so_far),

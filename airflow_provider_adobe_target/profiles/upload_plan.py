@@ -48,8 +48,8 @@ class UploadPlan:
     def to_markdown(self) -> str:
         """Return the plan as Markdown."""
         lines = [
-            f"{self.rows:,} rows in {self.files:,} files of {self.bytes:,} bytes together, "
-            f"{self.minutes:g} minutes at least.",
+            f"Rows: {self.rows:,}. Files: {self.files:,}. Bytes: {self.bytes:,}. "
+            f"Minimum duration: {self.minutes:g} min.",
             "",
             "| Attribute | Type | Filled | Distinct (about) | Longest | Sent before |",
             "|---|---|---:|---:|---:|---|",

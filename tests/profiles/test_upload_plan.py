@@ -67,7 +67,7 @@ def test_the_plan_has_which_attributes_were_sent_before(tmp_path):
 def test_markdown_has_a_row_for_each_attribute_and_no_value(tmp_path):
     plan, _ = plan_of([{"thirdPartyId": "U1", "address": {"city": "Secretville"}, "tier": "gold"}], tmp_path)
     text = plan.to_markdown()
-    assert text.startswith("1 rows in 1 files of ")
+    assert text.startswith("Rows: 1. Files: 1. Bytes: ")
     assert "| address.city | string | 100.0 % | 1 | 11 | unknown |" in text
     assert not any(word in text for word in ("Secretville", "gold", "U1"))
 
