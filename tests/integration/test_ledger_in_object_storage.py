@@ -42,8 +42,8 @@ def bucket(tmp_path_factory):
 def account(bucket, monkeypatch, request):
     extra = {"region_name": "us-east-1", "endpoint_url": bucket.meta.client.meta.endpoint_url}
     connection = {"conn_type": "aws", "login": "loader", "password": "of-the-tests", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
-    return Account(f"s3://lake@lake/{request.node.name}")
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER_LAKE", json.dumps(connection))
+    return Account(f"s3://ledger_lake@lake/{request.node.name}")
 
 
 def table_of(account):
