@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import uuid
@@ -114,17 +115,19 @@ class Location:
         """Remove a file beside the table, if it exists."""
         if self.is_local:
             Path(self.uri, name).unlink(missing_ok=True)
-        elif self._files.exists(f"{self._root}/{name}"):
-            self._files.rm(f"{self._root}/{name}")
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm(f"{self._root}/{name}")
 
     def remove(self, folder: str) -> None:
-        """Remove a folder beside the table, with its files."""
+        """Remove a folder beside the table, with its files. Another run may do the same at the same time."""
         if self.is_local:
             import shutil
 
             shutil.rmtree(Path(self.uri, folder), ignore_errors=True)
-        elif self._files.exists(f"{self._root}/{folder}"):
-            self._files.rm(f"{self._root}/{folder}", recursive=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm(f"{self._root}/{folder}", recursive=True)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file atomically."""

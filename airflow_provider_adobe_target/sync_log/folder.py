@@ -93,7 +93,7 @@ class FolderLog:
                 moved.append(path)
         if len(moved) < _FEWEST_FILES:
             return
-        name = f"{_COMPACTED}{utc_now():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}.json"
+        name = f"{_COMPACTED}{utc_now():%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.json"
         self._files.write(f"{month}/{name}", "".join(lines))
         now = self._list(month)
         for path in moved:
