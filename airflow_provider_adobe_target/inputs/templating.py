@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -217,3 +219,18 @@ def hidden(name: str, value: Any) -> Any:
         return hidden_rows(value)
     is_hidden = name in ("profile_id", "attributes") and value is not None and not isinstance(value, ResolveMixin)
     return HiddenTemplate(value) if is_hidden else value
+
+
+def parse_rendered(name: str, text: str, remedy: str) -> Any:
+    """Return the value of a list or dict that Jinja rendered as text.
+
+    :param name: Name of the argument, for the error.
+    :param remedy: What to pass instead.
+    :raises ProfileDataError: If the text is neither JSON nor a Python literal.
+    """
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError):
+            continue
+    raise ProfileDataError(f"{name} is text that is neither JSON nor a Python literal. {remedy}")

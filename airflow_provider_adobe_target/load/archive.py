@@ -16,10 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import os
 import shutil
-import tempfile
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,10 +26,11 @@ from airflow_provider_adobe_target.client.batch import Batch, BatchStatus
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.exceptions import AdobeTargetError, ProfileDataError
 from airflow_provider_adobe_target.load.output_files import task_folder
+from airflow_provider_adobe_target.load.private_file import is_local, new_private_file
 from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow_provider_adobe_target.profiles.batch_files import BatchFile
 
@@ -164,8 +162,8 @@ class ManifestFile:
 
     def _write(self, manifest: Manifest) -> None:
         content = manifest.to_json().encode()
-        if _is_local(self.path):
-            with _new_file(Path(self.path.path)) as stream:
+        if is_local(self.path):
+            with new_private_file(Path(self.path.path)) as stream:
                 stream.write(content)
         else:
             self.path.fs.pipe_file(self.path.path, content)  # object storage writes objects atomically
@@ -207,7 +205,7 @@ class UploadArchive:
         if known is not None:
             known.update(batch, self._task)
             return
-        if _is_local(self.folder):
+        if is_local(self.folder):
             Path(self.folder.path).mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -291,14 +289,10 @@ def _id_type_of(file: Path) -> str:
     return header.removeprefix(b"batch=").partition(b",")[0].strip().decode("ascii")
 
 
-def _is_local(path: Any) -> bool:
-    return path.protocol in ("", "file")
-
-
 def _write_compressed(source: Path, path: Any) -> None:
     """Compress a local file to a path, atomically."""
-    if _is_local(path):
-        with _new_file(Path(path.path)) as stream:
+    if is_local(path):
+        with new_private_file(Path(path.path)) as stream:
             _compress(source, stream)
         return
     compressed = source.with_suffix(".gz")  # in the private folder of the upload
@@ -316,18 +310,3 @@ def _compress(source: Path, stream: IO[bytes]) -> None:
         gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=stream, mtime=0) as compressed,
     ):
         shutil.copyfileobj(body, compressed, 1024 * 1024)
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file with mode 0600, which appears under its name when it is complete and on disk."""
-    # mkstemp: a new name for each process, mode 0600, and it does not follow symbolic links.
-    descriptor, new = tempfile.mkstemp(prefix=".archive-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(new, path)
-    finally:
-        Path(new).unlink(missing_ok=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.load.checkpoint import Entries, Store
+from airflow_provider_adobe_target.load.private_file import is_local, new_private_file
 from airflow_provider_adobe_target.version_compat import ObjectStoragePath
 
 if TYPE_CHECKING:
@@ -119,20 +119,11 @@ class CheckpointFile:
         """
         content = json.dumps({"owner": self._owner, "files": entries}, indent=1)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.protocol not in ("", "file"):
+        if is_local(self._path):
+            with new_private_file(Path(self._path.path), move) as stream:
+                stream.write(content.encode())
+        else:
             self._path.write_text(content)  # object storage writes objects atomically
-            return
-        file = Path(self._path.path)
-        # mkstemp: a new name for each process, mode 0600, and it does not follow symbolic links.
-        descriptor, new = tempfile.mkstemp(prefix=".checkpoint-", dir=file.parent)
-        try:
-            with os.fdopen(descriptor, "w") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            move(new, file)
-        finally:
-            Path(new).unlink(missing_ok=True)
 
 
 def checkpoint_store(context: Context, checkpoint_path: str | None) -> Store | None:

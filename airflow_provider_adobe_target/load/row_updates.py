@@ -237,7 +237,7 @@ class RowUpdates:
         if if_not_found == "wait" and reasons[NOT_FOUND]:
             raise BatchTimeoutError(
                 f"Adobe Target still had no profile for {reasons[NOT_FOUND]:,} rows at the timeout; {sent} were sent. "
-                f"They are among the rejected rows as {NOT_FOUND!r}, which are kept where rejects_path is set."
+                f"They are among the rejected rows as {NOT_FOUND!r}, which are written if rejects_path is set."
             )
         if reasons[NOT_FOUND] and not self._pipeline.rows_sent:
             log.warning(

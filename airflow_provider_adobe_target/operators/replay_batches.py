@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -15,6 +13,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments, to_seconds
 from airflow_provider_adobe_target.inputs.file_paths import path_texts
+from airflow_provider_adobe_target.inputs.templating import parse_rendered
 from airflow_provider_adobe_target.operators.batch_upload import BatchUploadOperator
 from airflow_provider_adobe_target.version_compat import conf
 
@@ -226,7 +225,7 @@ def _ids_of(value: Any) -> Iterable[str]:
     if isinstance(value, str):
         text = value.strip()
         if text.startswith(("[", "{")):  # a list or a report, rendered by Jinja
-            yield from _ids_of(_parsed(text))
+            yield from _ids_of(parse_rendered("batches", text, "Pass batch ids."))
         else:
             yield from filter(None, map(str.strip, text.split(",")))
     elif isinstance(value, Mapping) and "batches" in value:
@@ -241,12 +240,3 @@ def _ids_of(value: Any) -> Iterable[str]:
             yield from _ids_of(item)
     else:
         raise ProfileDataError(f"batches is {type(value).__name__}. Pass batch ids, a report, or its batches.")
-
-
-def _parsed(text: str) -> Any:
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError):
-            continue
-    raise ProfileDataError("batches is text that is neither JSON nor a Python literal. Pass batch ids.")

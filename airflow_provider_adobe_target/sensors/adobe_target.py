@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -21,6 +19,7 @@ from airflow_provider_adobe_target.execution_timeout import (
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
 from airflow_provider_adobe_target.inputs.arguments import check_arguments
+from airflow_provider_adobe_target.inputs.templating import parse_rendered
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument
 from airflow_provider_adobe_target.operators.observers import update_asset_events
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -232,7 +231,7 @@ def _batches(value: Any) -> Iterator[Batch]:
     elif isinstance(value, str):
         text = value.strip()
         if text.startswith(("[", "{")):  # a list or a report, rendered by Jinja
-            yield from _batches(_parsed(text))
+            yield from _batches(parse_rendered("batches", text, "Pass upload.output."))
         elif text.lower().startswith(("http://", "https://")):
             yield Batch.from_status_url(text)
         else:
@@ -256,19 +255,10 @@ def _batches(value: Any) -> Iterator[Batch]:
 def _reports(value: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the reports in a value that :func:`read_batches` accepts."""
     if isinstance(value, str):
-        value = _parsed(value) if value.strip().startswith(("[", "{")) else ()
+        value = parse_rendered("batches", value, "Pass upload.output.") if value.strip().startswith(("[", "{")) else ()
     if isinstance(value, Mapping):
         if value.get("batches") is not None:
             yield value
     elif isinstance(value, Iterable) and not isinstance(value, Batch):
         for item in value:
             yield from _reports(item)
-
-
-def _parsed(text: str) -> Any:
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError):
-            continue
-    raise ProfileDataError("batches is text that is neither JSON nor a Python literal. Pass upload.output.")

@@ -86,6 +86,7 @@ def test_four_processes_on_two_machines_are_never_refused_even_if_one_is_killed(
             while len(sandbox.calls) < 60:
                 time.sleep(0.01)
             processes[0].send_signal(signal.SIGKILL)
+            before = len(sandbox.calls)
             codes = [process.wait(120) for process in processes]
         finally:
             for process in processes:
@@ -93,4 +94,4 @@ def test_four_processes_on_two_machines_are_never_refused_even_if_one_is_killed(
                 process.wait()
         assert codes == [-signal.SIGKILL, 0, 0, 0]
         assert Counter(call.status for call in sandbox.calls) == {200: len(sandbox.calls)}
-        assert len(sandbox.calls) > 60  # the other processes continue
+        assert len(sandbox.calls) > before + 30  # the other processes continue
