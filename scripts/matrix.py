@@ -34,7 +34,7 @@ PARTS = {
         *("triggers", "ui"),
         *("test_argument_checks.py", "test_connection_form.py", "test_get_provider_info.py"),
     ],
-    "processes": ["matrix/test_processes.py"],
+    "processes": ["matrix/test_processes.py", "matrix/test_redis_processes.py"],
     "celery": ["matrix/test_celery.py"],
     "snowflake": ["matrix/test_snowflake.py"],
     "bigquery": ["matrix/test_bigquery.py"],
