@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_adobe_target.client.endpoints.delivery import Link, Person, RampUpLimiter
+from airflow_provider_adobe_target.client.endpoints.delivery import Link, Person, RampUpLimiter, cluster_url
 from airflow_provider_adobe_target.concurrency.keyed_workers import run_keyed
 from airflow_provider_adobe_target.concurrency.worker_pool import CancellableClock
 from airflow_provider_adobe_target.exceptions import PersonRefusedError
@@ -83,6 +83,8 @@ def link_rows(
 class PersonWorker:
     """Link identities sequentially. Each call for a person uses the edge host of the person's previous response.
 
+    A row that names its session uses that session, and the edge cluster that it names.
+
     :param session: Session of the worker thread.
     :param mbox: Name of an mbox that no activity uses.
     :param is_apart: Whether each call has its own session.
@@ -113,9 +115,13 @@ class PersonWorker:
             ecid=identity.ids.get("ECID"),
             customer_ids=identity.customer_ids,
             attributes=identity.attributes,
+            session_id=identity.session_id,
         )
+        cluster = cluster_url(self._session.settings, identity.edge_cluster)
+        if identity.session_id is not None:  # no other row of the task is in this session
+            return self._session.link_person(person, mbox=self._mbox, edge_url=cluster)
         self.repeated += person.key in self._edge_urls
-        edge_url = self._edge_urls.pop(person.key, None)
+        edge_url = self._edge_urls.pop(person.key, None) or cluster
         link = self._session.link_person(person, mbox=self._mbox, edge_url=edge_url)
         self._edge_urls[person.key] = link.edge_url
         if len(self._edge_urls) > _REMEMBERED_PEOPLE:

@@ -50,6 +50,10 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
         have an ECID, and no ``thirdPartyId``.
     :param attributes: Columns to send, or ``{column: parameter name}``. A row may have at most 50 values, of at most
         256 characters each. Default: none.
+    :param session_id_column: Column with the session id of the visit, if the links must be made in the visitor's own
+        session. Each session id may occur once. A row without one has a session of its own.
+    :param edge_cluster_column: Column with the number of the edge cluster of the visit (the digits of the location
+        hint), which receives the first call. Default: the client host.
     :param attribute_case: ``lower`` sends attribute names in lower case, for databases that fold names to upper case.
         Parameter names in ``attributes`` are not changed.
     :param adobe_target_conn_id: ID of the connection, of type ``adobe_target`` (templated).
@@ -96,6 +100,8 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
         id_columns: Mapping[str, str] | None = None,
         customer_id_columns: Mapping[str, str] | None = None,
         attributes: Sequence[str] | Mapping[str, str] | None = None,
+        session_id_column: str | None = None,
+        edge_cluster_column: str | None = None,
         attribute_case: Literal["keep", "lower"] = "keep",
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         mbox: str = "warehouse-link",
@@ -127,6 +133,8 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
         self.id_columns = id_columns
         self.customer_id_columns = customer_id_columns
         self.attributes = attributes
+        self.session_id_column = session_id_column
+        self.edge_cluster_column = edge_cluster_column
         self.attribute_case = attribute_case
         self.adobe_target_conn_id = adobe_target_conn_id
         self.mbox = mbox
@@ -210,6 +218,8 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
             self.skip_invalid_records,
             self.max_invalid_pct,
             self.attribute_case,
+            self.session_id_column,
+            self.edge_cluster_column,
         )
 
     def _check_arguments(self) -> None:

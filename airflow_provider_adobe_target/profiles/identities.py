@@ -34,6 +34,7 @@ from airflow_provider_adobe_target.profiles.validation import (
 )
 from airflow_provider_adobe_target.profiles.values.text_column import marks, nulled
 from airflow_provider_adobe_target.profiles.values.to_text import to_text
+from airflow_provider_adobe_target.profiles.visits import VISIT_CHECKS, visit_columns
 from airflow_provider_adobe_target.spill import SpillFile
 
 THIRD_PARTY_ID, PC_ID, ECID = "thirdPartyId", "pcId", "ECID"
@@ -59,6 +60,8 @@ class IdentityOptions:
     skip_invalid_records: bool = True
     max_invalid_pct: float | None = None
     attribute_case: AttributeCase = "keep"
+    session_id_column: str | None = None
+    edge_cluster_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,16 @@ class Identity:
     :param ids: Ids by type: ``thirdPartyId``, ``pcId`` and ``ECID``. Types without an id are omitted.
     :param customer_ids: Customer ids by integration code.
     :param attributes: Attribute names and texts.
+    :param session_id: Session of the visit, if the row names one.
+    :param edge_cluster: Digits of the edge cluster of the visit, if the row names one.
     """
 
     row: pa.RecordBatch = field(repr=False)
     ids: Mapping[str, str] = field(repr=False)
     customer_ids: Mapping[str, str] = field(repr=False)
     attributes: Mapping[str, str] = field(repr=False)
+    session_id: str | None = field(default=None, repr=False)
+    edge_cluster: str | None = None
 
     @property
     def person(self) -> str:
@@ -117,6 +124,7 @@ class IdentityPipeline:
         self._lock = threading.Lock()
         self._customer_columns: dict[str, str] = {}
         self._columns: dict[str, str] = {}  # column name to id type, or to integration code
+        self._visit_columns: dict[str, str] = {}  # "session_id" and "edge_cluster" to column name
         self._attributes: tuple[Attribute, ...] = ()
         self._mapped_schema: pa.Schema | None = None
         _check_codes(options.customer_id_columns)
@@ -172,6 +180,10 @@ class IdentityPipeline:
 
     def _rows_to_link(self) -> Iterator[pa.RecordBatch]:
         good = first_of_each_id(self._good_rows(), self._folder, self._reject_duplicates)
+        if self._options.session_id_column:
+            folder = self._folder / "sessions"
+            folder.mkdir()
+            good = first_of_each_id(self._by_session(good), folder, self._reject_repeated_sessions)
         if self._options.skip_invalid_records and self._options.max_invalid_pct is None:
             return good
         checked = SpillFile(self._folder / "checked")
@@ -189,7 +201,12 @@ class IdentityPipeline:
             return
         customer_columns = _found(schema, self._options.customer_id_columns)
         self._customer_columns = customer_columns
+        self._visit_columns = visit_columns(schema, self._options.session_id_column, self._options.edge_cluster_column)
         self._columns = {**_id_columns(schema, self._options.id_columns, customer_columns), **customer_columns}
+        if both := set(self._visit_columns.values()) & set(self._columns):
+            raise ProfileDataError(
+                f"Column {min(both)!r} has ids, and is in session_id_column or edge_cluster_column. Remove it there."
+            )
         if customer_columns and ECID not in self._columns.values():
             raise ProfileDataError(
                 "customer_id_columns needs a column of ECIDs: Adobe Target accepts customer ids only with an ECID. "
@@ -210,9 +227,14 @@ class IdentityPipeline:
         """Yield the valid rows as text.
 
         Columns: ``row_number``, ``id.`` and the name of each id column, ``profile.`` and the name of each attribute,
-        and ``id``, the concatenation of all ids, which is the key for deduplication.
+        ``visit.session_id`` and ``visit.edge_cluster`` if they were given, and ``id``, the concatenation of all ids,
+        which is the key for deduplication.
         """
-        columns = {*self._columns, *(attribute.path[0] for attribute in self._attributes)}
+        columns = {
+            *self._columns,
+            *(attribute.path[0] for attribute in self._attributes),
+            *self._visit_columns.values(),
+        }
         for batch in self._rows.record_batches(columns if self._mapped_schema else None):
             if len(batch):
                 self._map(batch.schema, complete=False)
@@ -228,6 +250,10 @@ class IdentityPipeline:
             values[f"profile.{attribute.name}"] = check_values(
                 text, attribute.column, MAX_VALUE_CHARACTERS, None, verdicts, self._warnings
             )
+        visit = {
+            f"visit.{kind}": VISIT_CHECKS[kind](batch.column(column), column, verdicts)
+            for kind, column in self._visit_columns.items()
+        }
         self._check_together(ids, verdicts)
         if len(values) > MAX_ATTRIBUTES:
             given = np.sum([marks(text.is_valid()) for text in values.values()], axis=0)
@@ -235,8 +261,8 @@ class IdentityPipeline:
         joined = pc.binary_join_element_wise(*ids.values(), _SEPARATOR, null_handling="replace", null_replacement="")
         numbers = pa.array(np.arange(self.rows_read, self.rows_read + len(batch)))
         self.rows_read += len(batch)
-        names = ["row_number", *(f"id.{column}" for column in ids), *values, "id"]
-        rows = pa.record_batch([numbers, *ids.values(), *values.values(), joined], names)
+        names = ["row_number", *(f"id.{column}" for column in ids), *values, *visit, "id"]
+        rows = pa.record_batch([numbers, *ids.values(), *values.values(), *visit.values(), joined], names)
         return self._without_invalid_rows(rows, verdicts)
 
     def _ids(self, values: pa.Array, column: str, verdicts: Verdicts) -> pa.StringArray:
@@ -295,8 +321,21 @@ class IdentityPipeline:
     def _reject_duplicates(self, rows: pa.RecordBatch) -> None:
         self._reject(rows, ["duplicate_id"] * len(rows), ["an earlier row has the same ids"] * len(rows))
 
+    def _by_session(self, rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Set ``id`` to a row's session id. A row without one gets a unique value."""
+        for batch in rows:
+            own = pc.binary_join_element_wise("row_number", batch.column("row_number").cast(pa.string()), _SEPARATOR)
+            yield batch.set_column(batch.num_columns - 1, "id", pc.coalesce(batch.column("visit.session_id"), own))
+
+    def _reject_repeated_sessions(self, rows: pa.RecordBatch) -> None:
+        self._reject(rows, ["duplicate_session_id"] * len(rows), ["an earlier row has the same session"] * len(rows))
+
     def _reject(self, rows: pa.RecordBatch, reasons: list[str], details: list[str]) -> None:
-        columns = [*self._columns, *(attribute.column for attribute in self._attributes)]
+        columns = [
+            *self._columns,
+            *(attribute.column for attribute in self._attributes),
+            *self._visit_columns.values(),
+        ]
         with self._lock:
             self.rejects.add(columns, rows.select(rows.schema.names[:-1]), reasons, details)
 
@@ -309,6 +348,8 @@ class IdentityPipeline:
             yield Identity(
                 batch.slice(number, 1),
                 *({name: row[key] for key, name in keys if row[key] is not None} for keys in (plain, coded, named)),
+                row.get("visit.session_id"),
+                row.get("visit.edge_cluster"),
             )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import random
+import socket
 import sqlite3
+import threading
 import time
 from collections import Counter, defaultdict
 from types import SimpleNamespace
@@ -396,3 +398,64 @@ def test_columns_are_found_in_any_letter_case(link, sandbox):
 def test_customer_ids_are_found_in_any_letter_case(link):
     rows = [{"ECID": "12345678901234567890123456789012345678", "CRM_ID": "C1"}]
     assert link(rows, customer_id_columns={"crm_id": "crm"})["rows_linked"] == 1
+
+
+# The session and the edge cluster of a visit
+
+
+def test_rows_are_linked_in_the_session_of_their_visit(sandbox, link):
+    rows = [
+        {"thirdPartyId": "U1", "ECID": "41", "session": "visit#1", "cluster": 28},
+        {"thirdPartyId": "U1", "ECID": "42", "session": None, "cluster": None},
+        {"thirdPartyId": "U2", "ECID": "43", "session": "visit#1", "cluster": 28},
+        {"thirdPartyId": "U3", "ECID": "44", "session": "visit/3", "cluster": 28},
+        {"thirdPartyId": "U4", "ECID": "45", "session": "visit#4", "cluster": "edge.example.com"},
+    ]
+    report = link(rows, session_id_column="session", edge_cluster_column="cluster")
+    assert report["rejected_by_reason"] == {
+        "duplicate_session_id": 1,
+        "invalid_session_id": 1,
+        "invalid_edge_cluster": 1,
+    }
+    first, second = deliveries(sandbox)
+    assert (session(first), json.loads(first.body)["id"]["marketingCloudVisitorId"]) == ("visit#1", "41")
+    assert len(session(second)) == 32
+    assert sandbox.profile("U1") == {}
+    assert [sandbox.profile(name) for name in ("U2", "U3", "U4")] == [None, None, None]
+
+
+def test_sessions_of_visits_never_hold_two_people(sandbox, link):
+    rows = [{"thirdPartyId": f"U{number}", "s": f"s{number // 2}"} for number in range(200)]
+    report = link(rows, session_id_column="s", max_concurrent_calls=20)
+    assert (report["rows_linked"], report["rejected_by_reason"]) == (100, {"duplicate_session_id": 100})
+    assert {session(call) for call in deliveries(sandbox)} == {f"s{number}" for number in range(100)}
+    assert warnings(sandbox) == []
+
+
+def test_the_first_call_goes_to_the_edge_cluster_and_the_next_to_the_client_host(sandbox, link, monkeypatch):
+    """A proxy that allows the client host only records the hosts."""
+    hosts = []
+
+    def serve(listener):
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                hosts.append(connection.recv(4096).split()[1].decode())
+                status = b"403 Forbidden" if hosts[-1].startswith("mboxedge") else b"407 Proxy Authentication Required"
+                connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        connection = {"conn_type": "adobe_target", "login": "acme", "extra": {"proxies": {"https": proxy}}}
+        monkeypatch.setenv("AIRFLOW_CONN_ADOBE_TARGET_DEFAULT", json.dumps(connection))
+        with pytest.raises((AirflowFailException, AdobeTargetUnavailableError)):
+            link([{"thirdPartyId": "U1", "cluster": 28}], edge_cluster_column="cluster")
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    assert hosts[:2] == ["mboxedge28.tt.omtrdc.net:443", "acme.tt.omtrdc.net:443"]
+    assert set(hosts[1:]) == {"acme.tt.omtrdc.net:443"}

@@ -169,3 +169,62 @@ def test_no_id_is_twice_in_a_round_and_every_row_is_in_one(tmp_path, batch_rows,
         assert len(told) == len(set(told))
     together = [identity.together for identities in rounds for identity in identities]
     assert len(together) == len(set(together)) == len(ROWS_OF_SEVERAL_BROWSERS)
+
+
+# The session and the edge cluster of a visit
+
+
+def test_rows_may_name_session_and_edge_cluster_of_their_visit(read):
+    rows = [
+        {"thirdPartyId": "U1", "session": "10abf630#1555632114", "cluster": 35},
+        {"thirdPartyId": "U2", "session": None, "cluster": "007"},
+        {"thirdPartyId": "U3", "session": "", "cluster": None},
+    ]
+    run, identities = read(rows, session_id_column="SESSION", edge_cluster_column="cluster")
+    assert [(identity.session_id, identity.edge_cluster) for identity in identities] == [
+        ("10abf630#1555632114", "35"),
+        (None, "007"),
+        (None, None),
+    ]
+    assert run.rows_rejected == 0
+    assert "10abf630" not in repr(identities)
+
+
+@pytest.mark.parametrize("session", ["a b", "a?b", "a{b", "a}b", "a/b", "a" * 129, "ä", "a\n", b"a"])
+def test_a_session_id_that_adobe_does_not_allow_is_rejected(read, session):
+    run, [identity] = read(
+        [{"thirdPartyId": "U1", "s": session}, {"thirdPartyId": "U2", "s": None}], session_id_column="s"
+    )
+    assert identity.ids == {"thirdPartyId": "U2"}
+    [reject] = rejects(run)
+    assert (reject["thirdPartyId"], reject["reject_reason"]) == ("U1", "invalid_session_id")
+    assert "s" in reject
+
+
+@pytest.mark.parametrize("cluster", ["evil.example.com", "28.example", "28_0", "-1", "2 8", "1234", "٣", "28\n"])
+def test_an_edge_cluster_has_digits_only(read, cluster):
+    run, identities = read([{"thirdPartyId": "U1", "c": cluster}], edge_cluster_column="c")
+    assert [row["reject_reason"] for row in rejects(run)] == ["invalid_edge_cluster"]
+    assert identities == []
+
+
+def test_a_session_belongs_to_the_first_of_its_rows(read):
+    rows = [{"thirdPartyId": f"U{number}", "s": f"s{number % 3}"} for number in range(5)]
+    run, identities = read(rows, session_id_column="s")
+    assert [identity.ids["thirdPartyId"] for identity in identities] == ["U0", "U1", "U2"]
+    assert run.rejects.by_reason == {"duplicate_session_id": 2}
+    assert [(row["thirdPartyId"], row["s"]) for row in rejects(run)] == [("U3", "s0"), ("U4", "s1")]
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"session_id_column": "none"}, "session_id_column"),
+        ({"edge_cluster_column": "none"}, "edge_cluster_column"),
+        ({"session_id_column": "s", "edge_cluster_column": "s"}, "different columns"),
+        ({"session_id_column": "thirdPartyId"}, "'thirdPartyId' has ids"),
+    ],
+)
+def test_a_column_of_a_visit_must_be_one_and_no_id(read, rules, words):
+    with pytest.raises(ProfileDataError, match=words):
+        read([{"thirdPartyId": "U1", "s": "1"}], **rules)

@@ -25,6 +25,7 @@ from airflow_provider_adobe_target.client.retry_policy import (
     attempt_from_failure,
     attempt_from_response,
 )
+from airflow_provider_adobe_target.client.settings_fields import TARGET_DOMAIN
 from airflow_provider_adobe_target.exceptions import (
     AdobeTargetUnavailableError,
     PersonRefusedError,
@@ -60,6 +61,7 @@ class Person:
     :param ecid: Experience Cloud id of a browser.
     :param customer_ids: Authenticated ids by integration code (alias of a data source). Requires :attr:`ecid`.
     :param attributes: Values by name, without ``profile.``. At most 50, with at most 256 characters each.
+    :param session_id: Session of the person's visit. Default: one that is derived from :attr:`key`.
     """
 
     key: str = field(repr=False)
@@ -68,6 +70,7 @@ class Person:
     ecid: str | None = field(default=None, repr=False)
     customer_ids: Mapping[str, str] = field(default_factory=dict, repr=False)
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session_id: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,25 @@ class _RampUpPermit:
 
 
 def session_id(settings: TargetSettings, person: Person) -> str:
-    """Return the session id of a person (32 hex digits). It is the same in each attempt, task and run.
+    """Return the session id of a person. If none is given, 32 hex digits, the same in each attempt, task and run.
 
     Adobe's Delivery API reference: two sessions for one id within 30 minutes cause inconsistent changes, and one
     session for several people causes unpredictable ones.
     """
-    return uuid.uuid5(_SESSIONS, f"{settings.client_code} {person.key}").hex
+    return person.session_id or uuid.uuid5(_SESSIONS, f"{settings.client_code} {person.key}").hex
+
+
+def cluster_url(settings: TargetSettings, edge_cluster: str | None) -> str | None:
+    """Return the URL of an edge cluster, or None for the base URL.
+
+    With another host in the connection (a proxy, a CNAME, the sandbox), the base URL is used: ids must not be sent to
+    a host that the connection replaces.
+
+    :param edge_cluster: Digits of the cluster.
+    """
+    if edge_cluster is None or not settings.base_host.endswith(TARGET_DOMAIN):
+        return None
+    return f"https://mboxedge{edge_cluster}{TARGET_DOMAIN}"
 
 
 def link_person(context: CallContext, person: Person, *, mbox: str, edge_url: str | None = None) -> Flow[Link]:
@@ -154,7 +170,7 @@ def link_person(context: CallContext, person: Person, *, mbox: str, edge_url: st
     :param context: Settings, rate limiter of Delivery calls, and clock.
     :param person: Ids and attributes of the person.
     :param mbox: Name of an mbox that no activity uses.
-    :param edge_url: Edge URL from the response to the person's last call, if any.
+    :param edge_url: Edge URL from the response to the person's last call, or of an edge cluster, if any.
     :return: Result of the call.
     :raises PersonRefusedError: If Target refuses the data of this person.
     :raises TargetRefusedError: If Target refuses the call for a reason that applies to all persons.
@@ -191,7 +207,7 @@ def link_person(context: CallContext, person: Person, *, mbox: str, edge_url: st
 
 def delivery_request(settings: TargetSettings, person: Person, mbox: str, edge_url: str | None = None) -> Request:
     """Return the request with all known ids of a person. The Delivery API uses no token, so none is sent."""
-    query = f"client={quote(settings.client_code)}&sessionId={session_id(settings, person)}"
+    query = f"client={quote(settings.client_code)}&sessionId={quote(session_id(settings, person), safe='')}"
     headers = {
         "Accept": "application/json, */*;q=0.1",
         "Accept-Encoding": "identity",

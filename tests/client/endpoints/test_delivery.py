@@ -11,10 +11,12 @@ from airflow_provider_adobe_target.client.endpoints.delivery import (
     Link,
     Person,
     RampUpLimiter,
+    cluster_url,
     delivery_request,
     link_person,
     session_id,
 )
+from airflow_provider_adobe_target.client.settings import TargetSettings
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, PersonRefusedError, TargetRefusedError
 
 PERSON = Person(
@@ -71,6 +73,24 @@ def test_the_property_token_of_the_connection_is_sent(server, link):
     answer(server)
     link(property_token="prop-1")
     assert json.loads(server.requests[0].body)["property"] == {"token": "prop-1"}
+
+
+def test_a_given_session_id_is_sent_percent_encoded(server, link):
+    answer(server)
+    link(Person(key="thirdPartyId 1", third_party_id="1", session_id="a#1&b+c%"))
+    assert server.requests[0].target.endswith("&sessionId=a%231%26b%2Bc%25")
+    assert "a#1" not in repr(Person(key="1", session_id="a#1"))
+
+
+def test_an_edge_cluster_is_a_host_of_target_over_https():
+    settings = TargetSettings.from_fields("acme", None, None, None, {})
+    assert cluster_url(settings, "28") == "https://mboxedge28.tt.omtrdc.net"
+    assert cluster_url(settings, None) is None
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:8900", "https://target.example.com", "tt.omtrdc.net.example.com"])
+def test_another_host_of_the_connection_replaces_edge_clusters(host):
+    assert cluster_url(TargetSettings.from_fields("acme", None, host, None, {}), "28") is None
 
 
 def test_the_session_id_is_a_uuid_unique_to_the_person(make_settings):
