@@ -345,12 +345,11 @@ class IdentityPipeline:
         coded = [(f"id.{column}", code) for column, code in customers.items()]
         named = [(f"profile.{attribute.name}", attribute.name) for attribute in self._attributes]
         for number, row in enumerate(batch.to_pylist()):
-            yield Identity(
-                batch.slice(number, 1),
-                *({name: row[key] for key, name in keys if row[key] is not None} for keys in (plain, coded, named)),
-                row.get("visit.session_id"),
-                row.get("visit.edge_cluster"),
+            ids, customer_ids, attributes = (
+                {name: row[key] for key, name in keys if row[key] is not None} for keys in (plain, coded, named)
             )
+            session_id, edge_cluster = row.get("visit.session_id") or None, row.get("visit.edge_cluster")
+            yield Identity(batch.slice(number, 1), ids, customer_ids, attributes, session_id, edge_cluster)
 
 
 def _found(schema: pa.Schema, columns: Mapping[str, str]) -> dict[str, str]:
