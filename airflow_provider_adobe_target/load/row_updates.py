@@ -260,7 +260,7 @@ class RowUpdates:
             self._ledger.connect()
             profiles = self._ledger.select(self._pipeline, profiles, folder, self._stop)
         for batch in profiles:
-            checked.write(batch)
+            checked.write(self._pipeline.with_stamps(batch))
         return checked
 
     def _send(self, number: int, block: UpdateBlock, clock: Clock) -> None:

@@ -34,6 +34,7 @@ from airflow_provider_adobe_target.version_compat import AirflowSensorTimeout, A
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
     from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.load.ledger_stage import LedgerStage
     from airflow_provider_adobe_target.load.row_updates import RowUpdates, UpdateRate
@@ -61,6 +62,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
     :param attributes: Dict of names, without ``profile.``, and values (templated; displayed in Airflow as
         ``<hidden>``). For rows the columns to send, as in ``BulkProfileUpdateOperator``.
     :param attribute_case: As in ``BulkProfileUpdateOperator``.
+    :param derived: Further attributes of each row, as in ``BulkProfileUpdateOperator``. Not with ``profile_id``.
     :param if_not_found: How a missing profile is handled: ``fail``, ``skip`` the task, ``wait`` until it exists, or
         ``send`` without a look-up. With rows, all other rows are sent, then the task fails (``fail``), succeeds
         (``skip``), or looks up the missing profiles again in the worker (``wait``).
@@ -108,6 +110,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
         id_type: Literal["thirdPartyId", "pcId"] | None = None,
         attributes: Mapping[str, Any] | Sequence[str] | None = None,
         attribute_case: Literal["keep", "lower"] = "keep",
+        derived: DerivedAttributes | None = None,
         if_not_found: Literal["fail", "skip", "send", "wait"] = "fail",
         adobe_target_conn_id: str = AdobeTargetHook.default_conn_name,
         max_value_length: int = 5_000,
@@ -165,6 +168,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
         self.id_type = id_type
         self.attributes = self._hidden(attributes)
         self.attribute_case = attribute_case
+        self.derived = derived
         self.if_not_found = if_not_found
         self._ends_at: float | None = None
         self.adobe_target_conn_id = adobe_target_conn_id
@@ -190,6 +194,8 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
             raise InvalidArgumentError("ledger needs rows: data, sql or path. It cannot be combined with profile_id.")
         if profile_id is not None and self._id_map_source.is_given:
             raise InvalidArgumentError("id_map needs rows: data, sql or path. It cannot be combined with profile_id.")
+        if profile_id is not None and derived is not None:
+            raise InvalidArgumentError("derived needs rows: data, sql or path. It cannot be combined with profile_id.")
 
     @classmethod
     def partial(cls, **arguments: Any) -> HidingPartial:  # type: ignore[override]  # Airflow's is a descriptor
@@ -293,7 +299,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
 
         with TempFolder() as folder:
             id_map = self._id_map()
-            pipeline = self._pipeline(folder, id_map)
+            pipeline = self._pipeline(folder, id_map, context)
             stage = self._ledger_stage(context)
             updates = self._row_updates(
                 pipeline,
@@ -314,13 +320,15 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
             self.log.info("%s", stage.markdown(pipeline, []))
         return self._report(pipeline, rejects_path, stage)
 
-    def _pipeline(self, folder: Path, id_map: IdMap | None) -> ProfilePipeline:
+    def _pipeline(self, folder: Path, id_map: IdMap | None, context: Context) -> ProfilePipeline:
         from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
 
         return ProfilePipeline(
             self._row_source.read(),
             self._profile_options(
-                attributes=self.attributes.value, privacy_rules=self._privacy_rules(self.hook.settings)
+                attributes=self.attributes.value,
+                privacy_rules=self._privacy_rules(self.hook.settings),
+                run_stamp=self._run_stamp(context) if self.derived else None,
             ),
             folder,
             keep_rejects=bool(self.rejects_path),

@@ -6,13 +6,16 @@ import json
 import logging
 import threading
 from collections import Counter
+from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.concurrency import clock as clocks
+from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
 from airflow_provider_adobe_target.exceptions import AdobeTargetUnavailableError, SourceReadError
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
@@ -351,3 +354,46 @@ def test_no_id_and_no_value_is_logged(sandbox, caplog):
     update(data=[{"customer": f"PERSON{n}", "tier": "GOLDEN"} for n in range(3)], if_not_found="skip")
     assert "PERSON" not in caplog.text
     assert "GOLDEN" not in caplog.text
+
+
+# Derived attributes
+
+
+def band(rows):
+    return pc.if_else(pc.greater(rows.column("score"), 0), "high", "low")
+
+
+def test_rows_get_derived_attributes_and_stamps(sandbox, tmp_path):
+    known(sandbox, 2)
+    began = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    operator = SingleProfileUpdateOperator(
+        task_id="update",
+        data=rows(3),
+        id_column="customer",
+        attributes=["score"],
+        derived=DerivedAttributes(
+            constants={"source": "crm"},
+            templates={"label": "{tier}/{score}"},
+            functions={"band": band},
+            sent_at="sent_at",
+            run_id="run",
+        ),
+        if_not_found="skip",
+        rejects_path=str(tmp_path),
+    )
+    report = operator.execute({"ti": TI, "dag_run": SimpleNamespace(start_date=began)})
+    assert (report["rows_sent"], report["rejected_by_reason"]) == (2, {"profile_not_found": 1})
+    stamps = {"sent_at": "2026-01-02T03:04:05Z", "run": "r"}
+    for number, name in ((0, "low"), (1, "high")):
+        assert sandbox.profile(f"U{number}") == {
+            "seen": "yes", "score": str(number), "source": "crm", "label": f"gold/{number}", "band": name, **stamps
+        }  # fmt: skip
+    [reject] = pq.read_table(report["rejects_path"].removeprefix("file://")).to_pylist()
+    assert (reject["customer"], reject["label"], "run" in reject) == ("U2", "gold/2", False)
+
+
+def test_derived_attributes_of_one_profile_are_refused():
+    with pytest.raises(AirflowFailException, match="derived needs rows"):
+        SingleProfileUpdateOperator(
+            task_id="update", profile_id="U1", attributes={"a": 1}, derived=DerivedAttributes(constants={"b": 1})
+        )
