@@ -43,6 +43,7 @@ OF_THE_REPOSITORY = {
     "test_distribution.py",
     "test_docs.py",
     "test_docs_links.py",
+    "test_migration_presets.py",
     "test_troubleshooting.py",
 }
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from inspect import signature
-from pathlib import Path
 
 import pytest
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
-from airflow_provider_adobe_target.operators import adobe_target
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator
 from airflow_provider_adobe_target.version_compat import AirflowFailException
 
@@ -57,27 +53,6 @@ def test_pasted_settings_become_an_operator_without_the_token(paste, caplog):
     assert become(operator) == (BulkProfileUpdateOperator, "v1", True, False, "SELECT 1", 2)
     assert {record.args[0] for record in caplog.records} >= {"access_token", "retry_limit", "read_timeout_millis"}
     assert "SECRET" not in caplog.text + repr(vars(operator))
-
-
-PAGES = Path(__file__).parents[2] / "docs" / "how-to" / "migrate"
-
-
-def test_the_example_of_the_documentation_works_unchanged():
-    page = (PAGES / "treasure-data.md").read_text()
-    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(example, namespace := {"BulkProfileUpdateOperator": BulkProfileUpdateOperator})  # noqa: S102
-    operator = namespace["upload"]
-    assert (operator.api_version, operator.id_column, operator.skip_invalid_records) == ("v1", "customer_id", True)
-
-
-def test_every_argument_that_the_documentation_names_is_one():
-    page = "".join(page.read_text() for page in PAGES.glob("*.md"))
-    lines = re.findall(r"`((\w+Operator)\(.+?\))` \|", page)
-    assert len(lines) > 15
-    for line, name in lines:
-        kinds = getattr(adobe_target, name).__mro__
-        accepted = {name for kind in kinds if "__init__" in vars(kind) for name in signature(kind.__init__).parameters}
-        assert set(re.findall(r"(?<=[ (])(\w+)=", line)) <= accepted, line
 
 
 # The example of Treasure Data's own page, and the same as YAML.
