@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -20,6 +20,7 @@ DRY_RUN = "dry_run"
 
 KEY = ("dag_id", "run_id", "task_id", "map_index", "try_number")
 TIMES = ("started_at", "sent_at", "finished_at")
+Decoder = Callable[[str], Any]
 JSON_TEXTS = ("rejected_by_reason", "batches", "attributes", "details")
 
 _BATCH_KEYS = (
@@ -38,7 +39,7 @@ _BATCH_KEYS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """What the sync log contains about one try of one task instance. The fields are the columns, in their order.
 
@@ -146,27 +147,35 @@ class RunRecord:
             outcome = COMPLETE
         return replace(self, outcome=outcome, finished_at=utc_now())
 
-    def to_row(self) -> dict[str, Any]:
-        """Return the values of the columns: times and nested values as text."""
-        row = {column: getattr(self, column) for column in COLUMNS}
-        for name in TIMES:
+    def to_row(self, columns: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return the values of columns: times and nested values as text.
+
+        :param columns: Default: all.
+        """
+        row = {column: getattr(self, column) for column in columns or COLUMNS}
+        for name in row.keys() & TIMES:
             row[name] = time_text(row[name])
-        for name in JSON_TEXTS:
+        for name in row.keys() & JSON_TEXTS:
             value = row[name]
             row[name] = json.dumps(list(value) if name == "batches" else dict(value), ensure_ascii=False)
         return row
 
     @classmethod
-    def from_values(cls, values: Sequence[Any], nested: Sequence[str] = ()) -> RunRecord:
-        """Read the values of :data:`SUMMARY_COLUMNS` and of some of :data:`NESTED_COLUMNS`, in this order."""
+    def from_values(cls, values: Sequence[Any], nested: Mapping[str, Decoder] | None = None) -> RunRecord:
+        """Read the values of :data:`SUMMARY_COLUMNS` and of some of :data:`NESTED_COLUMNS`, in this order.
+
+        :param nested: Function that decodes the text of each nested column.
+        """
         known = list(values[: len(SUMMARY_COLUMNS)])
         for index in _TIME_INDEXES:
             if known[index] is not None:
                 known[index] = parse_time(known[index])
         reasons = known[-1]
         known[-1] = _parsed_reasons(reasons) if isinstance(reasons, str) else {}
-        texts = zip(nested, values[len(SUMMARY_COLUMNS) :], strict=True)
-        return cls(*known, **{name: json.loads(text) for name, text in texts if text})
+        if not nested:
+            return cls(*known)
+        texts = zip(nested.items(), values[len(SUMMARY_COLUMNS) :], strict=True)
+        return cls(*known, **{name: decode(text) for (name, decode), text in texts if text})
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RunRecord:
@@ -205,7 +214,7 @@ def time_text(moment: datetime | None) -> str | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def parse_time(value: Any) -> datetime:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Protocol
 
-from airflow_provider_adobe_target.sync_log.record import RunRecord
+from airflow_provider_adobe_target.sync_log.record import NESTED_COLUMNS, Decoder, RunRecord
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class RunFilter:
     :param outcomes: Outcomes.
     :param operators: Class names of operators.
     :param nested: Which of ``batches``, ``attributes`` and ``details`` the records have. The others may be missing.
+    :param decoders: Functions that decode some of these columns. Default: ``json.loads``.
     """
 
     since: datetime | None = None
@@ -36,14 +39,20 @@ class RunFilter:
     outcomes: Collection[str] | None = None
     operators: Collection[str] | None = None
     nested: Sequence[str] = ()
+    decoders: Mapping[str, Decoder] = field(default_factory=dict)
 
-    @property
+    @cached_property
+    def nested_decoders(self) -> dict[str, Decoder]:
+        """The function that decodes each of the nested columns, in the order of the columns."""
+        return {name: self.decoders.get(name, json.loads) for name in NESTED_COLUMNS if name in self.nested}
+
+    @cached_property
     def equalities(self) -> dict[str, object]:
         """The columns that must have one value."""
         names = ("run_id", "task_id", "map_index", "client_code")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
-    @property
+    @cached_property
     def memberships(self) -> dict[str, Collection[str]]:
         """The columns that must have one of several values."""
         named = {"dag_id": self.dag_ids, "outcome": self.outcomes, "operator": self.operators}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_adobe_target.sync_log.record import (
     COLUMNS,
     KEY,
-    NESTED_COLUMNS,
     SUMMARY_COLUMNS,
     RunRecord,
     time_text,
@@ -90,7 +89,7 @@ class TableLog:
         self, selected: RunFilter, limit: int | None = None, on_response: Callable[[], object] | None = None
     ) -> list[RunRecord]:
         """Return the selected records, the latest first."""
-        nested = [column for column in NESTED_COLUMNS if column in selected.nested]
+        nested = selected.nested_decoders
         columns = [*SUMMARY_COLUMNS, *nested]
         where, parameters = self._where(selected)
         is_exact = all(len(values) <= _MAX_IN_LIST for values in selected.memberships.values())

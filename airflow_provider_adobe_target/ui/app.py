@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -18,10 +20,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from airflow_provider_adobe_target.sync_log.record import COLUMNS, NESTED_COLUMNS, RunRecord, utc_now
 from airflow_provider_adobe_target.sync_log.store import RunFilter
 from airflow_provider_adobe_target.ui import pages
-from airflow_provider_adobe_target.ui.access import ReadableDags
-from airflow_provider_adobe_target.ui.csv_file import runs_as_csv
 from airflow_provider_adobe_target.ui.source import LogUnavailableError, NotConfiguredError, RunSource
-from airflow_provider_adobe_target.ui.summaries import TOKEN_OPERATORS, attributes, tokens
+from airflow_provider_adobe_target.ui.summaries import DECODERS, TOKEN_OPERATORS, attributes, tokens
 
 STATIC = Path(__file__).parent / "static"
 PERIODS = (1, 7, 30, 90, 365)
@@ -37,6 +37,14 @@ _LIMIT_OF_API = 1_000
 _TIME_WITH_SPACE = re.compile(r"(T[\d:.]+) (\d\d:\d\d)")
 
 T = TypeVar("T")
+
+
+def readable_dags(user: GetUserDep) -> set[str]:
+    """Return the ids of the DAGs that the user may read. Without a login, Airflow responds with 401."""
+    return set(get_auth_manager().get_authorized_dag_ids(user=user, method="GET"))
+
+
+ReadableDags = Annotated[set[str], Depends(readable_dags)]
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,8 @@ class Query:
     map_index: int | None
     account: str | None
 
-    def selects(self, record: RunRecord) -> bool:
-        """Return whether a record passes the filters, apart from the period."""
+    def select(self, records: Iterable[RunRecord]) -> list[RunRecord]:
+        """Return the records that pass the filters, apart from the period."""
         wanted = {
             "dag_id": self.dag_id,
             "run_id": self.run_id,
@@ -67,7 +75,8 @@ class Query:
             "map_index": self.map_index,
             "client_code": self.account,
         }
-        return all(value is None or getattr(record, name) == value for name, value in wanted.items())
+        set_filters = [(name, value) for name, value in wanted.items() if value is not None]
+        return [record for record in records if all(getattr(record, name) == value for name, value in set_filters)]
 
     @property
     def since(self) -> datetime | None:
@@ -119,7 +128,7 @@ def create_app(source: RunSource | None = None) -> FastAPI:
     @app.get("/", response_class=HTMLResponse)
     def runs(request: Request, dags: ReadableDags, query: Filters, page: str = "1") -> Response:
         def content() -> str:
-            records = _read(log, dags, query, nested=["details"])
+            records = _read(log, dags, query, nested=["details"], decoders=DECODERS)
             token_records = log.read(
                 RunFilter(since=utc_now() - timedelta(days=365), operators=TOKEN_OPERATORS, nested=["details"])
             )
@@ -131,8 +140,8 @@ def create_app(source: RunSource | None = None) -> FastAPI:
     @app.get("/attributes", response_class=HTMLResponse)
     def dictionary(request: Request, dags: ReadableDags, query: Filters) -> Response:
         def content() -> str:
-            records = _read(log, dags, query, nested=["attributes"])
-            found = attributes([record for record in records if query.selects(record)])
+            records = _read(log, dags, query, nested=["attributes"], decoders=DECODERS)
+            found = attributes(query.select(records))
             return pages.attribute_dictionary(request, records, query, found)
 
         return _page(request, query, content)
@@ -144,15 +153,15 @@ def create_app(source: RunSource | None = None) -> FastAPI:
 
         def content() -> str:
             records = _read(log, dags, query, nested=NESTED_COLUMNS)
-            return pages.run(request, [record for record in records if query.selects(record)], query, try_number)
+            return pages.run(request, query.select(records), query, try_number)
 
         return _page(request, query, content)
 
     @app.get("/runs.csv")
     def download(dags: ReadableDags, query: Filters) -> Response:
-        records = _available(lambda: [r for r in _read(log, dags, query) if query.selects(r)])
+        records = _available(lambda: query.select(_read(log, dags, query)))
         headers = {"Content-Disposition": 'attachment; filename="adobe-target-runs.csv"'}
-        return Response(runs_as_csv(records), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(pages.runs_as_csv(records), media_type="text/csv; charset=utf-8", headers=headers)
 
     @app.get("/api/runs")
     def runs_as_json(dags: ReadableDags, query: Filters) -> dict[str, Any]:
@@ -164,21 +173,24 @@ def create_app(source: RunSource | None = None) -> FastAPI:
 
 def _latest_records(log: RunSource, dags: set[str], query: Query) -> tuple[int, list[RunRecord]]:
     """Return the number of selected records, and the latest of them with all columns."""
-    selected = [record for record in _read(log, dags, query) if query.selects(record)]
+    selected = query.select(_read(log, dags, query))
     since = selected[:_LIMIT_OF_API][-1].started_at if selected else None
     latest = _read(log, dags, query, since=since, nested=NESTED_COLUMNS) if selected else []
-    return len(selected), [record for record in latest if query.selects(record)][:_LIMIT_OF_API]
+    return len(selected), query.select(latest)[:_LIMIT_OF_API]
 
 
 def _read(
-    log: RunSource, dags: set[str], query: Query, *, since: datetime | None = None, nested: Sequence[str] = ()
+    log: RunSource, dags: set[str], query: Query, *, since: datetime | None = None, **columns: Any
 ) -> list[RunRecord]:
-    """Return the records of readable DAGs in the period, or in a DAG run. The other filters are left to the caller."""
+    """Return the records of readable DAGs in the period, or in a DAG run. The other filters are left to the caller.
+
+    :param columns: The nested columns, and their decoders.
+    """
     selected = RunFilter(
         since=since or query.since,
         dag_ids=[query.dag_id] if query.dag_id and query.run_id else dags,
         run_id=query.run_id,
-        nested=nested,
+        **columns,
     )
     return log.read(selected)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from airflow_provider_adobe_target.sync_log.record import RunRecord, parse_time, utc_now
+from airflow_provider_adobe_target.sync_log.record import SUMMARY_COLUMNS, RunRecord, parse_time, utc_now
 from airflow_provider_adobe_target.ui import charts, formats
 from airflow_provider_adobe_target.ui.summaries import (
     RESULTS,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 PREFIX = "/adobe-target"
 _PERIODS = {1: "1 day", 7: "7 days", 30: "30 days", 90: "90 days", 365: "1 year"}
 _RUNS_PER_PAGE = 50
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _BATCH_KEYS = (
     "batch_id",
     "status",
@@ -74,8 +77,7 @@ def runs(request: Request, records: Sequence[RunRecord], query: Query, tokens: S
     :param tokens: Ends of the accounts' tokens.
     :param page: Number of the page of the table.
     """
-    chosen = [record for record in records if query.selects(record)]
-    shown = [record for record in chosen if is_sender(record)]
+    shown = list(filter(is_sender, query.select(records)))
     count = max(1, -(-len(shown) // _RUNS_PER_PAGE))
     number = min(max(int(page), 1), count) if page.isdecimal() else 1
     days = _days(shown, query)
@@ -133,6 +135,21 @@ def run(request: Request, records: Sequence[RunRecord], query: Query, try_number
         batches=[_batch(entry) for entry in record.batches] if record else [],
         has_records=bool(records),
     )
+
+
+def runs_as_csv(records: Iterable[RunRecord]) -> str:
+    """Return one line per run, with the columns of the sync log that are not nested."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\r\n")
+    writer.writerow(SUMMARY_COLUMNS)
+    for record in records:
+        writer.writerow([_csv_cell(value) for value in record.to_row(SUMMARY_COLUMNS).values()])
+    return stream.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    """Return a value that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def not_configured(request: Request, query: Query) -> str:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from airflow_provider_adobe_target.sync_log.record import DRY_RUN, FAILED, PARTIAL, RunRecord, parse_time, utc_now
+from msgspec import Struct, json
+
+from airflow_provider_adobe_target.sync_log.record import (
+    DRY_RUN,
+    FAILED,
+    PARTIAL,
+    Decoder,
+    RunRecord,
+    parse_time,
+    utc_now,
+)
 
 RESULTS = ("updated", "not_found", "failed", "unconfirmed")
 TOKEN_OPERATORS = ("ProfileTokenSensor", "RotateProfileTokenOperator")
@@ -55,6 +65,22 @@ class Day:
     def rows_sent(self) -> int:
         """Number of rows sent."""
         return sum(self.results.values())
+
+
+class AttributeStatistics(Struct, gc=False):
+    """What a record contains about one attribute. Values that are missing have their defaults."""
+
+    type: str = "unknown"
+    filled: int = 0
+    rows: int = 0
+    max_length: int = 0
+
+
+DECODERS: dict[str, Decoder] = {
+    "attributes": json.Decoder(dict[str, AttributeStatistics]).decode,
+    "details": json.Decoder().decode,
+}
+"""Decoders of nested columns for pages that read all runs. Airflow 3 requires ``msgspec``."""
 
 
 @dataclass
@@ -108,16 +134,19 @@ def is_sender(record: RunRecord) -> bool:
     return record.rows_sent is not None
 
 
-def results_of(record: RunRecord) -> Counter[str]:
+def results_of(record: RunRecord) -> dict[str, int]:
     """Return the rows sent by result. Rows that no counter of Adobe Target accounts for are unconfirmed."""
     if record.outcome == DRY_RUN:
-        return Counter()
-    known = {"updated": record.rows_updated, "not_found": record.rows_not_found, "failed": record.rows_failed}
-    results = Counter({name: count for name, count in known.items() if count})
-    unconfirmed = (record.rows_sent or 0) - results.total()
-    if unconfirmed > 0:
-        results["unconfirmed"] = unconfirmed
-    return results
+        return {}
+    updated, not_found, failed = record.rows_updated or 0, record.rows_not_found or 0, record.rows_failed or 0
+    unconfirmed = max(0, (record.rows_sent or 0) - updated - not_found - failed)
+    return {"updated": updated, "not_found": not_found, "failed": failed, "unconfirmed": unconfirmed}
+
+
+def _add(counts: Mapping[str, int], sums: dict[str, int]) -> None:
+    """Add counts to sums. ``Counter.update`` is several times as slow for few counts."""
+    for name, count in counts.items():
+        sums[name] += count
 
 
 def total(records: Iterable[RunRecord]) -> Totals:
@@ -126,8 +155,8 @@ def total(records: Iterable[RunRecord]) -> Totals:
     results: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for record in runs:
-        results.update(results_of(record))
-        reasons.update(record.rejected_by_reason)
+        _add(results_of(record), results)
+        _add(record.rejected_by_reason, reasons)
     return Totals(
         runs=len(runs),
         runs_failed=sum(record.outcome == FAILED for record in runs),
@@ -163,7 +192,7 @@ def by_day(records: Iterable[RunRecord], first: date, last: date) -> list[Day]:
         day = days.get(record.started_at.date()) if record.started_at and is_sender(record) else None
         if day is not None:
             day.runs += 1
-            day.results.update(results_of(record))
+            _add(results_of(record), day.results)
             day.rejected += record.rows_rejected or 0
     return list(days.values())
 
@@ -171,26 +200,31 @@ def by_day(records: Iterable[RunRecord], first: date, last: date) -> list[Day]:
 def attributes(records: Sequence[RunRecord]) -> list[AttributeEntry]:
     """Return the attributes that runs have sent, ordered by name.
 
-    :param records: Records with all columns, the latest first.
+    :param records: Records with ``attributes``, decoded by :data:`DECODERS`, the latest first.
     """
     entries: dict[str, AttributeEntry] = {}
-    seen: set[tuple[str, str, str, int]] = set()
+    seen: dict[tuple[str, str, int], set[str]] = {}
     for record in records:
         if record.outcome == DRY_RUN:
             continue
-        moment = record.sent_at or record.finished_at or record.started_at
-        for name, found in record.attributes.items():
-            entry = entries.get(name)
-            if entry is None:
-                entry = entries[name] = AttributeEntry(name, str(found.get("type", "unknown")), last_sent=moment)
-            entry.max_length = max(entry.max_length, found.get("max_length", 0))
-            instance = (name, record.dag_id, record.task_id, record.map_index)
-            if instance not in seen:
-                seen.add(instance)
-                entry.filled += found.get("filled", 0)
-                entry.rows += found.get("rows", 0)
-                entry.tasks.setdefault((record.dag_id, record.task_id), moment)
+        statistics: Mapping[str, AttributeStatistics] = record.attributes  # type: ignore[assignment]
+        seen_of_task = seen.setdefault((record.dag_id, record.task_id, record.map_index), set())
+        for name in statistics.keys() - seen_of_task:
+            _add_last_run(entries, name, statistics[name], record)
+        seen_of_task.update(statistics)
+        for name, found in statistics.items():
+            if found.max_length > entries[name].max_length:
+                entries[name].max_length = found.max_length
     return [entries[name] for name in sorted(entries, key=str.lower)]
+
+
+def _add_last_run(entries: dict[str, AttributeEntry], name: str, found: AttributeStatistics, record: RunRecord) -> None:
+    """Add the last run in which a task sent an attribute."""
+    moment = record.sent_at or record.finished_at or record.started_at
+    entry = entries.setdefault(name, AttributeEntry(name, found.type, last_sent=moment))
+    entry.filled += found.filled
+    entry.rows += found.rows
+    entry.tasks.setdefault((record.dag_id, record.task_id), moment)
 
 
 def tokens(records: Iterable[RunRecord]) -> list[TokenEnd]:

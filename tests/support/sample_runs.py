@@ -54,3 +54,11 @@ def record(**changes):
         "details": {"source": "sql", "rejects_path": "/rejects/x.parquet"},
     }
     return RunRecord(**{**known, **changes})
+
+
+def attribute_statistics(**counts):
+    """Statistics of attributes. The values are (rows with a value, rows)."""
+    return {
+        name: {"type": "text", "filled": filled, "rows": rows, "max_length": 6}
+        for name, (filled, rows) in counts.items()
+    }

@@ -31,8 +31,7 @@ def client():
     from fastapi import FastAPI
     from fastapi.testclient import TestClient
 
-    from airflow_provider_adobe_target.ui.access import readable_dags
-    from airflow_provider_adobe_target.ui.app import create_app
+    from airflow_provider_adobe_target.ui.app import create_app, readable_dags
 
     app, airflow = create_app(), FastAPI()
     app.dependency_overrides[readable_dags] = lambda: {"loyalty", "other"}
