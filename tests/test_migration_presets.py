@@ -144,7 +144,11 @@ def is_in_the_session(run):
 
 
 def asks_for(schedule):
-    return lambda run: str(run.operator.dag.schedule) == schedule
+    def check(run):
+        dag = run.operator.dag
+        return (dag.schedule if hasattr(dag, "schedule") else dag.schedule_interval) == schedule
+
+    return check
 
 
 def events(**headers):
