@@ -25,6 +25,7 @@ _BOM = b"\xef\xbb\xbf"
 _ID_TYPES = (b"thirdPartyId", b"pcId")
 _RESERVED = re.compile(rb"%(?![0-9A-Fa-f]{2})|[&+=]|[^\x20-\x7e\n]")
 _ENCODED_DELIMITER = re.compile(rb"%(?:2[Cc]|0[AaDd])")
+_PLAIN_ID = re.compile(rb"[0-9A-Za-z_.~-]{1,128}")  # needs no further check
 _FORBIDDEN_IN_ID = re.compile(r"[+/\x00-\x1f\x7f-\x9f]")
 _PROBLEMS = {
     b"%": (
@@ -94,7 +95,7 @@ def check_batch_file(body: bytes) -> CheckedBatchFile:
         raise ProfileDataError(_error_message(problem))
     lines = body[len(_PREFIX) :].removesuffix(b"\n")
     id_column = lines.partition(b",")[0]
-    _check_rows(lines, lines.partition(b"\n")[0].count(b","))
+    _check_rows(lines, lines.partition(b"\n")[0].count(b","), MAX_ID_CHARACTERS[id_column.decode()])
     return CheckedBatchFile(id_column.decode(), lines.count(b"\n"), len(_ENCODED_DELIMITER.findall(lines)))
 
 
@@ -142,16 +143,18 @@ def _table_problems(lines: bytes) -> Iterator[Problem]:
         yield Problem("row_count", count, "Split it." if rows else "Add rows.")
 
 
-def _check_rows(lines: bytes, attributes: int) -> None:
-    """Reject a row without an id, and a row with more values than the header has names.
+def _check_rows(lines: bytes, attributes: int, max_characters: int) -> None:
+    """Reject a row with an invalid id, or without one, and a row with more values than the header has names.
 
     Fewer values are allowed, as in the sample of Adobe.
 
     :raises ProfileDataError: If there is such a row. The message names the line.
     """
     for number, line in enumerate(lines.split(b"\n"), 1):
-        if _is_blank(line.partition(b",")[0]):
-            raise ProfileDataError(f"The row has no id in line {number:,}, column 1. Remove the row.")
+        profile_id = line.partition(b",")[0]
+        if not _PLAIN_ID.fullmatch(profile_id):
+            for problem in _id_problems(profile_id, number, max_characters):
+                raise ProfileDataError(_error_message(problem))
         if line.count(b",") > attributes:
             raise ProfileDataError(
                 f"Line {number:,} of the batch file has {line.count(b',') + 1} values, but the header has "

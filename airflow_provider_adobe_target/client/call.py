@@ -129,5 +129,5 @@ def wait_within(seconds: float, clock: Clock, deadline: float, subject: str, rea
     :raises BatchTimeoutError: If it would end after the deadline.
     """
     if clock.now() + seconds > deadline:
-        raise BatchTimeoutError(f"The deadline for {subject} has passed. Last attempt: {reason}.")
+        raise BatchTimeoutError(f"The next attempt for {subject} would be after the deadline. Last attempt: {reason}.")
     return Wait(seconds)

@@ -7,6 +7,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_adobe_target.concurrency.clock import six_digits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -60,6 +62,6 @@ class TargetProfile:
 
 def _time(text: Any) -> datetime | None:
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return datetime.fromisoformat(six_digits(text.replace("Z", "+00:00")))
     except (ValueError, AttributeError):
         return None

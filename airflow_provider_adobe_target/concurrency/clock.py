@@ -54,6 +54,17 @@ SYSTEM: Clock = SystemClock()
 """The clock of hooks and triggers. Read it as ``clock.SYSTEM`` at each use, so that tests can replace it."""
 
 
+def six_digits(text: str) -> str:
+    """Return the text of a time with six digits in the fraction of a second, if it has one.
+
+    Python 3.10 reads only three or six digits. Further digits are cut off.
+    """
+    whole, _, rest = text.partition(".")
+    zone = rest.lstrip("0123456789")
+    fraction = rest[: len(rest) - len(zone)]
+    return f"{whole}.{fraction[:6]:0<6}{zone}" if fraction else text
+
+
 def utc_time(seconds: float) -> str:
     """Format a time as ``2026-01-31T00:00:00Z``.
 

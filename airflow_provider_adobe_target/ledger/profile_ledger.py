@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_adobe_target.concurrency.clock import six_digits
 from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class ProfileLedger:
         time = self.as_of if self.as_of not in (None, "", "None") else interval_end or now
         if isinstance(time, str):
             try:
-                time = datetime.fromisoformat(time.strip().replace("Z", "+00:00"))
+                time = datetime.fromisoformat(six_digits(time.strip().replace("Z", "+00:00")))
             except ValueError:
                 raise LedgerRefusedError(
                     "as_of of ProfileLedger must be an ISO 8601 time, such as '2026-01-31T00:00:00Z' or "

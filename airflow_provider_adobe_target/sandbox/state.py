@@ -265,6 +265,11 @@ class State:
             not profile_id
             or len(profile_id) > MAX_ID_LENGTH[batch.key]
             or len(row.cells) > len(batch.names)
-            or (batch.key == "thirdPartyId" and ("+" in profile_id or "/" in profile_id))
+            or is_forbidden(batch.key, profile_id)
             or profile_id in self.settings.fail_ids
         )
+
+
+def is_forbidden(id_type: str, profile_id: str) -> bool:
+    """Return whether an id has a character that Adobe does not allow in customer ids."""
+    return id_type == "thirdPartyId" and ("+" in profile_id or "/" in profile_id)

@@ -28,7 +28,7 @@ _REASONS = {
     "limit": r"max_failed_pct|max_not_found_pct",
     "refused": r"Target refused the batch",
     "unavailable": r"Target returned no usable response",
-    "timeout": r"ids are unfinished|No final status at the timeout|The deadline for .* has passed|Sensor has timed out",
+    "timeout": r"ids are unfinished|No final status at the timeout|would be after the deadline|Sensor has timed out",
     "invalid rows": r"cannot be sent|Every row was rejected|has the same id as an earlier row|max_invalid_pct",
 }
 

@@ -107,12 +107,44 @@ def test_plan_does_not_create_a_ledger(call, rows):
     assert not (rows / "nothing").exists()
 
 
-def test_a_ledger_of_another_account_is_refused(call, environment, target, rows):
+@pytest.mark.parametrize("command", ["plan", "send"])
+def test_a_ledger_of_another_account_is_refused(call, environment, target, rows, command):
     call("send", "rows.csv", "--ledger", "ledger", *WAIT, cwd=rows, code=0)
     environment.setenv("ADOBE_TARGET_CLIENT_CODE", "other")
-    outcome = call("send", "rows.csv", "--ledger", "ledger", "--json", code=1)
+    outcome = call(command, "rows.csv", "--ledger", "ledger", "--json", code=1)
     assert outcome.json["error_type"] == "LedgerRefusedError"
+    assert "acme" in outcome.json["error"]
     assert outcome.json["rows_sent"] == 0
+    assert len(target.batches) == 1
+
+
+def test_a_plan_with_a_ledger_has_the_numbers_of_the_run_that_follows(call, target, rows):
+    call("send", "rows.csv", "--ledger", "ledger", *WAIT, cwd=rows, code=0)
+    (rows / "rows.csv").write_text("thirdPartyId,tier\nU1,gold\nU2,platinum\nU4,tin\nU5,\n,x\nU1,y\na/b,z\n")
+    planned = call("plan", "rows.csv", "--ledger", "ledger", "--json", code=0).json
+    assert planned["dry_run"] is True
+    numbers = ("rows_read", "rows_sent", "rows_unchanged", "rows_empty")
+    assert [planned[name] for name in numbers] == [7, 2, 1, 1]
+    assert planned["rejected_by_reason"] == {"missing_id": 1, "duplicate_id": 1, "id_forbidden_character": 1}
+    assert planned["rows_sent_because"] == {"new": 1, "changed": 1, "refreshed": 0, "forced": 0}
+    assert [(batch["status"], batch["rows"]) for batch in planned["batches"]] == [("dry_run", 2)]
+    text = call("plan", "rows.csv", "--ledger", "ledger", code=0).out
+    counts = dict(line.rsplit(None, 1) for line in text.splitlines() if line.startswith("  rows"))
+    assert {name.strip(): int(count) for name, count in counts.items()} == {
+        "rows read": 7,
+        "rows to send": 2,
+        "rows rejected": 3,
+        "rows empty": 1,
+        "rows unchanged": 1,
+    }
+    assert not {"U1", "platinum"} & set(text.split())
+    assert len(target.batches) == 1
+    sent = call("send", "rows.csv", "--ledger", "ledger", "--json", *WAIT, code=0).json
+    same = (*numbers, "rejected_by_reason", "rows_sent_because")
+    assert {name: sent[name] for name in same} == {name: planned[name] for name in same}
+    assert (sent["batches"][0]["bytes"], sent["batches"][0]["sha256"]) == tuple(
+        planned["batches"][0][name] for name in ("bytes", "sha256")
+    )
 
 
 def test_a_checkpoint_and_a_ledger_end_with_exit_code_2(call, rows):

@@ -157,14 +157,17 @@ def test_rejects_path_gets_the_invalid_rows(call, rows):
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
-def test_invalid_rows_end_with_exit_code_1_and_nothing_sent(call, sandbox, rows, arguments, message):
+@pytest.mark.parametrize("command", ["send", "plan"])
+def test_invalid_rows_end_with_exit_code_1_and_nothing_sent(call, sandbox, rows, command, arguments, message):
     (rows / "empty.csv").write_text("thirdPartyId,tier\n")
-    submitted = len(sandbox.batches)
-    outcome = call("send", "--json", *arguments, cwd=rows, code=1)
+    called = len(sandbox.calls)
+    outcome = call(command, "--json", *arguments, cwd=rows, code=1)
     assert message in outcome.json["error"]
     assert (outcome.json["rows_sent"], outcome.json["batches"]) == (0, [])
     assert outcome.err.startswith("Error: ")
-    assert len(sandbox.batches) == submitted
+    assert not any(call.route == "submit" for call in sandbox.calls[called:])
+    text = call(command, *arguments, code=1)
+    assert (text.out, message in text.err) == ("", True)
 
 
 @pytest.mark.parametrize(
@@ -184,9 +187,10 @@ def test_invalid_rows_end_with_exit_code_1_and_nothing_sent(call, sandbox, rows,
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_arguments_end_with_exit_code_2(call, sandbox, rows, arguments, message):
+@pytest.mark.parametrize("command", ["send", "plan"])
+def test_wrong_arguments_end_with_exit_code_2(call, sandbox, rows, command, arguments, message):
     calls = len(sandbox.calls)
-    outcome = call("send", "--json", *arguments, cwd=rows, code=2)
+    outcome = call(command, "--json", *arguments, cwd=rows, code=2)
     assert message in outcome.json["error"]
     assert "hunter2" not in outcome.out + outcome.err
     assert len(sandbox.calls) == calls

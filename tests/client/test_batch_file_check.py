@@ -92,6 +92,24 @@ def test_the_first_problem_of_the_list_is_the_error_of_the_check():
         check_batch_file(body)
 
 
+@pytest.mark.parametrize(
+    "profile_id",
+    [b"U%2B1", b"U%2F1", b"U/1", b"U%0A1", b"U%FF", b"U" * 257, b"%20", b""],
+    ids=["plus", "encoded slash", "slash", "line feed", "not UTF-8", "long", "blank", "empty"],
+)
+def test_an_id_that_is_an_error_of_the_list_is_one_of_the_check(profile_id):
+    body = HEADER + b"U1,gold\n" + profile_id + b",gold\n"
+    [problem] = [problem for problem in row_problems(body) if problem.is_error]
+    with pytest.raises(ProfileDataError, match="in line 3, column 1") as error:
+        check_batch_file(body)
+    assert problem.message.removesuffix(".") in str(error.value)
+
+
+@pytest.mark.parametrize("profile_id", [b"U%2C1", b"%C3%BC" * 256, b"crm:1|2", b"a%20b"])
+def test_an_id_that_is_allowed_passes_the_check(profile_id):
+    assert check_batch_file(HEADER + profile_id + b",gold\n").rows == 1
+
+
 def test_no_message_contains_an_id_or_a_value():
     body = HEADER + b"secret/1,sec%FFret,sec%2Cret\nsecret/1," + b"secret" * 100 + b",a,b\n"
     problems = [*format_problems(body), *row_problems(body)]

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError
 from airflow_provider_adobe_target.ledger import ProfileLedger
-from airflow_provider_adobe_target.load.archived_files import read_manifests, state_of
+from airflow_provider_adobe_target.load.archived_files import STATES, read_manifests, state_of
+from airflow_provider_adobe_target.operators import replay_batches
 from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpdateOperator, ReplayBatchesOperator
 from airflow_provider_adobe_target.sandbox import Answer, Sandbox
 from airflow_provider_adobe_target.sensors.adobe_target import BatchStatusSensor
@@ -127,6 +128,11 @@ def test_batches_are_chosen_by_their_ids(upload, replay, sandbox):
     with pytest.raises(AirflowFailException, match="does not have the batches acme-none"):
         replay(run="5", batches=["acme-none"])
     assert replay(run="6", batches=[])["batches"] == []
+
+
+def test_the_operator_accepts_the_states_of_an_archive():
+    """The operator has its own list, so that DAG files do not import the modules of the archive."""
+    assert replay_batches._STATES == STATES
 
 
 def test_states_choose_files(upload, replay, sandbox):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from typing import Any
 
+from airflow_provider_adobe_target.concurrency.clock import six_digits
 from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
 
 _TIMESTAMP, _DATE, _TIME, _DATETIME = 7, 10, 11, 12  # field types of the protocol
@@ -34,9 +35,8 @@ def _reader(parse: Callable[[str], object]) -> Callable[[str | bytes], object]:
         text = value.decode("ascii") if isinstance(value, bytes) else value
         if text.startswith("0000-00-00"):
             return None
-        whole, point, fraction = text.partition(".")
         try:
-            return parse(f"{whole}.{fraction:0<6}" if point else whole)  # Python 3.10 reads only 3 or 6 digits
+            return parse(six_digits(text))
         except ValueError:
             return BEYOND_PYTHON
 

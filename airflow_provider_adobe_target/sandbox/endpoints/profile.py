@@ -16,6 +16,7 @@ from airflow_provider_adobe_target.sandbox.endpoints.bulk_update import (
 )
 from airflow_provider_adobe_target.sandbox.messages import Answer, error_answer, json_answer, method_not_allowed
 from airflow_provider_adobe_target.sandbox.snapshot import iso_time
+from airflow_provider_adobe_target.sandbox.state import is_forbidden
 
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sandbox.messages import Call
@@ -47,7 +48,9 @@ def update(state: State, call: Call) -> Answer:
         for name, value in parameters.items()
         if name.startswith(PREFIX) and name != PREFIX and value
     }
-    if values:
+    if is_forbidden(*key):
+        state.warnings.append("A single update names a customer id with '+' or '/': Target writes nothing.")
+    elif values:
         origin = state.profiles.origin("single update", state.apply_due_batches())
         state.profiles.write(key, values, origin, create=False)
     return response(state, [("success", "true"), ("pcId", ""), ("message", "Request successfully submitted")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 import pytest
 
@@ -32,6 +33,16 @@ class TestSingleUpdate:
     def test_of_an_unknown_profile_succeeds_and_writes_nothing(self, target, read_fields):
         assert read_fields(target.update("mbox3rdPartyId=U9&profile.tier=gold"))["success"] == "true"
         assert target.sandbox.profile("U9") is None
+
+    @pytest.mark.parametrize("profile_id", ["U/1", "U+1"])
+    def test_of_a_customer_id_that_adobe_forbids_writes_nothing(self, target, read_fields, profile_id):
+        target.sandbox.put_profile(profile_id, {"seen": "yes"})
+        target.sandbox.put_profile(profile_id, {}, "pcId")
+        query = quote(profile_id, safe="")
+        assert read_fields(target.update(f"mbox3rdPartyId={query}&profile.tier=gold"))["success"] == "true"
+        assert target.sandbox.profile(profile_id) == {"seen": "yes"}
+        target.update(f"mboxPC={query}&profile.tier=gold")
+        assert target.sandbox.profile(profile_id, "pcId") == {"tier": "gold"}
 
     def test_takes_the_client_code_or_the_word_client_in_the_path(self, target):
         assert target.update("mboxPC=1&profile.a=x", client="client").status_code == 200
