@@ -145,7 +145,7 @@ def test_both_workers_share_the_uploads_of_a_run_within_the_pool(outcomes):
 
 def test_one_account_holds_every_customer_and_so_does_target(outcomes):
     run = outcomes["cdnow_partitions"]
-    assert (run.counts["rows_read"], run.counts["rows_sent"], run.counts["files"]) == (CUSTOMERS, CUSTOMERS, 4)
+    assert (run.account["rows_read"], run.account["rows_sent"], run.account["files"]) == (CUSTOMERS, CUSTOMERS, 4)
     assert [batch.status for batch in run.sandbox.batches] == ["complete"] * PARTITIONS
     ids = [row["thirdPartyId"] for batch in run.sandbox.batches for row in batch.rows]
     assert len(ids) == len(set(ids)) == CUSTOMERS
