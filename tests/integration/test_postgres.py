@@ -302,6 +302,24 @@ def test_a_value_has_one_outcome_whichever_driver_reads_it(upload, tier, sandbox
     assert sandbox.profile("T1") == (None if text is REJECTED else sent)
 
 
+@pytest.mark.parametrize("style", ["ISO, MDY", "German", "SQL, DMY", "Postgres, MDY"])
+def test_dates_beyond_python_are_rejected_alone_in_each_date_style(upload, warehouse, sandbox, monkeypatch, style):
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+    server = json.loads(warehouse)
+    options = f"-c datestyle={style.replace(' ', '')}"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({**server, "extra": {"options": options}}))
+    report = upload("""
+        SELECT 'D' || n AS "thirdPartyId", n AS n,
+               (ARRAY['2026-01-31', 'infinity', '0044-03-15 BC', NULL])[n]::date AS day,
+               (ARRAY['2026-02-03 04:05:06.7', '2026-02-03', '2026-02-03', '0001-01-01'])[n]::timestamp AS local,
+               ARRAY[DATE '2026-02-03', NULL] AS days, ARRAY[TIMESTAMP '2026-02-03 04:05:06.7'] AS locals
+        FROM generate_series(1, 4) AS n""")
+    lists = {"days": "2026-02-03", "locals": "2026-02-03T04:05:06.7"}
+    assert report["rejected_by_reason"] == {"unsupported_value": 2}
+    assert sandbox.profile("D1") == {"n": "1", "day": "2026-01-31", "local": "2026-02-03T04:05:06.7", **lists}
+    assert sandbox.profile("D4") == {"n": "4", "local": "0001-01-01T00:00:00", **lists}
+
+
 @pytest.mark.parametrize("installed", [True, False], ids=["adbc", "driver"])
 @pytest.mark.parametrize("value", COLUMNS_WITHOUT_TEXT)
 def test_an_unsupported_column_is_refused_unless_left_out(upload, sandbox, monkeypatch, installed, value):

@@ -11,6 +11,7 @@ from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.profiles.sources.arrow_cursors import arrow_batches
 from airflow_provider_adobe_target.profiles.sources.dicts import objects_column
 from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver
+from airflow_provider_adobe_target.profiles.sources.postgresql import ColumnReader, text_column_readers
 from airflow_provider_adobe_target.profiles.sources.record_batches import (
     AdaptiveBatchSize,
     check_column_names,
@@ -80,13 +81,14 @@ class CursorRows:
         rows, number = self._fetch(cursor, 0, ()), 0
         # psycopg2's named cursors have no description before the first fetch.
         names = _column_names(cursor)
+        readers = text_column_readers(cursor)
         chosen = wanted(names, columns)
         known: set[str] = set()  # columns that had a value in an earlier fetch
         while rows:
             values = dict(zip(names, _transposed(rows, names), strict=True))
             fetched = {name: values[name] for name in chosen}
             only = _types_without_text_form(fetched, known)
-            yield from size.record_batches(len(rows), partial(_convert, fetched, only))
+            yield from size.record_batches(len(rows), partial(_convert, fetched, only, readers))
             number += len(rows)
             del rows, values, fetched  # before the next rows need memory
             rows = self._fetch(cursor, number, names)
@@ -128,8 +130,17 @@ def _types_without_text_form(values: Mapping[str, Sequence[object]], known: set[
     return {name: type_name for name, type_name in only.items() if type_name}
 
 
-def _convert(values: Mapping[str, Sequence[object]], only: Mapping[str, str], start: int, stop: int) -> pa.RecordBatch:
-    columns = {name: objects_column(name, column[start:stop], only.get(name)) for name, column in values.items()}
+def _convert(
+    values: Mapping[str, Sequence[object]],
+    only: Mapping[str, str],
+    readers: Mapping[str, ColumnReader],
+    start: int,
+    stop: int,
+) -> pa.RecordBatch:
+    columns = {}
+    for name, column in values.items():
+        read = readers.get(name) or partial(objects_column, name, only=only.get(name))
+        columns[name] = read(column[start:stop])
     return record_batch(columns, stop - start)
 
 
