@@ -101,6 +101,21 @@ def failing(batch):
 
 failing = DerivedAttributes(functions={"f": failing})
 BulkProfileUpdateOperator(task_id="derived_failing", data=rows, derived=failing, **common)
+several = dict(data=rows, if_not_found="skip", rejects_path=common["rejects_path"])
+SingleProfileUpdateOperator(task_id="single_derived", derived=derived, **several)
+SingleProfileUpdateOperator(task_id="single_derived_failing", derived=failing, **several)
+
+from airflow_provider_adobe_target.operators.adobe_target import IdentityLinkOperator
+
+visits = [
+    {"thirdPartyId": row["thirdPartyId"] + str(number), "session_id": row["tier"], "edge_cluster": cluster}
+    for number, row in enumerate(rows)
+    for cluster in ("28", row["tier"])
+]
+visit = dict(session_id_column="session_id", edge_cluster_column="edge_cluster", rejects_path=common["rejects_path"])
+IdentityLinkOperator(task_id="visits", data=visits, **visit)
+IdentityLinkOperator.partial(task_id="visits_mapped", **visit).expand(data=[visits])
+IdentityLinkOperator(task_id="visits_strict", data=visits, skip_invalid_records=False, **visit)
 
 for name, data in given.items():
     partial = BulkProfileUpdateOperator.partial(task_id=f"partial_{name}", data=data, **common)
@@ -140,7 +155,7 @@ for name, wrong in {
     BulkProfileUpdateOperator(task_id=name, data=rows, **common, **wrong)
 """
 FAILING = {
-    "derived_failing",
+    "derived_failing", "single_derived_failing", "visits_strict",
     "suspicious", "missing",
     "risky",  # every row is too large for a file
     "refusing_worker", "refusing_deferrable", "denying_worker", "denying_deferrable", "throttling_worker",
