@@ -47,6 +47,10 @@ class FallbackIds:
         has_text = pc.not_equal(pc.utf8_trim_whitespace(ids.text), "").fill_null(False)
         return has_text if ids.unsupported is None else pc.or_(has_text, ids.unsupported.fill_null(False))
 
+    def texts(self, batch: pa.RecordBatch) -> pa.StringArray:
+        """Return the ids of the fallback column as text."""
+        return to_text(batch.column(self.column)).text
+
     def mapping(self, mapping: ProfileMapping) -> ProfileMapping:
         """Return the mapping of rows without an id in the id column.
 

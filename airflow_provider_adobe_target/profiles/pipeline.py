@@ -317,19 +317,33 @@ class ProfilePipeline:
             if rest.true_count:
                 other = self._fallback.mapping(mapping)
                 self._fallback.profiles.write(self._check(batch.filter(rest), other, numbers.filter(rest)))
-            yield self._check(batch.filter(has_id), mapping, numbers.filter(has_id))
+            own = batch.filter(has_id)
+            other_ids = {self._fallback.column: self._fallback.texts(own)}
+            yield self._check(own, mapping, numbers.filter(has_id), other_ids)
 
-    def _check(self, batch: pa.RecordBatch, mapping: ProfileMapping, numbers: pa.Array) -> pa.RecordBatch:
+    def _check(
+        self,
+        batch: pa.RecordBatch,
+        mapping: ProfileMapping,
+        numbers: pa.Array,
+        other_ids: Mapping[str, pa.StringArray] | None = None,
+    ) -> pa.RecordBatch:
+        """Return the valid rows as profiles.
+
+        :param other_ids: Column and texts of the ids that the rows are not sent by, for the rejected rows.
+        """
         profiles, verdicts = self._converter.convert(batch, mapping, self._mapper.columns, numbers)
         self.values_replaced += verdicts.values_replaced
-        return self._without_skipped_rows(profiles, verdicts, mapping.id_column)
+        return self._without_skipped_rows(profiles, verdicts, mapping.id_column, other_ids or {})
 
     def _row_numbers(self, batch: pa.RecordBatch) -> pa.Array:
         numbers = np.arange(self.rows_read, self.rows_read + len(batch))
         self.rows_read += len(batch)
         return pa.array(numbers)
 
-    def _without_skipped_rows(self, profiles: pa.RecordBatch, verdicts: Verdicts, id_column: str) -> pa.RecordBatch:
+    def _without_skipped_rows(
+        self, profiles: pa.RecordBatch, verdicts: Verdicts, id_column: str, other_ids: Mapping[str, pa.StringArray]
+    ) -> pa.RecordBatch:
         """Remove invalid rows and rows in which every attribute is null, and count them.
 
         :raises BadRowError: If a row is invalid and ``skip_invalid_records`` is False.
@@ -344,6 +358,7 @@ class ProfilePipeline:
                 [verdicts.reasons[row] for row in bad],
                 [verdicts.details[row] for row in bad],
                 id_column,
+                {name: texts.take(pa.array(bad)) for name, texts in other_ids.items()},
             )
             profiles = profiles.filter(pa.array(verdicts.good))
         attributes = profiles.columns[2:]
@@ -358,13 +373,21 @@ class ProfilePipeline:
         return profiles.filter(pc.invert(is_empty))
 
     def _reject(
-        self, profiles: pa.RecordBatch, reasons: list[str], details: list[str], id_column: str | None = None
+        self,
+        profiles: pa.RecordBatch,
+        reasons: list[str],
+        details: list[str],
+        id_column: str | None = None,
+        other_ids: Mapping[str, pa.StringArray] | None = None,
     ) -> None:
         mapping, source = self._mapper.latest, self._mapper.columns
         assert mapping is not None  # noqa: S101  # nosec B101  # for the type checker
         profiles = profiles.drop_columns([PROFILE_PREFIX + name for name in self._without_columns(profiles)])
         columns = [id_column or mapping.id_column, *(source[name] for name in attribute_names(profiles))]
         self.on_skipped(profiles.column("id"))
+        for name, texts in (other_ids or {}).items():
+            columns.append(name)
+            profiles = profiles.append_column(name, texts)
         self.rejects.add(columns, profiles, reasons, details)
 
     def _without_columns(self, profiles: pa.RecordBatch) -> list[str]:

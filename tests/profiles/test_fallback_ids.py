@@ -48,6 +48,13 @@ def test_a_bad_fallback_id_is_rejected_under_the_name_of_its_column():
     assert (reject["pc_id"], reject["reject_reason"]) == ("a+b", "id_forbidden_character")
 
 
+def test_a_row_that_is_rejected_by_its_first_id_keeps_the_other_one():
+    rows = [{"third_party_id": "U/1", "pc_id": "p9.28_0", "tier": "x"}, *ROWS, {**ROWS[0], "third_party_id": "a+b"}]
+    result = run_pipeline(rows, **BOTH)
+    found = [(reject["third_party_id"], reject["pc_id"], reject["tier"]) for reject in result.rejects]
+    assert found == [("U/1", "p9.28_0", "x"), (None, None, "none"), ("a+b", "p1.28_0", "gold")]
+
+
 def test_an_id_without_a_text_form_does_not_use_the_fallback():
     rows = [{"third_party_id": "\ud800", "pc_id": "p1", "tier": "x"}, ROWS[0]]
     assert run_pipeline(rows, **BOTH).reasons == {"id_forbidden_character": 1}
