@@ -33,6 +33,7 @@ PENDING = "_pending"
 SENDING, ACCEPTED, REFUSED = "sending", "accepted", "refused"
 
 _BATCH_ROWS = 65_536
+_PART_BATCH_ROWS = 16_384
 
 LEASE_SECONDS = 20 * 60.0
 """Seconds after its last event until a run on another machine is considered dead. Longer than a call may last."""
@@ -124,14 +125,41 @@ class Claim:
             if writer is not None:
                 writer.close()
 
-    def read_rows(self, columns: list[str] | None = None, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.content["rows"])
+
+    def read_rows(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the claimed versions, in the order in which they are sent. Without rows, nothing was sent."""
         try:
             stream = self._location.open_input(self._rows)
         except FileNotFoundError:
             return
         with stream:
-            yield from pq.ParquetFile(stream).iter_batches(rows, columns=columns)
+            yield from pq.ParquetFile(stream).iter_batches(_BATCH_ROWS, columns=columns)
+
+    def read_part(self, part: range) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield some of the claimed versions, with the number of the first row of each batch.
+
+        :param part: Numbers of the rows.
+        """
+        try:
+            stream = self._location.open_input(self._rows)
+        except FileNotFoundError:
+            return
+        with stream:
+            file = pq.ParquetFile(stream)
+            start = 0
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                if start < part.stop and end > part.start:
+                    for batch in file.iter_batches(_PART_BATCH_ROWS, row_groups=[group]):
+                        first, last = max(start, part.start), min(start + len(batch), part.stop)
+                        if first < last:
+                            yield first, batch.slice(first - start, last - first)
+                        start += len(batch)
+                start = end
 
     def schema(self) -> pa.Schema:
         """Return the schema of the claimed versions."""
@@ -145,7 +173,9 @@ class Claim:
         """Return the sorted hashes of the claimed ids."""
         found = [np.zeros(0, np.int64)]
         found += [numbers(batch.column("id_hash")) for batch in self.read_rows(["id_hash"])]
-        return np.sort(np.concatenate(found))
+        hashes = np.concatenate(found)
+        hashes.sort()
+        return hashes
 
     def sending(self, number: int, start: int, rows: int) -> None:
         """Record that a file is about to be sent.
@@ -210,7 +240,7 @@ class Claim:
         self._location.remove(self._folder)
 
     def _is_complete(self, files: list[SentFile]) -> bool:
-        return sum(file.rows for file in files) == int(self.content["rows"])
+        return sum(file.rows for file in files) == self.rows
 
     def _event(self, number: int, state: str, **content: Any) -> None:
         if number not in self._events:

@@ -20,6 +20,9 @@ from airflow_provider_adobe_target.ledger.versions import uncertain_versions
 
 log = logging.getLogger(__name__)
 
+_PART_ROWS = 131_072
+"""Rows of one commit. Delta Lake keeps much of a commit in memory."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -52,6 +55,9 @@ def settle(
     Rows of complete batches are appended, except those named as failed. Rows whose outcome is unknown keep the values
     that are held and are marked to be sent again. Rows that were certainly not sent are unchanged.
 
+    Many rows are appended in several commits, of which the last one ends the claim. If the process ends before, the
+    next run appends all rows again.
+
     :param claim: Claim whose owner sends nothing more.
     :param outcomes: Outcomes by number of the file. A file without one counts as unknown.
     :param now: Time of confirmation in microseconds.
@@ -59,32 +65,42 @@ def settle(
     :raises LedgerBusyError: If other runs changed the ledger too often in between.
     """
     files = claim.files()
+    _log_uncertain(files, outcomes)
+    for start in range(0, max(1, claim.rows), _PART_ROWS):
+        part = range(start, start + _PART_ROWS)
 
-    def attempt(snapshot: Snapshot) -> None:
-        if snapshot.ended(claim.uid):
-            return
-        # Delta Lake cannot be read while it is written: these rows are read before.
-        uncertain = list(_uncertain(snapshot, claim, files, outcomes))
-        names = [attribute_names(claim.schema().names), snapshot.attributes]
-        columns = [[name for name in claim.schema().names if is_hash_column(name)], snapshot.hash_columns]
-        table.commit(
-            snapshot,
-            itertools.chain(_confirmed(claim, files, outcomes, now, key), uncertain),
-            [Control(0, "end", {"uid": claim.uid})],
-            schema=profile_schema(*(list(dict.fromkeys(itertools.chain(*part))) for part in (names, columns))),
-            ends=claim.uid,
-        )
+        def attempt(snapshot: Snapshot, part: range = part) -> None:
+            if snapshot.ended(claim.uid):
+                return
+            is_last = part.stop >= claim.rows
+            # Delta Lake cannot be read while it is written: these rows are read before.
+            uncertain = list(_uncertain(snapshot, claim, files, outcomes, part))
+            table.commit(
+                snapshot,
+                itertools.chain(_confirmed(claim, files, outcomes, now, key, part), uncertain),
+                [Control(0, "end", {"uid": claim.uid})] if is_last else [],
+                schema=_schema(claim, snapshot),
+                ends=claim.uid if is_last else None,
+            )
 
-    table.retry(attempt)
+        table.retry(attempt)
     claim.discard()
 
 
+def _schema(claim: Claim, snapshot: Snapshot) -> pa.Schema:
+    """Return the schema of the claimed rows and of the table together."""
+    names = claim.schema().names
+    attributes = [*attribute_names(names), *snapshot.attributes]
+    hash_columns = [*filter(is_hash_column, names), *snapshot.hash_columns]
+    return profile_schema(list(dict.fromkeys(attributes)), list(dict.fromkeys(hash_columns)))
+
+
 def _confirmed(
-    claim: Claim, files: list[SentFile], outcomes: Mapping[int, Outcome], now: int, key: bytes | None
+    claim: Claim, files: list[SentFile], outcomes: Mapping[int, Outcome], now: int, key: bytes | None, part: range
 ) -> Iterator[pa.Table]:
-    """Yield the versions that are confirmed, with the batch and the time."""
+    """Yield the versions of a part that are confirmed, with the batch and the time."""
     confirmed = [file for file in files if file.state == ACCEPTED and outcomes.get(file.number, UNKNOWN).confirms]
-    for file, batch in _rows_of(claim, confirmed):
+    for file, batch in _rows_of(claim, confirmed, part):
         failed = outcomes[file.number].failed_ids
         if failed:
             names = pa.array(sorted(failed), pa.string())
@@ -102,34 +118,39 @@ def _confirmed(
         yield rows.filter(rows["id"].is_valid())
 
 
-def _uncertain(
-    snapshot: Snapshot, claim: Claim, files: list[SentFile], outcomes: Mapping[int, Outcome]
-) -> Iterator[pa.Table]:
-    """Yield versions that mark the profiles whose state at Adobe Target is unknown."""
-    unclear = [
+def _unclear(files: list[SentFile], outcomes: Mapping[int, Outcome]) -> list[SentFile]:
+    """Return the files whose rows may be at Adobe Target or not."""
+    return [
         file
         for file in files
         if file.state == SENDING or (file.state == ACCEPTED and not outcomes.get(file.number, UNKNOWN).confirms)
     ]
-    if unclear:
-        rows = sum(file.rows for file in unclear)
+
+
+def _log_uncertain(files: list[SentFile], outcomes: Mapping[int, Outcome]) -> None:
+    rows = sum(file.rows for file in _unclear(files, outcomes))
+    if rows:
         log.warning("%s rows have an unknown outcome. The next run sends them again.", f"{rows:,}")
+
+
+def _uncertain(
+    snapshot: Snapshot, claim: Claim, files: list[SentFile], outcomes: Mapping[int, Outcome], part: range
+) -> Iterator[pa.Table]:
+    """Yield versions that mark the profiles of a part whose state at Adobe Target is unknown."""
     seen = seen_records(snapshot.controls)
-    for _, batch in _rows_of(claim, unclear):
+    for _, batch in _rows_of(claim, _unclear(files, outcomes), part):
         batch = batch.filter(batch.column("id").is_valid())
         id_hashes = numbers(batch.column("id_hash"))
         held = held_profiles(snapshot, batch.column("id"), id_hashes, seen, snapshot.attributes)
         yield uncertain_versions(held, id_hashes, snapshot.seq, claim.content["number"])
 
 
-def _rows_of(claim: Claim, files: list[SentFile]) -> Iterator[tuple[SentFile, pa.RecordBatch]]:
-    """Yield the claimed versions of some files."""
+def _rows_of(claim: Claim, files: list[SentFile], part: range) -> Iterator[tuple[SentFile, pa.RecordBatch]]:
+    """Yield the claimed versions of a part that belong to some files."""
     if not files:
         return
-    start = 0
-    for batch in claim.read_rows(None, 16_384):
+    for start, batch in claim.read_part(part):
         for file in files:
             first, last = max(file.start, start), min(file.start + file.rows, start + len(batch))
             if first < last:
                 yield file, batch.slice(first - start, last - first)
-        start += len(batch)

@@ -2,9 +2,11 @@
 
 import pytest
 
+from airflow_provider_adobe_target.ledger import settlement
 from airflow_provider_adobe_target.ledger.claims import LEASE_SECONDS, Owner, open_claims
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError, LedgerTakenOverError
 from airflow_provider_adobe_target.ledger.settlement import Outcome
+from airflow_provider_adobe_target.ledger.table import LedgerTable
 from support.ledger_simulation import COMPLETE, batches_of, outgoing_rows
 
 ROWS = {id: {"tier": "gold"} for id in "abcd"}
@@ -109,6 +111,55 @@ def test_settling_twice_changes_nothing(account, tmp_path):
     session.claim = claim
     session.settle(found, account.now)
     assert account.ledger.table("acme", "thirdPartyId").snapshot().seq == seq
+
+
+@pytest.fixture
+def ended_between_commits(account, tmp_path, monkeypatch):
+    """Let a run end after the first of two commits. Return its session and the outcomes of its files."""
+    monkeypatch.setattr(settlement, "_PART_ROWS", 3)
+    commit = LedgerTable.commit
+
+    def commit_once(table, *arguments, **options):
+        if options.get("ends"):
+            raise KeyboardInterrupt
+        return commit(table, *arguments, **options)
+
+    session, plan = planned(account, tmp_path)
+    found = account.send(session, plan, file_rows=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(LedgerTable, "commit", commit_once)
+        with pytest.raises(KeyboardInterrupt):
+            session.settle(found, account.now)
+    session.stop()
+    return session, found
+
+
+@pytest.mark.usefixtures("ended_between_commits")
+def test_the_next_run_completes_a_settlement_of_several_commits(account):
+    assert account.held().keys() == {"a", "b", "c"}
+    assert len(claims(account)) == 1
+    counts = account.run(ROWS, "dag.b", as_of=1)
+    assert (counts.rows_sent, counts.rows_unchanged) == (0, 4)
+    assert account.held() == ROWS == account.target.profiles
+    assert claims(account) == []
+
+
+def test_a_person_who_is_forgotten_between_two_commits_stays_so(account, ended_between_commits):
+    session, found = ended_between_commits
+    account.ledger.forget(["a", "d"])
+    session.settle(found, account.now)
+    assert account.held().keys() == {"b", "c"}
+
+
+def test_each_commit_has_the_rows_of_its_part(account, monkeypatch):
+    monkeypatch.setattr(settlement, "_PART_ROWS", 2)
+    before = account.ledger.table("acme", "thirdPartyId").snapshot().seq
+    rows = {f"id-{number}": {"tier": str(number)} for number in range(5)}
+    account.run(rows, outcomes=[COMPLETE, STUCK], file_rows=3)
+    assert account.held() == {id: rows[id] for id in ("id-0", "id-1", "id-2")}
+    assert account.ledger.table("acme", "thirdPartyId").snapshot().seq - before == 1 + 3
+    counts = account.run(rows, as_of=1)
+    assert (counts.rows_unchanged, counts.because["new"]) == (3, 2)
 
 
 def test_files_that_were_refused_leave_the_rows_as_they_were(account, tmp_path):
