@@ -39,7 +39,13 @@ _APP = "ledger"
 conflict."""
 
 _MAX_TRIES = 40
-_CONFIGURATION = {"delta.dataSkippingStatsColumns": "bucket,seq", "delta.checkpointInterval": "20"}
+_CONFIGURATION = {
+    "delta.dataSkippingStatsColumns": "bucket,seq",
+    "delta.checkpointInterval": "20",
+    "delta.setTransactionRetentionDuration": "interval 30 days",
+}
+"""Transactions of claims expire, because they have a time. That of the ledger has none, so that it never expires."""
+
 _BATCH_ROWS = 65_536
 _WRITE_ROWS = 16_384
 _FILE_BYTES = 8 * 2**20
@@ -260,7 +266,9 @@ class LedgerTable:
             if control_rows:
                 yield from conformed(pa.Table.from_pylist(control_rows, SCHEMA), schema).to_batches()
 
-        transactions = [Transaction(_APP, seq)] + ([Transaction(f"claim:{ends}", 1)] if ends else [])
+        transactions = [Transaction(_APP, seq)]
+        if ends:
+            transactions.append(Transaction(f"claim:{ends}", 1, last_updated=int(time.time() * 1000)))
         try:
             data = pa.RecordBatchReader.from_batches(schema, batches())
             options: dict[str, Any] = {

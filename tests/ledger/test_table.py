@@ -4,9 +4,11 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.ledger import ProfileLedger, maintenance
@@ -175,6 +177,24 @@ def test_a_conflict_postpones_compaction(account, monkeypatch, caplog):
     monkeypatch.setattr(maintenance, "compact", busy)
     compact_if_due(table_of(account))
     assert "not compacted" in caplog.text
+
+
+def test_transactions_of_claims_expire_and_that_of_the_ledger_does_not(account, monkeypatch):
+    year = 366 * 86_400
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now - year)
+        account.run(ROWS)
+    table = table_of(account)
+    seq = table.snapshot().seq
+    table.snapshot().table.create_checkpoint()
+    account.run({id: {"tier": "tin"} for id in "abcd"}, as_of=1)
+    checkpoint = next((Path(table.location.uri) / "_delta_log").glob("*.checkpoint.parquet"))
+    transactions = pq.read_table(checkpoint)["txn"].drop_null().to_pylist()
+    assert [transaction["appId"] for transaction in transactions] == ["ledger"]
+    assert seq == 2
+    assert table.snapshot().seq == 4
+    assert account.held() == account.target.profiles
 
 
 def test_vacuum_removes_old_versions(account, tmp_path):
