@@ -16,13 +16,13 @@ from airflow_provider_adobe_target.ledger.columns import (
     UNKNOWN_HASH,
     attribute_column,
     hash_column,
-    profile_schema,
 )
 from airflow_provider_adobe_target.ledger.hashing import Hashes
 from airflow_provider_adobe_target.ledger.refresh import Refresh
 from airflow_provider_adobe_target.ledger.table import Snapshot
 
-_BUCKETS = [*range(BASE_BUCKETS), APPENDED]
+VERSIONS = [*range(BASE_BUCKETS), APPENDED]
+"""Partitions of versions of profiles."""
 
 
 class SourceIndex:
@@ -40,14 +40,17 @@ class SourceIndex:
         self._column = hash_column(number)
         self._refresh = refresh
         self.known = 0
-        found = [np.zeros(0, np.int64)]
+        found = np.empty(snapshot.rows, np.int64)  # memory of the part that is not used is not allocated
+        size = 0
         for batch in self._latest([]):
             hashes = numbers(batch.column(self._column))
-            found.append(hashes[self._usable(batch, hashes)])
+            usable = hashes[self._usable(batch, hashes)]
+            found[size : size + len(usable)] = usable
+            size += len(usable)
             self.known += int((hashes != UNKNOWN_HASH).sum())
-        self._hashes = np.concatenate(found)
-        del found
+        self._hashes = found[:size]
         self._hashes.sort()
+        pa.default_memory_pool().release_unused()
         self._hit = np.zeros(len(self._hashes), bool)
 
     @property
@@ -57,17 +60,9 @@ class SourceIndex:
 
     def look_up(self, hashes: Hashes) -> Mask:
         """Return a mask of the hashes in the index, and mark them."""
-        if not len(self._hashes):
-            return np.zeros(len(hashes), bool)
-        order = np.argsort(hashes)  # so that the binary searches are sequential
-        ordered = hashes[order]
-        places = np.searchsorted(self._hashes, ordered)
-        places[places == len(self._hashes)] = 0
-        hit = (self._hashes[places] == ordered) & (ordered != UNKNOWN_HASH)
-        self._hit[places[hit]] = True
-        found = np.empty(len(hashes), bool)
-        found[order] = hit
-        return found
+        order, places, found = self._search(hashes)
+        self._hit[places[found]] = True
+        return _in_order(found, order)
 
     def seen(self, *, as_of: int, names: list[str]) -> Seen:
         """Return the record of the rows that :meth:`look_up` found."""
@@ -107,16 +102,28 @@ class SourceIndex:
         return usable
 
     def _is_hit(self, hashes: Hashes) -> Mask:
-        if not len(self._hashes):
-            return np.zeros(len(hashes), bool)
-        places = np.searchsorted(self._hashes, hashes)
-        places[places == len(self._hashes)] = 0
-        hit: Mask = (self._hashes[places] == hashes) & self._hit[places]
-        return hit
+        order, places, found = self._search(hashes)
+        found[found] = self._hit[places[found]]
+        return _in_order(found, order)
+
+    def _search(self, hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Mask]:
+        """Return the order of hashes, and, in this order, their places in the index and a mask of those in it."""
+        order = np.argsort(hashes)  # so that the binary searches are sequential
+        ordered = hashes[order]
+        places = np.searchsorted(self._hashes, ordered)
+        found = places < len(self._hashes)
+        found[found] = self._hashes[places[found]] == ordered[found]
+        return order, places, found & (ordered != UNKNOWN_HASH)
 
     def _latest(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         confirmed = ["confirmed_at"] if self._refresh.days is not None else []
         yield from latest_versions(self._snapshot, [self._column, *confirmed, *columns])
+
+
+def _in_order(sorted_mask: Mask, order: npt.NDArray[np.int64]) -> Mask:
+    found = np.empty(len(order), bool)
+    found[order] = sorted_mask
+    return found
 
 
 def latest_versions(snapshot: Snapshot, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -169,18 +176,27 @@ def held_profiles(
     snapshot: Snapshot, ids: pa.StringArray, id_hashes: Hashes, seen: list[Seen], names: list[str]
 ) -> Held:
     """Return the latest versions of some ids. The ids themselves are compared, not only their hashes."""
-    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
-    columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
-    wanted = np.sort(id_hashes)
-    batches = []
-    for batch in snapshot.record_batches(_BUCKETS, columns):
-        chosen = among(numbers(batch.column("id_hash")), wanted)
+    return latest_held(snapshot.version_schema, list(versions_of(snapshot, np.sort(id_hashes))), ids, seen, names)
+
+
+def versions_of(snapshot: Snapshot, id_hashes: Hashes) -> Iterator[pa.RecordBatch]:
+    """Yield all versions of some ids, and of ids with the same hashes.
+
+    :param id_hashes: Sorted hashes of the ids.
+    """
+    for batch in snapshot.record_batches(VERSIONS, snapshot.version_schema.names):
+        chosen = among(numbers(batch.column("id_hash")), id_hashes)
         if chosen.any():
-            batches.append(batch.filter(pa.array(chosen)))
-    if not batches:
-        empty = pa.schema([schema.field(column) for column in columns]).empty_table()
-        return Held(ids, empty.take(pa.nulls(len(ids), pa.int64())), seen, names)
-    rows = pa.Table.from_batches(batches)
+            yield batch.filter(pa.array(chosen))
+
+
+def latest_held(
+    schema: pa.Schema, versions: list[pa.RecordBatch], ids: pa.StringArray, seen: list[Seen], names: list[str]
+) -> Held:
+    """Return the latest versions of some ids among ``versions``, which have all columns of ``schema``."""
+    if not versions:
+        return Held(ids, schema.empty_table().take(pa.nulls(len(ids), pa.int64())), seen, names)
+    rows = pa.Table.from_batches(versions)
     rows = rows.take(pa.array(latest_of_each_id(rows)))
     places = pc.index_in(ids, value_set=_combined(rows["id"]))
     return Held(ids, rows.take(places), seen, names)

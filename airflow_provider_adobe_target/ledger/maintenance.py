@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.ledger.as_of import mask, numbers, seen_recor
 from airflow_provider_adobe_target.ledger.claims import PENDING, Claim, open_claims
 from airflow_provider_adobe_target.ledger.columns import APPENDED, BASE_BUCKETS, conformed, profile_schema
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError
-from airflow_provider_adobe_target.ledger.hashing import Hashes
+from airflow_provider_adobe_target.ledger.hash_ranges import hashes_of, ranges_for, spill_by_range
 from airflow_provider_adobe_target.ledger.lookup import Held, latest_of_each_id
 from airflow_provider_adobe_target.ledger.table import Control, LedgerTable, Snapshot
 from airflow_provider_adobe_target.ledger.versions import held_versions
@@ -66,8 +66,10 @@ def compact(table: LedgerTable, forgotten: pa.StringArray | None = None) -> int:
     read = table.snapshot()
     erased: dict[int, int] = {}
     with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
-        ranges = _hash_ranges(read)
-        appended = _appended_by_range(read, ranges, Path(folder))
+        ranges = ranges_for(read.rows, _RANGE_ROWS, least=BASE_BUCKETS)
+        appended = spill_by_range(
+            read.record_batches([APPENDED], read.version_schema.names), ranges, Path(folder, "appended")
+        )
         for bucket in range(BASE_BUCKETS):
 
             def attempt(snapshot: Snapshot, bucket: int = bucket) -> None:
@@ -121,34 +123,6 @@ def _compacted(table: LedgerTable, ids: pa.StringArray) -> int:
     return compact(table, ids)
 
 
-def _hash_ranges(snapshot: Snapshot) -> int:
-    """Return the number of ranges of hashes that compaction holds in memory one after the other, a power of 2."""
-    files = snapshot.files()
-    rows = numbers(files["num_records"]).sum() if len(files) else 0
-    ranges = BASE_BUCKETS
-    while ranges * _RANGE_ROWS < rows:
-        ranges *= 2
-    return ranges
-
-
-def _appended_by_range(snapshot: Snapshot, ranges: int, folder: Path) -> list[SpillFile]:
-    """Read the appended versions once, and spill them by the range of their hashes."""
-    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
-    columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
-    spills = [SpillFile(folder / str(part)) for part in range(ranges)]
-    for batch in snapshot.record_batches([APPENDED], columns):
-        parts = range_of(numbers(batch.column("id_hash")), ranges)
-        order = np.argsort(parts, kind="stable")
-        batch = batch.take(pa.array(order))
-        ends = np.searchsorted(parts[order], np.arange(ranges), side="right")
-        for spill, start, end in zip(spills, [0, *ends], ends, strict=False):
-            if end > start:
-                spill.write(batch.slice(start, end - start))
-    for spill in spills:
-        spill.close()
-    return spills
-
-
 def _check_not_compacted(snapshot: Snapshot, since: int) -> None:
     """Check that no other run has compacted the ledger, and perhaps erased profiles, since its versions were read.
 
@@ -163,10 +137,8 @@ def _latest_of_range(
 ) -> tuple[pa.Table, int]:
     """Return the rows of a range of a compacted partition, sorted by hash, and the number of erased profiles."""
     bucket = part * BASE_BUCKETS // ranges
-    schema = profile_schema(snapshot.attributes, snapshot.hash_columns)
-    columns = [column for column in schema.names if column not in ("bucket", "control", "blob")]
-    parts = list(snapshot.record_batches([bucket], columns, hashes=hashes_of(part, ranges)))
-    kept = pa.schema([schema.field(column) for column in columns])
+    kept = snapshot.version_schema
+    parts = list(snapshot.record_batches([bucket], kept.names, hashes=hashes_of(part, ranges)))
     tables = [conformed(pa.Table.from_batches([part]), kept) for part in [*parts, *appended.record_batches()]]
     rows = pa.concat_tables([kept.empty_table(), *tables])
     rows = rows.take(pa.array(latest_of_each_id(rows))).sort_by("id_hash")
@@ -183,20 +155,6 @@ def _latest_of_range(
     places = {name: folded.schema.get_field_index(name) for name in ("base_seq", "bucket")}
     folded = folded.set_column(places["base_seq"], "base_seq", pa.array(base_seq))
     return folded.set_column(places["bucket"], "bucket", pa.repeat(pa.scalar(bucket, pa.int16()), len(rows))), erased
-
-
-def range_of(id_hashes: Hashes, ranges: int) -> Hashes:
-    """Return the range of each hash among ``ranges`` equal ones, by its upper bits. 16 ranges are the partitions."""
-    bits = ranges.bit_length() - 1
-    return (id_hashes.view(np.uint64) >> np.uint64(64 - bits)).astype(np.int64)
-
-
-def hashes_of(part: int, ranges: int) -> tuple[int, int]:
-    """Return the first and the last hash of a range, as signed integers."""
-    size = 2**64 // ranges
-    first = part * size
-    first -= 2**64 if first >= 2**63 else 0
-    return first, first + size - 1
 
 
 def _drop_appended(table: LedgerTable, snapshot: Snapshot, until: int, forgotten: pa.StringArray | None) -> None:

@@ -15,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_adobe_target.ledger.as_of import NEVER, Mask, Seen, among, mask, numbers, seen_records
+from airflow_provider_adobe_target.ledger.as_of import NEVER, Mask, Seen, mask, numbers, seen_records
 from airflow_provider_adobe_target.ledger.columns import UNKNOWN_HASH, hash_column
 from airflow_provider_adobe_target.ledger.errors import LedgerLimitError
+from airflow_provider_adobe_target.ledger.hash_file import HashFile
 from airflow_provider_adobe_target.ledger.hashing import Hashes, hash_ids, hash_rows, keyed_hashes, rows_seed
-from airflow_provider_adobe_target.ledger.lookup import Held, SourceIndex, held_profiles
+from airflow_provider_adobe_target.ledger.lookup import Held, SourceIndex, held_profiles, latest_held
 from airflow_provider_adobe_target.ledger.merge import Merged, MergeRules, merge
+from airflow_provider_adobe_target.ledger.misses import Misses
 from airflow_provider_adobe_target.ledger.plan_counts import PlanCounts
 from airflow_provider_adobe_target.ledger.refresh import Refresh
 from airflow_provider_adobe_target.ledger.table import Control, Snapshot
@@ -29,7 +31,6 @@ from airflow_provider_adobe_target.ledger.writers import Writer, register, share
 from airflow_provider_adobe_target.spill import SpillFile
 
 PREFIX = "profile."
-_CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Plan:
     :param versions: Versions that the ledger keeps if the rows are confirmed, in the order of ``outgoing``.
     :param touched: Versions of unchanged profiles to append.
     :param controls: Control records to append.
-    :param incoming: Sorted hashes of all incoming ids, and of ids that are no longer in the rows.
+    :param incoming: Hashes of all incoming ids, and of ids that are no longer in the rows.
     """
 
     seq: int
@@ -82,7 +83,7 @@ class Plan:
     versions: SpillFile
     touched: SpillFile
     controls: list[Control]
-    incoming: Hashes
+    incoming: HashFile
 
 
 class Planner:
@@ -108,14 +109,14 @@ class Planner:
         self._rules = rules
         self._present = present
         self._too_large = too_large
-        self._misses = SpillFile(folder / "misses")
+        self._misses = Misses(folder)
         self._outgoing = SpillFile(folder / "outgoing")
         self._versions = SpillFile(folder / "versions")
         self._counts = PlanCounts()
         self._seen = seen_records(snapshot.controls)
         self._touched = SpillFile(folder / "touched")
         self._new_seen: dict[frozenset[str], list[Hashes]] = {}
-        self._ids: list[Hashes] = [np.zeros(0, np.int64)]
+        self._incoming = HashFile(folder / "ids")
         self._names: dict[str, None] = {}
         self._own: frozenset[str] = frozenset()
 
@@ -133,17 +134,17 @@ class Planner:
         )
         for batch in batches:
             self._first_pass(batch, index)
-        incoming = np.sort(np.concatenate(self._ids))
-        missing = self._missing(index, incoming)
+        missing = self._missing(index)
         names = [*self._names, *(name for name in rules.missing_values if missing and name not in self._names)]
         writer, is_new, others = register(self._snapshot.controls, rules.writer, names)
         self._counts.attributes_added = [name for name in names if name not in self._snapshot.attributes]
         self._counts.shared_attributes = shared_attributes(writer, others)
         self._own = writer.attributes
         merge_rules = self._merge_rules(writer)
-        for block in self._misses.blocks(_CHUNK_ROWS):
-            self._second_pass(block, writer, others, merge_rules)
-        left = [self._leave(ids, writer, others, merge_rules) for ids in missing]
+        for block, versions in self._misses.parts(self._snapshot):
+            self._second_pass(block, versions, writer, others, merge_rules)
+        for ids in missing:
+            self._incoming.add(self._leave(ids, writer, others, merge_rules))
         if rules.max_rows_to_send is not None and self._counts.rows_to_send > rules.max_rows_to_send:
             raise LedgerLimitError(
                 f"{self._counts.rows_to_send:,} rows would be sent, more than max_rows_to_send="
@@ -161,7 +162,7 @@ class Planner:
             self._versions,
             self._touched,
             controls,
-            np.sort(np.concatenate([incoming, *left]), kind="stable") if left else incoming,
+            self._incoming,
         )
 
     def _first_pass(self, batch: pa.RecordBatch, index: SourceIndex) -> None:
@@ -169,7 +170,7 @@ class Planner:
         names = [name.removeprefix(PREFIX) for name in batch.schema.names[2:]]
         self._names.update(dict.fromkeys(names))
         id_hashes = hash_ids(self._kept_ids(batch.column("id")))
-        self._ids.append(id_hashes)
+        self._incoming.add(id_hashes)
         if rules.suppress is not None and len(rules.suppress):
             suppressed = mask(pc.is_in(batch.column("id"), value_set=rules.suppress))
             self._counts.rows_suppressed += int(suppressed.sum())
@@ -188,7 +189,7 @@ class Planner:
     def _kept_ids(self, ids: pa.StringArray) -> pa.StringArray:
         return ids if self._rules.key is None else keyed_hashes(ids, self._rules.key)
 
-    def _missing(self, index: SourceIndex, incoming: Hashes) -> list[pa.StringArray]:
+    def _missing(self, index: SourceIndex) -> list[pa.StringArray]:
         """Return the ids that are no longer in the rows.
 
         :raises LedgerLimitError: If there are too many.
@@ -197,7 +198,7 @@ class Planner:
         if rules.on_missing != "marker":
             return []
         sent = index.sent()
-        present = np.sort(np.concatenate([incoming, self._present()]))
+        present = self._incoming.sorted_with(self._present())
         missing = list(index.missing(present))
         number = sum(map(len, missing))
         if not len(present) or number * 100 > rules.max_missing_pct * sent:
@@ -223,13 +224,19 @@ class Planner:
         )
 
     def _second_pass(
-        self, block: pa.RecordBatch, writer: Writer, others: list[Writer], merge_rules: MergeRules
+        self,
+        block: pa.RecordBatch,
+        versions: list[pa.RecordBatch],
+        writer: Writer,
+        others: list[Writer],
+        merge_rules: MergeRules,
     ) -> None:
         hashes, id_hashes = numbers(block.column("source_hash")), numbers(block.column("id_hash"))
         texts = {
             name.removeprefix(PREFIX): block.column(name) for name in block.schema.names if name.startswith(PREFIX)
         }
-        held = self._held(self._kept_ids(block.column("id")), id_hashes, texts)
+        ids = self._kept_ids(block.column("id"))
+        held = latest_held(self._snapshot.version_schema, versions, ids, self._seen, self._held_names(texts))
         merged = merge(texts, held, merge_rules)
         reason, stale = self._decide(held, merged)
         new_hashes = source_hashes(hashes, merged.reproducible)
@@ -241,12 +248,11 @@ class Planner:
         self._note_unchanged(held, merged, unsent, new_hashes, writer)
         if not sends.any():
             return
-        versions = merged_versions(held, merged, id_hashes, pa.array(new_hashes), self._snapshot.seq, writer, others)
-        self._send(block, block.column("id"), merged, sends, versions, reason)
+        new = merged_versions(held, merged, id_hashes, pa.array(new_hashes), self._snapshot.seq, writer, others)
+        self._send(block, block.column("id"), merged, sends, new, reason)
 
-    def _held(self, ids: pa.StringArray, id_hashes: Hashes, texts: Mapping[str, pa.StringArray]) -> Held:
-        names = list(dict.fromkeys([*texts, *self._snapshot.attributes, *self._rules.missing_values]))
-        return held_profiles(self._snapshot, ids, id_hashes, self._seen, names)
+    def _held_names(self, texts: Iterable[str]) -> list[str]:
+        return list(dict.fromkeys([*texts, *self._snapshot.attributes, *self._rules.missing_values]))
 
     def _decide(self, held: Held, merged: Merged) -> tuple[np.ndarray[tuple[int], np.dtype[np.int8]], Mask]:
         """Return why each row is sent, and which rows are stale."""
@@ -337,7 +343,7 @@ class Planner:
         """Write markers for ids that are no longer in the rows. Ids that are held with a later time are omitted."""
         id_hashes = hash_ids(ids)
         texts = {name: pa.repeat(value, len(ids)) for name, value in self._rules.missing_values.items()}
-        held = self._held(ids, id_hashes, texts)
+        held = held_profiles(self._snapshot, ids, id_hashes, self._seen, self._held_names(texts))
         merged = merge(texts, held, merge_rules)
         later = np.zeros(len(ids), bool)
         for name in writer.attributes:
@@ -382,12 +388,6 @@ def latest_markers(controls: Iterable[Control], writer: str) -> tuple[dict[str, 
         if control.kind == "snapshot" and control.content["writer"] == writer and control.content["as_of"] > found[1]:
             found = dict(control.content["values"]), control.content["as_of"]
     return found
-
-
-def overlaps(seen: Seen, incoming: Hashes) -> bool:
-    """Return whether a record may cover any of some sorted hashes of ids."""
-    listed = among(incoming, seen.hashes)
-    return bool((~listed).any() if seen.all_but else listed.any())
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from airflow_provider_adobe_target.concurrency import clock as clocks
 from airflow_provider_adobe_target.concurrency.clock import Clock
-from airflow_provider_adobe_target.ledger.as_of import among, numbers, seen_records
+from airflow_provider_adobe_target.ledger.as_of import Seen, numbers, seen_records
 from airflow_provider_adobe_target.ledger.claims import (
     ACCEPTED,
     SENDING,
@@ -24,9 +24,10 @@ from airflow_provider_adobe_target.ledger.claims import (
 )
 from airflow_provider_adobe_target.ledger.columns import SCHEMA
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError
+from airflow_provider_adobe_target.ledger.hash_file import HashFile
 from airflow_provider_adobe_target.ledger.hashing import Hashes
 from airflow_provider_adobe_target.ledger.maintenance import compact_if_due
-from airflow_provider_adobe_target.ledger.planner import Plan, Planner, PlanRules, overlaps
+from airflow_provider_adobe_target.ledger.planner import Plan, Planner, PlanRules
 from airflow_provider_adobe_target.ledger.settlement import UNKNOWN, Outcome, settle
 from airflow_provider_adobe_target.ledger.table import LedgerTable, Snapshot
 from airflow_provider_adobe_target.ledger.writers import writers
@@ -216,7 +217,7 @@ class LedgerSession:
     def _blocking(self, snapshot: Snapshot, plan: Plan) -> list[Claim]:
         """Return the open claims of ids of the plan."""
         claims = open_claims(self._table.location, snapshot)
-        return [claim for claim in claims if among(claim.id_hashes(), plan.incoming).any()]
+        return [claim for claim in claims if plan.incoming.contains_any(claim.id_hashes())]
 
 
 def final_outcomes(
@@ -245,12 +246,16 @@ def is_outdated(plan: Plan, snapshot: Snapshot) -> bool:
     for control in snapshot.controls:
         if control.seq > plan.seq and control.kind == "compacted":
             return True
-    if any(seen.seq > plan.seq and overlaps(seen, plan.incoming) for seen in seen_records(snapshot.controls)):
+    if any(seen.seq > plan.seq and _may_cover(seen, plan.incoming) for seen in seen_records(snapshot.controls)):
         return True
     return any(
-        among(numbers(batch.column("id_hash")), plan.incoming).any()
+        plan.incoming.contains_any(np.sort(numbers(batch.column("id_hash"))))
         for batch in snapshot.record_batches_since(plan.seq, ["id_hash"])
     )
+
+
+def _may_cover(seen: Seen, incoming: HashFile) -> bool:
+    return incoming.contains_other_than(seen.hashes) if seen.all_but else incoming.contains_any(seen.hashes)
 
 
 def _copied(batches: Iterable[pa.RecordBatch], spill: SpillFile) -> Iterator[pa.RecordBatch]:

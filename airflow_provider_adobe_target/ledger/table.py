@@ -23,6 +23,7 @@ from airflow_provider_adobe_target.ledger.columns import (
     attribute_names,
     conformed,
     is_hash_column,
+    profile_schema,
 )
 from airflow_provider_adobe_target.ledger.errors import LedgerBusyError, LedgerConflictError, LedgerRefusedError
 
@@ -113,6 +114,12 @@ class Snapshot:
         return sorted(column for column in self.columns if is_hash_column(column))
 
     @cached_property
+    def version_schema(self) -> pa.Schema:
+        """Schema of versions of profiles, without ``bucket``."""
+        schema = profile_schema(self.attributes, self.hash_columns)
+        return pa.schema([field for field in schema if field.name not in ("bucket", "control", "blob")])
+
+    @cached_property
     def _dataset(self) -> ds.Dataset:
         return self.table.to_pyarrow_dataset()
 
@@ -133,6 +140,12 @@ class Snapshot:
     def files(self) -> pa.Table:
         """Return the data files, with ``partition.bucket`` and ``num_records``."""
         return pa.table(self.table.get_add_actions(flatten=True))
+
+    @property
+    def rows(self) -> int:
+        """Number of all rows: versions, and control records."""
+        files = self.files()
+        return pc.sum(files["num_records"]).as_py() if len(files) else 0
 
     def record_batches(
         self, buckets: Iterable[int], columns: list[str], *, hashes: tuple[int, int] | None = None

@@ -2,7 +2,9 @@
 
 import pytest
 
+from airflow_provider_adobe_target.ledger import misses
 from airflow_provider_adobe_target.ledger.errors import LedgerLimitError
+from airflow_provider_adobe_target.ledger.maintenance import compact
 from support.ledger_simulation import Account, outgoing_rows
 
 GOLD = {"a": {"tier": "gold", "score": "1"}, "b": {"tier": "gold", "score": "2"}}
@@ -37,6 +39,24 @@ def test_attributes_of_other_tasks_are_carried_over(account):
     counts = account.run({"a": {"tier": "tin", "score": "1"}}, as_of=2)
     assert account.target.profiles["a"] == {"tier": "tin", "score": "1", "city": "Rome"}
     assert account.held() == account.target.profiles
+
+
+def test_rows_that_differ_are_compared_in_parts_and_the_table_is_read_once(account, monkeypatch):
+    monkeypatch.setattr(misses, "_PART_ROWS", 3)
+    account.run({f"id-{number}": {"x": str(number), "y": "1"} for number in range(40)})
+    compact(account.ledger.table("acme", "thirdPartyId"))
+    account.run({f"id-{number}": {"z": str(number)} for number in range(0, 40, 3)}, "dag.b", as_of=1)
+    reads = []
+    read = misses.versions_of
+    monkeypatch.setattr(misses, "versions_of", lambda *arguments: reads.append(arguments) or read(*arguments))
+    rows = {f"id-{number}": {"x": str(number % 7), "y": "1"} for number in range(45)}
+    counts = account.run(rows, as_of=2)
+    assert len(reads) == 1
+    assert (counts.rows_unchanged, counts.because["changed"], counts.because["new"]) == (7, 33, 5)
+    expected = {
+        id: {**row, "z": id[3:]} if int(id[3:]) < 40 and int(id[3:]) % 3 == 0 else row for id, row in rows.items()
+    }
+    assert account.held() == account.target.profiles == expected
 
 
 def test_without_carry_over_the_ledger_drops_what_target_drops(account_with):

@@ -5,9 +5,11 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from airflow_provider_adobe_target.ledger import misses, settlement
 from airflow_provider_adobe_target.ledger.claims import Owner
 from airflow_provider_adobe_target.ledger.maintenance import compact
 from airflow_provider_adobe_target.ledger.settlement import Outcome
@@ -56,6 +58,9 @@ class Model:
 class Sequences(RuleBasedStateMachine):
     @initialize()
     def begin(self):
+        self.patches = pytest.MonkeyPatch()
+        self.patches.setattr(misses, "_PART_ROWS", 2)
+        self.patches.setattr(settlement, "_PART_ROWS", 4)
         self.folder = Path(tempfile.mkdtemp())
         self.account = Account(self.folder / "ledger")
         self.table = self.account.ledger.table("acme", "thirdPartyId")
@@ -63,6 +68,7 @@ class Sequences(RuleBasedStateMachine):
         self.failed = []
 
     def teardown(self):
+        self.patches.undo()
         shutil.rmtree(self.folder)
 
     def note(self, run, rows_applied, unknown=()):
