@@ -115,8 +115,11 @@ class Claim:
         return Control(0, "claim", {"uid": self.uid, **self.content})
 
     def write_rows(self, versions: SpillFile) -> None:
-        """Write the versions that the ledger keeps if the rows are confirmed."""
-        with self._location.open_output(self._rows) as stream:
+        """Write the versions that the ledger keeps if the rows are confirmed.
+
+        :raises LedgerFullDiskError: If no space is left.
+        """
+        with self._location.explain_full_disk(), self._location.open_output(self._rows) as stream:
             writer = None
             for batch in versions.record_batches():
                 if writer is None:

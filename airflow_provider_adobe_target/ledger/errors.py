@@ -17,6 +17,10 @@ class LedgerBusyError(AdobeTargetError):
     """Other runs changed the ledger, or had unfinished batches of the same ids, for too long. A retry may help."""
 
 
+class LedgerFullDiskError(AdobeTargetError):
+    """No space is left in the ledger's folder. The next run settles what was sent."""
+
+
 class LedgerConflictError(Exception):
     """Another commit came first. The caller must read the table again and repeat the commit."""
 

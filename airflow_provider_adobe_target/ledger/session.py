@@ -192,7 +192,6 @@ class LedgerSession:
                 base=plan.seq,
                 rows=plan.versions.rows,
             )
-            claim.write_rows(plan.versions)
         controls = [*plan.controls, *([claim.to_control()] if claim else [])]
 
         def attempt(snapshot: Snapshot) -> bool:
@@ -207,6 +206,8 @@ class LedgerSession:
 
         committed = False
         try:
+            if claim is not None:
+                claim.write_rows(plan.versions)
             committed = self._table.retry(attempt)
         finally:
             if claim is not None and not committed:

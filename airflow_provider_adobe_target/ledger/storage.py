@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_adobe_target.ledger.errors import LedgerRefusedError
+from airflow_provider_adobe_target.ledger.errors import LedgerFullDiskError, LedgerRefusedError
 
 
 class Location:
@@ -44,6 +46,22 @@ class Location:
         """Options of delta-rs with the credentials of the Airflow connection; None for those of the environment."""
         return _aws_options(self._files) if self._is_s3 else None
 
+    @contextlib.contextmanager
+    def explain_full_disk(self) -> Iterator[None]:
+        """Name the folder in the error of a full disk. Delta Lake raises it without a code.
+
+        :raises LedgerFullDiskError: If no space is left.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not _is_full_disk(error):
+                raise
+            raise LedgerFullDiskError(
+                f"No space is left in the ledger's folder {self.uri}. Free some, and run the task again: it settles "
+                "what was sent, and sends the other rows. A compaction needs as much space as the table."
+            ) from error
+
     def make_private(self) -> None:
         """Create a local folder that only its owner can read. Object storage has its own access control."""
         if self.is_local:
@@ -60,11 +78,14 @@ class Location:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.replace(file)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes | None:
         """Return the contents of a file; None if it does not exist."""
@@ -130,13 +151,22 @@ class Location:
                 self._files.rm(f"{self._root}/{folder}", recursive=True)
 
     def write_json(self, name: str, content: Any) -> None:
-        """Write a JSON file atomically."""
-        self.write(name, json.dumps(content).encode())
+        """Write a JSON file atomically.
+
+        :raises LedgerFullDiskError: If no space is left.
+        """
+        with self.explain_full_disk():
+            self.write(name, json.dumps(content).encode())
 
     def read_json(self, name: str) -> Any:
         """Return the contents of a JSON file; None if it does not exist."""
         data = self.read(name)
         return None if data is None else json.loads(data)
+
+
+def _is_full_disk(error: Exception) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in codes or any(f"os error {code})" in str(error) for code in codes)
 
 
 def _aws_options(files: Any) -> dict[str, str]:

@@ -265,6 +265,7 @@ class LedgerTable:
         :param replaces: Condition on ``bucket`` of the partitions to replace.
         :return: Number of the commit.
         :raises LedgerConflictError: If another commit came first.
+        :raises LedgerFullDiskError: If no space is left.
         """
         from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError
@@ -292,10 +293,10 @@ class LedgerTable:
                 ),
                 "commit_properties": CommitProperties(app_transactions=transactions),
             }
-            if replaces is None:
-                write_deltalake(snapshot.table, data, mode="append", **options)
-            else:
-                write_deltalake(snapshot.table, data, mode="overwrite", predicate=replaces, **options)
+            if replaces is not None:
+                options["predicate"] = replaces
+            with self.location.explain_full_disk():
+                write_deltalake(snapshot.table, data, mode="overwrite" if replaces else "append", **options)
         except CommitFailedError:
             raise LedgerConflictError from None
         return seq

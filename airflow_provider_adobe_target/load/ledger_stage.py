@@ -227,9 +227,15 @@ class LedgerStage:
                 self.counts.because[reason] -= number
 
     def stop(self) -> None:
-        """Record that this run sends nothing more. The next run settles what was sent."""
-        if self._ledger_session is not None:
-            self._ledger_session.stop()
+        """Record that this run sends nothing more. The next run settles what was sent.
+
+        An error is only logged, so that it does not hide the first one.
+        """
+        try:
+            if self._ledger_session is not None:
+                self._ledger_session.stop()
+        except Exception as error:
+            log.warning("The end of the run cannot be recorded in the ledger: %s", error)
 
     @property
     def new_attributes(self) -> Collection[str] | None:
