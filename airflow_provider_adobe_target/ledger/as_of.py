@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_adobe_target.ledger.columns import TIME, UNKNOWN_HASH, attribute_column, hash_column
-from airflow_provider_adobe_target.ledger.hashing import Hashes
+from airflow_provider_adobe_target.ledger.hashing import Hashes, flat
 from airflow_provider_adobe_target.ledger.table import Control
 
 Times = npt.NDArray[np.int64]
@@ -155,9 +155,7 @@ def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
 
 def mask(column: pa.Array | pa.ChunkedArray) -> Mask:
     """Return a column of booleans as a mask; False for null."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    found: Mask = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    found: Mask = pc.fill_null(flat(column), False).to_numpy(zero_copy_only=False)
     return found
 
 
@@ -173,15 +171,15 @@ def among(values: Hashes, sorted_values: Hashes) -> Mask:
 
 def _exceptions(column: pa.ChunkedArray) -> dict[str, tuple[npt.NDArray[np.int64], Times]]:
     """Return rows and times of the exceptions of each attribute."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = flat(column)
     if array.null_count == len(array):
         return {}
     entries = _as_list(array)
     rows = np.repeat(np.arange(len(array)), numbers(pc.list_value_length(entries)))
     if not len(rows):
         return {}
-    flat = entries.flatten()
-    keys, values = flat.field(0), numbers(flat.field(1))
+    items = entries.flatten()
+    keys, values = items.field(0), numbers(items.field(1))
     found = {}
     for name in keys.unique().to_pylist():
         chosen = mask(pc.equal(keys, name))

@@ -22,7 +22,7 @@ _SEPARATOR, _NULL = "\x1f", "\x1e"
 
 def hash_ids(ids: pa.StringArray) -> Hashes:
     """Return a 64-bit hash of each id. Ids with equal hashes must be compared."""
-    return hash_strings(_flat(ids)).view(np.int64)
+    return hash_strings(flat(ids)).view(np.int64)
 
 
 def rows_seed(names: Sequence[str], null_values: Mapping[str, str]) -> int:
@@ -43,7 +43,7 @@ def hash_rows(ids: pa.StringArray, texts: Sequence[pa.StringArray], seed: int) -
     :param seed: Hash of the names.
     :return: Hashes; ``UNKNOWN_HASH`` if a text contains one of the two separators: the joined text would be ambiguous.
     """
-    columns = [_flat(column) for column in (ids, *texts)]
+    columns = [flat(column) for column in (ids, *texts)]
     if any(_has_separator(column) for column in columns):
         return np.full(len(ids), UNKNOWN_HASH, np.int64)
     lines = pc.binary_join_element_wise(*columns, _SEPARATOR, null_handling="replace", null_replacement=_NULL)
@@ -54,14 +54,15 @@ def hash_rows(ids: pa.StringArray, texts: Sequence[pa.StringArray], seed: int) -
 
 def keyed_hashes(texts: pa.StringArray, key: bytes) -> pa.StringArray:
     """Return a keyed BLAKE2b hash (128 bits, in hexadecimal) of each text. Null stays null."""
-    encoded = _flat(texts).dictionary_encode()
+    encoded = flat(texts).dictionary_encode()
     hashed = [
         hashlib.blake2b(text.encode(), key=key, digest_size=16).hexdigest() for text in encoded.dictionary.to_pylist()
     ]
     return pa.array(hashed, pa.string()).take(encoded.indices)
 
 
-def _flat(array: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+def flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array."""
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 

@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.ledger.columns import (
     attribute_column,
     hash_column,
 )
-from airflow_provider_adobe_target.ledger.hashing import Hashes
+from airflow_provider_adobe_target.ledger.hashing import Hashes, flat
 from airflow_provider_adobe_target.ledger.refresh import Refresh
 from airflow_provider_adobe_target.ledger.table import Snapshot
 
@@ -169,7 +169,7 @@ class Held:
         column = attribute_column(name)
         if column not in self.rows.column_names:
             return pa.nulls(len(self.rows), pa.string())
-        return _combined(self.rows[column])
+        return flat(self.rows[column])
 
 
 def held_profiles(
@@ -198,19 +198,15 @@ def latest_held(
         return Held(ids, schema.empty_table().take(pa.nulls(len(ids), pa.int64())), seen, names)
     rows = pa.Table.from_batches(versions)
     rows = rows.take(pa.array(latest_of_each_id(rows)))
-    places = pc.index_in(ids, value_set=_combined(rows["id"]))
+    places = pc.index_in(ids, value_set=flat(rows["id"]))
     return Held(ids, rows.take(places), seen, names)
 
 
 def latest_of_each_id(rows: pa.Table) -> npt.NDArray[np.int64]:
     """Return the places of the version with the highest ``seq`` of each id."""
-    codes = _combined(rows["id"]).dictionary_encode().indices.to_numpy()
+    codes = flat(rows["id"]).dictionary_encode().indices.to_numpy()
     order = np.lexsort((numbers(rows["base_seq"]), numbers(rows["seq"]), codes))
     last = np.ones(len(order), bool)
     last[:-1] = codes[order][1:] != codes[order][:-1]
     places: npt.NDArray[np.int64] = order[last]
     return places
-
-
-def _combined(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

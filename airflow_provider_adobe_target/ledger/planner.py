@@ -19,7 +19,7 @@ from airflow_provider_adobe_target.ledger.as_of import NEVER, Mask, Seen, mask, 
 from airflow_provider_adobe_target.ledger.columns import UNKNOWN_HASH, hash_column
 from airflow_provider_adobe_target.ledger.errors import LedgerLimitError
 from airflow_provider_adobe_target.ledger.hash_file import HashFile
-from airflow_provider_adobe_target.ledger.hashing import Hashes, hash_ids, hash_rows, keyed_hashes, rows_seed
+from airflow_provider_adobe_target.ledger.hashing import Hashes, flat, hash_ids, hash_rows, keyed_hashes, rows_seed
 from airflow_provider_adobe_target.ledger.lookup import Held, SourceIndex, held_profiles, latest_held
 from airflow_provider_adobe_target.ledger.merge import Merged, MergeRules, merge
 from airflow_provider_adobe_target.ledger.misses import Misses
@@ -325,7 +325,7 @@ class Planner:
         codes = np.zeros(len(ids), np.int8) if reason is None else reason
         because = _BECAUSE_OF_CODE.take(pa.array(codes))
         outgoing = pa.record_batch(
-            [block.column("row_number"), ids, *(_flat(merged.texts[name]) for name in names), because],
+            [block.column("row_number"), ids, *(flat(merged.texts[name]) for name in names), because],
             ["row_number", "id", *(PREFIX + name for name in names), "because"],
         ).filter(chosen)
         self._outgoing.write(outgoing)
@@ -388,7 +388,3 @@ def latest_markers(controls: Iterable[Control], writer: str) -> tuple[dict[str, 
         if control.kind == "snapshot" and control.content["writer"] == writer and control.content["as_of"] > found[1]:
             found = dict(control.content["values"]), control.content["as_of"]
     return found
-
-
-def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -90,7 +90,7 @@ def disk(tmp_path_factory):
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("no file system can be mounted without privileges")
     task = [sys.executable, "-c", TASK, str(Path(__file__).parents[1]), str(folder), *MOMENTS]
-    done = subprocess.run([*OWN_MOUNTS, str(folder), *task], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*OWN_MOUNTS, str(folder), *task], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout.splitlines()[-1])
 
