@@ -50,50 +50,63 @@ def write_day(file: Path, rows: int, day: int) -> None:
         writer.close()
 
 
-def measure(name: str, file: Path, ledger: Path | None, day: int, rows: int) -> Figures:
-    """Run one candidate in this process, after a run with few rows, so that lazy imports do not count."""
-    import pandas  # noqa: F401  # Arrow imports it with the first conversion
-
-    from airflow_provider_adobe_target.inputs.row_source import RowSource
+def run_day(file: Path, ledger: Path, day: int) -> int:
+    """Run a task with a ledger, without calls. Return the number of rows to send."""
     from airflow_provider_adobe_target.ledger import ProfileLedger
     from airflow_provider_adobe_target.ledger.claims import Owner
     from airflow_provider_adobe_target.ledger.planner import PlanRules
     from airflow_provider_adobe_target.ledger.session import LedgerSession
     from airflow_provider_adobe_target.ledger.settlement import Outcome
+
+    with tempfile.TemporaryDirectory() as work:
+        pipeline = pipeline_of(file, Path(work))
+        table = ProfileLedger(str(ledger)).table("acme", "thirdPartyId")
+        rules = PlanRules(writer="dag.task", as_of=day, now=day, refresh_after_days=None)
+        owner = Owner.current(f"run {day}")
+        session = LedgerSession(table, rules, owner=owner, run=f"run {day}", outcome_of=lambda batch_file: None)
+        folder = Path(work, "ledger")
+        folder.mkdir()
+        plan = session.prepare(pipeline.profiles(), folder)
+        outgoing = (batch.select(batch.schema.names[:-1]) for batch in plan.outgoing.record_batches())
+        start = 0
+        outcomes = {}
+        for number, batch_file in enumerate(pipeline.write_files(outgoing)):
+            session.sending(number, start, batch_file.rows)
+            session.accepted(number, start, batch_file.rows, f"batch {number}", None)
+            outcomes[number] = Outcome(is_complete=True)
+            start += batch_file.rows
+            batch_file.path.unlink()
+        session.settle(outcomes, day)
+        return plan.counts.rows_sent
+
+
+def pipeline_of(file: Path, work: Path) -> Any:
+    """Return the pipeline of a table."""
+    from airflow_provider_adobe_target.inputs.row_source import RowSource
     from airflow_provider_adobe_target.profiles.options import ProfileOptions
     from airflow_provider_adobe_target.profiles.pipeline import ProfilePipeline
+
+    return ProfilePipeline(RowSource(path=str(file)).read(), ProfileOptions(), work)
+
+
+def measure(name: str, file: Path, ledger: Path | None, day: int) -> Figures:
+    """Run one candidate in this process, after a run with few rows, so that lazy imports do not count."""
+    import pandas  # noqa: F401  # Arrow imports it with the first conversion
 
     sent: list[int] = []
 
     def run(path: Path, place: Path | None) -> None:
+        if place is not None:
+            sent.append(run_day(path, place, day))
+            return
         with tempfile.TemporaryDirectory() as work:
-            pipeline = ProfilePipeline(RowSource(path=str(path)).read(), ProfileOptions(), Path(work))
+            pipeline = pipeline_of(path, Path(work))
             if name == "profiles":
                 sent.append(sum(map(len, pipeline.profiles())))
                 return
-            if place is None:
-                for batch_file in pipeline.files():
-                    batch_file.path.unlink()
-                sent.append(pipeline.rows_sent)
-                return
-            table = ProfileLedger(str(place)).table("acme", "thirdPartyId")
-            rules = PlanRules(writer="dag.task", as_of=day, now=day, refresh_after_days=None)
-            owner = Owner.current(f"run {day}")
-            session = LedgerSession(table, rules, owner=owner, run=f"run {day}", outcome_of=lambda batch_file: None)
-            folder = Path(work, "ledger")
-            folder.mkdir()
-            plan = session.prepare(pipeline.profiles(), folder)
-            outgoing = (batch.select(batch.schema.names[:-1]) for batch in plan.outgoing.record_batches())
-            start = 0
-            outcomes = {}
-            for number, batch_file in enumerate(pipeline.write_files(outgoing)):
-                session.sending(number, start, batch_file.rows)
-                session.accepted(number, start, batch_file.rows, f"batch {number}", None)
-                outcomes[number] = Outcome(is_complete=True)
-                start += batch_file.rows
+            for batch_file in pipeline.files():
                 batch_file.path.unlink()
-            session.settle(outcomes, day)
-            sent.append(plan.counts.rows_sent)
+            sent.append(pipeline.rows_sent)
 
     with tempfile.TemporaryDirectory() as warm:
         few = Path(warm, "few.parquet")
@@ -153,7 +166,7 @@ def main() -> None:
         return
     if arguments.one:
         ledger = arguments.ledger if arguments.one == "with a ledger" else None
-        print(json.dumps(measure(arguments.one, arguments.file, ledger, arguments.day, arguments.rows)))
+        print(json.dumps(measure(arguments.one, arguments.file, ledger, arguments.day)))
         return
     report = Report(arguments.json, "deltalake", "pyarrow")
     title = f"Runs with a ledger, {arguments.rows:,} rows of {ATTRIBUTES} attributes"
