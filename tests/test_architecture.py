@@ -43,6 +43,8 @@ OF_THE_REPOSITORY = {
     "test_distribution.py",
     "test_docs.py",
     "test_docs_links.py",
+    "test_docs_shell.py",
+    "test_docs_site.py",
     "test_migration_presets.py",
     "test_troubleshooting.py",
 }
