@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_adobe_target.client.batch_file_check import Problem
 
 
-@click.command()
+@click.command(short_help="Check files in the format of a batch upload.")
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
 )

@@ -44,7 +44,7 @@ class Finding:
     remedy: str = ""
 
 
-@click.command()
+@click.command(short_help="Check the installation and the connection.")
 @click.option("--offline", is_flag=True, help="Make no call.")
 @conn_id_option
 @output.json_option

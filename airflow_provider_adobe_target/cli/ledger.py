@@ -12,7 +12,7 @@ from airflow_provider_adobe_target.cli import output
 _path = click.argument("path")
 
 
-@click.group()
+@click.group(short_help="Show, erase from or compact a ledger.")
 def ledger() -> None:
     """Work with a ledger: a folder that keeps what Adobe Target was last confirmed to hold."""
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import click
 
 
-@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.command(
+    short_help="Start a local substitute for Adobe Target.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> int:
     """Start a local substitute for Adobe Target; same options as adobe-target-sandbox."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FIELDS = ("status", "batch_size", "consumed_count", "successful_updates", "profiles_not_found", "failed_updates")
 
 
-@click.command()
+@click.command(short_help="Show the status of a batch.")
 @click.argument("url")
 @click.option("--wait", is_flag=True, help="Wait until the status is final.")
 @click.option(

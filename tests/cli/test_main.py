@@ -21,6 +21,10 @@ def test_help_lists_every_command_environment_and_exit_code(call):
     assert "130 Ctrl-C" in out
 
 
+def test_help_shows_the_summary_of_every_command_unabridged(call):
+    assert "..." not in call("--help", code=0).out.partition("Commands:")[2].partition("Connection:")[0]
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "sandbox"])
 def test_every_command_and_option_has_a_help_text(call, name):
     out = call(name, "--help", code=0).out
