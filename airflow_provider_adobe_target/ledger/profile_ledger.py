@@ -226,6 +226,18 @@ class ProfileLedger:
         require_extra()
         return self.opened(client_code) if LedgerTable(Location(self.path)).exists() else None
 
+    def summary(self, client_code: str) -> dict[str, Any] | None:
+        """Return ``id_type`` and the number of ``profiles`` that are held; None if the ledger does not exist yet.
+
+        Raises as :meth:`opened`.
+        """
+        from airflow_provider_adobe_target.ledger.lookup import count_profiles
+
+        table = self.opened_if_exists(client_code)
+        if table is None:
+            return None
+        return {"id_type": table.open(creates=False)["id_type"], "profiles": count_profiles(table.snapshot())}
+
     def __repr__(self) -> str:
         """Return the settings without suppressed ids, stable for the serialised DAG."""
         names = [name for name in vars(self) if name != "suppress"]

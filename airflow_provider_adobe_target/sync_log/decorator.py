@@ -57,6 +57,8 @@ def recorded(method: F) -> F:
             raise
         finally:
             self._recorder = NO_RECORDER
+        if getattr(self, "ledger", None) is not None:
+            recorder.note_ledger(self.ledger)
         recorder.finished(result, task_failed=False)
         return result
 

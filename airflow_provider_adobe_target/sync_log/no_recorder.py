@@ -41,6 +41,9 @@ class NoRecorder:
     def note(self, report: Mapping[str, Any]) -> None:
         """Do nothing."""
 
+    def note_ledger(self, ledger: Any) -> None:
+        """Do nothing."""
+
     def sent(self, report: Mapping[str, Any]) -> None:
         """Do nothing."""
 

@@ -148,6 +148,19 @@ class RunRecorder(NoRecorder):
         """Note the counts and details of a report, without writing them."""
         self.record = self._with_report(report)
 
+    def note_ledger(self, ledger: Any) -> None:
+        """Note the number of profiles that a ledger holds, without writing it.
+
+        :param ledger: The ``ProfileLedger`` of the task.
+        """
+        try:
+            summary = ledger.summary(self.record.client_code)
+        except Exception as error:
+            log.warning("The profiles of the ledger cannot be counted: %s: %s", type(error).__name__, error)
+            return
+        if summary:
+            self.record = replace(self.record, details={**self.record.details, "ledger": summary})
+
     def sent(self, report: Mapping[str, Any]) -> None:
         """Write that all batches are sent. The report may lack keys that are not known yet."""
         record = self._with_statistics(self._with_report(report))

@@ -23,6 +23,7 @@ from airflow_provider_adobe_target.ui.summaries import (
     by_day,
     is_sender,
     ledger_totals,
+    profiles_held,
     total,
 )
 
@@ -77,7 +78,8 @@ def runs(request: Request, records: Sequence[RunRecord], query: Query, tokens: S
     :param tokens: Ends of the accounts' tokens.
     :param page: Number of the page of the table.
     """
-    shown = list(filter(is_sender, query.select(records)))
+    chosen = query.select(records)
+    shown = list(filter(is_sender, chosen))
     count = max(1, -(-len(shown) // _RUNS_PER_PAGE))
     number = min(max(int(page), 1), count) if page.isdecimal() else 1
     days = _days(shown, query)
@@ -93,6 +95,7 @@ def runs(request: Request, records: Sequence[RunRecord], query: Query, tokens: S
         sent_chart=charts.rows_per_day(days, formats.RESULTS),
         rejected_chart=charts.rejected_per_day(days),
         ledger=ledger_totals(shown),
+        held=profiles_held(chosen),
         most_sent=max((day.rows_sent for day in days), default=0),
         most_rejected=max((day.rejected for day in days), default=0),
         result_names=[name for name in RESULTS if sums.results[name]],

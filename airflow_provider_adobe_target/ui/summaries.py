@@ -111,6 +111,22 @@ class AttributeEntry:
 
 
 @dataclass(frozen=True)
+class HeldProfiles:
+    """How many profiles a ledger holds.
+
+    :param client_code: Client code of the account.
+    :param id_type: Type of the ids.
+    :param profiles: Number of profiles.
+    :param counted_at: When they were counted.
+    """
+
+    client_code: str
+    id_type: str
+    profiles: int
+    counted_at: datetime | None
+
+
+@dataclass(frozen=True)
 class TokenEnd:
     """When a Profile API token expires.
 
@@ -182,6 +198,20 @@ def ledger_totals(records: Iterable[RunRecord]) -> dict[str, int]:
             sums["Unchanged"] += record.rows_unchanged or 0
             sums["Values carried over"] += record.details.get("values_carried") or 0
     return dict(sums)
+
+
+def profiles_held(records: Iterable[RunRecord]) -> list[HeldProfiles]:
+    """Return how many profiles each ledger held last, by account and id type.
+
+    :param records: Records with ``details``, the latest first.
+    """
+    held: dict[tuple[str, str], HeldProfiles] = {}
+    for record in records:
+        ledger = record.details.get("ledger")
+        if ledger:
+            name = (record.client_code or "", ledger["id_type"])
+            held.setdefault(name, HeldProfiles(*name, ledger["profiles"], record.finished_at))
+    return [held[name] for name in sorted(held)]
 
 
 def by_day(records: Iterable[RunRecord], first: date, last: date) -> list[Day]:

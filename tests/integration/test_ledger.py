@@ -4,6 +4,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.ledger import ProfileLedger
+from airflow_provider_adobe_target.sync_log.location import open_sync_log
+from airflow_provider_adobe_target.sync_log.store import RunFilter
 from support.reports import NO_LEDGER
 
 DAG = """
@@ -71,7 +73,8 @@ def ran(airflow, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("ledgers")
     with Sandbox(token="t0ken", processing_seconds=0.1, calls_per_minute=None) as sandbox:
-        run = airflow.run(DAG, FOLDER=str(folder), AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=connection(sandbox))
+        target = connection(sandbox, extra={"sync_log": str(folder / "sync_log")})
+        run = airflow.run(DAG, FOLDER=str(folder), AIRFLOW_CONN_ADOBE_TARGET_DEFAULT=target)
     run.__dict__.update(sandbox=sandbox, folder=folder)
     return run
 
@@ -105,6 +108,14 @@ def test_attributes_of_other_tasks_are_carried(ran):
 def test_the_sensor_settles_the_ledger(ran):
     assert (ran.result("again")["rows_sent"], ran.result("again")["rows_unchanged"]) == (0, 2)
     assert not list((ran.folder / "two" / "_pending").iterdir())
+
+
+def test_the_sync_log_has_the_number_of_profiles_that_are_held_after_each_task(ran):
+    records = open_sync_log(str(ran.folder / "sync_log")).read(RunFilter(nested=["details"]))
+    held = {record.task_id: record.details.get("ledger") for record in records if record.map_index == -1}
+    assert held["first"] == held["deferred"] == held["plan"] == {"id_type": "thirdPartyId", "profiles": 2}
+    assert (held["unwatched"]["profiles"], held["landed"]["profiles"], held["again"]["profiles"]) == (0, 2, 2)
+    assert "cannot be counted" not in ran.logged
 
 
 def test_mapped_tasks_share_a_ledger(ran):

@@ -223,3 +223,15 @@ def test_pending_rows_of_a_forgotten_person_are_erased(account, tmp_path):
     assert not any(b"very-personal" in path.read_bytes() for path in files)
     session.settle(found, account.now)
     assert account.held() == {"b": {"tier": "tin"}}
+
+
+def test_the_profiles_that_are_held_are_counted(account):
+    assert account.ledger.summary("acme") is None
+    account.run(ROWS, outcomes=[STUCK])
+    assert account.ledger.summary("acme") == {"id_type": "thirdPartyId", "profiles": 0}
+    account.run(ROWS, as_of=1)
+    account.run({"a": {"tier": "tin"}, "e": {"tier": "tin"}}, as_of=2)
+    assert account.ledger.summary("acme")["profiles"] == len(account.held()) == 5
+    account.ledger.vacuum()
+    account.run({"a": {"tier": "iron"}, "f": {"tier": "tin"}}, as_of=3)
+    assert account.ledger.summary("acme")["profiles"] == len(account.held()) == 6

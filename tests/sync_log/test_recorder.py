@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_adobe_target.client.batch import Batch
+from airflow_provider_adobe_target.ledger import ProfileLedger
 from airflow_provider_adobe_target.sync_log import recorder as recorders
 from airflow_provider_adobe_target.sync_log.decorator import Recorded, recorded
 from airflow_provider_adobe_target.sync_log.location import open_sync_log
@@ -393,3 +394,14 @@ def test_a_task_without_a_sync_log_knows_no_earlier_runs(context):
         lambda task: found.extend([task._recorder.earlier_row_counts(), task._recorder.sent_attributes()]),
     )
     assert found == [(), None]
+
+
+def test_a_ledger_that_cannot_be_counted_is_a_warning(folder, log, context, tmp_path, caplog):
+    ledger = ProfileLedger(str(tmp_path / "ledger"))
+    ledger.table("globex", "pcId")  # of another account
+
+    kind = type("WithLedger", (Task,), {"ledger": ledger})
+    run(folder, context, lambda task: report(finished()), kind=kind)
+    [found] = log.read(EVERYTHING)
+    assert (found.outcome, found.details.get("ledger")) == ("complete", None)
+    assert "The profiles of the ledger cannot be counted: LedgerRefusedError" in caplog.text

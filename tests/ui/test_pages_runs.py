@@ -62,6 +62,19 @@ def test_runs_with_a_ledger_are_summed_up(client, log):
     assert "With a ledger Sent: new 120 Sent: changed 80 Unchanged 1,800 Values carried over 14" in words
 
 
+def test_the_profiles_of_each_ledger_are_those_of_its_latest_run(client, log):
+    now = datetime.now(timezone.utc)
+    for hours, profiles in ((3, 10), (1, 12_345), (2, 11)):
+        details = {"ledger": {"id_type": "thirdPartyId", "profiles": profiles}}
+        log.write(record(run_id=f"{hours}", started_at=now - timedelta(hours=hours), details=details))
+    sensor = {"task_id": "landed", "operator": "BatchStatusSensor", "rows_sent": None, "id_type": None}
+    log.write(record(**sensor, client_code="globex", details={"ledger": {"id_type": "pcId", "profiles": 7}}))
+    found = facts(client.get("/"))
+    held = {name: value for name, value in found.items() if name.startswith("Profiles held")}
+    assert held == {"Profiles held: acme, thirdPartyId": "12.3 k", "Profiles held: globex, pcId": "7"}
+    assert "globex, pcId" not in facts(client.get("/", params={"account": "acme"}))
+
+
 def test_runs_without_a_ledger_have_no_sums_of_it(client, log):
     log.write(record())
     assert "With a ledger" not in client.get("/").text
