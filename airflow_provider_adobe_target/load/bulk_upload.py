@@ -210,13 +210,12 @@ class BulkUpload(FileUpload):
     def _log_counts(self, pipeline: ProfilePipeline, files: int) -> None:
         counts = pipeline.counts
         log.info(
-            "Rows read: %s; %s: %s, files: %s; rejected: %s %s; without a value: %s",
+            "Rows read: %s; %s: %s, files: %s; rejected: %s; without a value: %s",
             f"{pipeline.rows_read:,}",
             "to be sent" if self._options.dry_run else "sent",
             f"{pipeline.rows_sent:,}",
             files,
-            f"{pipeline.rows_rejected:,}",
-            counts["rejected_by_reason"],
+            _with_reasons(pipeline.rows_rejected, counts["rejected_by_reason"]),
             f"{pipeline.rows_empty:,}",
         )
         if "rows_extended" in counts:
@@ -289,3 +288,8 @@ class BulkUpload(FileUpload):
         if found < len(ids):
             log.warning("%s of %s refused ids are not among the rows as they are now.", len(ids) - found, len(ids))
         return path
+
+
+def _with_reasons(rejected: int, by_reason: Mapping[str, int]) -> str:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in by_reason.items())
+    return f"{rejected:,} ({reasons})" if reasons else f"{rejected:,}"

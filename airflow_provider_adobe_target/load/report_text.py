@@ -32,16 +32,22 @@ Table = Sequence[Sequence[str]]
 
 
 def report_counts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return labels and values of the counts in a report. Counts that are 0 and not essential are omitted."""
-    counts = [
-        (label, f"{report[name]:,}")
-        for name, label in _COUNTS.items()
-        if name in report and (report[name] or name in _ALWAYS)
-    ]
-    reasons = report.get("rejected_by_reason") or {}
-    counts += [(f"  {reason}", f"{count:,}") for reason, count in sorted(reasons.items())]
+    """Return labels and values of the counts in a report, each followed by its parts.
+
+    Counts that are 0 and not essential are omitted.
+    """
     because = report.get("rows_sent_because") or {}
-    return counts + [(f"  sent because {reason}", f"{count:,}") for reason, count in because.items() if count]
+    parts = {
+        "rows_sent": [(f"  sent because {reason}", count) for reason, count in because.items() if count],
+        "rows_rejected": [
+            (f"  {reason}", count) for reason, count in sorted((report.get("rejected_by_reason") or {}).items())
+        ],
+    }
+    counts: list[tuple[str, int]] = []
+    for name, label in _COUNTS.items():
+        if name in report and (report[name] or name in _ALWAYS):
+            counts += [(label, report[name]), *parts.get(name, ())]
+    return [(label, f"{count:,}") for label, count in counts]
 
 
 def batch_table(batches: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -40,7 +40,7 @@ def upload(sandbox):
         return BulkUpload(
             session,
             UploadSource(lambda folder: read_data(rows)),
-            ProfileOptions(max_rows_per_file=1, **(profile_options or {})),
+            ProfileOptions(**{"max_rows_per_file": 1, **(profile_options or {})}),
             options=UploadOptions(**{"poll_interval": 0.01, "max_concurrent_uploads": 1, **options}),
             limits=limits,
             checkpoint=checkpoint,
@@ -115,6 +115,17 @@ def test_rejected_rows_are_written_also_if_sending_fails(upload, sandbox):
     with pytest.raises(Exception, match="refused the batch"):
         upload([{"thirdPartyId": "a+b", "tier": "x"}, *ROWS], outputs=outputs).run()
     assert written == [("rejects", {"id_forbidden_character": 1})]
+
+
+def test_the_log_has_the_counts_and_reasons_in_words(upload, caplog):
+    rows = [{"thirdPartyId": f"U{number}", "tier": "x"} for number in range(1_200)] + [
+        {"thirdPartyId": "a+b", "tier": "x"}
+    ]
+    with caplog.at_level("INFO"):
+        upload(rows, profile_options={"max_rows_per_file": 5_000}).run()
+    expected = "Rows read: 1,201; sent: 1,200, files: 1; rejected: 1 (id_forbidden_character 1); without a value: 0"
+    assert expected in caplog.messages
+    assert any(message.endswith("is complete: 1,200 of 1,200 rows consumed.") for message in caplog.messages)
 
 
 def test_a_stuck_batch_is_resubmitted_once(upload, sandbox):

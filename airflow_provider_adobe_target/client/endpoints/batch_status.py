@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -209,9 +209,8 @@ def _timed_out(batches: Sequence[Batch], detail: str) -> BatchTimeoutError:
     return BatchTimeoutError(f"No final status at the timeout for batch {ids}. {detail}")
 
 
-def _progress(status: BatchStatus) -> tuple[int | str, int | str]:
-    consumed, size = status.consumed_count, status.batch_size
-    return "?" if consumed is None else consumed, "?" if size is None else size
+def _progress(status: BatchStatus) -> Sequence[str]:
+    return ["?" if count is None else f"{count:,}" for count in (status.consumed_count, status.batch_size)]
 
 
 def parse_status_response(
