@@ -120,7 +120,7 @@ def take_screenshots(site: AirflowSite, folder: Path) -> None:
         "page-light": ("/plugin/adobe-target", "light", 1280, 1000),
         "page-dark": ("/plugin/adobe-target", "dark", 1280, 1000),
         "page-phone": ("/plugin/adobe-target", "light", 390, 844),
-        "attributes-light": ("/adobe-target/attributes", "light", 1280, 420),
+        "attributes-light": ("/adobe-target/attributes", "light", 1280, 560),
         "run-dark": (f"/adobe-target/run?dag_id=cdnow_daily&task_id=upload&{run}", "dark", 1280, 900),
     }
     with open_browser() as browser:

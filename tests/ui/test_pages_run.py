@@ -22,7 +22,7 @@ def test_one_run_is_shown_in_detail(client, log):
 def test_a_run_with_a_ledger_shows_the_profiles_that_it_holds(client, log):
     log.write(record(details={"ledger": {"id_type": "thirdPartyId", "profiles": 12_345}}))
     query = {"dag_id": "loyalty", "run_id": record().run_id, "task_id": "upload"}
-    assert "Profiles held 12,345" in text_of(client.get("/run", params=query))
+    assert "Held in total 12,345" in text_of(client.get("/run", params=query))
 
 
 def test_the_latest_try_is_shown_and_earlier_ones_are_linked(client, log):
