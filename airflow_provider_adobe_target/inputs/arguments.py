@@ -34,7 +34,7 @@ class InvalidArgumentError(ProfileDataError, AirflowFailException):
     """
 
 
-def check_arguments(task: Any) -> None:
+def check_task_arguments(task: Any) -> None:
     """Check the choices, bounds and types of a task's attributes; see :func:`~.argument_checks.check_arguments`.
 
     :raises InvalidArgumentError: If an argument is invalid. The message names it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_task_arguments
 from airflow_provider_adobe_target.inputs.row_source import RowSource
 from airflow_provider_adobe_target.inputs.templating import RowsArgument
 from airflow_provider_adobe_target.operators.bulk_profile_update import BulkProfileUpdateOperator
@@ -93,7 +93,7 @@ class AudienceFlagOperator(BulkProfileUpdateOperator):
         self.allow_no_members = allow_no_members
         self._flags: AudienceRows | None = None
         self._check_universe()
-        check_arguments(self)
+        check_task_arguments(self)
         if self.attributes is not None:
             raise InvalidArgumentError("attributes cannot be set. Name the audiences in audiences.")
 

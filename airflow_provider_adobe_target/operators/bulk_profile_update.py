@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.derived_attributes import DerivedAttributes
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_arguments, to_seconds
+from airflow_provider_adobe_target.inputs.arguments import check_task_arguments, to_seconds
 from airflow_provider_adobe_target.inputs.id_map_arguments import IdMapArguments
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.inputs.treasure_data import check_client_code, read_export
@@ -233,7 +233,7 @@ class BulkProfileUpdateOperator(LedgerArgument, IdMapArguments, RowArguments, Ba
         self.archive_path = archive_path
         self.ledger = ledger
         self._client_code: str | None = None
-        check_arguments(self)
+        check_task_arguments(self)
         check_ledger(self)
 
     @classmethod

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_adobe_target.hooks.edge_network import EdgeNetworkHook
-from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_task_arguments
 from airflow_provider_adobe_target.operators.single_profile_update import SingleProfileUpdateOperator
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class EdgeProfileUpdateOperator(SingleProfileUpdateOperator):
         self.max_value_length = min(max_value_length, _MAX_VALUE_LENGTH)
         self.namespace = namespace
         self.authenticated = authenticated
-        check_arguments(self)
+        check_task_arguments(self)
         if self._id_map_source.is_given:
             raise InvalidArgumentError("EdgeProfileUpdateOperator has no id map. Each event has one identity.")
 

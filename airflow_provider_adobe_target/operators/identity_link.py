@@ -11,7 +11,7 @@ from airflow_provider_adobe_target.client.verdict import outcome_of
 from airflow_provider_adobe_target.concurrency.temp_folder import TempFolder
 from airflow_provider_adobe_target.exceptions import AdobeTargetError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_task_arguments
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.operators.base import AdobeTargetOperator
@@ -227,7 +227,7 @@ class IdentityLinkOperator(Observed, RowArguments, AdobeTargetOperator):  # type
 
         :raises InvalidArgumentError: If an argument is invalid. The message names it.
         """
-        check_arguments(self)
+        check_task_arguments(self)
         if not _MBOX.fullmatch(self.mbox) or self.mbox == _GLOBAL_MBOX:
             raise InvalidArgumentError(
                 f"mbox={self.mbox!r} is invalid. The name must have 1 to 128 letters, digits, '_', '-' and '.', and "

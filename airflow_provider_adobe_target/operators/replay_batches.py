@@ -11,7 +11,7 @@ from airflow_provider_adobe_target.argument_checks import check_choice
 from airflow_provider_adobe_target.client.batch import Batch
 from airflow_provider_adobe_target.exceptions import ProfileDataError
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments, to_seconds
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_task_arguments, to_seconds
 from airflow_provider_adobe_target.inputs.file_paths import path_texts
 from airflow_provider_adobe_target.inputs.templating import parse_rendered
 from airflow_provider_adobe_target.operators.batch_upload import BatchUploadOperator
@@ -124,7 +124,7 @@ class ReplayBatchesOperator(BatchUploadOperator):
         self.on_stuck = on_stuck
         self.on_status_lost = on_status_lost
         self._files: Sequence[ManifestFile] = ()
-        check_arguments(self)
+        check_task_arguments(self)
         self.archive_path = archive_path  # after the checks, because it may be a list
         _check_statuses(statuses)
 

@@ -21,7 +21,7 @@ from airflow_provider_adobe_target.execution_timeout import (
     execution_end,
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_arguments, to_seconds
+from airflow_provider_adobe_target.inputs.arguments import InvalidArgumentError, check_task_arguments, to_seconds
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.id_map_arguments import IdMapArguments
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
@@ -188,7 +188,7 @@ class SingleProfileUpdateOperator(Observed, LedgerArgument, IdMapArguments, RowA
         self.max_concurrent_updates = max_concurrent_updates
         self.switch_to_bulk_above = switch_to_bulk_above
         self.ledger = ledger
-        check_arguments(self)
+        check_task_arguments(self)
         check_ledger(self)
         if ledger is not None and profile_id is not None:
             raise InvalidArgumentError("ledger needs rows: data, sql or path. It cannot be combined with profile_id.")

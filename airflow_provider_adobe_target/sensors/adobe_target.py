@@ -18,7 +18,7 @@ from airflow_provider_adobe_target.execution_timeout import (
     raise_execution_timeout,
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_arguments
+from airflow_provider_adobe_target.inputs.arguments import check_task_arguments
 from airflow_provider_adobe_target.inputs.templating import parse_rendered
 from airflow_provider_adobe_target.operators.ledger import LedgerArgument
 from airflow_provider_adobe_target.operators.observers import update_asset_events
@@ -98,7 +98,7 @@ class BatchStatusSensor(LedgerArgument, AdobeTargetSensor):
         self.deferrable = deferrable
         self._polled: list[Batch] | None = None
         self._deadline = math.inf
-        check_arguments(self)
+        check_task_arguments(self)
 
     @recorded
     def execute(self, context: Context) -> Any:

@@ -17,7 +17,7 @@ from airflow_provider_adobe_target.execution_timeout import (
     execution_end,
 )
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_arguments
+from airflow_provider_adobe_target.inputs.arguments import check_task_arguments
 from airflow_provider_adobe_target.inputs.empty_source import check_row_counts
 from airflow_provider_adobe_target.inputs.row_arguments import RowArguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
@@ -114,7 +114,7 @@ class ProfileLandingSensor(RowArguments, AdobeTargetSensor):  # type: ignore[mis
         self._id_type: Any = None
         self._deadline = math.inf
         self._ends_at: float | None = None
-        check_arguments(self)
+        check_task_arguments(self)
 
     @recorded
     def execute(self, context: Context) -> Any:

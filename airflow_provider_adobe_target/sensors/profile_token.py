@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_adobe_target.airflow_errors import translate_errors
 from airflow_provider_adobe_target.concurrency import clock
 from airflow_provider_adobe_target.hooks.adobe_target import AdobeTargetHook
-from airflow_provider_adobe_target.inputs.arguments import check_arguments
+from airflow_provider_adobe_target.inputs.arguments import check_task_arguments
 from airflow_provider_adobe_target.sensors.base import AdobeTargetSensor
 from airflow_provider_adobe_target.sync_log.decorator import recorded
 from airflow_provider_adobe_target.version_compat import PokeReturnValue
@@ -51,7 +51,7 @@ class ProfileTokenSensor(AdobeTargetSensor):
         super().__init__(poke_interval=poke_interval, mode=mode, sync_log=sync_log, **kwargs)
         self.min_days_left = min_days_left
         self.adobe_target_conn_id = adobe_target_conn_id
-        check_arguments(self)
+        check_task_arguments(self)
 
     @recorded
     def execute(self, context: Context) -> Any:

@@ -10,7 +10,7 @@ from airflow_provider_adobe_target.sandbox import Sandbox
 from support.account import Account
 from support.limited_processes import fast_sandbox, sending_processes
 
-MINUTES = 30
+MINUTES = 10
 
 
 class RedisAccount(Account):
