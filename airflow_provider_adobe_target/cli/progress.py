@@ -97,6 +97,7 @@ class UploadProgress:
 
 def _rows_progress() -> Progress:
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Counts(ProgressColumn):
@@ -111,9 +112,9 @@ def _rows_progress() -> Progress:
 
     return Progress(
         TextColumn("{task.description:9}"),
-        BarColumn(bar_width=20),
-        Counts(),
-        Rate(),
+        BarColumn(bar_width=None, table_column=Column(max_width=20)),  # shrinks in a narrow terminal
+        Counts(table_column=Column(no_wrap=True)),
+        Rate(table_column=Column(no_wrap=True)),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

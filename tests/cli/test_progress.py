@@ -27,11 +27,11 @@ def file(tmp_path_factory):
     return str(path)
 
 
-def in_terminal(*arguments, ctrl_c_after=None):
-    """Run a command in a pseudo-terminal of 120 columns, and return its exit code and what it printed."""
+def in_terminal(*arguments, ctrl_c_after=None, columns=120):
+    """Run a command in a pseudo-terminal, and return its exit code and what it printed."""
     process, terminal = pty.fork()
     if process == 0:
-        os.environ.update(COLUMNS="120", TERM="xterm-256color")
+        os.environ.update(COLUMNS=str(columns), TERM="xterm-256color")
         os.execv(COMMAND[0], [*COMMAND, *arguments])  # noqa: S606
     printed, deadline = b"", time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -65,6 +65,15 @@ def test_plan_shows_no_bar_for_sending(environment, file):
     assert code == 0
     assert re.search(r"Read +\S+ 200,000 of 200,000 rows", printed)
     assert not re.search(r"Sent +\S+ [\d,]+ of", printed)
+
+
+def test_the_counts_of_a_million_rows_are_in_one_line_of_80_columns(environment, tmp_path):
+    path = tmp_path / "million.parquet"
+    ids = pa.array(range(1_000_000))
+    parquet.write_table(pa.table({"thirdPartyId": ids, "points": ids}), path)
+    code, printed = in_terminal("plan", str(path), columns=80)
+    assert code == 0
+    assert "1,000,000 of 1,000,000 rows" in printed
 
 
 @pytest.mark.parametrize("option", [["--quiet"], []], ids=["quiet", "pipe"])
