@@ -43,7 +43,7 @@ def outcome(record: Record) -> str:
 def _reason(step: Step) -> str | None:
     if step.end == "killed":
         return "killed"
-    if step.outcome["errno"] == errno.EFBIG:
+    if step.outcome["errno"] == errno.EFBIG or f"os error {errno.EFBIG}" in step.outcome["message"]:
         return "disk full"
     return next((name for name, text in _REASONS.items() if re.search(text, step.outcome["message"])), None)
 
@@ -282,7 +282,7 @@ def _report(record: Record) -> Iterator[str]:
 def _ledger(record: Record) -> Iterator[str]:
     """Target holds what the ledger holds, and a green task leaves no claim."""
     path = record.folder / "ledger"
-    if not record.plan.has_ledger or not path.exists():
+    if not record.plan.has_ledger or ProfileLedger(str(path)).opened_if_exists("acme") is None:
         return
     held = {row["id"]: dict(row["attributes"]) for row in ProfileLedger(str(path)).read().read_all().to_pylist()}
     lost = {profile_id for batch in record.sandbox.batches for profile_id in batch.lost_ids}

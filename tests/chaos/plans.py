@@ -263,7 +263,7 @@ def make_plan(seed: str, number: int) -> Plan:
         submit_faults=submit_faults,
         status_faults=status_faults,
         kills=_kills(random),
-        disk=_disk(random) if not has_ledger else (),
+        disk=_disk(Random(f"disk-{seed}-{number}") if has_ledger else random),  # noqa: S311 - as above
         jumps=_jumps(random),
         retries=random.choice([0, 1, 3, 5]),
         clears=random.choice([0, 0, 1]),
