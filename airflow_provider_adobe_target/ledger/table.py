@@ -317,17 +317,18 @@ class LedgerTable:
         from deltalake import CommitProperties, DeltaTable, Transaction
 
         self.location.make_private()
-        DeltaTable.create(
-            self.location.uri,
-            SCHEMA,
-            mode="ignore",
-            partition_by=["bucket"],
-            name="Profile ledger of Adobe Target",
-            description=json.dumps(description),
-            configuration=_CONFIGURATION,
-            storage_options=self.location.storage_options,
-            commit_properties=CommitProperties(app_transactions=[Transaction(_APP, 0)]),
-        )
+        with self.location.explain_full_disk():
+            DeltaTable.create(
+                self.location.uri,
+                SCHEMA,
+                mode="ignore",
+                partition_by=["bucket"],
+                name="Profile ledger of Adobe Target",
+                description=json.dumps(description),
+                configuration=_CONFIGURATION,
+                storage_options=self.location.storage_options,
+                commit_properties=CommitProperties(app_transactions=[Transaction(_APP, 0)]),
+            )
         log.info("Created the ledger %s.", self.location.uri)
 
     def _description(self) -> dict[str, Any]:
