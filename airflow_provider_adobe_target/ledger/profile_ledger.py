@@ -218,13 +218,20 @@ class ProfileLedger:
         table.open(client_code, creates=False)
         return table
 
-    def opened_if_exists(self, client_code: str) -> LedgerTable | None:
-        """Return the ledger; None if it does not exist yet. Raises as :meth:`opened`."""
+    def opened_if_exists(self, client_code: str, location: Location | None = None) -> LedgerTable | None:
+        """Return the ledger; None if it does not exist yet. Raises as :meth:`opened`.
+
+        :param location: Location of :attr:`path`, if the caller has it.
+        """
         from airflow_provider_adobe_target.ledger.storage import Location
         from airflow_provider_adobe_target.ledger.table import LedgerTable, require_extra
 
         require_extra()
-        return self.opened(client_code) if LedgerTable(Location(self.path)).exists() else None
+        table = LedgerTable(location or Location(self.path))
+        if not table.exists():
+            return None
+        table.open(client_code, creates=False)
+        return table
 
     def summary(self, client_code: str) -> dict[str, Any] | None:
         """Return ``id_type`` and the number of ``profiles`` that are held; None if the ledger does not exist yet.

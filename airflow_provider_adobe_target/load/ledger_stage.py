@@ -163,10 +163,14 @@ class LedgerStage:
         import numpy as np
 
         from airflow_provider_adobe_target.ledger.hashing import hash_ids
+        from airflow_provider_adobe_target.ledger.plan_counts import PlanCounts
 
         skipped = [np.zeros(0, np.int64)]
         pipeline.on_skipped = lambda ids: skipped.append(hash_ids(ids.drop_null()))
         plan = self._prepare(pipeline, profiles, folder, stop, lambda: np.concatenate(skipped))
+        if plan is None:
+            self.counts = PlanCounts()
+            return
         self.counts = plan.counts
         for attribute, tasks in plan.counts.shared_attributes.items():
             log.warning("Attribute %s is also written by %s.", attribute, ", ".join(tasks))
@@ -267,15 +271,22 @@ class LedgerStage:
         folder: Path,
         stop: threading.Event,
         present: Callable[[], Any],
-    ) -> Plan:
+    ) -> Plan | None:
+        """Return the plan; None if the source has neither rows nor columns, and there is no ledger yet."""
         from airflow_provider_adobe_target.ledger.claims import Owner
         from airflow_provider_adobe_target.ledger.planner import PlanRules
         from airflow_provider_adobe_target.ledger.session import LedgerSession
 
         profiles = iter(profiles)
         first = next(profiles, None)  # the id type depends on the columns
-        assert self._location is not None  # noqa: S101  # nosec B101  # for the type checker
-        table = self._ledger.table(self._session.settings.client_code, pipeline.id_type, self._location)
+        client_code, id_type = self._session.settings.client_code, pipeline.known_id_type
+        table = (
+            self._ledger.table(client_code, id_type, self._location)
+            if id_type
+            else self._ledger.opened_if_exists(client_code, self._location)
+        )
+        if table is None:
+            return None
         settings = self._ledger
         rules = PlanRules(
             writer=self._writer,
@@ -322,7 +333,9 @@ class LedgerStage:
         from airflow_provider_adobe_target.ledger.planner import PlanRules
         from airflow_provider_adobe_target.ledger.session import LedgerSession
 
-        table = self._ledger.opened(self._session.settings.client_code)
+        table = self._ledger.opened_if_exists(self._session.settings.client_code)
+        if table is None:
+            return None  # the source was empty
         rules = PlanRules(writer=self._writer, as_of=self._as_of, now=_now(), key=self._ledger.key(table))
         session = LedgerSession(
             table, rules, owner=Owner.current(self._key), run=self._run, outcome_of=lambda file: None
@@ -343,7 +356,9 @@ def settle_batches(ledger: ProfileLedger, session: Session, batches: Sequence[Ba
     from airflow_provider_adobe_target.ledger.session import final_outcomes
     from airflow_provider_adobe_target.ledger.settlement import settle
 
-    table = ledger.opened(session.settings.client_code)
+    table = ledger.opened_if_exists(session.settings.client_code)
+    if table is None:
+        return  # the source was empty
     known = {batch.batch_id: batch for batch in batches if batch.final}
     for claim in open_claims(table.location, table.snapshot()):
         if not any(file.batch_id in known for file in claim.files()):

@@ -108,7 +108,12 @@ class ProfilePipeline:
     @property
     def id_type(self) -> str:
         """Type of the ids: ``thirdPartyId`` or ``pcId``. It is final once the columns are mapped."""
-        return self._mapper.latest.id_type if self._mapper.latest else self._options.id_type or "thirdPartyId"
+        return self.known_id_type or "thirdPartyId"
+
+    @property
+    def known_id_type(self) -> str | None:
+        """Type of the ids. ``None`` before the columns are mapped, unless ``id_type`` is set."""
+        return self._mapper.latest.id_type if self._mapper.latest else self._options.id_type
 
     @property
     def id_column(self) -> str | None:

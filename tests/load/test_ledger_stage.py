@@ -42,7 +42,7 @@ def sandbox(started):
 @pytest.fixture
 def run(sandbox, tmp_path):
     """Run one upload with a ledger, and return its report."""
-    settings = TargetSettings.from_fields("acme", None, sandbox.url, None, {"calls_per_minute": 50})
+    settings = TargetSettings.from_fields("acme", None, sandbox.url, None, {"calls_per_minute": 50, "uses_ecid": False})
 
     def run(rows, task="dag.a", *, day=0, ledger=None, run_id=None, options=None, profile_options=None, **more):
         ledger = ProfileLedger(str(tmp_path / "ledger"), **(ledger or {}))
@@ -242,6 +242,16 @@ def test_an_empty_source_with_markers_ends_the_run(run, sandbox):
             day=1,
             ledger=marker,
         )
+
+
+@pytest.mark.parametrize("dry_run", [False, True], ids=["upload", "dry run"])
+def test_an_empty_source_does_not_determine_the_id_type(run, sandbox, dry_run):
+    report = run([], options={"dry_run": dry_run})
+    assert (report["rows_read"], report["rows_left"], report["batches"]) == (0, 0, [])
+    settle_batches(run.ledger, run.session, [])
+    assert run([{"pcId": "p.28_0", "tier": "gold"}], day=1)["rows_sent_because"]["new"] == 1
+    assert run([], day=2, options={"dry_run": dry_run})["rows_read"] == 0
+    assert run([{"pcId": "p.28_0", "tier": "gold"}], day=3)["rows_unchanged"] == 1
 
 
 def test_rejected_and_empty_rows_have_not_left(run, sandbox):
