@@ -133,6 +133,14 @@ def test_a_table_with_a_log_is_refused_by_name(upload, sandbox, path, kind):
     assert not sandbox.batches
 
 
+def test_a_cached_listing_of_some_files_hides_no_log(upload, sandbox, s3):
+    entry = {"name": "lake/delta/day=1", "Key": "lake/delta/day=1", "type": "directory", "size": 0}
+    ObjectStoragePath("s3://lake@lake/delta").fs.dircache["lake/delta"] = [entry]
+    with pytest.raises(AirflowFailException, match="Delta Lake"):
+        upload("s3://lake@lake/delta/day=1/a.parquet")
+    assert not sandbox.batches
+
+
 def test_files_without_a_suffix_are_read_in_the_named_format(upload):
     paths = [ObjectStoragePath(f"s3://lake@lake/parts/part-0000{number}") for number in (0, 1)]
     for path in (paths, str([str(path) for path in paths]), "s3://lake@lake/parts", "s3://lake@lake/parts/part-*"):

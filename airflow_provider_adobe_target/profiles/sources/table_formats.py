@@ -28,7 +28,10 @@ def refuse_tables(paths: Iterable[Any]) -> None:
         well.
     :raises ProfileDataError: If a file belongs to such a table.
     """
-    folders = {str(folder): folder for path in paths for real in _real_paths(path) for folder in (real, *real.parents)}
+    real_paths = [real for path in paths for real in _real_paths(path)]
+    for filesystem in {id(real.fs): real.fs for real in real_paths if hasattr(real, "fs")}.values():
+        filesystem.invalidate_cache()  # s3fs before 2026.9 caches the part of a folder that a glob listed as the whole
+    folders = {str(folder): folder for real in real_paths for folder in (real, *real.parents)}
     for folder in folders.values():
         table_format = _table_format(folder)
         if table_format:
