@@ -25,7 +25,7 @@ def latest_order() -> dict[str, object]:
 with DAG(
     dag_id="edge_profile",
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(1997, 1, 2, tzinfo=timezone.utc),
     tags=["adobe-target", "example"],
     doc_md=__doc__,
 ):

@@ -41,7 +41,7 @@ with DAG(
     "profile_token",
     description="Replace the Profile API token before it expires",
     schedule="@daily",
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime(1997, 1, 2),
     catchup=False,
     max_active_runs=1,
     tags=["adobe-target", "example"],
