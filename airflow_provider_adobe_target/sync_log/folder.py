@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from airflow_provider_adobe_target.sync_log.files import open_files
 from airflow_provider_adobe_target.sync_log.record import (
     KEY,
@@ -23,17 +25,11 @@ from airflow_provider_adobe_target.sync_log.record import (
     utc_now,
 )
 
-try:
-    import msgspec  # a requirement of Airflow 3, and several times as fast
-except ImportError:
-    msgspec = None  # type: ignore[assignment]
-
 if TYPE_CHECKING:
     from airflow_provider_adobe_target.sync_log.store import RunFilter
 
 _summary_of = attrgetter(*SUMMARY_COLUMNS)
 _COMPACTED = "all-"
-_decode: Callable[[bytes], Any] = msgspec.json.decode if msgspec else json.loads
 _UNFINISHED = frozenset((SENDING, SUBMITTED))
 _SETTLED_AFTER = timedelta(days=2)
 _FEWEST_FILES, _MOST_FILES = 100, 2_000  # in one compaction
@@ -170,8 +166,8 @@ class _Stored:
 def _parsed(content: bytes) -> list[_Stored]:
     """Return the records of a file; none if it is no record, or only a part of one."""
     try:
-        return [_Stored(_decode(line)) for line in content.splitlines()]
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return [_Stored(msgspec.json.decode(line)) for line in content.splitlines()]
+    except (ValueError, msgspec.DecodeError, TypeError, KeyError, AttributeError):
         return []
 
 

@@ -80,7 +80,7 @@ DECODERS: dict[str, Decoder] = {
     "attributes": json.Decoder(dict[str, AttributeStatistics]).decode,
     "details": json.Decoder().decode,
 }
-"""Decoders of nested columns for pages that read all runs. Airflow 3 requires ``msgspec``."""
+"""Decoders of nested columns for pages that read all runs."""
 
 
 @dataclass
