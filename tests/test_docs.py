@@ -133,6 +133,7 @@ def test_the_templates_of_the_docs_render_without_a_data_interval():
     }
     for page in ("identity-link", "single-profile-update"):
         text = (ROOT / "docs" / "reference" / f"{page}.md").read_text()
-        (literal,) = re.findall(r"sql=((?:\"[^\n]*\"[^\n]*\n\s*)+)", text)
-        sql = eval(f"({literal.rstrip().rstrip(',')})")  # noqa: S307
+        literals = re.findall(r"sql=((?:\"[^\n]*\"[^\n]*\n\s*)+)", text)
+        (template,) = (literal for literal in literals if "{{" in literal)
+        sql = eval(f"({template.rstrip().rstrip(',')})")  # noqa: S307
         assert "2026-01-01" in environment.from_string(sql).render(context)

@@ -50,7 +50,10 @@ function()
 
 @pytest.fixture
 def run(run_dag, open_sandbox):
-    from support.real_airflow import connection
+    from support.real_airflow import IS_AIRFLOW_3_0, connection
+
+    if IS_AIRFLOW_3_0:
+        pytest.skip("before 3.1 dag.test() refuses outlets that no scheduler has activated")
 
     return run_dag(DAG, AIRFLOW_CONN_FAILING=connection(open_sandbox(fail_ids=("goldfinch-1",))))
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from support.real_airflow import connection
+from support.real_airflow import IS_AIRFLOW_3_0, connection
 
 ROOT = Path(__file__).parents[2]
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
@@ -56,6 +56,8 @@ def surroundings(tmp_path):
 
 @pytest.mark.parametrize("source", list(dags()))
 def test_a_dag_of_the_docs_runs_and_writes_its_profile(source, airflow, open_sandbox, surroundings, tmp_path):
+    if IS_AIRFLOW_3_0 and "outlets=" in source:
+        pytest.skip("before 3.1 dag.test() refuses outlets that no scheduler has activated")
     sandbox = open_sandbox(processing_seconds=0)
     sandbox.put_profile("U1", {"seen": "before"})
     if IS_AIRFLOW_2:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_adobe_target.sandbox import Answer
-from support.real_airflow import EXAMPLES, FRAMES_IN_XCOM, connection
+from support.real_airflow import EXAMPLES, FRAMES_IN_XCOM, IS_AIRFLOW_3_0, connection
 
 PURCHASES = EXAMPLES / "data" / "cdnow" / "CDNOW_master.txt"
 
@@ -262,6 +262,7 @@ def test_an_order_reaches_target_by_way_of_a_datastream(run_example, sandbox):
     assert profile == {"last_order.cds": "3", "last_order.dollars": "35.5", "is_customer": "true"}
 
 
+@pytest.mark.skipif(IS_AIRFLOW_3_0, reason="before 3.1 dag.test() refuses outlets that no scheduler has activated")
 def test_an_upload_updates_the_asset_on_which_a_dag_is_scheduled(run_example, sandbox, airflow):
     run = run_example("cdnow_assets")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import traceback
@@ -76,7 +77,9 @@ def test_every_type_of_postgresql_has_its_documented_text(upload, sandbox):
 
 
 def test_openlineage_learns_the_tables_of_a_statement(warehouse, monkeypatch):
-    pytest.importorskip("airflow.providers.openlineage")
+    parser = pytest.importorskip("airflow.providers.openlineage.sqlparser")
+    if "use_connection" not in inspect.signature(parser.get_openlineage_facets_with_sql).parameters:
+        pytest.skip("this OpenLineage provider queries the database for the tables of a statement")
     from airflow_provider_adobe_target.lineage.openlineage import operator_lineage
 
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({**json.loads(warehouse), "port": 5432}))

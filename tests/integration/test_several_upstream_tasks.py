@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from support.real_airflow import IS_AIRFLOW_3_0
+
 DAG = """
 from airflow_provider_adobe_target.operators.adobe_target import SingleProfileUpdateOperator as Single
 common = dict(poll_interval=0.1)
@@ -54,5 +56,5 @@ def test_rows_of_several_tasks_are_one_source_and_show_nowhere(airflow, run_dag,
     assert sandbox.profile("k") == {"tier": "gold"}
 
     dags = [row for table, row in airflow.tables() if table == "serialized_dag" and run.dag_id in row]
-    assert dags
+    assert dags or IS_AIRFLOW_3_0  # its dag.test() does not store the DAG
     assert not [dag for dag in dags if "canary" in dag]
