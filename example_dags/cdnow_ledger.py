@@ -14,6 +14,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
+from airflow.exceptions import AirflowOptionalProviderFeatureException
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_adobe_target.ledger import ProfileLedger
@@ -21,7 +22,7 @@ from airflow_provider_adobe_target.operators.adobe_target import BulkProfileUpda
 
 try:
     from airflow.providers.standard.operators.hitl import ApprovalOperator
-except ImportError:  # Airflow before 3.1
+except (ImportError, AirflowOptionalProviderFeatureException):  # Airflow before 3.1
     ApprovalOperator = None
 
 PURCHASES = Path(__file__).parent / "data" / "cdnow" / "CDNOW_master.txt"
