@@ -31,7 +31,7 @@ _TEXT_ARRAYS = (
     *(3643, 3645, 4073, 3221, 2210, 2211, 1008, 2207, 1011, 1012, 1010, 1006, 1013),
     *(6150, 6151, 6152, 6153, 6155, 6157),
 )
-_UNUSED = 1 << 31  # added to an OID, it is one that no type of a server has in practice
+_UNUSED = 1 << 31  # added to the OID of a type, it gives an OID that no type has
 _BOX_ARRAY = 1020  # its delimiter is a semicolon: text, as a type that psycopg2 does not know
 _MULTIRANGES = ("int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange")
 _PLAIN_YEAR = re.compile(r"\d{4}-(?!.*BC)|(?!24)\d\d:")
@@ -55,7 +55,7 @@ def text_column_readers(cursor: Any) -> dict[str, ColumnReader]:
     if not parser:
         return {}
     return {
-        name: partial(_parsed, name, _FETCHED_AS_TEXT[oid], parser(oid, cursor.connection))
+        name: partial(_parsed, name, _FETCHED_AS_TEXT[oid], parser(oid, cursor))
         for name, oid, *_ in cursor.description
         if oid in _FETCHED_AS_TEXT
     }
@@ -89,11 +89,11 @@ def _register_psycopg2(connection: Any) -> None:
     extras.register_default_jsonb(connection, loads=json_value)
 
 
-def _psycopg2_parser(oid: int, connection: Any) -> Callable[[str], object]:
+def _psycopg2_parser(oid: int, cursor: Any) -> Callable[[str], object]:
     from psycopg2 import extensions
 
     read = _guarded(extensions.string_types[oid], oid)
-    return lambda text: read(text, connection.cursor())
+    return lambda text: read(text, cursor)
 
 
 def _guarded(cast: Any, oid: int) -> Any:
@@ -124,10 +124,10 @@ def _register_psycopg(connection: Any) -> None:
     set_json_loads(json_value, connection)
 
 
-def _psycopg_parser(oid: int, connection: Any) -> Callable[[str], object]:
+def _psycopg_parser(oid: int, cursor: Any) -> Callable[[str], object]:
     from psycopg.pq import Format
 
-    loader = connection.adapters.get_loader(oid + _UNUSED, Format.TEXT)(oid, connection)
+    loader = cursor.connection.adapters.get_loader(oid + _UNUSED, Format.TEXT)(oid, cursor.connection)
     return lambda text: loader.load(text.encode())
 
 
