@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 from airflow_provider_adobe_target.exceptions import ProfileDataError
+from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver, driver_name
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -67,9 +68,9 @@ def read_sql(hook: Database, sql: str, parameters: Iterable[Any] | Mapping[str, 
         with ExitStack() as opened:
             connection = opened.enter_context(closing(hook.get_conn()))
             cursor = None
-            if parameters is None and _driver(connection) in ("psycopg", "psycopg2"):
+            if parameters is None and driver_name(connection) in ("psycopg", "psycopg2"):
                 cursor = _adbc_cursor(connection, sql, opened)
-            elif parameters is None and _driver(connection) in ("duckdb", "_duckdb"):
+            elif parameters is None and driver_name(connection) in ("duckdb", "_duckdb"):
                 cursor = connection.sql(sql)  # relations stream; DuckDB cursors buffer the whole result
             if cursor is None:
                 read_postgresql_values(connection)
@@ -89,21 +90,15 @@ def _execute(cursor: Any, *arguments: Any) -> None:
 
     :raises SourceReadError: If the driver fails.
     """
-    from airflow_provider_adobe_target.profiles.sources.driver_errors import call_driver
-
-    if _driver(cursor) in ("psycopg", "psycopg2"):
+    if driver_name(cursor) in ("psycopg", "psycopg2"):
         cursor.execute(*arguments)
     else:
         call_driver(lambda: cursor.execute(*arguments), "to run the statement")
 
 
-def _driver(connection: Any) -> str:
-    return type(connection).__module__.partition(".")[0]
-
-
 def _streaming_cursor(connection: Any) -> Any:
     """Open a cursor that streams the result. For psycopg and the MySQL drivers, this is a server-side cursor."""
-    driver = _driver(connection)
+    driver = driver_name(connection)
     if driver in ("psycopg", "psycopg2"):
         return connection.cursor(name="adobe_target")
     if driver == "pymysql":

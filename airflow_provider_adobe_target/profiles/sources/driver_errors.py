@@ -1,4 +1,4 @@
-"""Mask the messages of database driver errors, which can contain values of rows."""
+"""Names of database drivers, and their errors without the messages, which can contain values of rows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _CODE = re.compile(r"[A-Z0-9_]{1,40}")
 _COLUMN = re.compile(r"""\bcolumn '([^']*)'|\bcolumn "([^"]*)\"""")
 
 log = logging.getLogger(__name__)
+
+
+def driver_name(connection: Any) -> str:
+    """Return the top-level package of a DB-API connection or cursor, such as ``psycopg``."""
+    return type(connection).__module__.partition(".")[0]
 
 
 def call_driver(call: Callable[[], _T], step: str, columns: Collection[str] = ()) -> _T:

@@ -11,6 +11,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from airflow_provider_adobe_target.concurrency.clock import six_digits
+from airflow_provider_adobe_target.profiles.sources.driver_errors import driver_name
 from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
 
 _TIMESTAMP, _DATE, _TIME, _DATETIME = 7, 10, 11, 12  # field types of the protocol
@@ -18,7 +19,7 @@ _TIMESTAMP, _DATE, _TIME, _DATETIME = 7, 10, 11, 12  # field types of the protoc
 
 def read_mysql_values(connection: Any) -> None:
     """Set the converters of a connection of PyMySQL or mysqlclient. Other connections are unchanged."""
-    attribute = _CONVERTERS.get(type(connection).__module__.partition(".")[0])
+    attribute = _CONVERTERS.get(driver_name(connection))
     if attribute:
         getattr(connection, attribute).update(
             {

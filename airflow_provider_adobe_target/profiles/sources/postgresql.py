@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from airflow_provider_adobe_target.profiles.sources.arrow_cursors import json_value
 from airflow_provider_adobe_target.profiles.sources.dicts import objects_column
+from airflow_provider_adobe_target.profiles.sources.driver_errors import driver_name
 from airflow_provider_adobe_target.profiles.values.python_values import BEYOND_PYTHON
 
 _DATE, _TIMESTAMP = 1082, 1114
@@ -41,7 +42,7 @@ ColumnReader = Callable[[Sequence[object]], pa.Array]
 
 def read_postgresql_values(connection: Any) -> None:
     """Register the type adapters on a connection of psycopg2 or psycopg 3. Other connections are unchanged."""
-    register = _REGISTER.get(_driver(connection))
+    register = _REGISTER.get(driver_name(connection))
     if register:
         register(connection)
 
@@ -51,7 +52,7 @@ def text_column_readers(cursor: Any) -> dict[str, ColumnReader]:
 
     :param cursor: Cursor that has executed its statement. For those of other databases there are none.
     """
-    parser = _PARSER.get(_driver(cursor))
+    parser = _PARSER.get(driver_name(cursor))
     if not parser:
         return {}
     return {
@@ -66,10 +67,6 @@ def _parsed(name: str, arrow_type: pa.DataType, parse: Callable[[str], object], 
         return pa.array(values, pa.string()).cast(arrow_type)
     except pa.ArrowException:  # not a date of Arrow, another DateStyle, or not fetched as text
         return objects_column(name, [parse(value) if isinstance(value, str) else value for value in values])
-
-
-def _driver(connection: Any) -> str:
-    return type(connection).__module__.partition(".")[0]
 
 
 def _register_psycopg2(connection: Any) -> None:
